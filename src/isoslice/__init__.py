@@ -1,0 +1,60 @@
+"""Isotropic volumes from anisotropic z-stacks, learned from 2D images alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from isoslice.errors import DataError, IsosliceError, ModelError, OutputError, SettingsError
+    from isoslice.io import read_images, read_volume, write_volume
+    from isoslice.model import Model, Prediction
+    from isoslice.train import train
+    from isoslice.volume import Volume, VoxelSize
+
+# Imported on first use, so that `import isoslice` costs no torch.
+_HOMES = {
+    "DataError": "errors",
+    "IsosliceError": "errors",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "SettingsError": "errors",
+    "Model": "model",
+    "Prediction": "model",
+    "Volume": "volume",
+    "VoxelSize": "volume",
+    "read_images": "io",
+    "read_volume": "io",
+    "train": "train",
+    "write_volume": "io",
+}
+
+__all__ = [  # noqa: F822 (resolved by __getattr__)
+    "DataError",
+    "IsosliceError",
+    "Model",
+    "ModelError",
+    "OutputError",
+    "Prediction",
+    "SettingsError",
+    "Volume",
+    "VoxelSize",
+    "__version__",
+    "read_images",
+    "read_volume",
+    "train",
+    "write_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(f"isoslice.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'isoslice' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

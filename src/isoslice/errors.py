@@ -1,0 +1,25 @@
+"""Errors that a user can mend: one line that says what was got, what was expected, what to do."""
+
+
+class IsosliceError(Exception):
+    """Base of every error isoslice raises on purpose; the command line prints it as one line."""
+
+
+class DataError(IsosliceError):
+    """An input image or volume that cannot be used as it is."""
+
+
+class ModelError(IsosliceError):
+    """A model folder that cannot be used, or that does not fit the data."""
+
+
+class OutputError(IsosliceError):
+    """A result that cannot be written where it was asked for."""
+
+
+class SettingsError(IsosliceError):
+    """An option or argument out of its range, or one that contradicts another."""
+
+
+class IsosliceWarning(UserWarning):
+    """Something the user should know that does not stop the work."""
