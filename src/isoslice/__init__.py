@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from isoslice.errors import DataError, IsosliceError, ModelError, OutputError, SettingsError
     from isoslice.io import read_images, read_volume, write_volume
     from isoslice.model import Model, Prediction
-    from isoslice.train import train
+    from isoslice.training import train
     from isoslice.volume import Volume, VoxelSize
 
 # Imported on first use, so that `import isoslice` costs no torch.
@@ -26,7 +26,7 @@ _HOMES = {
     "VoxelSize": "volume",
     "read_images": "io",
     "read_volume": "io",
-    "train": "train",
+    "train": "training",
     "write_volume": "io",
 }
 
