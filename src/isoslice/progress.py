@@ -5,6 +5,16 @@ The library never prints. The command line passes `terminal_progress()`.
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
 
 class Progress:
     """Receives notes and progress; this base class ignores them."""
@@ -17,3 +27,115 @@ class Progress:
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+
+
+class PlainProgress(Progress):
+    """Plain lines for logs and pipes: a task's start, its end, and a few lines between.
+
+    Parameters
+    ----------
+    stream
+        Where lines go; standard error by default.
+    every
+        Least number of seconds between two lines of the same task.
+    clock
+        Seconds that only grow; tests replace it.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO | None = None,
+        every: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._every = every
+        self._clock = clock
+        self._printed: dict[str, float] = {}
+
+    def note(self, text: str) -> None:
+        """Print `text`."""
+        self._line(text)
+
+    def update(self, task: str, fraction: float, detail: str = "") -> None:
+        """Print a line if the task starts, ends, or was silent for a while."""
+        now = self._clock()
+        ended = fraction >= 1
+        if not ended and now - self._printed.get(task, float("-inf")) < self._every:
+            return
+        self._printed[task] = now
+        if ended:
+            del self._printed[task]
+        percent = min(max(round(100 * fraction), 0), 100)
+        self._line(f"{task}: {percent}%" + (f" ({detail})" if detail else ""))
+
+    def _line(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
+
+
+class TerminalProgress(Progress):
+    """One live bar per task, by rich, with notes scrolling above them.
+
+    Parameters
+    ----------
+    console
+        Where to draw; standard error by default.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        from rich.console import Console
+
+        self._console = console if console is not None else Console(stderr=True)
+        self._bars: RichProgress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def note(self, text: str) -> None:
+        """Print `text` above the bars."""
+        # Square brackets in paths and shapes are not markup.
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def update(self, task: str, fraction: float, detail: str = "") -> None:
+        """Move the bar of `task`, which appears with its first update and stays once full."""
+        bars = self._bars = self._bars or self._start()
+        if task not in self._tasks:
+            self._tasks[task] = bars.add_task(task, total=1.0, detail=detail)
+        # rich counts a task as finished at its total, so the last update must reach it exactly.
+        bars.update(self._tasks[task], completed=min(max(fraction, 0.0), 1.0), detail=detail)
+        if fraction >= 1:
+            del self._tasks[task]
+
+    def close(self) -> None:
+        """Stop drawing and give the cursor back."""
+        if self._bars is not None:
+            self._bars.stop()
+        self._bars = None
+        self._tasks.clear()
+
+    def _start(self) -> RichProgress:
+        from rich import progress
+
+        bars = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.TaskProgressColumn(),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            progress.TextColumn("{task.fields[detail]}", markup=False),
+            console=self._console,
+            redirect_stdout=False,
+        )
+        bars.start()
+        return bars
+
+
+def terminal_progress(quiet: bool = False) -> Progress:
+    """Progress that suits standard error: live bars, or plain lines where it is no terminal.
+
+    Parameters
+    ----------
+    quiet
+        Say nothing at all.
+    """
+    if quiet:
+        return Progress()
+    return TerminalProgress() if sys.stderr.isatty() else PlainProgress()

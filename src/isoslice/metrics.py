@@ -1,0 +1,97 @@
+"""How far a volume is from the truth: PSNR, SSIM and gradient ratios. Arrays in, floats out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.errors import DataError
+
+#: Side of the window that SSIM needs at sigma 1.5; smaller images have no SSIM.
+SSIM_WINDOW = 11
+
+
+def data_range_of(truth: NDArray[Any]) -> float:
+    """Range that PSNR and SSIM refer to: the 99.9th minus the 0.1th percentile of the truth.
+
+    Unlike the maximum, it doesn't hang on a single hot pixel. Where nearly every voxel has the same
+    value it falls back to the maximum minus the minimum.
+
+    Raises
+    ------
+    DataError
+        If the truth is constant.
+    """
+    low, high = np.percentile(truth, (0.1, 99.9))
+    if high <= low:
+        low, high = float(truth.min()), float(truth.max())
+    if high <= low:
+        raise DataError(
+            f"got a truth in which every voxel is {low:g}, expected some contrast; pick another "
+            "channel or region, or set the range with --data-range"
+        )
+    return float(high - low)
+
+
+def psnr(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
+    """Peak signal-to-noise ratio in dB; infinite where both are equal.
+
+    Parameters
+    ----------
+    image, truth
+        Arrays of the same shape, of any real type.
+    data_range
+        The peak: see `data_range_of`.
+    """
+    # A volume goes plane by plane: double precision throughout, and no copy of all of it.
+    pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
+    error = sum(float(np.square(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
+    if error == 0:
+        return float("inf")
+    return float(10 * np.log10(data_range**2 * truth.size / error))
+
+
+def ssim(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float | None:
+    """Structural similarity of two images as Wang et al. (2004) define it, Gaussian window.
+
+    Returns None where a side is shorter than the window (11).
+    """
+    from skimage.metrics import structural_similarity
+
+    if min(truth.shape) < SSIM_WINDOW:
+        return None
+    return float(
+        structural_similarity(  # type: ignore[no-untyped-call]
+            image.astype(np.float64),
+            truth.astype(np.float64),
+            data_range=data_range,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def gradient_ratio(volume: NDArray[Any], truth: NDArray[Any]) -> tuple[float | None, ...]:
+    """Mean absolute difference between neighbours along each axis, relative to the truth's.
+
+    Below 1 the volume is smoother than the truth along that axis, above 1 rougher. None where the
+    truth doesn't vary along an axis, or has a single plane.
+    """
+    ratios: list[float | None] = []
+    for axis in range(truth.ndim):
+        ours, theirs = _roughness(volume, axis), _roughness(truth, axis)
+        ratios.append(ours / theirs if theirs > 0 else None)
+    return tuple(ratios)
+
+
+def _roughness(volume: NDArray[Any], axis: int) -> float:
+    planes = np.moveaxis(volume, axis, 0)
+    if len(planes) < 2:
+        return 0.0
+    # Unsigned integers would wrap around, and one pair at a time needs no copy of the volume.
+    steps = [float(np.abs(np.subtract(b, a, dtype=np.float64)).mean()) for a, b in pairwise(planes)]
+    return float(np.mean(steps))
