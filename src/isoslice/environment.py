@@ -141,7 +141,8 @@ def _torch() -> dict[str, Any] | None:
     found: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "cpu_capability": None,
-        "bfloat16": None,
+        "cpu_bfloat16": None,
+        "device": None,
         "cuda": [],
         "cuda_version": None,
         "mps": False,
@@ -149,7 +150,10 @@ def _torch() -> dict[str, Any] | None:
     with contextlib.suppress(Exception):
         found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     with contextlib.suppress(Exception):
-        found["bfloat16"] = _bfloat16()
+        from isoslice.device import choose_device, cpu_has_bfloat16, describe
+
+        found["cpu_bfloat16"] = cpu_has_bfloat16()
+        found["device"] = describe(choose_device())
     with contextlib.suppress(Exception):
         found["cuda_version"] = torch.version.cuda
         found["cuda"] = [
@@ -162,14 +166,3 @@ def _torch() -> dict[str, Any] | None:
     with contextlib.suppress(Exception):
         found["mps"] = bool(torch.backends.mps.is_available())
     return found
-
-
-def _bfloat16() -> str | None:
-    """How the processor handles bfloat16: ``amx``, ``avx512``, ``neon`` or None for slowly."""
-    if sys.platform != "linux":
-        return None
-    flags = set(Path("/proc/cpuinfo").read_text().split())
-    for flag, name in (("amx_bf16", "amx"), ("avx512_bf16", "avx512"), ("bf16", "neon")):
-        if flag in flags:
-            return name
-    return None

@@ -1,0 +1,118 @@
+"""`main`: runs the application and turns every failure into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import typer
+
+from isoslice.cli.app import app
+from isoslice.cli.interrupts import Interrupted, sigterm_as_interrupt
+from isoslice.errors import IsosliceError, IsosliceWarning
+
+# Exit codes, beside 0: 1 and 2 as usual, 70 as sysexits.h has it, 130 as shells do.
+FAILED, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    Parameters
+    ----------
+    argv
+        Arguments after the program's name; those of this process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with sigterm_as_interrupt(), _short_warnings():
+            command = typer.main.get_command(app)
+            # Help instead of "Missing command" for someone who just tries the name.
+            code = command.main(arguments or ["--help"], "isoslice", standalone_mode=False)
+            sys.stdout.flush()
+            return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        # The reader (such as `head`) has left. Python flushes stdout at exit: give it a place.
+        with suppress(Exception):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else FAILED
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except Exception as error:
+        if debugging():
+            traceback.print_exc()
+        return _fail(*explain(error))
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """Return the line that tells a user about `error`, and the exit code that goes with it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, Interrupted):
+        return f"interrupted: {text}", INTERRUPTED
+    if isinstance(error, IsosliceError):
+        return f"error: {text}", FAILED
+    # typer's usage errors; its versions keep the class in different places.
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else "isoslice"
+        text = " ".join(error.format_message().split())
+        return f"error: {text.removesuffix('.')}; see '{path} --help'", USAGE
+    if _is_out_of_memory(error):
+        return (
+            "error: out of memory; close other programs, try --device cpu if this was a GPU, or "
+            "cut the stack into smaller pieces in Y and X",
+            FAILED,
+        )
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"error: {name}{error.strerror}", FAILED
+    return (
+        f"error: {type(error).__name__}: {text}; this is a bug: run with ISOSLICE_DEBUG=1 for the "
+        "traceback, and report it with the output of 'isoslice env'",
+        BUG,
+    )
+
+
+def debugging() -> bool:
+    """Whether the user asked for tracebacks and for other libraries' warnings."""
+    return os.environ.get("ISOSLICE_DEBUG", "") not in ("", "0")
+
+
+def _fail(line: str, code: int) -> int:
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"isoslice: {line}\n")
+        sys.stderr.flush()
+    return code
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # By name, because torch may not be loaded; its processor allocator raises a RuntimeError.
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("out of memory" in text or "allocate mem" in text))
+    )
+
+
+@contextmanager
+def _short_warnings() -> Iterator[None]:
+    """Show our warnings as one line each, and other libraries' only to those who debug."""
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        text = " ".join(str(message).split())
+        name = "" if issubclass(category, IsosliceWarning) else f"{category.__name__}: "
+        sys.stderr.write(f"isoslice: warning: {name}{text}\n")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default" if debugging() else "ignore")
+        warnings.simplefilter("always", IsosliceWarning)
+        warnings.showwarning = show
+        yield

@@ -1,0 +1,63 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from isoslice.volume import VoxelSize
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Mode(StrEnum):
+    """What predict returns."""
+
+    sample = "sample"
+    mean = "mean"
+
+
+Axes = Annotated[
+    str | None,
+    typer.Option(
+        "--axes", metavar="AXES", help="Axes of the input, such as ZYX or CZYX, if not in the file."
+    ),
+]
+VoxelSizeText = Annotated[
+    str | None,
+    typer.Option(
+        "--voxel-size",
+        metavar="Z,Y,X",
+        help="Voxel size, such as 4.0,0.83,0.83; overrides what the file says.",
+    ),
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, metavar="N", help="Same seed, same result on the same machine."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write.")]
+
+#: Minutes of training when neither --minutes nor --steps is given.
+DEFAULT_MINUTES = 10.0
+
+
+def voxel_size_of(text: str | None) -> VoxelSize | None:
+    """Voxel size as given on the command line."""
+    from isoslice.volume import parse_voxel_size
+
+    return None if text is None else parse_voxel_size(text)

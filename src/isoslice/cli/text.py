@@ -1,0 +1,56 @@
+"""Results as text: JSON for programs, aligned lines for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def as_json(value: Any) -> str:
+    """Strict JSON, whatever numpy left in it; infinity becomes the string ``"inf"``."""
+    return json.dumps(_plain(value), indent=2, allow_nan=False)
+
+
+def as_lines(values: Mapping[str, Any]) -> str:
+    """Nested values as aligned ``name  value`` lines, names joined by dots."""
+    pairs = list(_flat(values, ""))
+    width = max((len(name) for name, _ in pairs), default=0)
+    return "\n".join(f"{name.replace('_', ' '):<{width}}  {value}" for name, value in pairs)
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _short(value)
+
+
+def _short(value: Any) -> str:
+    if value is None or value == [] or value == {}:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_short(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(item)}" for name, item in value.items())
+    return " ".join(str(value).split())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return str(value)

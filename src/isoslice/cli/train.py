@@ -1,0 +1,108 @@
+"""``isoslice train``: images in, a model folder out."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoslice.cli.interrupts import Interrupted
+from isoslice.cli.options import (
+    DEFAULT_MINUTES,
+    Axes,
+    Device,
+    DeviceOption,
+    Output,
+    Overwrite,
+    Quiet,
+    Seed,
+    VoxelSizeText,
+    voxel_size_of,
+)
+from isoslice.errors import OutputError, SettingsError
+
+
+def train(
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES...", help="2D images or stacks: files, folders, patterns."),
+    ],
+    output: Output,
+    axes: Axes = None,
+    voxel_size: VoxelSizeText = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", metavar="M", help="Time to train. [default: 10]"),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", help="Steps to train, instead of minutes.")
+    ] = None,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted training of this output.")
+    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on 2D images; no isotropic volume is needed."""
+    from isoslice.device import choose_device
+    from isoslice.io import read_images
+    from isoslice.io.atomic import check_output
+    from isoslice.progress import terminal_progress
+    from isoslice.training import train as train_model
+
+    check_output(output, overwrite)
+    workdir = _prepare_workdir(output, resume=resume, overwrite=overwrite)
+    size = voxel_size_of(voxel_size)
+    if minutes is None and steps is None:
+        minutes = DEFAULT_MINUTES
+    choose_device(device.value)
+    volumes = read_images(images, axes=axes, voxel_size=size)
+    progress = terminal_progress(quiet)
+    try:
+        model = train_model(
+            volumes,
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            device=device.value,
+            workdir=workdir,
+            resume=resume,
+            progress=progress,
+        )
+        model.save(output, overwrite=overwrite)
+    except KeyboardInterrupt:
+        raise Interrupted(_what_is_left(workdir)) from None
+    finally:
+        progress.close()
+    shutil.rmtree(workdir, ignore_errors=True)
+    if not quiet:
+        typer.echo(f"model: {output}")
+        typer.echo(f"next: isoslice predict STACK -m {output} -o OUT")
+
+
+def _prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
+    """Return the folder for what an interrupted training leaves, beside the output."""
+    workdir = output.with_name(output.name + ".training")
+    if resume and not workdir.exists():
+        raise SettingsError(
+            f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
+            "to start one"
+        )
+    if workdir.exists() and not resume:
+        if not overwrite:
+            raise OutputError(
+                f"{workdir} holds an unfinished training; continue it with --resume, or start "
+                "afresh with --overwrite"
+            )
+        shutil.rmtree(workdir)
+    return workdir
+
+
+def _what_is_left(workdir: Path) -> str:
+    if workdir.is_dir() and any(workdir.iterdir()):
+        return f"the training so far is kept in {workdir}; run the same again with --resume"
+    return "nothing was written"
