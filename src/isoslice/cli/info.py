@@ -25,6 +25,9 @@ def info(
     # Only a folder can be a model; a file needs no torch.
     if Path(path).is_dir() and _is_model(path):
         found = describe_model(path)
+        if not json:
+            # Long lists are for programs.
+            found = {n: v for n, v in found.items() if n not in ("history", "intensities")}
     else:
         found = describe_volume(read_volume(path, axes=axes))
     typer.echo(as_json(found) if json else as_lines(found))
@@ -60,7 +63,16 @@ def describe_model(path: str) -> dict[str, Any]:
     from isoslice.model import Model
 
     model = Model.load(Path(path))
-    return {"model": path, **model.info}
+    config = model.config
+    return {
+        "model": path,
+        "fingerprint": model.fingerprint,
+        "channels": list(config.channel_names or ()) or config.network.channels,
+        "pixel_size": config.pixel_size,
+        "unit": config.unit,
+        "seed": config.training.seed,
+        **model.info,
+    }
 
 
 def _is_model(path: str) -> bool:

@@ -47,7 +47,10 @@ def predict(
         ),
     ] = None,
     steps: Annotated[
-        int, typer.Option("--steps", metavar="N", help="Diffusion steps: more is slower.")
+        int,
+        typer.Option(
+            "--steps", min=3, max=1000, metavar="N", help="Diffusion steps: more is slower."
+        ),
     ] = 8,
     seed: Seed = 0,
     mode: Annotated[

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -80,8 +81,8 @@ def train(
         progress.close()
     shutil.rmtree(workdir, ignore_errors=True)
     if not quiet:
-        typer.echo(f"model: {output}")
-        typer.echo(f"next: isoslice predict STACK -m {output} -o OUT")
+        for line in closing_lines(output, model.info):
+            typer.echo(line)
 
 
 def _prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
@@ -100,6 +101,17 @@ def _prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
             )
         shutil.rmtree(workdir)
     return workdir
+
+
+def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
+    """Return where the model lies, how good it is, and what to run next."""
+    lines = [f"model: {output}"]
+    for factor, score in (info.get("validation") or {}).items():
+        lines.append(
+            f"validation at {factor}x: {score['psnr']:.2f} dB, linear interpolation "
+            f"{score['linear_psnr']:.2f} dB"
+        )
+    return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
 
 
 def _what_is_left(workdir: Path) -> str:

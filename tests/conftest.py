@@ -1,0 +1,95 @@
+"""Fixtures that several test files share: images, a tiny trained model, the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pytest
+import tifffile
+from scipy.ndimage import gaussian_filter
+
+if TYPE_CHECKING:
+    from isoslice.model import Model
+
+
+class Ran(NamedTuple):
+    """What a command left: exit code, standard output, lines on standard error."""
+
+    code: int
+    out: str
+    err: list[str]
+
+
+Cli = Callable[..., Ran]
+
+
+@pytest.fixture
+def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
+    """Run the command line in this process, as the `isoslice` script does."""
+    from isoslice.cli import main
+
+    def run(*arguments: object) -> Ran:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Ran(code, out, err.splitlines())
+
+    return run
+
+
+def texture(*shape: int, seed: int = 0, dtype: str = "uint8") -> np.ndarray:
+    """Smooth random structure that fills the range 10 to 200."""
+    noise = np.random.default_rng(seed).normal(size=shape)
+    smooth = gaussian_filter(noise, [0] * (len(shape) - 3) + [1.5] * min(3, len(shape)))
+    scaled = 10 + 190 * (smooth - smooth.min()) / (smooth.max() - smooth.min())
+    return scaled.astype(dtype)
+
+
+def write_stack(
+    path: Path,
+    data: np.ndarray,
+    axes: str = "ZYX",
+    voxel_size: tuple[float, float, float] | None = (3.0, 1.0, 1.0),
+) -> Path:
+    """Write an OME-TIFF straight by tifffile, so that it doesn't depend on our writer."""
+    metadata: dict[str, Any] = {"axes": axes}
+    if voxel_size is not None:
+        for axis, step in zip("ZYX", voxel_size, strict=True):
+            metadata |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": "µm"}
+    tifffile.imwrite(path, data, ome=True, photometric="minisblack", metadata=metadata)
+    return path
+
+
+@pytest.fixture
+def stack_file(tmp_path: Path) -> Path:
+    """A stack of 5 planes of 40 x 44, Z three times XY."""
+    return write_stack(tmp_path / "stack.ome.tif", texture(5, 40, 44))
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Model:
+    """A model of one channel, trained for two steps: it works, but knows nothing."""
+    pytest.importorskip("pytorch_lightning")
+    from isoslice.config import NetworkSettings, TrainingSettings
+    from isoslice.training import train
+
+    return train(
+        texture(6, 48, 48),
+        axes="ZYX",
+        voxel_size=(1.0, 1.0, 1.0),
+        steps=2,
+        device="cpu",
+        settings=TrainingSettings(crop=32, batch=2),
+        network=NetworkSettings(widths=(8, 8), blocks_down=(1, 1), blocks_up=(1, 1)),
+    )
+
+
+@pytest.fixture(scope="session")
+def model_folder(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`tiny_model` as a folder; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("models") / "tiny.model"
+    tiny_model.save(folder)
+    return folder
