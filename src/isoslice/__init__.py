@@ -30,7 +30,7 @@ _HOMES = {
     "write_volume": "io",
 }
 
-__all__ = [  # noqa: F822 (resolved by __getattr__)
+__all__ = [
     "DataError",
     "IsosliceError",
     "Model",

@@ -59,7 +59,7 @@ def even_grid(planes: int, factor: int) -> PlaneGrid:
 
 
 def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
-    """Number of output planes per measured plane that makes voxels closest to isotropic.
+    """Return the output planes per measured plane that make voxels closest to isotropic.
 
     The target is the XY spacing (the geometric mean of Y and X, should they differ).
 

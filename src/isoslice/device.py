@@ -1,0 +1,74 @@
+"""Which device computes, and in which precision."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+
+import torch
+
+from isoslice.errors import SettingsError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``mps`` into a device that exists here.
+
+    Raises
+    ------
+    SettingsError
+        If the name is unknown or this machine has no such device.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, there in present.items() if there))
+    if name not in present:
+        raise SettingsError(f"got device {name!r}, expected one of {', '.join(DEVICES)}")
+    if not present[name]:
+        raise SettingsError(
+            f"got device {name!r}, but PyTorch {torch.__version__} finds none here; "
+            "use --device auto, or see 'isoslice env'"
+        )
+    return torch.device(name)
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware computes in it, else float32.
+
+    PyTorch emulates bfloat16 on older processors, ten times slower than float32; so the
+    processor is asked, not PyTorch.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
+    if device.type == "cpu" and cpu_has_bfloat16():
+        return torch.bfloat16
+    return torch.float32
+
+
+def cpu_has_bfloat16() -> bool:
+    """Tell whether the processor has bfloat16 instructions (AVX-512 BF16 or AMX)."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, bool)() for check in checks)
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Context in which convolutions run in `fast_dtype`."""
+    dtype = fast_dtype(device)
+    if dtype is torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def describe(device: torch.device) -> str:
+    """Name device, precision and threads in a few words, for the user."""
+    precision = str(fast_dtype(device)).removeprefix("torch.")
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads, {precision}"
+    return f"{device.type}, {precision}"

@@ -1,0 +1,141 @@
+"""Residual diffusion conditioned on known rows.
+
+With b the image whose hidden rows are interpolated from the known ones, only the residual
+r = x - b is diffused: zero on known rows, small elsewhere. Preconditioning, loss weighting and
+noise distribution follow Karras et al. 2022 ("EDM", arXiv 2206.00364).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+#: Network: (input (N, 2C+1, H, W), c_noise (N,)) -> (N, C, H, W).
+Network = Callable[[Tensor, Tensor], Tensor]
+
+#: Noise so strong that nothing of the residual is seen; the denoiser then returns the mean.
+NO_SIGNAL = float("inf")
+# ln(sigma / sigma_data) / 4 of any level used in sampling stays far below this.
+_C_NOISE_NO_SIGNAL = 1.5
+
+
+class Preconditioning(NamedTuple):
+    """EDM table 1, as tensors of shape (N,)."""
+
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
+    c_noise: Tensor
+
+
+def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
+    """Scale factors of EDM's equation 7, noise levels `sigma` of shape (N,).
+
+    ``c_noise`` is counted from `sigma_data`, so that one set of weights means the same noise
+    level relative to the residual whatever the data. `NO_SIGNAL` gives the limits: nothing is
+    skipped and nothing of the input is seen.
+    """
+    total = sigma**2 + sigma_data**2
+    no_signal = torch.isinf(sigma)
+    c_skip = torch.where(no_signal, 0.0, sigma_data**2 / total)
+    c_out = torch.where(no_signal, sigma_data, sigma * sigma_data / total.sqrt())
+    c_in = torch.where(no_signal, 0.0, total.rsqrt())
+    c_noise = torch.where(no_signal, _C_NOISE_NO_SIGNAL, (sigma / sigma_data).log() / 4)
+    return Preconditioning(c_skip, c_out, c_in, c_noise)
+
+
+def _column(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
+
+
+def network_input(scaled: Tensor, base: Tensor, masks: Tensor) -> Tensor:
+    """Stack what the network sees: scaled noisy residual, base image, mask.
+
+    Shapes (N, C, H, W), (N, C, H, W) and (N, H) give (N, 2C + 1, H, W). Intensities in [0, 1] are
+    moved to [-1, 1] to have about unit magnitude, like the residual.
+    """
+    plane = masks[:, None, :, None].to(base.dtype).expand(-1, 1, -1, base.shape[3])
+    return torch.cat([scaled, base * 2 - 1, plane], dim=1)
+
+
+def denoise(
+    network: Network, noisy: Tensor, base: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float
+) -> Tensor:
+    """Estimate the residual from a noisy one (EDM equation 7), zero on known rows.
+
+    Parameters
+    ----------
+    network
+        See `Network`.
+    noisy
+        r + sigma n on hidden rows, zero on known ones; shape (N, C, H, W). Ignored where `sigma`
+        is `NO_SIGNAL`.
+    base, masks
+        Interpolated image (N, C, H, W) and known rows (N, H).
+    sigma
+        Noise level of each image, shape (N,), or of all, shape (1,).
+    sigma_data
+        Standard deviation of the residual on hidden rows.
+
+    Returns
+    -------
+    Expected residual given what is seen, shape (N, C, H, W).
+    """
+    scale = precondition(sigma, sigma_data)
+    scaled = noisy * _column(scale.c_in)
+    output = network(network_input(scaled, base, masks), scale.c_noise)
+    estimate = _column(scale.c_skip) * noisy + _column(scale.c_out) * output.to(noisy.dtype)
+    return estimate * ~masks[:, None, :, None]
+
+
+def loss(
+    network: Network,
+    images: Tensor,
+    base: Tensor,
+    masks: Tensor,
+    sigma: Tensor,
+    noise: Tensor,
+    sigma_data: float,
+) -> Tensor:
+    """Denoising loss (EDM equation 8 with lambda = 1 / c_out^2), averaged over hidden voxels.
+
+    Shapes as in `denoise`; `noise` is standard normal, shape (N, C, H, W).
+    """
+    hidden = ~masks[:, None, :, None]
+    residual = images - base
+    finite = torch.where(torch.isinf(sigma), 0.0, sigma)
+    noisy = (residual + _column(finite) * noise) * hidden
+    c_out = precondition(sigma, sigma_data).c_out
+    error = (denoise(network, noisy, base, masks, sigma, sigma_data) - residual) / _column(c_out)
+    share = hidden.expand_as(error).float().mean()
+    return (error * hidden).square().mean() / share
+
+
+def draw_sigma(
+    count: int,
+    sigma_data: float,
+    log_mean: float,
+    log_std: float,
+    no_signal_share: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Draw training noise levels, shape (count,).
+
+    Log-normal around ``sigma_data * exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` for a share of
+    them, which trains the mean that prediction starts from.
+    """
+    normal = torch.randn(count, generator=generator)
+    sigma = sigma_data * (log_mean + log_std * normal).exp()
+    pure = torch.rand(count, generator=generator) < no_signal_share
+    return torch.where(pure, NO_SIGNAL, sigma)
+
+
+def noise_schedule(steps: int, sigma_max: float, sigma_min: float, rho: float) -> list[float]:
+    """EDM equation 5: `steps` falling noise levels, then 0."""
+    if steps == 1:
+        return [sigma_max, 0.0]
+    low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
+    return [(high + i / (steps - 1) * (low - high)) ** rho for i in range(steps)] + [0.0]

@@ -1,0 +1,289 @@
+"""The training loop, on PyTorch Lightning; the only file that imports it."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from isoslice.config import ModelConfig, TrainingSettings
+from isoslice.device import fast_dtype
+from isoslice.diffusion import draw_sigma, loss
+from isoslice.errors import SettingsError
+from isoslice.masks import draw_masks, fill_rows
+from isoslice.network import Denoiser
+from isoslice.planes import PlaneStack, draw_crops
+from isoslice.progress import Progress
+
+CHECKPOINT = "last.ckpt"
+#: Seconds between checkpoints and between validations.
+CHECKPOINT_SECONDS = 60.0
+VALIDATION_SECONDS = 120.0
+#: Seconds between looks at the loss; each makes a GPU wait.
+SHOW_SECONDS = 0.5
+
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training gives: averaged network, steps, seconds, running loss, validation history."""
+
+    network: Denoiser
+    steps: int
+    seconds: float
+    loss: float
+    history: list[dict[str, Any]]
+
+
+def learning_rate(step: int, done: float, settings: TrainingSettings) -> float:
+    """Rate at `step` with the fraction `done` of the budget used: warm-up, then half a cosine.
+
+    It follows the budget, not the step count, so that a time budget ends annealed too.
+    """
+    warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    cosine = 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
+    return settings.learning_rate * warmup * (0.02 + 0.98 * cosine)
+
+
+def average_decay(step: int, gamma: float) -> float:
+    """Decay of the power-function average (EDM2 equation 4): old weights fade as it goes on."""
+    return float((1 - 1 / (step + 1)) ** (gamma + 1))
+
+
+class _Training(pl.LightningModule):
+    """One step: draw a batch that depends on (seed, step) alone, take the loss, average."""
+
+    def __init__(self, network: Denoiser, stacks: Sequence[PlaneStack], config: ModelConfig):
+        super().__init__()
+        self.network = network.train()
+        self.averaged = copy.deepcopy(network).requires_grad_(False)
+        self.stacks = stacks
+        self.config = config
+        self.done = 0.0
+        self.running_loss: Tensor | None = None
+
+    def training_step(self, *_: Any) -> Tensor:
+        settings = self.config.training
+        generator = torch.Generator().manual_seed(
+            (settings.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank + 1
+        )
+        count, size = settings.batch, settings.crop
+        images = draw_crops(self.stacks, count, size, generator)
+        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
+        sigma = draw_sigma(
+            count,
+            self.config.sigma_data,
+            settings.noise_log_mean,
+            settings.noise_log_std,
+            settings.no_signal_share,
+            generator,
+        )
+        noise = torch.randn(images.shape, generator=generator)
+        images, masks, sigma, noise = (t.to(self.device) for t in (images, masks, sigma, noise))
+        base = fill_rows(images, masks)
+        value = loss(self.network, images, base, masks, sigma, noise, self.config.sigma_data)
+        seen = value.detach()
+        self.running_loss = (
+            seen if self.running_loss is None else self.running_loss.lerp(seen, 0.02)
+        )
+        return value
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        rate = self.config.training.learning_rate
+        return torch.optim.Adam(self.network.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        rate = learning_rate(self.global_step, self.done, self.config.training)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.network.renormalize()
+        decay = average_decay(self.global_step, self.config.training.average_gamma)
+        with torch.no_grad():
+            pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
+            for average, weight in pairs:
+                average.lerp_(weight, 1 - decay)
+
+
+class _Watch(pl.Callback):
+    """Budget, checkpoints, validation and progress."""
+
+    def __init__(
+        self,
+        seconds: float | None,
+        steps: int | None,
+        folder: Path,
+        validate: Callable[[Denoiser], Scores],
+        progress: Progress,
+    ) -> None:
+        self.seconds, self.steps = seconds, steps
+        self.folder, self.validate, self.progress = folder, validate, progress
+        self.spent = 0.0
+        self.history: list[dict[str, Any]] = []
+        self._last = self._checkpointed = self._validated = self._shown = 0.0
+        self._first_step = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"spent": self.spent, "history": self.history}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.spent, self.history = float(state["spent"]), list(state["history"])
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        now = time.monotonic()
+        self._last = self._checkpointed = self._validated = self._started = now
+        self._first_step = trainer.global_step
+        self._stop_if_done(trainer, module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        now = time.monotonic()
+        self.spent += now - self._last
+        self._last = now
+        finished = self._stop_if_done(trainer, module)
+        if not finished and now - self._validated > VALIDATION_SECONDS:
+            self._validated = now
+            self.record(trainer.global_step, module)
+        if not finished and now - self._checkpointed > CHECKPOINT_SECONDS:
+            self._checkpointed = now
+            self.checkpoint(trainer)
+        if finished or now - self._shown > SHOW_SECONDS:
+            self._shown = now
+            self.progress.update("training", module.done, self._detail(trainer, module, now))
+
+    def _stop_if_done(self, trainer: pl.Trainer, module: Any) -> bool:
+        by_steps = trainer.global_step / self.steps if self.steps else 0.0
+        by_time = self.spent / self.seconds if self.seconds else 0.0
+        module.done = max(by_steps, by_time)
+        if module.done >= 1:
+            trainer.should_stop = True
+        return bool(module.done >= 1)
+
+    def _detail(self, trainer: pl.Trainer, module: Any, now: float) -> str:
+        steps = trainer.global_step - self._first_step
+        rate = steps * module.config.training.batch / max(now - self._started, 1e-9)
+        text = f"step {trainer.global_step}, loss {_finite(module):.3f}, {rate:.0f} images/s"
+        if self.history and self.history[-1]["validation"]:
+            score = self.history[-1]["validation"]["4"]
+            text += f", validation {score['psnr'] - score['linear_psnr']:+.2f} dB over linear at 4x"
+        return text
+
+    def record(self, step: int, module: Any) -> None:
+        network = exported(module.averaged).to(module.device)
+        self.history.append(
+            {
+                "step": step,
+                "minutes": self.spent / 60,
+                "loss": _finite(module),
+                "validation": self.validate(network),
+            }
+        )
+
+    def checkpoint(self, trainer: pl.Trainer) -> None:
+        beside = self.folder / f".{CHECKPOINT}"
+        trainer.save_checkpoint(beside)
+        beside.replace(self.folder / CHECKPOINT)
+
+    def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.global_step:
+            self.checkpoint(trainer)
+
+
+def _finite(module: _Training) -> float:
+    value = math.nan if module.running_loss is None else float(module.running_loss)
+    if not math.isfinite(value):
+        raise SettingsError(
+            f"got a loss of {value} after {module.global_step} steps, expected a finite one; "
+            "train again with a lower learning rate"
+        )
+    return value
+
+
+def exported(averaged: Denoiser) -> Denoiser:
+    """Copy of an averaged network, weights normalised, ready for use."""
+    network = copy.deepcopy(averaged).eval()
+    network.renormalize()
+    return network
+
+
+def fit(
+    network: Denoiser,
+    stacks: Sequence[PlaneStack],
+    config: ModelConfig,
+    *,
+    seconds: float | None,
+    steps: int | None,
+    device: torch.device,
+    folder: Path,
+    resume: bool,
+    validate: Callable[[Denoiser], Scores],
+    progress: Progress,
+) -> Outcome:
+    """Train `network` on crops of `stacks` until a budget is used up.
+
+    Parameters
+    ----------
+    network, stacks, config
+        Denoiser to train, its data and all settings.
+    seconds, steps
+        Budgets; at least one.
+    device
+        Where to compute.
+    folder
+        For checkpoints.
+    resume
+        Continue from the checkpoint in `folder`, if there is one.
+    validate
+        Called now and then with the averaged network.
+    progress
+        Receives progress.
+    """
+    checkpoint = folder / CHECKPOINT
+    module = _Training(network, stacks, config)
+    watch = _Watch(seconds, steps, folder, validate, progress)
+    precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice to its developers, not to ours
+        trainer = pl.Trainer(
+            accelerator={"cuda": "gpu"}.get(device.type, device.type),
+            devices=1,
+            precision=precision,
+            max_epochs=-1,
+            max_steps=-1 if steps is None else steps,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[watch],
+        )
+        start = str(checkpoint) if resume and checkpoint.exists() else None
+        if start:
+            progress.note(f"resuming from {checkpoint}")
+        try:
+            trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
+        except RuntimeError as error:
+            if start and "state_dict" in str(error):
+                raise SettingsError(
+                    f"{folder}: got a checkpoint of another network, expected one of this "
+                    "training; delete the folder to start afresh"
+                ) from error
+            raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    return Outcome(
+        exported(module.averaged), trainer.global_step, watch.spent, _finite(module), watch.history
+    )

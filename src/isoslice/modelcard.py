@@ -1,0 +1,74 @@
+"""The README.md in a model folder: what the model is, where it comes from, where to doubt it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isoslice.config import ModelConfig
+
+
+def model_card(config: ModelConfig, info: Mapping[str, Any]) -> str:
+    """Write the card from a model's configuration and training record (`training.json`)."""
+    unit = config.unit or "unknown unit"
+    pixel = "unknown"
+    if config.pixel_size is not None:
+        pixel = f"{config.pixel_size[0]:g} x {config.pixel_size[1]:g} {unit} (Y, X)"
+    validation = info.get("validation") or {}
+    lines = [
+        "# An isoslice model",
+        "",
+        "Restores isotropic volumes from z-stacks that are sharp in XY and coarse in Z. It was",
+        "trained on 2D images alone.",
+        "",
+        "    isoslice predict STACK -m THIS_FOLDER -o OUT.ome.zarr",
+        "",
+        "## Read this first",
+        "",
+        "**Detail between the measured planes is invented.** It is what the training images make",
+        "plausible, not a measurement. Measured planes pass through unchanged. Do not count,",
+        "measure or diagnose from structures that exist only between them, and do not use the",
+        "model on specimens, stains or instruments unlike its training images.",
+        "",
+        "## Training data",
+        "",
+        *(f"- {source}" for source in info.get("sources", [])),
+        f"- {info.get('planes', '?')} planes, {config.network.channels} channel(s)",
+        f"- pixel size: {pixel}",
+        "",
+        "## Normalisation",
+        "",
+        "Percentiles 0.1 and 99.9 of each whole stack are mapped to 0 and 1, and back after",
+        "prediction. In the training data these were:",
+        "",
+        *(
+            f"- stack {i}: {', '.join(f'{a:g} to {b:g}' for a, b in pairs)}"
+            for i, pairs in enumerate(info.get("intensities", [])[:20])
+        ),
+        "",
+        "## Training",
+        "",
+        f"- isoslice {info.get('isoslice', '?')}, PyTorch {info.get('torch', '?')}, "
+        f"{info.get('device', '?')}",
+        f"- {info.get('steps', '?')} steps, {info.get('minutes', 0):.1f} minutes, "
+        f"seed {config.training.seed}",
+        f"- {info.get('parameters', 0) / 1e6:.2f} M parameters",
+        "",
+        "## Validation",
+        "",
+    ]
+    if validation:
+        lines += [
+            "PSNR over hidden rows of held-out images, against linear interpolation on the same",
+            "grid (one row in `factor` kept; intensities as normalised, data range 1):",
+            "",
+            "| factor | linear | this model (mean) |",
+            "|---|---|---|",
+            *(
+                f"| {factor} | {v['linear_psnr']:.2f} dB | {v['psnr']:.2f} dB |"
+                for factor, v in validation.items()
+            ),
+        ]
+    else:
+        lines.append("Not measured: there was only one image, so none could be held out.")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,258 @@
+"""Train a denoiser from 2D images, or from a stack's own XY planes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice import __version__
+from isoslice.config import ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.device import choose_device, describe
+from isoslice.diffusion import NO_SIGNAL, Network, denoise
+from isoslice.errors import DataError, SettingsError
+from isoslice.masks import draw_masks, even_rows, fill_rows
+from isoslice.model import Model, build_network
+from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
+from isoslice.progress import Progress
+from isoslice.volume import Volume, parse_voxel_size
+
+#: Training time where neither a time nor a step budget is given.
+DEFAULT_MINUTES = 10.0
+#: Factors at which validation hides rows.
+VALIDATION_FACTORS = (2, 4, 8)
+
+Images = NDArray[Any] | Volume | Sequence[NDArray[Any] | Volume]
+
+
+def train(
+    images: Images,
+    *,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    settings: TrainingSettings | None = None,
+    network: NetworkSettings | None = None,
+    workdir: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Model:
+    """Train a model on 2D images.
+
+    Parameters
+    ----------
+    images
+        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the XY
+        planes are used. All with the same channels, at least 32 x 32 pixels.
+    axes
+        Axes of arrays, one letter of TCZYX per dimension.
+    voxel_size
+        Spacing along Z, Y and X of arrays; recorded in the model.
+    minutes, steps
+        Budget: training ends with whichever is used up first. Ten minutes by default.
+    seed
+        Of weights, crops, masks and noise; overrides the one in `settings`.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    settings, network
+        How to train and what; the defaults suit most data.
+    workdir
+        Folder for a checkpoint every minute, from which `resume` continues.
+    resume
+        Continue the training in `workdir`, where there is one.
+    progress
+        Receives notes and progress; silent by default.
+
+    Returns
+    -------
+    The trained model.
+
+    Raises
+    ------
+    DataError
+        If the images cannot be used.
+    SettingsError
+        If an option is out of range, or the extra ``isoslice[train]`` is not installed.
+    """
+    if find_spec("pytorch_lightning") is None:
+        raise SettingsError(
+            "got no PyTorch Lightning, which training needs; install it with "
+            "pip install 'isoslice[train]'"
+        )
+    progress = progress or Progress()
+    _check_budget(minutes, steps)
+    if minutes is None and steps is None:
+        minutes = DEFAULT_MINUTES
+    settings = settings or TrainingSettings()
+    if seed is not None:
+        settings = TrainingSettings.model_validate({**settings.model_dump(), "seed": seed})
+    if resume and workdir is None:
+        raise SettingsError("got resume without a workdir, expected the folder to continue from")
+
+    volumes = as_volumes(images, axes, voxel_size)
+    stacks = plane_stacks(volumes)
+    shape = network or NetworkSettings()
+    shape = NetworkSettings.model_validate(
+        {**shape.model_dump(), "channels": stacks[0].data.shape[1]}
+    )
+    training, held_out = split(stacks, settings.validation_share, settings.seed)
+    crop = crop_size(stacks, settings.crop, 16)
+    settings = TrainingSettings.model_validate({**settings.model_dump(), "crop": crop})
+    sigma_data = residual_deviation(training, settings)
+    spacing = volumes[0].spacing
+    config = ModelConfig(
+        network=shape,
+        training=settings,
+        sigma_data=sigma_data,
+        pixel_size=(spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
+        unit=volumes[0].unit,
+        channel_names=volumes[0].channel_names,
+    )
+    chosen = choose_device(device)
+    planes, held = (sum(len(s.data) for s in part) for part in (training, held_out))
+    progress.note(
+        f"training on {planes} planes, {held} more held out for validation; "
+        f"computing on {describe(chosen)}"
+    )
+
+    from isoslice.fit import fit  # imports Lightning
+
+    torch.manual_seed(settings.seed)
+    denoiser = build_network(config)
+    folder = Path(workdir) if workdir else Path(tempfile.mkdtemp(prefix="isoslice-training-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = fit(
+            denoiser,
+            training,
+            config,
+            seconds=None if minutes is None else minutes * 60,
+            steps=steps,
+            device=chosen,
+            folder=folder,
+            resume=resume,
+            validate=lambda net: validation(net, held_out, config, chosen),
+            progress=progress,
+        )
+    finally:
+        if workdir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    trained = outcome.network.to("cpu").eval()
+    info = {
+        "isoslice": __version__,
+        "torch": torch.__version__,
+        "device": describe(chosen),
+        "sources": [Path(volume.source).name for volume in volumes],
+        "planes": planes,
+        "validation_planes": held,
+        "plane_shape": list(stacks[0].data.shape[1:]),
+        "dtype": str(stacks[0].data.dtype),
+        "intensities": [
+            list(zip(s.normalization.low, s.normalization.high, strict=True)) for s in stacks[:20]
+        ],
+        "parameters": sum(p.numel() for p in trained.parameters()),
+        "steps": outcome.steps,
+        "minutes": outcome.seconds / 60,
+        "images_seen": outcome.steps * settings.batch,
+        "loss": outcome.loss,
+        "validation": validation(trained.to(chosen), held_out, config, chosen),
+        "history": outcome.history,
+    }
+    return Model(config, trained.to("cpu"), info)
+
+
+def _check_budget(minutes: float | None, steps: int | None) -> None:
+    if minutes is not None and not 0 < minutes < 1e6:
+        raise SettingsError(f"got minutes {minutes}, expected a positive number")
+    if steps is not None and steps < 1:
+        raise SettingsError(f"got steps {steps}, expected at least 1")
+
+
+def as_volumes(
+    images: Images, axes: str | None = None, voxel_size: Sequence[float] | None = None
+) -> list[Volume]:
+    """Turn what `train` takes into a list of `Volume`."""
+    items = [images] if isinstance(images, np.ndarray | Volume) else list(images)
+    size = None if voxel_size is None else parse_voxel_size(voxel_size)
+    spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
+    volumes = []
+    for index, item in enumerate(items):
+        if isinstance(item, Volume):
+            volumes.append(item)
+            continue
+        array = np.asarray(item)
+        if axes is None and array.ndim != 2:
+            raise DataError(
+                f"got an array of shape {array.shape} without axes, expected them named; "
+                'for example axes="ZYX"'
+            )
+        volumes.append(Volume(array, axes or "YX", spacing, source=f"array {index}"))
+    return volumes
+
+
+def residual_deviation(stacks: Sequence[PlaneStack], settings: TrainingSettings) -> float:
+    """Measure sigma_data: the RMS of x - b over hidden rows of 256 crops, masks as in training."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    crops = draw_crops(stacks, 256, settings.crop, generator)
+    masks = draw_masks(len(crops), settings.crop, settings.factors, settings.even_share, generator)
+    hidden = (~masks[:, None, :, None]).expand_as(crops)
+    deviation = float((crops - fill_rows(crops, masks))[hidden].square().mean().sqrt())
+    if not deviation > 1e-6:
+        raise DataError(
+            "got images whose hidden rows linear interpolation restores exactly, expected "
+            "structure to learn from; check that the right files were given"
+        )
+    return deviation
+
+
+@torch.inference_mode()
+def validation(
+    network: Network, held_out: Sequence[PlaneStack], config: ModelConfig, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Paired PSNR over hidden rows of held-out crops: the mean, and aligned linear interpolation.
+
+    Returns
+    -------
+    ``{"4": {"psnr": ..., "linear_psnr": ...}, ...}`` in dB for data range 1; empty without
+    held-out planes.
+    """
+    if not held_out:
+        return {}
+    generator = torch.Generator().manual_seed(0)
+    crop = config.training.crop
+    images = draw_crops(held_out, 64, crop, generator)
+    scores = {}
+    for factor in VALIDATION_FACTORS:
+        masks = even_rows(crop, factor).expand(len(images), -1).clone()
+        last = int(masks[0].nonzero().max()) + 1  # between known rows only, as in a stack
+        kept, masks = images[:, :, :last], masks[:, :last]
+        base = fill_rows(kept, masks)
+        level = torch.tensor([NO_SIGNAL], device=device)
+        estimates = [
+            denoise(network, b * 0, b, m, level, config.sigma_data).cpu()
+            for b, m in zip(
+                torch.split(base.to(device), 16), torch.split(masks.to(device), 16), strict=True
+            )
+        ]
+        residual = kept - base
+        scores[str(factor)] = {
+            "psnr": _psnr(torch.cat(estimates) - residual, ~masks),
+            "linear_psnr": _psnr(residual, ~masks),
+        }
+    return scores
+
+
+def _psnr(error: Tensor, hidden: Tensor) -> float:
+    where = hidden[:, None, :, None].expand_as(error)
+    return float(-10 * torch.log10(error[where].square().mean().clamp(min=1e-12)))
