@@ -1,0 +1,9 @@
+"""Formats: images in, volumes out; each library is imported only when its format is used."""
+
+from __future__ import annotations
+
+from isoslice.io.images import read_images
+from isoslice.io.read import read_volume, require_voxel_size
+from isoslice.io.write import check_suffix, write_volume
+
+__all__ = ["check_suffix", "read_images", "read_volume", "require_voxel_size", "write_volume"]

@@ -1,0 +1,165 @@
+"""Results appear whole or not at all: written beside their final name, then renamed.
+
+A half-written volume looks like a volume. So every output, file or folder, is made under a hidden
+name in the same folder and takes its final name only once it is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from isoslice.errors import OutputError
+
+#: How hidden unfinished outputs begin; readers skip hidden names.
+DRAFT_PREFIX = ".isoslice-draft-"
+#: What a folder must hold (all names of one entry) to be replaced: isoslice or zarr wrote it.
+_OWN_FOLDERS = (
+    ("zarr.json",),
+    (".zgroup",),
+    (".zarray",),
+    ("config.json", "weights.safetensors"),
+)
+_NEXT_STEPS = {
+    errno.ENOSPC: "the disk is full; free some space or write to another disk",
+    errno.EDQUOT: "the disk quota is used up; free some space or write to another disk",
+    errno.EACCES: "no permission to write there; choose another folder",
+    errno.EPERM: "no permission to write there; choose another folder",
+    errno.EROFS: "that disk is read-only; choose another folder",
+    errno.ENOENT: "a folder on the way is missing; create it first",
+    errno.ENOTDIR: "a file stands where a folder was expected; choose another path",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+
+
+def check_output(path: str | Path, overwrite: bool = False) -> None:
+    """Fail before hours of work if `path` cannot take the result.
+
+    Parameters
+    ----------
+    path
+        File or folder to be written.
+    overwrite
+        Whether an existing result may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the folder around `path` is missing or not writable, if `path` exists and `overwrite`
+        is False, or if `path` is a folder that neither isoslice nor zarr made.
+    """
+    path = Path(path)
+    if path.name in ("", ".."):
+        raise OutputError(f"{path}: got a folder, expected the name of a file to write")
+    target = _target(path)
+    if not target.parent.is_dir():
+        problem = "is not a folder" if target.parent.exists() else "does not exist"
+        raise OutputError(
+            f"{path}: the folder {target.parent} {problem}; create it first or choose another path"
+        )
+    if target.exists():
+        if not overwrite:
+            raise OutputError(f"{path} exists; choose another name or add --overwrite")
+        if target.is_dir() and not _replaceable(target):
+            raise OutputError(
+                f"{path}: got a folder that is neither an OME-Zarr nor an isoslice model, which "
+                "is never replaced; choose another name"
+            )
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{path}: the folder {target.parent} is not writable; choose another folder"
+        )
+
+
+@contextmanager
+def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a draft path that becomes `path` when the block ends well.
+
+    The draft lies in the same folder and ends in the same name, so its suffix tells libraries the
+    right format. The block creates a file or a folder there. If the block raises anything, an
+    interrupt included, the draft is removed and what was at `path` stays as it was.
+
+    Parameters
+    ----------
+    path
+        Final file or folder; a symbolic link is followed, and stays.
+    overwrite
+        Replace an existing file, OME-Zarr or model folder.
+
+    Yields
+    ------
+    Path
+        Where to write; nothing exists there yet.
+
+    Raises
+    ------
+    OutputError
+        As `check_output`, and for every OSError inside the block (disk full, no permission).
+    """
+    path = Path(path)
+    check_output(path, overwrite)
+    target = _target(path)
+    draft = _beside(target)
+    try:
+        try:
+            yield draft
+            if not draft.exists():
+                raise OutputError(f"{path}: nothing was written there; please report this")
+            # The name may have been taken while the block worked.
+            check_output(path, overwrite)
+            _put(draft, target)
+        except OSError as error:
+            raise output_error(path, error) from error
+    except BaseException:
+        _remove(draft)
+        raise
+
+
+def output_error(path: str | Path, error: OSError) -> OutputError:
+    """Return the one-line `OutputError` that says what to do about `error`."""
+    reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
+    advice = _NEXT_STEPS.get(error.errno or 0, "check the disk's free space and permissions")
+    return OutputError(f"{path}: could not be written ({reason}); {advice}")
+
+
+def _target(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f"{DRAFT_PREFIX}{secrets.token_hex(4)}-{target.name}")
+
+
+def _put(draft: Path, target: Path) -> None:
+    """Rename `draft` to `target`; folders have no atomic replacement, so step aside first."""
+    if not (target.is_dir() or (draft.is_dir() and target.exists())):
+        draft.replace(target)
+        return
+    aside = _beside(target)
+    target.rename(aside)
+    try:
+        draft.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    _remove(aside)
+
+
+def _replaceable(folder: Path) -> bool:
+    """Whether `folder` is empty or was made by isoslice or zarr; a user's own is never deleted."""
+    if not any(folder.iterdir()):
+        return True
+    return any(all((folder / name).is_file() for name in names) for names in _OWN_FOLDERS)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,82 @@
+"""Reading many images for training: files, folders and patterns."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from isoslice.errors import DataError
+from isoslice.io.omezarr import is_zarr
+from isoslice.io.read import is_readable, read_volume
+from isoslice.volume import Volume, VoxelSize
+
+
+def read_images(
+    inputs: Sequence[str | Path], axes: str | None = None, voxel_size: VoxelSize | None = None
+) -> list[Volume]:
+    """Read all images that `inputs` name.
+
+    Parameters
+    ----------
+    inputs
+        Files, OME-Zarr folders, folders of images (not their subfolders; unknown formats and
+        hidden files are skipped), or patterns such as ``"slices/*.tif"``.
+    axes, voxel_size
+        As in `read_volume`, for every image.
+
+    Returns
+    -------
+    list of Volume
+        In the order of `inputs`, sorted by name within each; every file once.
+
+    Raises
+    ------
+    DataError
+        If an input names no image, an image cannot be read, or images differ in their number of
+        channels.
+    """
+    paths: dict[Path, None] = {}
+    for entry in [inputs] if isinstance(inputs, str | Path) else inputs:
+        paths.update(dict.fromkeys(find_images(entry)))
+    volumes = [read_volume(path, axes, voxel_size) for path in paths]
+    if not volumes:
+        raise DataError("got no input, expected images, folders or patterns; name at least one")
+    first = volumes[0]
+    for volume in volumes[1:]:
+        if volume.size("C") != first.size("C"):
+            raise DataError(
+                f"{volume.source}: got {volume.size('C')} channel(s), expected "
+                f"{first.size('C')} as in {first.source}; train on images of one kind"
+            )
+    return volumes
+
+
+def find_images(entry: str | Path) -> list[Path]:
+    """Return the images that one input names, sorted.
+
+    Raises
+    ------
+    DataError
+        If there are none.
+    """
+    path = Path(entry)
+    if path.is_dir() and not is_zarr(path):
+        found = sorted(inner for inner in path.iterdir() if is_readable(inner))
+        if not found:
+            raise DataError(
+                f"{path}: got a folder without readable images, expected TIFF, OME-Zarr, NIfTI, "
+                ".npy, PNG or JPEG files in it; subfolders are not searched"
+            )
+        return found
+    if path.exists() or not glob.has_magic(str(entry)):
+        return [path]
+    # Path.glob takes no absolute patterns.
+    matches = [Path(m) for m in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207
+    found = [match for match in matches if is_readable(match)]
+    if not found:
+        problem = "only files of unknown formats" if matches else "no file"
+        raise DataError(
+            f"{entry}: matches {problem}, expected images; check the pattern and quote it"
+        )
+    return found

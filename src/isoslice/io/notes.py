@@ -1,0 +1,148 @@
+"""The note isoslice leaves in every file it writes, whatever the format.
+
+A note is a small JSON object: provenance, and what the format itself cannot say (axes of length
+1, spacing in full precision, channel names). Other programs may have changed the file since, so a
+note is believed only where the file's own metadata agrees with it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from isoslice.errors import OutputError
+from isoslice.io.units import METRES, convert
+from isoslice.volume import AXES, Volume
+
+#: Key of the note wherever it is stored.
+KEY = "isoslice"
+Note = dict[str, Any]
+
+
+def make_note(volume: Volume) -> Note:
+    """Return the note of `volume`: axes, spacing, unit, channel names, provenance.
+
+    Raises
+    ------
+    OutputError
+        If the provenance holds what JSON cannot.
+    """
+    note = {
+        "axes": volume.axes,
+        "spacing": {axis: float(step) for axis, step in volume.spacing.items()},
+        "unit": volume.unit,
+        "channel_names": list(volume.channel_names) if volume.channel_names else None,
+        "provenance": dict(volume.provenance) if volume.provenance is not None else None,
+    }
+    try:
+        # Through text and back, so that every format stores the very same plain values.
+        plain: Note = json.loads(json.dumps(note, default=_plain, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise OutputError(
+            f"{volume.source}: got provenance that JSON cannot hold ({error}), expected numbers, "
+            "text, lists and dictionaries; simplify it"
+        ) from error
+    return plain
+
+
+def note_text(note: Note) -> str:
+    """Return `note` as one line of ASCII."""
+    return json.dumps({KEY: note}, ensure_ascii=True)
+
+
+def find_note(text: object) -> Note | None:
+    """Return the note among the lines of `text`, or None; never raises."""
+    for line in str(text or "").splitlines():
+        if f'"{KEY}"' not in line:
+            continue
+        try:
+            return as_note(json.loads(line.strip().rstrip("\0")).get(KEY))
+        except (ValueError, AttributeError, RecursionError):
+            continue
+    return None
+
+
+def as_note(value: object) -> Note | None:
+    """Return `value` if it has a note's shape, else None: files come from anywhere."""
+    if not isinstance(value, Mapping):
+        return None
+    axes, spacing, unit = value.get("axes"), value.get("spacing"), value.get("unit")
+    names, provenance = value.get("channel_names"), value.get("provenance")
+    if not (isinstance(axes, str) and len(set(axes)) == len(axes)):
+        return None
+    if not {"Y", "X"} <= set(axes) <= set(AXES):
+        return None
+    if not (isinstance(spacing, Mapping) and set(spacing) <= set("ZYX")):
+        return None
+    if not all(isinstance(s, int | float) and 0 < s < math.inf for s in spacing.values()):
+        return None
+    if not (unit is None or isinstance(unit, str)):
+        return None
+    if not (names is None or (isinstance(names, list) and all(isinstance(n, str) for n in names))):
+        return None
+    if not (provenance is None or isinstance(provenance, Mapping)):
+        return None
+    return dict(value)
+
+
+def noted_axes(shape: tuple[int, ...], axes: str, noted: str) -> tuple[tuple[int, ...], str]:
+    """Restore axes of length 1 that the format added or dropped.
+
+    Parameters
+    ----------
+    shape
+        Shape as the format gave it.
+    axes
+        One letter per dimension of `shape`.
+    noted
+        Axes the volume had when it was written.
+
+    Returns
+    -------
+    tuple
+        Shape and axes of the same voxels in the same order, by the note's axes where they fit.
+    """
+    kept = [(axis, n) for axis, n in zip(axes, shape, strict=True) if axis in noted or n > 1]
+    names = "".join(axis for axis, _ in kept)
+    if names == "".join(axis for axis in noted if axis in names):
+        sizes = dict(kept)
+        return tuple(sizes.get(axis, 1) for axis in noted), noted
+    return tuple(n for _, n in kept), names
+
+
+def noted_spacing(
+    spacing: Mapping[str, float], unit: str | None, note: Note
+) -> tuple[dict[str, float], str | None]:
+    """Return the note's exact spacing where it is what the file says, else the file's.
+
+    Formats round spacings, or write 1 for unknown ones.
+    """
+    exact: dict[str, float] = {a: float(s) for a, s in note["spacing"].items()}
+    noted_unit: str | None = note["unit"]
+    for axis, step in spacing.items():
+        if unit in METRES and noted_unit in METRES:
+            step = convert(step, str(unit), str(noted_unit))
+        elif unit is not None and noted_unit is not None and unit != noted_unit:
+            return dict(spacing), unit
+        if axis in exact:
+            agrees = math.isclose(step, exact[axis], rel_tol=1e-5)
+        else:
+            agrees = math.isclose(spacing[axis], 1.0, rel_tol=1e-5)
+        if not agrees:
+            return dict(spacing), unit
+    return exact, noted_unit
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__}")

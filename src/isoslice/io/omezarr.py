@@ -1,0 +1,128 @@
+"""Reading OME-Zarr 0.4 and 0.5 (and plain Zarr arrays whose dimensions are named)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isoslice.errors import DataError
+from isoslice.io.failure import reading
+from isoslice.io.notes import KEY, Note, as_note
+from isoslice.io.raw import Raw
+from isoslice.io.units import common_unit, unit_name
+from isoslice.volume import AXES
+
+#: A folder with one of these is a Zarr group or array.
+_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+_BY_TYPE = {"time": "T", "channel": "C"}
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether `path` is a folder with Zarr metadata."""
+    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+
+
+def read_omezarr(path: Path) -> Raw:
+    """Read the highest resolution of the first image of an OME-Zarr folder.
+
+    A scale of exactly 1 on all spatial axes without unit is the format's way of not knowing, so
+    it gives no spacing. Of a ``bioformats2raw`` folder, series 0 is read.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no image, or its metadata or chunks are damaged.
+    """
+    import zarr
+
+    if not is_zarr(path):
+        raise DataError(
+            f"{path}: got a folder without Zarr metadata, expected an OME-Zarr image; give the "
+            "folder that holds zarr.json or .zattrs"
+        )
+    with reading(path, "an OME-Zarr image"):
+        node = zarr.open(store=path, mode="r")
+        if isinstance(node, zarr.Array):
+            return _plain(node)
+        return _image(node, path)
+
+
+def _image(group: Any, path: Path) -> Raw:
+    attrs: Mapping[str, Any] = dict(group.attrs)
+    ome: Mapping[str, Any] = attrs.get("ome", attrs)
+    if "multiscales" not in ome and "bioformats2raw.layout" in ome:
+        return _image(group["0"], path)
+    if "multiscales" not in ome:
+        kind = "a plate" if "plate" in ome else "a well" if "well" in ome else "a group"
+        raise DataError(
+            f"{path}: got {kind} without an image of its own, expected an OME-Zarr image; give "
+            "one of the image folders inside"
+        )
+    multiscale = ome["multiscales"][0]
+    dataset = multiscale["datasets"][0]
+    array = group[dataset["path"]]
+    # Before 0.3 axes were not listed; they were always all five.
+    listed = multiscale.get("axes", list(AXES.lower()))
+    axes = "".join(_letter(axis) for axis in listed)
+    if len(axes) != array.ndim:
+        raise DataError(
+            f"{path}: got metadata with {len(axes)} axes for an array of {array.ndim} "
+            "dimensions, expected them to agree; export it again"
+        )
+    spacing, unit = _spacing(axes, listed, dataset, multiscale)
+    note: Note | None = as_note(attrs.get(KEY))
+    return Raw(np.asarray(array[...]), axes, spacing, unit, _channel_names(ome), note)
+
+
+def _plain(array: Any) -> Raw:
+    names = getattr(array.metadata, "dimension_names", None) or ["?"] * array.ndim
+    return Raw(np.asarray(array[...]), "".join(_letter(name or "?") for name in names))
+
+
+def _letter(axis: str | Mapping[str, Any]) -> str:
+    """Return the letter of an axis, ``Q`` for one that is none of ours."""
+    name = axis if isinstance(axis, str) else str(axis.get("name", ""))
+    if len(name) == 1 and name.upper() in AXES:
+        return name.upper()
+    return _BY_TYPE.get("" if isinstance(axis, str) else str(axis.get("type", "")), "Q")
+
+
+def _spacing(
+    axes: str,
+    listed: Sequence[str | Mapping[str, Any]],
+    dataset: Mapping[str, Any],
+    multiscale: Mapping[str, Any],
+) -> tuple[dict[str, float], str | None]:
+    inner, outer = _scale(dataset, len(axes)), _scale(multiscale, len(axes))
+    if inner is None and outer is None:
+        return {}, None
+    product = np.multiply(inner or [1.0] * len(axes), outer or [1.0] * len(axes))
+    steps = {
+        axis: float(s) for axis, s in zip(axes, product, strict=True) if axis in "ZYX" and s > 0
+    }
+    units = {}
+    for axis, entry in zip(axes, listed, strict=True):
+        unit = None if isinstance(entry, str) else unit_name(entry.get("unit"))
+        if axis in steps and unit is not None:
+            units[axis] = unit
+    bare = [axis for axis in steps if axis not in units]
+    if all(steps[axis] == 1.0 for axis in bare):
+        steps = {axis: step for axis, step in steps.items() if axis not in bare}
+    return common_unit(steps, units)
+
+
+def _scale(part: Mapping[str, Any], ndim: int) -> list[float] | None:
+    for transform in part.get("coordinateTransformations") or []:
+        scale = transform.get("scale")
+        if transform.get("type") == "scale" and scale is not None and len(scale) == ndim:
+            return [float(s) for s in scale]
+    return None
+
+
+def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...] | None:
+    channels = (ome.get("omero") or {}).get("channels") or []
+    names = tuple(str(channel.get("label") or "") for channel in channels)
+    return names if names and all(names) else None

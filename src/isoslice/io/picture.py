@@ -1,0 +1,36 @@
+"""Reading 2D images (PNG, JPEG, BMP) through imageio, for training."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from isoslice.io.failure import reading
+from isoslice.io.raw import Raw
+
+
+def read_picture(path: Path) -> Raw:
+    """Read a 2D image, grey or in colour; transparency is dropped, and no spacing is known.
+
+    Raises
+    ------
+    DataError
+        If the file is damaged or cut off.
+    """
+    import imageio.v3 as iio
+
+    with reading(path, "a PNG, JPEG or BMP image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = np.asarray(iio.imread(path, index=0, plugin="pillow"))
+    if data.dtype == np.int32 and data.size and data.min() >= 0 and data.max() < 2**16:
+        # Pillow widens 16-bit grey; nothing is lost on the way back.
+        data = data.astype(np.uint16)
+    if data.ndim == 2:
+        return Raw(data, "YX")
+    if data.ndim == 3 and data.shape[2] in (2, 4):
+        data = data[..., :-1]
+    if data.ndim == 3 and data.shape[2] == 1:
+        return Raw(data[..., 0], "YX")
+    return Raw(data, "YXS" if data.ndim == 3 else "Q" * data.ndim)

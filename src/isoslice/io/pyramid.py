@@ -1,0 +1,97 @@
+"""Coarser copies of a volume for viewers: means over blocks of two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Levels are added until the longest spatial axis is this short.
+SMALL_ENOUGH = 256
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a pyramid.
+
+    Attributes
+    ----------
+    data
+        Voxels, in the order of the pyramid's axes.
+    factors
+        How many voxels of the first level one voxel spans, per dimension.
+    """
+
+    data: NDArray[Any]
+    factors: tuple[int, ...]
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """Centre of the first voxel, in voxels of the first level, per dimension.
+
+        The mean of voxels 0 to f - 1 lies at (f - 1) / 2.
+        """
+        return tuple((f - 1) / 2 for f in self.factors)
+
+
+def pyramid(
+    data: NDArray[Any], axes: str, spacing: Mapping[str, float], small: int = SMALL_ENOUGH
+) -> Iterator[Level]:
+    """Yield `data` and its halvings, finest first.
+
+    The finest axes are halved, and coarser ones once the others have caught up, so that voxels
+    become nearly isotropic and then stay so.
+
+    Parameters
+    ----------
+    data
+        Voxels, one dimension per letter of `axes`.
+    axes
+        Letters of TCZYX.
+    spacing
+        Spacing by axis; unknown ones count as 1.
+    small
+        Stop once no spatial axis is longer than this.
+    """
+    level = Level(data, (1,) * data.ndim)
+    yield level
+    while max(n for axis, n in zip(axes, level.data.shape, strict=True) if axis in "ZYX") > small:
+        halved = _halved(level, axes, spacing)
+        factors = tuple(f * (2 if i in halved else 1) for i, f in enumerate(level.factors))
+        level = Level(block_mean(level.data, halved), factors)
+        yield level
+
+
+def block_mean(data: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
+    """Mean over pairs along each dimension in `halved`; an odd last voxel is dropped.
+
+    Integers are rounded to the nearest, so the type stays.
+    """
+    wide = np.float64 if data.dtype == np.float64 else np.float32
+    trimmed = data[tuple(slice(n // 2 * 2 if i in halved else n) for i, n in enumerate(data.shape))]
+    shape = [n // 2 if i in halved else n for i, n in enumerate(trimmed.shape)]
+    out = np.empty(shape, dtype=data.dtype)
+    # Slab by slab along the first dimension, so that no wide copy of all voxels is needed.
+    step = 2 if 0 in halved else 1
+    for index in range(shape[0]):
+        mean: NDArray[Any] = trimmed[index * step : (index + 1) * step].astype(wide)
+        for axis in halved:
+            pairs = [slice(None)] * mean.ndim
+            pairs[axis] = slice(0, None, 2)
+            odd = [*pairs[:axis], slice(1, None, 2), *pairs[axis + 1 :]]
+            mean = (mean[tuple(pairs)] + mean[tuple(odd)]) / 2
+        out[index : index + 1] = mean if data.dtype.kind == "f" else np.rint(mean)
+    return out
+
+
+def _halved(level: Level, axes: str, spacing: Mapping[str, float]) -> tuple[int, ...]:
+    steps = {
+        i: spacing.get(axis, 1.0) * level.factors[i]
+        for i, axis in enumerate(axes)
+        if axis in "ZYX" and level.data.shape[i] > 1
+    }
+    finest = min(steps.values())
+    return tuple(i for i, step in steps.items() if step < 1.5 * finest)

@@ -1,0 +1,178 @@
+"""From what a format says to a `Volume`: one place for axes, overrides, notes and byte order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.errors import DataError
+from isoslice.io.notes import Note, noted_axes, noted_spacing
+from isoslice.volume import AXES, DTYPES, Volume, VoxelSize, check_axes
+
+#: Unit of the voxel size that a caller gives (``--voxel-size``).
+GIVEN_UNIT = "micrometer"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a reader found in a file.
+
+    Attributes
+    ----------
+    data
+        Voxels as stored.
+    axes
+        A letter per dimension: those of TCZYX, ``S`` for colour samples, any other for a
+        dimension the file does not name.
+    spacing
+        Spacing by axis, for Z, Y and X; only what the file truly says.
+    unit
+        Unit of `spacing`, or None.
+    channel_names
+        One name per channel, or None.
+    note
+        What isoslice noted in the file, if it wrote it.
+    """
+
+    data: NDArray[Any]
+    axes: str
+    spacing: Mapping[str, float] = field(default_factory=dict)
+    unit: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    note: Note | None = None
+
+
+def finish(
+    raw: Raw, path: Path, axes: str | None = None, voxel_size: VoxelSize | None = None
+) -> Volume:
+    """Turn what a file says into a volume.
+
+    Parameters
+    ----------
+    raw
+        What was found.
+    path
+        The file, for messages.
+    axes
+        Axes the caller gave, one letter per stored dimension (dimensions of length 1 may be left
+        out); they rename the file's axes.
+    voxel_size
+        Spacing the caller gave, in micrometres; replaces the file's.
+
+    Returns
+    -------
+    Volume
+        Voxels unchanged but for byte order; colour samples become the axis C.
+
+    Raises
+    ------
+    DataError
+        If an axis remains unknown, or the voxels have a type isoslice does not take.
+    """
+    source = str(path)
+    _check_voxels(raw.data, source)
+    data, names, spacing = _named(raw, source, axes.upper() if axes else None)
+    unit = raw.unit if spacing else None
+    if raw.note is not None:
+        spacing, unit = noted_spacing(spacing, unit, raw.note)
+    if voxel_size is not None:
+        spacing = dict(zip("ZYX", voxel_size, strict=True))
+        unit = GIVEN_UNIT
+    spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
+    return Volume(
+        _native(data),
+        names,
+        spacing,
+        unit if spacing else None,
+        _channel_names(raw, data, names),
+        (raw.note or {}).get("provenance"),
+        source,
+    )
+
+
+def _named(raw: Raw, source: str, given: str | None) -> tuple[NDArray[Any], str, dict[str, float]]:
+    data, names = _by_itself(raw)
+    # Naming the axes as the file does changes nothing, even where colours were moved first.
+    if given is None or (given == names and not _unknown(names)):
+        if _unknown(names):
+            raise DataError(
+                f"{source}: got axes the file does not name (shape "
+                f"{' x '.join(map(str, data.shape))}), expected one of T, C, Z, Y, X each; name "
+                f"them with --axes, for example --axes {'TCZYX'[-data.ndim :] or 'YX'}"
+            )
+        if raw.note is not None:
+            shape, names = noted_axes(data.shape, names, raw.note["axes"])
+            data = data.reshape(shape)
+        return data, names, dict(raw.spacing)
+    data, stored = raw.data, raw.axes
+    if len(given) != data.ndim:
+        dropped = tuple(i for i, n in enumerate(data.shape) if n == 1)
+        if len(given) == data.ndim - len(dropped):
+            data = np.squeeze(data, dropped)
+            stored = "".join(a for i, a in enumerate(stored) if i not in dropped)
+    check_axes(given, data.ndim, source)
+    return data, given, _renamed(raw.spacing, stored, given)
+
+
+def _by_itself(raw: Raw) -> tuple[NDArray[Any], str]:
+    """Return voxels and axes by the file's own words: unnamed singletons dropped, S as C."""
+    data, axes = raw.data, raw.axes
+    for index in reversed(range(data.ndim)):
+        unnamed = axes[index] not in AXES and data.shape[index] == 1
+        if unnamed and data.ndim > 2:
+            data = np.squeeze(data, index)
+            axes = axes[:index] + axes[index + 1 :]
+    if "S" in axes and "C" in axes and data.shape[axes.index("C")] == 1:
+        data = np.squeeze(data, axes.index("C"))
+        axes = axes.replace("C", "")
+    if "S" in axes and "C" not in axes and axes.count("S") == 1:
+        # Channels belong before the planes, as every other format has them.
+        others = axes.replace("S", "")
+        place = next((i for i, axis in enumerate(others) if axis in "ZYX"), len(others))
+        data = np.moveaxis(data, axes.index("S"), place)
+        axes = others[:place] + "C" + others[place:]
+    return data, axes
+
+
+def _unknown(axes: str) -> bool:
+    return not set(axes) <= set(AXES) or len(set(axes)) != len(axes)
+
+
+def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str, float]:
+    """Spacing goes with its dimension; what no dimension claimed stays under its name."""
+    renamed = {new: spacing[old] for old, new in zip(stored, given, strict=True) if old in spacing}
+    for axis, step in spacing.items():
+        if axis not in stored:
+            renamed.setdefault(axis, step)
+    return {axis: step for axis, step in renamed.items() if axis in "ZYX"}
+
+
+def _channel_names(raw: Raw, data: NDArray[Any], axes: str) -> tuple[str, ...] | None:
+    channels = data.shape[axes.index("C")] if "C" in axes else 1
+    noted = (raw.note or {}).get("channel_names")
+    for names in (noted, raw.channel_names):
+        if names and len(names) == channels:
+            return tuple(names)
+    return None
+
+
+def _check_voxels(data: NDArray[Any], source: str) -> None:
+    if data.dtype.name not in DTYPES:
+        raise DataError(
+            f"{source}: got voxels of type {data.dtype.name}, expected one of "
+            f"{', '.join(DTYPES)}; convert the file first"
+        )
+    if data.size == 0 or data.ndim < 2:
+        raise DataError(
+            f"{source}: got an array of shape {data.shape}, expected at least a 2D image; "
+            "check that this is the right file"
+        )
+
+
+def _native(data: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))

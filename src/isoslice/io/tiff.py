@@ -1,0 +1,150 @@
+"""Reading TIFF: plain, ImageJ and OME."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from isoslice.errors import DataError
+from isoslice.io.failure import reading
+from isoslice.io.notes import Note, find_note, noted_axes
+from isoslice.io.raw import Raw
+from isoslice.io.tiff_check import TruncatedTiffError, check_chain, check_strips
+from isoslice.io.units import common_unit, unit_name
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+#: Tags: resolution along X and Y, its unit (1 none, 2 inch, 3 centimetre).
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+
+
+def read_tiff(path: Path) -> Raw:
+    """Read the first image series of a TIFF file.
+
+    Axes and spacing come from OME-XML or ImageJ's metadata. The resolution of a plain TIFF is
+    that of print (72 dots per inch and the like), never a voxel size.
+
+    Raises
+    ------
+    DataError
+        If the file is no TIFF, is damaged or cut off, or is compressed in a way that needs
+        another package.
+    """
+    import tifffile
+
+    with reading(path, "a TIFF"), _quiet(), path.open("rb") as stream:
+        check_chain(stream, path.stat().st_size)
+        try:
+            # By its path, since OME-TIFF may be spread over several files beside it.
+            with tifffile.TiffFile(path) as tif:
+                return _first_series(tif)
+        except ValueError as error:
+            if "imagecodecs" in str(error):
+                raise DataError(
+                    f"{path}: got a TIFF compressed in a way that needs another package; run: pip "
+                    "install imagecodecs, or save the file uncompressed"
+                ) from error
+            raise
+
+
+def _first_series(tif: TiffFile) -> Raw:
+    if not tif.series:
+        raise TruncatedTiffError("it holds no image")
+    series = tif.series[0]
+    check_strips(series)
+    if tif.is_imagej and series.kind in ("uniform", "generic"):
+        # tifffile gives up on ImageJ's description where the file is shorter than it says.
+        raise TruncatedTiffError("it is shorter than ImageJ's description says")
+    if series.kind == "ome" and tif.ome_metadata:
+        spacing, unit, names, note = _ome(tif.ome_metadata)
+    elif tif.is_imagej:
+        spacing, unit, names, note = _imagej(tif)
+    else:
+        spacing, unit, names, note = {}, None, None, None
+    _check_images(tif, series)
+    data = series.asarray()
+    if data.shape != series.shape:
+        raise TruncatedTiffError(f"got shape {data.shape}, expected {series.shape}")
+    axes = series.axes
+    if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
+        # tifffile drops axes of length 1; the note knows which were there.
+        shape, axes = noted_axes(data.shape, axes, note["axes"])
+        data = data.reshape(shape)
+    return Raw(data, axes, spacing, unit, names, note)
+
+
+def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:
+    """Compare ImageJ's number of images with those found; pages may be missing between."""
+    expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else 1
+    found = 1
+    for axis, n in zip(series.axes, series.shape, strict=True):
+        found *= n if axis not in "YXS" else 1
+    if found < expected:
+        raise TruncatedTiffError(f"{found} of {expected} planes")
+
+
+def _imagej(
+    tif: TiffFile,
+) -> tuple[dict[str, float], str | None, tuple[str, ...] | None, Note | None]:
+    meta: Mapping[str, Any] = tif.imagej_metadata or {}
+    tags = tif.pages.first.tags
+    unit = unit_name(meta.get("unit"))
+    spacing: dict[str, float] = {}
+    per_print = unit is None and tags.valueof(_RESOLUTION_UNIT, 1) != 1
+    for axis, code in (("X", _X_RESOLUTION), ("Y", _Y_RESOLUTION)):
+        numerator, denominator = tags.valueof(code, (0, 1))
+        if numerator > 0 and denominator > 0 and not per_print:
+            spacing[axis] = denominator / numerator
+    step = abs(_number(meta.get("spacing")))
+    if step > 0:
+        spacing["Z"] = step
+    # Without a unit, a resolution of 1 is ImageJ's way of not knowing, and Z then means nothing.
+    if unit is None and all(spacing.get(axis, 1.0) == 1.0 for axis in "XY"):
+        spacing = {}
+    return spacing, unit, None, find_note(meta.get("Info"))
+
+
+def _ome(
+    xml: str,
+) -> tuple[dict[str, float], str | None, tuple[str, ...] | None, Note | None]:
+    root = ElementTree.fromstring(xml)
+    image = root.find("{*}Image")
+    pixels = image.find("{*}Pixels") if image is not None else None
+    if image is None or pixels is None:
+        return {}, None, None, None
+    spacing, units = {}, {}
+    for axis in "ZYX":
+        step = _number(pixels.get(f"PhysicalSize{axis}"))
+        # The schema's default unit is the micrometre.
+        text = pixels.get(f"PhysicalSize{axis}Unit", "µm")
+        unit = unit_name(text)
+        if step > 0 and unit is not None:
+            spacing[axis], units[axis] = step, unit
+    names = tuple(channel.get("Name") or "" for channel in pixels.findall("{*}Channel"))
+    note = find_note(image.findtext("{*}Description"))
+    return *common_unit(spacing, units), names if all(names) and names else None, note
+
+
+def _number(value: object) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        return 0.0
+    return number if abs(number) < float("inf") else 0.0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tifffile's log off the terminal; what matters is checked here."""
+    logger = logging.getLogger("tifffile")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -1,0 +1,102 @@
+"""Is a TIFF complete? Libraries fill what is missing with zeros; zeros look like data."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from tifffile import TiffPageSeries
+
+
+class TruncatedTiffError(ValueError):
+    """Some of the file is missing; says what."""
+
+
+def check_chain(stream: BinaryIO, size: int) -> int:
+    """Walk the chain of image directories to its end.
+
+    Parameters
+    ----------
+    stream
+        The open file.
+    size
+        Its length in bytes.
+
+    Returns
+    -------
+    int
+        Number of directories.
+
+    Raises
+    ------
+    TruncatedTiffError
+        If the header is none of TIFF's, or the chain leads beyond the end of the file or in a
+        circle.
+    """
+    stream.seek(0)
+    head = stream.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        raise TruncatedTiffError("no TIFF header")
+    version = struct.unpack_from(order + "H", head, 2)[0]
+    # Per flavour: bytes of the entry count, of one entry, of an offset.
+    flavours = {42: ("H", 12, "I"), 43: ("Q", 20, "Q")}
+    if version not in flavours or (version == 43 and len(head) < 16):
+        raise TruncatedTiffError("no TIFF header")
+    count_code, entry_bytes, offset_code = flavours[version]
+    offset = struct.unpack_from(order + offset_code, head, 4 if version == 42 else 8)[0]
+    seen: set[int] = set()
+    while offset:
+        if offset in seen:
+            raise TruncatedTiffError("its image directories run in a circle")
+        seen.add(offset)
+        entries = _number(stream, size, offset, order + count_code)
+        after = offset + struct.calcsize(count_code) + entries * entry_bytes
+        offset = _number(stream, size, after, order + offset_code)
+    if not seen:
+        raise TruncatedTiffError("it holds no image")
+    return len(seen)
+
+
+def check_strips(series: TiffPageSeries) -> None:
+    """Check that every strip and tile of `series` lies within its file.
+
+    Raises
+    ------
+    TruncatedTiffError
+        If a page, a strip or part of one is missing.
+    """
+    if series.dataoffset is not None:
+        # One block, as ImageJ stores stacks: its pages list no strips of their own.
+        first = series.keyframe.parent.filehandle
+        if series.dataoffset + series.nbytes > first.size:
+            raise TruncatedTiffError("its end is missing")
+        return
+    for number, page in enumerate(series.pages, 1):
+        if page is None:
+            raise TruncatedTiffError(f"plane {number} of {len(series.pages)} is missing")
+        where = f"part of plane {number} of {len(series.pages)} is missing"
+        offsets, counts = page.dataoffsets, page.databytecounts
+        if len(offsets) != len(counts) or len(offsets) < _strips(series.keyframe.chunked):
+            raise TruncatedTiffError(where)
+        size = page.parent.filehandle.size
+        for offset, count in zip(offsets, counts, strict=True):
+            # Sparse files leave strips out on purpose (offset 0); none is expected here.
+            if not (offset > 0 and count > 0 and offset + count <= size):
+                raise TruncatedTiffError(where)
+
+
+def _strips(chunked: tuple[int, ...]) -> int:
+    number = 1
+    for n in chunked:
+        number *= n
+    return number
+
+
+def _number(stream: BinaryIO, size: int, offset: int, code: str) -> int:
+    length = struct.calcsize(code)
+    if offset + length > size:
+        raise TruncatedTiffError("its end is missing")
+    stream.seek(offset)
+    return int(struct.unpack(code, stream.read(length))[0])

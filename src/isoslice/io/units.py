@@ -1,0 +1,93 @@
+"""Names of units of length: many spellings in, OME's spelling out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: Metres in one unit, by OME's full name.
+METRES: Mapping[str, float] = {
+    "angstrom": 1e-10,
+    "picometer": 1e-12,
+    "nanometer": 1e-9,
+    "micrometer": 1e-6,
+    "millimeter": 1e-3,
+    "centimeter": 1e-2,
+    "decimeter": 1e-1,
+    "meter": 1.0,
+    "kilometer": 1e3,
+    "inch": 0.0254,
+    "foot": 0.3048,
+}
+#: Short symbol of each unit, as OME-XML spells it.
+SYMBOLS: Mapping[str, str] = {
+    "angstrom": "Å",
+    "picometer": "pm",
+    "nanometer": "nm",
+    "micrometer": "µm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "decimeter": "dm",
+    "meter": "m",
+    "kilometer": "km",
+    "inch": "in",
+    "foot": "ft",
+}
+_SPELLINGS: Mapping[str, str] = {
+    **{symbol.lower(): name for name, symbol in SYMBOLS.items()},
+    "um": "micrometer",
+    "micron": "micrometer",
+    "microns": "micrometer",
+    "micrometre": "micrometer",
+    "\\u00b5m": "micrometer",  # ImageJ writes the escape itself
+    "\u00b5m": "micrometer",
+    "\u03bcm": "micrometer",
+    "nanometre": "nanometer",
+    "millimetre": "millimeter",
+    "centimetre": "centimeter",
+    "metre": "meter",
+    "å": "angstrom",
+    "\u212b": "angstrom",
+    '"': "inch",
+}
+
+
+def unit_name(text: object) -> str | None:
+    """Return OME's name of a unit of length, or None for pixels and what is no such unit."""
+    key = str(text).strip().lower() if text else ""
+    name = _SPELLINGS.get(key, key)
+    if name not in METRES and name.endswith("s"):
+        name = name[:-1]
+    return name if name in METRES else None
+
+
+def convert(value: float, unit: str, into: str) -> float:
+    """Return `value` in another unit of length; both by OME's name."""
+    if unit == into:
+        return value
+    # One division of two powers of ten loses less than two products.
+    ratio = METRES[into] / METRES[unit]
+    return value / ratio if ratio >= 1 else value * (METRES[unit] / METRES[into])
+
+
+def common_unit(
+    spacing: Mapping[str, float], units: Mapping[str, str]
+) -> tuple[dict[str, float], str | None]:
+    """Bring spacings given in a unit per axis to one unit, that of X where it has one.
+
+    Parameters
+    ----------
+    spacing
+        Spacing by axis.
+    units
+        OME's unit name by axis; axes without a known unit are left out.
+
+    Returns
+    -------
+    tuple
+        The spacing by axis, and its unit (None where no axis has one).
+    """
+    unit = next((units[axis] for axis in "XYZ" if axis in units and axis in spacing), None)
+    if unit is None:
+        return dict(spacing), None
+    steps = {a: convert(step, units.get(a, unit), unit) for a, step in spacing.items()}
+    return steps, unit

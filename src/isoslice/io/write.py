@@ -1,0 +1,96 @@
+"""Writing one volume, whole or not at all; the suffix decides the format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from isoslice.errors import OutputError
+from isoslice.io.atomic import atomic_output
+from isoslice.volume import Volume
+
+#: Suffixes that `write_volume` knows.
+OUTPUT_SUFFIXES = (
+    ".ome.zarr",
+    ".zarr",
+    ".ome.tif",
+    ".ome.tiff",
+    ".tif",
+    ".tiff",
+    ".nii",
+    ".nii.gz",
+    ".npy",
+)
+
+
+def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -> None:
+    """Write `volume` with its axes, spacing, channel names and provenance.
+
+    ``.ome.zarr`` and ``.zarr`` give OME-Zarr 0.5 (axes reordered to TCZYX); ``.ome.tif`` gives
+    OME-TIFF; ``.tif`` an ImageJ hyperstack where it can hold the volume, else OME-TIFF; ``.nii``
+    and ``.nii.gz`` NIfTI (axes reordered to XYZTC); ``.npy`` an array and ``NAME.npy.json``.
+
+    Parameters
+    ----------
+    path
+        File, or folder for OME-Zarr.
+    volume
+        What to write; voxels are stored bit for bit.
+    overwrite
+        Replace what is there.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown, the path cannot be written or exists already, or the disk is
+        full; nothing is left behind then, and an existing output stays.
+    """
+    path = Path(path)
+    check_suffix(path)
+    if volume.data.size == 0:
+        raise OutputError(
+            f"{path}: got a volume of shape {volume.data.shape} without voxels; nothing to write"
+        )
+    if path.name.lower().endswith(".npy"):
+        _write_npy(path, volume, overwrite)
+        return
+    with atomic_output(path, overwrite) as draft:
+        _write(draft, volume)
+
+
+def check_suffix(path: str | Path) -> None:
+    """Raise `OutputError` unless `write_volume` knows the suffix of `path`."""
+    if not Path(path).name.lower().endswith(OUTPUT_SUFFIXES):
+        raise OutputError(
+            f"{path}: got an unknown suffix, expected one of {', '.join(OUTPUT_SUFFIXES)}; "
+            "rename the output"
+        )
+
+
+def _write(draft: Path, volume: Volume) -> None:
+    name = draft.name.lower()
+    if name.endswith(".zarr"):
+        from isoslice.io.omezarr_write import write_omezarr
+
+        write_omezarr(draft, volume)
+    elif name.endswith((".nii", ".nii.gz")):
+        from isoslice.io.nifti import write_nifti
+
+        write_nifti(draft, volume)
+    elif name.endswith((".ome.tif", ".ome.tiff")):
+        from isoslice.io.tiff_write import write_ome_tiff
+
+        write_ome_tiff(draft, volume)
+    else:
+        from isoslice.io.tiff_write import write_tiff
+
+        write_tiff(draft, volume)
+
+
+def _write_npy(path: Path, volume: Volume, overwrite: bool) -> None:
+    from isoslice.io.npy import sidecar, write_npy
+
+    with (
+        atomic_output(sidecar(path), overwrite) as beside,
+        atomic_output(path, overwrite) as draft,
+    ):
+        write_npy(draft, beside, volume)
