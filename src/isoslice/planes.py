@@ -91,7 +91,8 @@ def split(
     train, held = [], []
     singles = [i for i, stack in enumerate(stacks) if len(stack.data) == 1]
     order = np.random.default_rng(seed).permutation(singles)
-    chosen = set(order[: round(share * len(singles))].tolist())
+    held_singles = max(1, round(share * len(singles))) if share and len(singles) > 1 else 0
+    chosen = set(order[:held_singles].tolist())
     for index, stack in enumerate(stacks):
         count = len(stack.data)
         last = 0 if count == 1 else min(count - 1, max(1, round(share * count))) if share else 0

@@ -1,0 +1,80 @@
+"""The denoiser: shapes, locality, magnitudes."""
+
+import pytest
+import torch
+
+from isoslice.config import NetworkSettings
+from isoslice.network import Denoiser, MPConv, mp_silu, mp_sum, normalized
+
+TINY = ((8, 12, 16), (1, 1, 1), (1, 1, 0))
+
+
+def tiny(channels=1, seed=0):
+    torch.manual_seed(seed)
+    network = Denoiser(channels, *TINY)
+    network.renormalize()
+    with torch.no_grad():
+        network.leave_gain.fill_(1.0)
+    return network
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (57, 31), (5, 3), (1, 1), (9, 200)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_height_and_width(shape, channels):
+    out = tiny(channels).eval()(torch.randn(2, 2 * channels + 1, *shape), torch.zeros(2))
+    assert out.shape == (2, channels, *shape)
+    assert torch.isfinite(out).all()
+
+
+def test_the_default_has_about_five_million_weights():
+    shape = NetworkSettings()
+    network = Denoiser(1, shape.widths, shape.blocks_down, shape.blocks_up)
+    assert 4e6 < sum(p.numel() for p in network.parameters()) < 6e6
+
+
+def test_outside_training_nothing_changes_once_weights_are_normalised():
+    network = tiny()
+    x, c = torch.randn(2, 3, 16, 16), torch.tensor([0.3, -0.4])
+    torch.testing.assert_close(network.train()(x, c), network.eval()(x, c), atol=1e-4, rtol=1e-4)
+
+
+def test_one_level_for_all_equals_one_level_each():
+    network = tiny().eval()
+    for block in (m for m in network.modules() if hasattr(m, "level")):
+        torch.nn.init.normal_(block.level.weight, std=0.3)
+    x = torch.randn(3, 3, 16, 16)
+    one, each = network(x, torch.tensor([0.3])), network(x, torch.full((3,), 0.3))
+    torch.testing.assert_close(one, each, atol=1e-4, rtol=1e-4)
+
+
+def test_images_in_a_batch_do_not_see_each_other():
+    network = tiny().eval()
+    x = torch.randn(2, 3, 16, 16)
+    other = torch.cat([x[:1], 50 * x[1:]])
+    level = torch.zeros(1)
+    torch.testing.assert_close(network(x, level)[0], network(other, level)[0])
+
+
+def test_influence_ends_at_a_finite_distance():
+    """No layer looks at the whole image: far away, a change leaves no trace at all."""
+    network = tiny().eval()
+    x = torch.randn(1, 3, 16, 512)
+    changed = x.clone()
+    changed[..., :8] += 10
+    change = (network(x, torch.zeros(1)) - network(changed, torch.zeros(1))).abs().amax((0, 1, 2))
+    assert change[:8].max() > 1e-3
+    assert change[200:].max() == 0
+
+
+def test_layers_keep_the_magnitude_of_unit_normal_input():
+    torch.manual_seed(0)
+    x = torch.randn(8, 32, 24, 24)
+    inner = MPConv(32, 48, 3)(x)[..., 1:-1, 1:-1]
+    assert abs(float(inner.detach().std()) - 1) < 0.05
+    assert abs(float(mp_silu(x).square().mean().sqrt()) - 1) < 0.05
+    assert abs(float(mp_sum(x, torch.randn_like(x), 0.3).std()) - 1) < 0.05
+
+
+def test_normalised_weights_have_the_norm_asked_for():
+    weight = normalized(torch.randn(5, 4, 3, 3), 2.0)
+    torch.testing.assert_close(weight.square().sum((1, 2, 3)).sqrt(), torch.full((5,), 2.0))

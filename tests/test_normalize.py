@@ -1,0 +1,78 @@
+"""Percentile normalisation and its exact inverse."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from isoslice.errors import DataError
+from isoslice.normalize import Normalization, percentile_normalization
+
+
+@given(
+    data=st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: hnp.arrays(dtype, (2, 3, 4, 5))
+    )
+)
+@settings(deadline=None, max_examples=60)
+def test_integers_survive_the_round_trip(data):
+    try:
+        normalization = percentile_normalization(data)
+    except DataError:
+        assert data.min() == data.max() or all(len(np.unique(c)) == 1 for c in data)
+        return
+    back = normalization.invert(normalization.apply(data), data.dtype)
+    np.testing.assert_array_equal(back, data)
+    assert back.dtype == data.dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_survive_to_rounding(dtype):
+    data = np.random.default_rng(0).normal(3, 5, (1, 50, 50)).astype(dtype)
+    normalization = percentile_normalization(data)
+    back = normalization.invert(normalization.apply(data), data.dtype)
+    np.testing.assert_allclose(back, data, rtol=1e-5, atol=1e-5)
+    assert back.dtype == dtype
+
+
+def test_percentiles_map_to_zero_and_one():
+    data = np.arange(100_000, dtype=np.float32).reshape(1, 100, 1000)
+    normalized = percentile_normalization(data).apply(data)
+    assert np.percentile(normalized, 0.1) == pytest.approx(0, abs=1e-5)
+    assert np.percentile(normalized, 99.9) == pytest.approx(1, abs=1e-5)
+
+
+def test_channels_are_scaled_apart():
+    data = np.stack([np.linspace(0, 1, 1000), np.linspace(50, 90, 1000)])[:, None]
+    normalized = percentile_normalization(data).apply(data)
+    np.testing.assert_allclose(normalized[0], normalized[1], atol=1e-5)
+
+
+def test_sparse_signal_is_not_constant():
+    data = np.zeros((1, 100, 100), np.uint8)
+    data[0, 3, 4] = 200
+    assert percentile_normalization(data).high == (200.0,)
+
+
+def test_results_are_clipped_to_the_type():
+    normalization = Normalization((0.0,), (255.0,))
+    data = np.array([[-0.2, 1.3]], np.float32)
+    assert normalization.invert(data, np.dtype(np.uint8)).tolist() == [[0, 255]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite_is_refused(value):
+    data = np.ones((1, 4, 4), np.float32)
+    data[0, 1, 2] = value
+    with pytest.raises(DataError, match="1 voxels that are NaN or infinite"):
+        percentile_normalization(data)
+
+
+def test_constant_is_refused_unless_another_channel_is_not():
+    data = np.full((2, 4, 4), 7, np.uint16)
+    with pytest.raises(DataError, match="constant image"):
+        percentile_normalization(data)
+    data[1] = np.arange(16).reshape(4, 4)
+    normalization = percentile_normalization(data)
+    np.testing.assert_array_equal(normalization.invert(normalization.apply(data), data.dtype), data)

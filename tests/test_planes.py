@@ -1,0 +1,96 @@
+"""Training planes: normalisation, split, crops."""
+
+import numpy as np
+import pytest
+import torch
+
+from isoslice.errors import DataError
+from isoslice.planes import crop_size, draw_crops, plane_stacks, split
+from isoslice.volume import Volume
+
+
+def stack(planes=10, side=40, seed=0, axes="ZYX", high=255):
+    rng = np.random.default_rng(seed)
+    return Volume(rng.integers(0, high, (planes, side, side)).astype(np.uint8), axes)
+
+
+def image(value, seed=0):
+    rng = np.random.default_rng(seed)
+    return Volume((rng.random((40, 48)) * value).astype(np.float32), "YX")
+
+
+def test_axes_end_up_as_planes_and_channels():
+    data = np.random.default_rng(0).random((2, 3, 4, 40, 50), dtype=np.float32)
+    (planes,) = plane_stacks([Volume(data, "TCZYX")])
+    assert planes.data.shape == (8, 3, 40, 50)
+    np.testing.assert_array_equal(planes.data[5, 2], data[1, 2, 1])
+
+
+def test_stacks_are_normalised_apart_and_images_together():
+    bright, dark = plane_stacks([stack(high=255), stack(high=20)])
+    assert bright.normalization != dark.normalization
+    bright, dark = plane_stacks([image(1.0), image(0.1)])
+    assert bright.normalization == dark.normalization
+
+
+def test_split_keeps_every_plane_once():
+    stacks = plane_stacks([stack(10, seed=1), stack(25, seed=2)])
+    train, held = split(stacks, 0.1, 0)
+    assert [len(s.data) for s in train] == [9, 23]
+    assert [len(s.data) for s in held] == [1, 2]
+    np.testing.assert_array_equal(held[1].data, stacks[1].data[23:])
+
+
+def test_split_of_images_and_of_a_single_image():
+    train, held = split(plane_stacks([image(1, seed) for seed in range(20)]), 0.1, 0)
+    assert (len(train), len(held)) == (18, 2)
+    train, held = split(plane_stacks([image(1)]), 0.1, 0)
+    assert (len(train), len(held)) == (1, 0)
+    train, held = split(plane_stacks([image(1), image(1, 1)]), 0.1, 0)
+    assert (len(train), len(held)) == (1, 1)
+
+
+def test_crops_are_turned_pieces_of_the_planes():
+    volume = stack(3, 33)
+    stacks = plane_stacks([volume])
+    crops = draw_crops(stacks, 40, 32, torch.Generator().manual_seed(0))
+    assert crops.shape == (40, 1, 32, 32)
+    pieces = {
+        np.ascontiguousarray(turned).tobytes()
+        for plane in stacks[0].data
+        for y in (0, 1)
+        for x in (0, 1)
+        for k in range(4)
+        for turned in (
+            np.rot90(plane[0, y : y + 32, x : x + 32], k),
+            np.rot90(plane[0, y : y + 32, x : x + 32], k)[::-1],
+        )
+    }
+    seen = set()
+    for crop in crops:
+        raw = stacks[0].normalization.invert(crop.numpy(), np.dtype(np.uint8))[0]
+        assert raw.tobytes() in pieces
+        seen.add(raw.tobytes())
+    assert len(seen) > 20
+
+
+def test_crops_of_a_seed_are_the_same():
+    stacks = plane_stacks([stack()])
+    a, b = (draw_crops(stacks, 4, 32, torch.Generator().manual_seed(9)) for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_crop_fits_the_smallest_plane():
+    stacks = plane_stacks([stack(side=40), stack(side=120)])
+    assert crop_size(stacks, 64, 16) == 32
+    assert crop_size(plane_stacks([stack(side=120)]), 64, 16) == 64
+
+
+def test_unusable_images_are_refused():
+    with pytest.raises(DataError, match="no images"):
+        plane_stacks([])
+    with pytest.raises(DataError, match="expected at least 32 x 32"):
+        plane_stacks([stack(side=31)])
+    two = Volume(np.random.default_rng(0).random((2, 40, 40)), "CYX")
+    with pytest.raises(DataError, match="got 2 channels, expected 1"):
+        plane_stacks([stack(), two])

@@ -1,0 +1,121 @@
+"""The alternating sampler, with networks whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from isoslice.config import SamplerSettings
+from isoslice.geometry import PlaneGrid, even_grid
+from isoslice.interpolate import interpolate
+from isoslice.network import Denoiser
+from isoslice.sampler import restore, slices
+
+SETTINGS = SamplerSettings()
+SIGMA_DATA = 0.1
+
+
+def planes(channels=1, count=4, side=(6, 10), seed=0):
+    return np.random.default_rng(seed).random((channels, count, *side), dtype=np.float32)
+
+
+def silent(x, c_noise):
+    """Answer zero: with no signal, the residual's mean is then zero."""
+    return torch.zeros_like(x[:, : (x.shape[1] - 1) // 2])
+
+
+def real(channels=1):
+    torch.manual_seed(0)
+    network = Denoiser(channels, (8, 12), (1, 1), (1, 0)).eval()
+    network.renormalize()
+    with torch.no_grad():
+        network.leave_gain.fill_(0.5)
+    return network
+
+
+def run(network, data, grid, **options):
+    return restore(network, data, grid, SIGMA_DATA, SETTINGS, **options)
+
+
+def test_slices_are_views():
+    volume = torch.zeros(1, 3, 4, 5)
+    assert slices(volume, "XZ").shape == (4, 1, 3, 5)
+    assert slices(volume, "YZ").shape == (5, 1, 3, 4)
+    slices(volume, "YZ")[2] = 7
+    assert volume[0, :, :, 2].unique().tolist() == [7]
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_measured_planes_are_exact(mode, channels):
+    data, grid = planes(channels), even_grid(4, 3)
+    out = run(real(channels), data, grid, mode=mode)
+    assert out.shape == (channels, 10, 6, 10)
+    np.testing.assert_array_equal(out[:, ::3], data)
+    assert np.abs(out - np.stack([interpolate(c, grid) for c in data])).max() > 1e-3
+
+
+def test_unevenly_spaced_planes():
+    data, grid = planes(), PlaneGrid((0, 2, 3, 7))
+    out = run(real(), data, grid)
+    np.testing.assert_array_equal(out[:, list(grid.known)], data)
+
+
+def test_mean_of_a_silent_network_is_linear_interpolation():
+    data, grid = planes(), even_grid(4, 3)
+    np.testing.assert_allclose(
+        run(silent, data, grid, mode="mean")[0], interpolate(data[0], grid), atol=1e-6
+    )
+
+
+def test_mean_averages_both_directions():
+    """A network that answers 1 for XZ slices (width 10) and 0 for YZ (width 6)."""
+
+    def network(x, c_noise):
+        return silent(x, c_noise) + float(x.shape[-1] == 10)
+
+    data, grid = planes(), even_grid(4, 3)
+    residual = run(network, data, grid, mode="mean")[0] - interpolate(data[0], grid)
+    hidden = np.delete(residual, list(grid.known), axis=0)
+    np.testing.assert_allclose(hidden, SIGMA_DATA / 2, atol=1e-5)
+
+
+def test_sampling_a_gaussian_gives_its_deviation():
+    """For r ~ N(0, sigma_data^2) the ideal network answers zero; samples must have its spread."""
+    data = planes(count=9, side=(24, 24))
+    grid = even_grid(9, 4)
+    out = run(silent, data, grid, evaluations=200, seed=3)[0] - interpolate(data[0], grid)
+    hidden = np.delete(out, list(grid.known), axis=0)
+    assert hidden.std() == pytest.approx(SIGMA_DATA, rel=0.1)
+    assert abs(hidden.mean()) < 0.01
+
+
+def test_same_seed_same_result_other_seed_other():
+    data, grid = planes(), even_grid(4, 3)
+    a, b, c = (run(real(), data, grid, seed=seed) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 1e-3
+    a, c = (run(real(), data, grid, seed=seed, mode="mean") for seed in (4, 5))
+    np.testing.assert_array_equal(a, c)
+
+
+def test_batches_do_not_show(monkeypatch):
+    data, grid = planes(), even_grid(4, 3)
+    whole = run(real(), data, grid)
+    monkeypatch.setitem(__import__("isoslice.sampler").sampler.BATCH_PIXELS, "cpu", 1)
+    np.testing.assert_allclose(run(real(), data, grid), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(("mode", "evaluations", "expected"), [("mean", 8, 2), ("sample", 8, 8)])
+def test_every_voxel_is_evaluated_as_often_as_asked(mode, evaluations, expected):
+    seen = []
+
+    def counting(x, c_noise):
+        seen.append(x.shape[0] * x.shape[2] * x.shape[3])
+        return silent(x, c_noise)
+
+    grid = even_grid(4, 3)
+    done = []
+    run(counting, planes(), grid, mode=mode, evaluations=evaluations, report=done.append)
+    assert sum(seen) == expected * grid.depth * 6 * 10
+    assert done[-1] == pytest.approx(1)
+    assert done == sorted(done)
