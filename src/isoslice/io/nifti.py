@@ -70,7 +70,8 @@ def write_nifti(path: Path, volume: Volume) -> None:
     image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(data, affine)
     image.header.set_xyzt_units(code if unit and steps else 0, 0)
     image.header.set_zooms([steps.get(axis, 1.0) for axis in axes])
-    text = note_text(make_note(volume)).encode("ascii")
+    noted = "".join(axis for axis in axes if axis in volume.axes)
+    text = note_text(make_note(volume, noted)).encode("ascii")
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, text))
     nibabel.save(image, path)
 

@@ -24,8 +24,15 @@ KEY = "isoslice"
 Note = dict[str, Any]
 
 
-def make_note(volume: Volume) -> Note:
+def make_note(volume: Volume, axes: str | None = None) -> Note:
     """Return the note of `volume`: axes, spacing, unit, channel names, provenance.
+
+    Parameters
+    ----------
+    volume
+        What is written.
+    axes
+        Its axes in the order in which the format stores them, where that is another.
 
     Raises
     ------
@@ -33,7 +40,7 @@ def make_note(volume: Volume) -> Note:
         If the provenance holds what JSON cannot.
     """
     note = {
-        "axes": volume.axes,
+        "axes": axes or volume.axes,
         "spacing": {axis: float(step) for axis, step in volume.spacing.items()},
         "unit": volume.unit,
         "channel_names": list(volume.channel_names) if volume.channel_names else None,

@@ -41,7 +41,7 @@ def write_omezarr(path: Path, volume: Volume) -> None:
         # Only the shape is needed from here on; the voxels would fill the memory.
         levels.append(Level(np.empty(0), level.factors))
     # Written last: without it the folder is no image yet.
-    group.attrs.update({"ome": _metadata(volume, axes, levels), KEY: make_note(volume)})
+    group.attrs.update({"ome": _metadata(volume, axes, levels), KEY: make_note(volume, axes)})
 
 
 def _metadata(volume: Volume, axes: str, levels: list[Level]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from isoslice.io.tiff_check import TruncatedTiffError, check_chain, check_strips
 from isoslice.io.units import common_unit, unit_name
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from tifffile import TiffFile, TiffPageSeries
 
 #: Tags: resolution along X and Y, its unit (1 none, 2 inch, 3 centimetre).
@@ -67,15 +69,22 @@ def _first_series(tif: TiffFile) -> Raw:
     else:
         spacing, unit, names, note = {}, None, None, None
     _check_images(tif, series)
-    data = series.asarray()
-    if data.shape != series.shape:
-        raise TruncatedTiffError(f"got shape {data.shape}, expected {series.shape}")
-    axes = series.axes
+    data, axes = _voxels(series)
     if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
-        # tifffile drops axes of length 1; the note knows which were there.
+        # Axes of length 1 are lost in TIFF; the note knows which there were.
         shape, axes = noted_axes(data.shape, axes, note["axes"])
         data = data.reshape(shape)
     return Raw(data, axes, spacing, unit, names, note)
+
+
+def _voxels(series: TiffPageSeries) -> tuple[NDArray[Any], str]:
+    """Return the voxels without axes of length 1 (Y and X stay), and their axes."""
+    data = series.asarray()
+    shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
+    if data.size != math.prod(shape):
+        raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
+    kept = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
+    return data.reshape([shape[i] for i in kept]), "".join(axes[i] for i in kept)
 
 
 def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:

@@ -37,7 +37,7 @@ def write_ome_tiff(path: Path, volume: Volume) -> None:
     if not axes.endswith("YX"):
         order = [axis for axis in AXES if axis in axes]
         data, axes = data.transpose([axes.index(axis) for axis in order]), "".join(order)
-    metadata: dict[str, Any] = {"axes": axes, "Description": note_text(make_note(volume))}
+    metadata: dict[str, Any] = {"axes": axes, "Description": note_text(make_note(volume, axes))}
     unit = unit_name(volume.unit)
     for axis, step in volume.spacing.items():
         metadata[f"PhysicalSize{axis}"] = float(step)
@@ -58,7 +58,9 @@ def write_ome_tiff(path: Path, volume: Volume) -> None:
 def _fits_imagej(volume: Volume) -> bool:
     ordered = "".join(axis for axis in "TZCYX" if axis in volume.axes) == volume.axes
     typed = volume.data.dtype.name in ("uint8", "uint16", "float32")
-    return ordered and typed and volume.data.nbytes <= CLASSIC_LIMIT
+    # tifffile takes a last axis of length 1 for colour samples, and then errs on the rest.
+    wide = volume.size("X") > 1
+    return ordered and typed and wide and volume.data.nbytes <= CLASSIC_LIMIT
 
 
 def _write_imagej(path: Path, volume: Volume) -> None:
