@@ -1,0 +1,48 @@
+"""What this machine can do: its convolution peak and the package's import times."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+
+def median_seconds(run: Callable[[], object], repeats: int = 7) -> float:
+    """Median wall time of `run` after one warm-up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def convolution_peak(width: int = 64, dtype: torch.dtype = torch.float32) -> float:
+    """GFLOP/s of a 3x3 convolution, channels-last, 16 images of 64 x 64."""
+    layer = torch.nn.Conv2d(width, width, 3, padding=1, dtype=dtype)
+    layer = layer.to(memory_format=torch.channels_last)
+    x = torch.randn(16, width, 64, 64, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        seconds = median_seconds(lambda: layer(x))
+    return 2 * 9 * width**2 * 16 * 64**2 / seconds / 1e9
+
+
+def seconds_of(*command: str, repeats: int = 5) -> float:
+    """Median wall time of a Python command line."""
+    return median_seconds(
+        lambda: subprocess.run([sys.executable, *command], check=True, capture_output=True),
+        repeats,
+    )
+
+
+def start_times() -> dict[str, float]:
+    """Seconds that importing isoslice and asking for help add to a bare interpreter, and totals."""
+    bare = seconds_of("-c", "pass")
+    imported = seconds_of("-c", "import isoslice")
+    helped = seconds_of("-m", "isoslice", "--help")
+    return {"bare python": bare, "import isoslice": imported - bare, "isoslice --help": helped}
