@@ -65,11 +65,12 @@ def predict(
 ) -> None:
     """Restore a stack; train on its own planes if there is no model."""
     from isoslice.device import choose_device
-    from isoslice.io import read_volume, require_voxel_size, write_volume
+    from isoslice.io import check_suffix, read_volume, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.model import Model
     from isoslice.progress import terminal_progress
 
+    check_suffix(output)
     check_output(output, overwrite)
     own_model = model_beside(output)
     if model is None:

@@ -1,0 +1,216 @@
+"""`isoslice predict` and `isoslice train`, from files to files."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Cli, texture, write_stack
+from isoslice.cli.predict import model_beside
+from isoslice.io import read_volume
+from isoslice.model import Model
+
+MAIN = "import sys; from isoslice.cli import main; sys.exit(main())"
+
+
+@pytest.mark.parametrize(
+    ("output", "model"),
+    [
+        ("a/cells.ome.tif", "a/cells.model"),
+        ("cells.tif", "cells.model"),
+        ("cells", "cells.model"),
+        (".cells.zarr", ".cells.model"),
+    ],
+)
+def test_model_beside_the_output(output: str, model: str) -> None:
+    assert model_beside(Path(output)) == Path(model)
+
+
+def test_stack_in_volume_out(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.tif"
+    code, printed, err = cli("predict", stack_file, "-m", model_folder, "-o", out, "--steps", "3")
+    assert code == 0, err
+    assert printed.startswith(f"restored: {out}")
+    assert "voxels/s" in printed
+    assert any("factor 3" in line for line in err)
+    restored, stack = read_volume(out), read_volume(stack_file)
+    assert restored.voxel_size == pytest.approx((1.0, 1.0, 1.0))
+    assert restored.data.dtype == stack.data.dtype
+    assert restored.tczyx().shape == (1, 1, 13, 40, 44)
+    np.testing.assert_array_equal(restored.tczyx()[:, :, ::3], stack.tczyx())
+    assert restored.provenance is not None
+    assert restored.provenance["factor"] == 3
+    assert restored.provenance["steps"] == 3
+
+
+def test_same_seed_same_voxels(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    volumes = []
+    for name, seed in [("a", 1), ("b", 1), ("c", 2)]:
+        out = tmp_path / f"{name}.ome.tif"
+        options = ("--seed", seed, "--steps", 3, "-q")
+        assert cli("predict", stack_file, "-m", model_folder, "-o", out, *options) == (0, "", [])
+        volumes.append(read_volume(out).data)
+    np.testing.assert_array_equal(volumes[0], volumes[1])
+    assert (volumes[0] != volumes[2]).any()
+
+
+def test_options_reach_the_model(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.tif"
+    options = ("--voxel-size", "4,2,2", "--factor", "4", "--mode", "mean", "--device", "cpu", "-q")
+    assert cli("predict", stack_file, "-m", model_folder, "-o", out, *options).code == 0
+    restored = read_volume(out)
+    assert restored.voxel_size == pytest.approx((1.0, 2.0, 2.0))
+    assert restored.size("Z") == 17
+    assert restored.provenance is not None
+    assert restored.provenance["mode"] == "mean"
+
+
+def test_overwrite_replaces(cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ome.tif"
+    out.write_bytes(b"old")
+    options = ("--overwrite", "--steps", 3, "-q")
+    assert cli("predict", stack_file, "-m", model_folder, "-o", out, *options).code == 0
+    assert read_volume(out).size("Z") == 13
+
+
+def test_interrupted_predict_leaves_nothing(
+    cli: Cli,
+    stack_file: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isoslice.model.restore", stop)
+    before = sorted(tmp_path.iterdir())
+    out = tmp_path / "out.ome.tif"
+    found = cli("predict", stack_file, "-q", "-m", model_folder, "-o", out)
+    assert found == (130, "", ["isoslice: interrupted: nothing was written"])
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_without_a_model_one_is_trained_and_kept(
+    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def train(volume: object, **options: object) -> Model:
+        asked.update(options)
+        return tiny_model
+
+    monkeypatch.setattr("isoslice.training.train", train)
+    out = tmp_path / "out.ome.tif"
+    options = ("--steps", 3, "--seed", 5, "--minutes", 2)
+    code, _, err = cli("predict", stack_file, "-o", out, *options)
+    assert code == 0, err
+    assert "training one for 2 minutes on the stack's own 5 planes" in err[0]
+    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[1]
+    assert (asked["minutes"], asked["seed"]) == (2, 5)
+    assert Model.load(tmp_path / "out.model").fingerprint == tiny_model.fingerprint
+
+
+def test_interrupted_after_training_the_model_is_kept(
+    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isoslice.training.train", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("isoslice.model.restore", stop)
+    found = cli("predict", stack_file, "-q", "-o", tmp_path / "out.ome.tif")
+    assert found.code == 130
+    (line,) = found.err
+    assert f"the model is kept; run again with -m {tmp_path / 'out.model'}" in line
+    assert not (tmp_path / "out.ome.tif").exists()
+
+
+def test_train_writes_a_model_that_predict_takes(
+    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {}
+
+    def train(images: list[object], **options: object) -> Model:
+        asked.update(options, images=images)
+        return tiny_model
+
+    monkeypatch.setattr("isoslice.training.train", train)
+    model, out = tmp_path / "m", tmp_path / "out.ome.tif"
+    code, printed, _ = cli("train", stack_file, "-o", model)
+    assert code == 0
+    assert printed.startswith(f"model: {model}\n")
+    assert "validation at 4x" in printed
+    assert f"isoslice predict STACK -m {model}" in printed
+    assert asked["minutes"] == 10
+    assert asked["steps"] is None
+    assert asked["workdir"] == tmp_path / "m.training"
+    assert len(asked["images"]) == 1
+    assert cli("predict", stack_file, "-q", "-m", model, "-o", out, "--steps", 3).code == 0
+    assert cli("train", stack_file, "-q", "-o", model, "--steps", 7, "--overwrite").code == 0
+    assert (asked["minutes"], asked["steps"]) == (None, 7)
+
+
+@pytest.mark.slow
+def test_train_for_real(cli: Cli, tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(3):
+        write_stack(images / f"{i}.ome.tif", texture(48, 48, seed=i), "YX", voxel_size=None)
+    model = tmp_path / "m"
+    code, printed, err = cli("train", images, "-o", model, "--steps", "2", "--device", "cpu")
+    assert code == 0, err
+    assert f"model: {model}" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "m"]
+    assert Model.load(model).info["steps"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_training_can_be_resumed(
+    cli: Cli, stack_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    model = tmp_path / "m"
+    arguments = ["train", str(stack_file), "-o", str(model), "--device", "cpu"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *arguments, "--minutes", "5"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run started in the background may hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if line.startswith("training: "):
+                break
+        time.sleep(1)
+        process.send_signal(number)
+        rest = process.stderr.read().splitlines()
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.stderr.close()
+    assert len(rest) == 1, rest
+    assert rest[0].startswith("isoslice: interrupted: the training so far is kept in ")
+    assert rest[0].endswith("--resume")
+    assert not model.exists()
+    assert (tmp_path / "m.training").is_dir()
+    found = cli(*arguments, "--resume", "--minutes", "0.001")
+    assert found.code == 0, found
+    assert any("resuming" in line for line in found.err)
+    assert Model.load(model).info["steps"] >= 1
+    assert not (tmp_path / "m.training").exists()

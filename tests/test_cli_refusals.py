@@ -1,0 +1,317 @@
+"""Bad input through the command line: one line, no traceback, nothing left behind."""
+
+import errno
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Cli, texture, write_stack
+
+
+@pytest.fixture
+def refused(cli: Cli, tmp_path: Path):
+    """Run a command that must fail, and return its line."""
+
+    def run(*arguments: object, code: int = 1) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        found = cli(*arguments)
+        assert found.code == code, found
+        assert found.out == ""
+        assert len(found.err) == 1, found.err
+        assert found.err[0].startswith("isoslice: error: ")
+        assert sorted(tmp_path.rglob("*")) == before
+        return found.err[0]
+
+    return run
+
+
+@pytest.fixture
+def predict(refused, model_folder: Path, tmp_path: Path):
+    """`isoslice predict` of a stack with the tiny model, which must fail."""
+
+    def run(stack: Path, *options: object, code: int = 1, model: Path = model_folder) -> str:
+        out = tmp_path / "out.ome.tif"
+        # Without --quiet: input must be refused before anything else is said.
+        return refused("predict", stack, "-m", model, "-o", out, *options, code=code)
+
+    return run
+
+
+def test_missing_voxel_size(predict, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 40, 40), voxel_size=None)
+    assert "--voxel-size" in predict(stack)
+
+
+def test_missing_voxel_size_even_with_a_factor(predict, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 40, 40), voxel_size=None)
+    assert "--voxel-size" in predict(stack, "--factor", "3")
+
+
+@pytest.mark.parametrize("size", ["3,1", "3,1,x", "0,1,1", "-3,1,1", "nan,1,1", "inf,1,1", ""])
+def test_broken_voxel_size(predict, stack_file: Path, size: str) -> None:
+    assert "three positive numbers Z,Y,X" in predict(stack_file, f"--voxel-size={size}")
+
+
+@pytest.mark.parametrize("axes", ["ZY", "ZYXC", "ZYY", "ZYQ", "TCZ"])
+def test_wrong_axes(predict, stack_file: Path, axes: str) -> None:
+    line = predict(stack_file, "--axes", axes)
+    assert "--axes" in line
+    assert axes in line
+
+
+def test_2d_image(predict, tmp_path: Path) -> None:
+    image = write_stack(tmp_path / "a.ome.tif", texture(40, 40), "YX", voxel_size=None)
+    assert re.search("2D|plane|Z", predict(image, "--voxel-size", "3,1,1"))
+
+
+def test_one_plane(predict, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", texture(1, 40, 40))
+    options = ("--axes", "ZYX", "--voxel-size", "3,1,1")
+    assert "at least two" in predict(tmp_path / "a.npy", *options)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nan_and_infinity(predict, tmp_path: Path, bad: float) -> None:
+    data = texture(5, 40, 40, dtype="float32")
+    data[2, 3, 4] = bad
+    line = predict(write_stack(tmp_path / "a.ome.tif", data), "-q")
+    assert "NaN or infinite" in line
+
+
+def test_constant_image(predict, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", np.full((5, 40, 40), 7, np.uint8))
+    assert "constant" in predict(stack, "-q")
+
+
+def test_truncated_file(predict, stack_file: Path) -> None:
+    stack_file.write_bytes(stack_file.read_bytes()[:3000])
+    assert stack_file.name in predict(stack_file)
+
+
+def test_no_image_at_all(predict, tmp_path: Path) -> None:
+    text = tmp_path / "a.tif"
+    text.write_text("this is no image")
+    assert "a.tif" in predict(text)
+
+
+def test_missing_file(predict, tmp_path: Path) -> None:
+    assert "none.tif" in predict(tmp_path / "none.tif")
+
+
+def test_isotropic_stack(predict, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 40, 40), voxel_size=(1, 1, 1))
+    assert "isotropic already" in predict(stack)
+
+
+@pytest.mark.parametrize("factor", ["1", "0", "-2"])
+def test_factor_below_two(predict, stack_file: Path, factor: str) -> None:
+    assert "expected an integer of at least 2" in predict(stack_file, "--factor", factor)
+
+
+def test_broken_factor(predict, stack_file: Path) -> None:
+    assert "--factor" in predict(stack_file, "--factor", "1.5", code=2)
+
+
+def test_channels_that_the_model_does_not_know(predict, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 2, 40, 40), "ZCYX")
+    assert "2 channel(s), expected 1" in predict(stack)
+
+
+def test_unknown_device(predict, stack_file: Path) -> None:
+    assert "'tpu'" in predict(stack_file, "--device", "tpu", code=2)
+
+
+def test_cuda_where_there_is_none(
+    predict, stack_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "--device auto" in predict(stack_file, "--device", "cuda")
+
+
+def test_model_that_is_none(predict, stack_file: Path, tmp_path: Path) -> None:
+    assert "isoslice train" in predict(stack_file, model=tmp_path / "none.model")
+    assert "no isoslice model" in predict(stack_file, model=stack_file)
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "config.json").write_text('{"model_type": "bert"}')
+    assert "no isoslice model" in predict(stack_file, model=foreign)
+
+
+@pytest.fixture
+def copied_model(model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "copy.model"))
+
+
+def tamper(model: Path, section: str, name: str, value: object) -> None:
+    config = json.loads((model / "config.json").read_text())
+    config[section][name] = value
+    (model / "config.json").write_text(json.dumps(config))
+
+
+def test_foreign_folder_with_the_same_file_names(
+    predict, stack_file: Path, copied_model: Path
+) -> None:
+    (copied_model / "config.json").write_text('{"model_type": "bert"}')
+    assert "copy.model: got settings that cannot be read" in predict(stack_file, model=copied_model)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"network": 3}', "\xff\xfe"])
+def test_settings_that_are_no_settings(
+    predict, stack_file: Path, copied_model: Path, text: str
+) -> None:
+    (copied_model / "config.json").write_text(text, encoding="latin-1")
+    assert "copy.model" in predict(stack_file, model=copied_model)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("network", "channels", 0),
+        ("network", "channels", 10**9),
+        ("network", "widths", []),
+        ("network", "widths", [8, -8]),
+        ("network", "widths", [4096] * 6),
+        ("network", "unknown", 1),
+        ("sampler", "sigma_max", 0),
+        ("sampler", "rho", "nan"),
+    ],
+)
+def test_settings_out_of_range(
+    predict, stack_file: Path, copied_model: Path, section: str, name: str, value: object
+) -> None:
+    tamper(copied_model, section, name, value)
+    assert "copy.model" in predict(stack_file, model=copied_model)
+
+
+def test_weights_of_another_shape(predict, stack_file: Path, copied_model: Path) -> None:
+    tamper(copied_model, "network", "widths", [8, 16])
+    assert "weights that do not fit" in predict(stack_file, model=copied_model)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 2000])
+def test_truncated_weights(predict, stack_file: Path, copied_model: Path, keep: int) -> None:
+    weights = copied_model / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:keep])
+    assert "weights that cannot be read" in predict(stack_file, model=copied_model)
+
+
+def test_existing_output(predict, stack_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.ome.tif"
+    out.write_bytes(b"precious")
+    assert "--overwrite" in predict(stack_file)
+    assert out.read_bytes() == b"precious"
+
+
+def test_output_is_checked_before_anything_is_read(refused, tmp_path: Path) -> None:
+    out = tmp_path / "out.ome.tif"
+    out.write_bytes(b"precious")
+    line = refused("predict", tmp_path / "none.tif", "-o", out)
+    assert "--overwrite" in line
+
+
+def test_existing_model_beside_the_output(refused, stack_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.model").mkdir()
+    line = refused("predict", stack_file, "-o", tmp_path / "out.ome.tif")
+    assert "out.model" in line
+
+
+@pytest.mark.parametrize("command", ["predict", "train"])
+def test_output_folder_missing(refused, stack_file: Path, tmp_path: Path, command: str) -> None:
+    line = refused(command, stack_file, "-o", tmp_path / "none" / "out.ome.tif")
+    assert "none" in line
+
+
+def test_output_format_unknown(refused, stack_file: Path, tmp_path: Path) -> None:
+    line = refused("predict", stack_file, "-o", tmp_path / "out.docx")
+    assert "out.docx" in line
+
+
+@pytest.mark.parametrize("name", ["out.ome.tif", "out.ome.zarr"])
+def test_disk_full(
+    refused,
+    stack_file: Path,
+    model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tifffile.TiffWriter.write", full)
+    monkeypatch.setattr("zarr.Array.__setitem__", full)
+    monkeypatch.setattr("zarr.create_array", full)
+    line = refused("predict", stack_file, "-q", "-m", model_folder, "-o", tmp_path / name)
+    assert "No space left on device" in line
+
+
+def test_train_on_nothing(refused, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for images in (tmp_path / "empty", tmp_path / "*.tif", tmp_path / "none.tif"):
+        refused("train", images, "-o", tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (np.full((5, 40, 40), 7, np.uint8), "constant"),
+        (texture(5, 20, 20), "at least 32 x 32"),
+        (np.full((5, 40, 40), np.nan, np.float32), "NaN"),
+    ],
+)
+def test_train_on_unusable_images(refused, tmp_path: Path, data: np.ndarray, text: str) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", data)
+    assert text in refused("train", stack, "-o", tmp_path / "m", "--steps", "1")
+
+
+@pytest.mark.parametrize(
+    "options", [("--minutes", "0"), ("--minutes", "-1"), ("--minutes", "nan"), ("--steps", "0")]
+)
+def test_train_without_a_budget(refused, stack_file: Path, tmp_path: Path, options) -> None:
+    assert options[0].strip("-") in refused("train", stack_file, "-o", tmp_path / "m", *options)
+
+
+def test_train_over_an_existing_model(refused, stack_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "m").mkdir()
+    assert "--overwrite" in refused("train", stack_file, "-o", tmp_path / "m")
+
+
+def test_train_over_an_unfinished_training(refused, stack_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "m.training").mkdir()
+    line = refused("train", stack_file, "-o", tmp_path / "m")
+    assert "--resume" in line
+    assert "--overwrite" in line
+
+
+def test_resume_without_an_unfinished_training(refused, stack_file: Path, tmp_path: Path) -> None:
+    line = refused("train", stack_file, "-o", tmp_path / "m", "--resume")
+    assert "no unfinished training" in line
+
+
+def test_train_without_lightning(
+    refused, stack_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isoslice.training.find_spec", lambda name: None)
+    assert "pip install" in refused("train", stack_file, "-o", tmp_path / "m")
+
+
+def test_evaluate_volumes_of_other_shapes(refused, stack_file: Path, tmp_path: Path) -> None:
+    other = write_stack(tmp_path / "b.ome.tif", texture(9, 40, 44))
+    line = refused("evaluate", stack_file, other, "--json", tmp_path / "scores.json")
+    assert "expected equal shapes" in line
+
+
+def test_evaluate_over_existing_scores(refused, stack_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "scores.json").write_text("{}")
+    line = refused("evaluate", stack_file, stack_file, "--json", tmp_path / "scores.json")
+    assert "--overwrite" in line
+
+
+def test_info_of_nothing(refused, tmp_path: Path) -> None:
+    assert "none" in refused("info", tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused("info", tmp_path / "empty")
