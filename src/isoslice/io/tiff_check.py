@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from tifffile import TiffPageSeries
 
 
+#: Bytes of one value, by TIFF's code of its type.
+_BYTES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=True))
+_BYTES.update({16: 8, 17: 8, 18: 8})
+
+
 class TruncatedTiffError(ValueError):
     """Some of the file is missing; says what."""
 
@@ -31,8 +36,8 @@ def check_chain(stream: BinaryIO, size: int) -> int:
     Raises
     ------
     TruncatedTiffError
-        If the header is none of TIFF's, or the chain leads beyond the end of the file or in a
-        circle.
+        If the header is none of TIFF's, the chain or a tag leads beyond the end of the file, or
+        the chain runs in a circle.
     """
     stream.seek(0)
     head = stream.read(16)
@@ -52,7 +57,12 @@ def check_chain(stream: BinaryIO, size: int) -> int:
             raise TruncatedTiffError("its image directories run in a circle")
         seen.add(offset)
         entries = _number(stream, size, offset, order + count_code)
-        after = offset + struct.calcsize(count_code) + entries * entry_bytes
+        start = offset + struct.calcsize(count_code)
+        after = start + entries * entry_bytes
+        if after > size:
+            raise TruncatedTiffError("its end is missing")
+        stream.seek(start)
+        _check_values(stream.read(entries * entry_bytes), size, order, offset_code)
         offset = _number(stream, size, after, order + offset_code)
     if not seen:
         raise TruncatedTiffError("it holds no image")
@@ -85,6 +95,14 @@ def check_strips(series: TiffPageSeries) -> None:
             # Sparse files leave strips out on purpose (offset 0); none is expected here.
             if not (offset > 0 and count > 0 and offset + count <= size):
                 raise TruncatedTiffError(where)
+
+
+def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> None:
+    """Check that the values of a directory's tags lie in the file: metadata may be cut off too."""
+    for _, kind, count, value in struct.iter_unpack(f"{order}HH{offset_code * 2}", entries):
+        length = _BYTES.get(kind, 0) * count
+        if length > struct.calcsize(offset_code) and value + length > size:
+            raise TruncatedTiffError("some of its metadata is missing")
 
 
 def _strips(chunked: tuple[int, ...]) -> int:

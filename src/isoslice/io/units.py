@@ -39,6 +39,7 @@ _SPELLINGS: Mapping[str, str] = {
     "microns": "micrometer",
     "micrometre": "micrometer",
     "\\u00b5m": "micrometer",  # ImageJ writes the escape itself
+    "\\u03bcm": "micrometer",
     "\u00b5m": "micrometer",
     "\u03bcm": "micrometer",
     "nanometre": "nanometer",

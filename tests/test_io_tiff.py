@@ -1,0 +1,352 @@
+"""TIFF as others write it, and ours as others read it."""
+
+import json
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from isoslice.errors import DataError
+from isoslice.io import read_volume, require_voxel_size, write_volume
+from isoslice.volume import Volume, VoxelSize
+
+SHARED = Path(__file__).parents[2] / "shared"
+STACK = np.arange(2 * 3 * 5 * 7, dtype=np.uint16).reshape(2, 3, 5, 7)
+# ImageJ's description is ASCII; it writes the micro sign as an escape.
+MICROMETRE = ["micron", "um", "\\u00B5m", "\\u03BCm", "microns", "micrometer"]
+
+
+def imagej(path, data=STACK[0], axes="ZYX", **options):
+    tifffile.imwrite(
+        path, data, imagej=True, metadata={"axes": axes, **options.pop("meta", {})}, **options
+    )
+    return path
+
+
+@pytest.mark.parametrize("unit", MICROMETRE)
+def test_imagej(tmp_path, unit):
+    path = imagej(
+        tmp_path / "a.tif",
+        resolution=(1 / 0.25, 1 / 0.3),
+        meta={"spacing": 2.0, "unit": unit},
+    )
+    volume = read_volume(path)
+    assert np.array_equal(volume.data, STACK[0])
+    assert volume.axes == "ZYX"
+    assert volume.unit == "micrometer"
+    assert require_voxel_size(volume) == pytest.approx((2.0, 0.3, 0.25))
+    assert volume.provenance is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"),
+    [("nm", "nanometer"), ("mm", "millimeter"), ("inch", "inch"), ("cm", "centimeter")],
+)
+def test_imagej_units(tmp_path, unit, name):
+    path = imagej(tmp_path / "a.tif", resolution=(0.1, 0.1), meta={"spacing": 5.0, "unit": unit})
+    volume = read_volume(path)
+    assert volume.unit == name
+    assert volume.voxel_size == pytest.approx((5, 10, 10))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"meta": {"unit": "pixel"}},
+        {"meta": {"spacing": 3.0}},
+        {"meta": {"spacing": 3.0, "unit": "pixel"}},
+        {"meta": {"spacing": 3.0}, "resolution": (72, 72), "resolutionunit": "INCH"},
+    ],
+)
+def test_imagej_without_voxel_size(tmp_path, options):
+    volume = read_volume(imagej(tmp_path / "a.tif", **options))
+    assert volume.spacing == {}
+    assert volume.unit is None
+    with pytest.raises(DataError, match="no voxel size along Z and Y and X"):
+        require_voxel_size(volume)
+
+
+def test_imagej_without_z_spacing(tmp_path):
+    volume = read_volume(imagej(tmp_path / "a.tif", resolution=(2, 4), meta={"unit": "um"}))
+    assert volume.spacing == {"X": 0.5, "Y": 0.25}
+
+
+def test_imagej_hyperstack_and_axis_override(tmp_path):
+    path = imagej(
+        tmp_path / "a.tif", STACK, "ZCYX", resolution=(2, 2), meta={"unit": "um", "spacing": 4}
+    )
+    assert read_volume(path).axes == "ZCYX"
+    renamed = read_volume(path, axes="tcyx")
+    assert renamed.axes == "TCYX"
+    assert renamed.spacing == {"X": 0.5, "Y": 0.5}
+    with pytest.raises(DataError, match=r"got axes 'ZYX', 3 letters for an image of 4 dimensions"):
+        read_volume(path, axes="ZYX")
+
+
+def test_time_renamed_to_depth_gets_imagejs_spacing(tmp_path):
+    path = imagej(
+        tmp_path / "a.tif", STACK[0], "TYX", resolution=(2, 2), meta={"unit": "um", "spacing": 4}
+    )
+    assert read_volume(path).spacing == {"X": 0.5, "Y": 0.5}
+    assert read_volume(path, axes="ZYX").voxel_size == (4, 0.5, 0.5)
+
+
+def test_voxel_size_override(tmp_path):
+    path = imagej(tmp_path / "a.tif", resolution=(2, 2), meta={"unit": "nm", "spacing": 4})
+    volume = read_volume(path, voxel_size=VoxelSize(3.0, 2.0, 1.0))
+    assert volume.voxel_size == (3.0, 2.0, 1.0)
+    assert volume.unit == "micrometer"
+    flat = read_volume(
+        imagej(tmp_path / "b.tif", STACK[0, 0], "YX"), voxel_size=VoxelSize(3.0, 2.0, 1.0)
+    )
+    assert flat.spacing == {"Y": 2.0, "X": 1.0}
+
+
+def test_plain(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0, 0], metadata=None, resolution=(300, 300), resolutionunit="INCH")
+    volume = read_volume(path)
+    assert volume.axes == "YX"
+    assert volume.spacing == {}
+
+
+@pytest.mark.parametrize("options", [{"metadata": None}, {}])
+def test_plain_stack_needs_axes(tmp_path, options):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0], photometric="minisblack", **options)
+    with pytest.raises(DataError, match=r"a\.tif: got axes .*3 x 5 x 7.* --axes ZYX"):
+        read_volume(path)
+    assert np.array_equal(read_volume(path, axes="ZYX").data, STACK[0])
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_colour(tmp_path, planar):
+    data = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    stored = data if planar == "contig" else np.moveaxis(data, -1, 0)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, stored, photometric="rgb", planarconfig=planar)
+    volume = read_volume(path)
+    assert volume.axes == "CYX"
+    assert np.array_equal(volume.data, np.moveaxis(data, -1, 0))
+    assert np.array_equal(read_volume(path, axes="CYX").data, volume.data)
+    if planar == "contig":
+        assert np.array_equal(read_volume(path, axes="YXC").data, data)
+
+
+@pytest.mark.parametrize("order", [">", "<"])
+@pytest.mark.parametrize("big", [False, True])
+def test_byte_order_and_bigtiff(tmp_path, order, big):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0, 0], byteorder=order, bigtiff=big)
+    volume = read_volume(path)
+    assert np.array_equal(volume.data, STACK[0, 0])
+    assert volume.data.dtype.isnative
+
+
+@pytest.mark.parametrize("compression", ["zlib", None])
+@pytest.mark.parametrize("tile", [(16, 16), None])
+def test_compressed_and_tiled(tmp_path, compression, tile):
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, STACK, compression=compression, tile=tile, metadata={"axes": "TZYX"})
+    assert np.array_equal(read_volume(path).data, STACK)
+
+
+def test_ome(tmp_path):
+    metadata = {
+        "axes": "CZYX",
+        "PhysicalSizeX": 250.0,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 0.25,
+        "PhysicalSizeZ": 1.0,
+        "PhysicalSizeZUnit": "µm",
+        "Channel": {"Name": ["DAPI", "GFP"]},
+    }
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK, photometric="minisblack", metadata=metadata)
+    volume = read_volume(tmp_path / "a.ome.tif")
+    assert volume.axes == "CZYX"
+    assert volume.unit == "nanometer"
+    assert volume.voxel_size == pytest.approx((1000, 250, 250))
+    assert volume.channel_names == ("DAPI", "GFP")
+
+
+def test_ome_in_pixels_is_unknown(tmp_path):
+    metadata = {"axes": "ZYX", "PhysicalSizeX": 1.0, "PhysicalSizeXUnit": "pixel"}
+    tifffile.imwrite(tmp_path / "a.ome.tif", STACK[0], photometric="minisblack", metadata=metadata)
+    assert read_volume(tmp_path / "a.ome.tif").spacing == {}
+
+
+def test_our_imagej_read_by_tifffile(tmp_path):
+    provenance = {"factor": 5}
+    spacing = {"Z": 4.0, "Y": 0.83, "X": 0.829}
+    write_volume(
+        tmp_path / "a.tif", Volume(STACK, "ZCYX", spacing, "micrometer", provenance=provenance)
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        meta = tif.imagej_metadata
+        assert (meta["slices"], meta["channels"]) == (2, 3)
+        assert (meta["spacing"], meta["unit"]) == (4.0, "micron")
+        assert json.loads(meta["Info"])["isoslice"]["provenance"] == provenance
+        tags = tif.pages[0].tags
+        numerator, denominator = tags["XResolution"].value
+        assert denominator / numerator == pytest.approx(0.829, rel=1e-8)
+        assert tags["ResolutionUnit"].value == 1
+        assert tif.series[0].axes == "ZCYX"
+        assert np.array_equal(tif.asarray(), STACK)
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [(".ome.tif", np.uint16), (".tif", np.float64)])
+def test_our_ome_read_by_tifffile(tmp_path, suffix, dtype):
+    data = STACK.astype(dtype)
+    spacing = {"Z": 4.0, "Y": 0.83, "X": 0.829}
+    path = tmp_path / f"a{suffix}"
+    write_volume(path, Volume(data, "CZYX", spacing, "micrometer", ("α & <β>", "b"), {"factor": 5}))
+    with tifffile.TiffFile(path) as tif:
+        assert tif.series[0].kind == "ome"
+        assert tif.series[0].axes == "CZYX"
+        pixels = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]
+        assert np.array_equal(tif.asarray(), data)
+    assert (pixels["PhysicalSizeZ"], pixels["PhysicalSizeX"]) == (4.0, 0.829)
+    assert pixels["PhysicalSizeYUnit"] == "µm"
+    assert [channel["Name"] for channel in pixels["Channel"]] == ["α & <β>", "b"]
+    assert read_volume(path).channel_names == ("α & <β>", "b")
+
+
+def test_our_ome_xml_follows_the_schema(tmp_path):
+    ome_types = pytest.importorskip("ome_types")
+    volume = Volume(STACK, "CZYX", {"Z": 4.0}, "micrometer", ("a", "b"), {"a": "<&>"})
+    write_volume(tmp_path / "a.ome.tif", volume)
+    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
+        ome = ome_types.from_xml(tif.ome_metadata, validate=False)
+    assert ome.images[0].pixels.size_c == 2
+    assert "isoslice" in ome.images[0].description
+
+
+def test_a_note_is_not_believed_once_the_file_was_recalibrated(tmp_path):
+    write_volume(
+        tmp_path / "a.tif", Volume(STACK[0], "ZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0}, "micrometer")
+    )
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        info = tif.imagej_metadata["Info"]
+    path = imagej(
+        tmp_path / "b.tif",
+        STACK[0][:2],
+        resolution=(2, 2),
+        meta={"spacing": 3, "unit": "um", "Info": info},
+    )
+    volume = read_volume(path)
+    assert volume.voxel_size == (3.0, 0.5, 0.5)
+    assert volume.data.shape == (2, 5, 7)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"isoslice": 3}', '{"isoslice": {"axes": "QQ"}}', '{"isoslice": [', "x"]
+)
+def test_malformed_notes_are_ignored(tmp_path, text):
+    path = imagej(tmp_path / "a.tif", meta={"Info": text})
+    assert read_volume(path).axes == "ZYX"
+
+
+def written_many_ways(folder):
+    """Every layout: one block, a page per plane, compressed, tiled, OME, BigTIFF."""
+    data = np.random.default_rng(0).integers(1, 2**16, (6, 20, 24), dtype=np.uint16)
+    ours = Volume(data, "ZYX", {"Z": 2.0, "Y": 1.0, "X": 1.0}, "micrometer", None, {"a": 1})
+    write_volume(folder / "ours.tif", ours)
+    write_volume(folder / "ours.ome.tif", ours)
+    imagej(folder / "imagej.tif", data)
+    meta = {"axes": "ZYX"}
+    kinds = {
+        "plain.tif": {"metadata": None},
+        "ome-zlib.ome.tif": {"metadata": meta, "compression": "zlib"},
+        "ome-tiles.ome.tif": {"metadata": meta, "tile": (16, 16)},
+        "strips.tif": {"metadata": None, "rowsperstrip": 3},
+        "big.tif": {"metadata": None, "bigtiff": True},
+        "shaped.tif": {"metadata": meta},
+    }
+    for name, options in kinds.items():
+        tifffile.imwrite(folder / name, data, photometric="minisblack", **options)
+    with tifffile.TiffWriter(folder / "pages.tif") as tif:
+        for plane in data:
+            tif.write(plane, contiguous=False, metadata=None)
+    with tifffile.TiffWriter(folder / "pages-ij.tif", imagej=True) as tif:
+        tif.write(data, metadata={"axes": "ZYX"}, compression="zlib")
+    return data
+
+
+def test_truncated_anywhere(tmp_path):
+    data = written_many_ways(tmp_path)
+    for path in sorted(tmp_path.glob("*.tif")):
+        content = path.read_bytes()
+        assert np.array_equal(read_volume(path, axes="ZYX").data, data), path.name
+        cut = tmp_path / f"cut{''.join(path.suffixes)}"
+        for kept in [
+            *range(1, 60, 7),
+            *(int(len(content) * f) for f in np.linspace(0.02, 0.98, 25)),
+        ]:
+            cut.write_bytes(content[:kept])
+            with pytest.raises(DataError) as caught:
+                read_volume(cut, axes="ZYX")
+            assert "\n" not in str(caught.value)
+            assert str(cut) in str(caught.value)
+
+
+def test_corrupt_bytes_never_escape_as_other_errors(tmp_path):
+    written_many_ways(tmp_path)
+    rng = np.random.default_rng(1)
+    for path in sorted(tmp_path.glob("*.tif")):
+        content = bytearray(path.read_bytes())
+        bad = tmp_path / f"bad{''.join(path.suffixes)}"
+        for _ in range(12):
+            changed = bytearray(content)
+            for place in rng.integers(0, min(600, len(content)), 8):
+                changed[place] = int(rng.integers(0, 256))
+            bad.write_bytes(changed)
+            with suppress(DataError):
+                read_volume(bad, axes="ZYX")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"II*\0", b"not a tiff at all", b"II*\0\0\0\0\0", b"MM\0+" + b"\0" * 30]
+)
+def test_not_tiff(tmp_path, content, caplog):
+    path = tmp_path / "a.tif"
+    path.write_bytes(content)
+    with caplog.at_level(logging.DEBUG, logger="tifffile"), pytest.raises(DataError) as caught:
+        read_volume(path)
+    assert "\n" not in str(caught.value)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint32, np.float16, bool, np.complex64])
+def test_types_not_taken(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 8), dtype))
+    with pytest.raises(DataError, match="expected one of uint8, uint16, float32, float64"):
+        read_volume(tmp_path / "a.tif")
+
+
+def test_lzw_is_read_or_explained(tmp_path):
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0, 0], compression="lzw")
+    assert np.array_equal(read_volume(tmp_path / "a.tif").data, STACK[0, 0])
+
+
+def test_missing_codec_is_explained(tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    path = imagej(tmp_path / "a.tif")
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
+    with pytest.raises(DataError, match="pip install imagecodecs"):
+        read_volume(path)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared folder beside the checkout")
+def test_real_nuclei():
+    volume = read_volume(SHARED / "data" / "nuclei_anisotropic.tif")
+    assert volume.axes == "ZYX"
+    assert volume.unit == "micrometer"
+    assert require_voxel_size(volume) == pytest.approx((4.0, 0.829, 0.829), abs=1e-3)
