@@ -6,6 +6,7 @@ import copy
 import itertools
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,16 +23,18 @@ from isoslice.device import fast_dtype
 from isoslice.diffusion import draw_sigma, loss
 from isoslice.errors import SettingsError
 from isoslice.masks import draw_masks, fill_rows
-from isoslice.network import Denoiser
+from isoslice.network import Denoiser, MPConv
 from isoslice.planes import PlaneStack, draw_crops
 from isoslice.progress import Progress
 
 CHECKPOINT = "last.ckpt"
 #: Seconds between checkpoints and between validations.
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 30.0
 VALIDATION_SECONDS = 120.0
 #: Seconds between looks at the loss; each makes a GPU wait.
 SHOW_SECONDS = 0.5
+#: Learning rate of the few weights that are not normalised, against that of those that are.
+OTHER_RATE = 1 / 3
 
 Scores = dict[str, dict[str, float]]
 
@@ -101,13 +104,20 @@ class _Training(pl.LightningModule):
         return value
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
+        normalised = [m.weight for m in self.network.modules() if isinstance(m, MPConv)]
+        known = {id(weight) for weight in normalised}
+        others = [p for p in self.network.parameters() if id(p) not in known]
+        groups = [
+            {"params": normalised, "scale": 1.0},
+            {"params": others, "scale": OTHER_RATE},
+        ]
         rate = self.config.training.learning_rate
-        return torch.optim.Adam(self.network.parameters(), lr=rate, betas=(0.9, 0.99), fused=True)
+        return torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99), fused=True)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         rate = learning_rate(self.global_step, self.done, self.config.training)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -136,6 +146,7 @@ class _Watch(pl.Callback):
         self.history: list[dict[str, Any]] = []
         self._last = self._checkpointed = self._validated = self._shown = 0.0
         self._first_step = 0
+        self._between_steps = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"spent": self.spent, "history": self.history}
@@ -149,7 +160,11 @@ class _Watch(pl.Callback):
         self._first_step = trainer.global_step
         self._stop_if_done(trainer, module)
 
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._between_steps = False
+
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        self._between_steps = True
         now = time.monotonic()
         self.spent += now - self._last
         self._last = now
@@ -198,7 +213,8 @@ class _Watch(pl.Callback):
         beside.replace(self.folder / CHECKPOINT)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step:
+        # In the midst of a step weights and averages disagree; the last checkpoint is better.
+        if self._between_steps:
             self.checkpoint(trainer)
 
 
@@ -273,6 +289,7 @@ def fit(
         start = str(checkpoint) if resume and checkpoint.exists() else None
         if start:
             progress.note(f"resuming from {checkpoint}")
+        handler = signal.getsignal(signal.SIGINT)
         try:
             trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
         except RuntimeError as error:
@@ -282,8 +299,9 @@ def fit(
                     "training; delete the folder to start afresh"
                 ) from error
             raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        except SystemExit as stop:  # how Lightning answers Ctrl-C
+            signal.signal(signal.SIGINT, handler)
+            raise KeyboardInterrupt from stop
     return Outcome(
         exported(module.averaged), trainer.global_step, watch.spent, _finite(module), watch.history
     )

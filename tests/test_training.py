@@ -1,0 +1,149 @@
+"""Training: it learns, resumes exactly, depends on its seed alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import isoslice
+import isoslice.fit
+from isoslice.config import NetworkSettings, TrainingSettings
+from isoslice.errors import DataError, SettingsError
+from isoslice.fit import CHECKPOINT, average_decay, learning_rate
+from isoslice.planes import plane_stacks
+from isoslice.progress import Progress
+from isoslice.training import as_volumes, residual_deviation, train
+from isoslice.volume import Volume
+
+NETWORK = NetworkSettings(widths=(16, 24), blocks_down=(1, 1), blocks_up=(1, 0))
+SETTINGS = TrainingSettings(batch=4, crop=32, warmup_steps=2)
+
+
+def stripes(planes=12, side=48, seed=0):
+    """Planes of diagonal waves: hidden rows follow from known ones, but not linearly."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    waves = [
+        np.sin((x + sign * y) / 3 + phase)
+        for sign, phase in zip(rng.choice([-1, 1], planes), rng.uniform(0, 6, planes), strict=True)
+    ]
+    return (np.stack(waves) * 100 + 128).astype(np.uint8)
+
+
+def fast(images=None, **options):
+    options = {"network": NETWORK, "settings": SETTINGS, "seed": 0, "device": "cpu", **options}
+    return train(stripes() if images is None else images, axes="ZYX", **options)
+
+
+def weights(model):
+    return torch.cat([p.flatten() for p in model.network.parameters()])
+
+
+def test_training_depends_on_the_seed_alone():
+    a, b, other = (fast(steps=4, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(weights(a), weights(b))
+    assert not torch.equal(weights(a), weights(other))
+    assert a.fingerprint == b.fingerprint != other.fingerprint
+
+
+def interrupt(folder, at):
+    class Stop(Progress):
+        def update(self, task, fraction, detail=""):
+            if fraction >= at:
+                raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isoslice.fit, "SHOW_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            fast(steps=6, workdir=folder, progress=Stop())
+
+
+def test_resumed_training_equals_undisturbed_training(tmp_path):
+    interrupt(tmp_path, at=0.5)
+    assert (tmp_path / CHECKPOINT).exists()
+    resumed = fast(steps=6, workdir=tmp_path, resume=True)
+    assert resumed.info["steps"] == 6
+    torch.testing.assert_close(weights(resumed), weights(fast(steps=6)))
+
+
+def test_record_says_what_was_done():
+    model = fast(steps=3, voxel_size=(2.0, 0.5, 0.5))
+    info = model.info
+    assert info["steps"] == 3
+    assert info["planes"] + info["validation_planes"] == 12
+    assert info["images_seen"] == 12
+    assert set(info["validation"]) == {"2", "4", "8"}
+    assert model.config.pixel_size == (0.5, 0.5)
+    assert info["parameters"] == weights(model).numel()
+
+
+def test_time_budget_ends_training():
+    model = fast(minutes=0.02)
+    assert model.info["minutes"] >= 0.02
+    assert model.info["steps"] >= 1
+
+
+@pytest.mark.slow
+def test_it_learns_what_interpolation_cannot_know():
+    model = fast(stripes(40), steps=300)
+    scores = model.info["validation"]["4"]
+    assert scores["psnr"] > scores["linear_psnr"] + 1.5
+
+
+def test_learning_rate_warms_up_and_follows_the_budget():
+    settings = TrainingSettings(warmup_steps=10, learning_rate=1.0)
+    assert learning_rate(0, 0.0, settings) == pytest.approx(0.1)
+    assert learning_rate(100, 0.0, settings) == pytest.approx(1.0)
+    assert learning_rate(100, 0.5, settings) == pytest.approx(0.51)
+    assert learning_rate(100, 1.0, settings) == pytest.approx(0.02)
+
+
+def test_average_is_the_power_function_of_its_definition():
+    """EDM2 equation 3: weights of the average grow as t^gamma."""
+    gamma, steps = 6.0, 400
+    share = np.zeros(steps)
+    for step in range(steps):
+        decay = average_decay(step, gamma)
+        share *= decay
+        share[step] += 1 - decay
+    expected = (np.arange(1, steps + 1) / steps) ** gamma
+    expected /= expected.sum()
+    np.testing.assert_allclose(share, expected, atol=2e-4)
+
+
+def test_residual_deviation_is_in_units_of_the_normalised_intensities():
+    images = stripes(20)
+    one, half = (
+        residual_deviation(plane_stacks([Volume(data, "ZYX")]), SETTINGS)
+        for data in (images, images // 2)
+    )
+    assert one == pytest.approx(half, rel=0.02)
+    assert 0.1 < one < 0.6
+
+
+def test_what_cannot_be_trained_is_refused():
+    with pytest.raises(SettingsError, match="minutes"):
+        fast(minutes=-1)
+    with pytest.raises(SettingsError, match="steps"):
+        fast(steps=0)
+    with pytest.raises(SettingsError, match="workdir"):
+        fast(steps=1, resume=True)
+    with pytest.raises(DataError, match="without axes"):
+        train(stripes(), steps=1)
+    with pytest.raises(DataError, match="restores exactly"):
+        fast(np.arange(3, dtype=np.float32)[:, None, None] + np.zeros((48, 48)), steps=1)
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    interrupt(tmp_path, at=0.1)
+    other = NetworkSettings(widths=(8, 24), blocks_down=(1, 1), blocks_up=(1, 0))
+    with pytest.raises(SettingsError, match="another network"):
+        fast(steps=6, workdir=tmp_path, resume=True, network=other)
+
+
+def test_arrays_become_volumes():
+    single, colour = np.zeros((40, 40), np.uint8), np.zeros((3, 40, 40), np.uint8)
+    assert [v.axes for v in as_volumes([single, single])] == ["YX", "YX"]
+    assert as_volumes(colour, "CYX")[0].size("C") == 3
+    assert isoslice.train is train
