@@ -72,7 +72,10 @@ def test_never_deletes_a_users_folder(tmp_path):
     path.mkdir()
     (path / "thesis.tex").write_text("x")
     (path / "config.json").write_text("{}")
-    for attempt in (lambda: check_output(path, True), lambda: atomic_output(path, True).__enter__()):
+    for attempt in (
+        lambda: check_output(path, True),
+        lambda: atomic_output(path, True).__enter__(),
+    ):
         with pytest.raises(OutputError, match="never replaced"):
             attempt()
     assert names(path) == ["config.json", "thesis.tex"]

@@ -11,6 +11,7 @@ import numpy as np
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
 from isoslice.io.notes import KEY, Note, as_note
+from isoslice.io.omezarr_check import check_chunks
 from isoslice.io.raw import Raw
 from isoslice.io.units import common_unit, unit_name
 from isoslice.volume import AXES
@@ -46,7 +47,7 @@ def read_omezarr(path: Path) -> Raw:
     with reading(path, "an OME-Zarr image"):
         node = zarr.open(store=path, mode="r")
         if isinstance(node, zarr.Array):
-            return _plain(node)
+            return _plain(node, path)
         return _image(node, path)
 
 
@@ -54,7 +55,7 @@ def _image(group: Any, path: Path) -> Raw:
     attrs: Mapping[str, Any] = dict(group.attrs)
     ome: Mapping[str, Any] = attrs.get("ome", attrs)
     if "multiscales" not in ome and "bioformats2raw.layout" in ome:
-        return _image(group["0"], path)
+        return _image(group["0"], path / "0")
     if "multiscales" not in ome:
         kind = "a plate" if "plate" in ome else "a well" if "well" in ome else "a group"
         raise DataError(
@@ -74,10 +75,12 @@ def _image(group: Any, path: Path) -> Raw:
         )
     spacing, unit = _spacing(axes, listed, dataset, multiscale)
     note: Note | None = as_note(attrs.get(KEY))
+    check_chunks(array, path / dataset["path"])
     return Raw(np.asarray(array[...]), axes, spacing, unit, _channel_names(ome), note)
 
 
-def _plain(array: Any) -> Raw:
+def _plain(array: Any, path: Path) -> Raw:
+    check_chunks(array, path)
     names = getattr(array.metadata, "dimension_names", None) or ["?"] * array.ndim
     return Raw(np.asarray(array[...]), "".join(_letter(name or "?") for name in names))
 

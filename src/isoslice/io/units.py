@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 
-#: Metres in one unit, by OME's full name.
-METRES: Mapping[str, float] = {
-    "angstrom": 1e-10,
-    "picometer": 1e-12,
-    "nanometer": 1e-9,
-    "micrometer": 1e-6,
-    "millimeter": 1e-3,
-    "centimeter": 1e-2,
-    "decimeter": 1e-1,
-    "meter": 1.0,
-    "kilometer": 1e3,
-    "inch": 0.0254,
-    "foot": 0.3048,
+#: Metres in one unit, by OME's full name; exact, so that 250 nm are 0.25 µm and not nearly so.
+METRES: Mapping[str, Fraction] = {
+    "angstrom": Fraction("1e-10"),
+    "picometer": Fraction("1e-12"),
+    "nanometer": Fraction("1e-9"),
+    "micrometer": Fraction("1e-6"),
+    "millimeter": Fraction("1e-3"),
+    "centimeter": Fraction("1e-2"),
+    "decimeter": Fraction("1e-1"),
+    "meter": Fraction(1),
+    "kilometer": Fraction(1000),
+    "inch": Fraction("0.0254"),
+    "foot": Fraction("0.3048"),
 }
 #: Short symbol of each unit, as OME-XML spells it.
 SYMBOLS: Mapping[str, str] = {
@@ -63,11 +64,8 @@ def unit_name(text: object) -> str | None:
 
 def convert(value: float, unit: str, into: str) -> float:
     """Return `value` in another unit of length; both by OME's name."""
-    if unit == into:
-        return value
-    # One division of two powers of ten loses less than two products.
-    ratio = METRES[into] / METRES[unit]
-    return value / ratio if ratio >= 1 else value * (METRES[unit] / METRES[into])
+    ratio = METRES[unit] / METRES[into]
+    return value * ratio.numerator / ratio.denominator
 
 
 def common_unit(

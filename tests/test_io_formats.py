@@ -1,0 +1,197 @@
+"""The smaller formats: .npy, pictures, vendors' files; and what is refused."""
+
+import json
+import pickle
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+from isoslice.errors import DataError
+from isoslice.io import read_volume, write_volume
+from isoslice.io.units import common_unit, convert, unit_name
+from isoslice.volume import Volume
+
+STACK = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
+
+
+def test_missing_empty_unknown(tmp_path):
+    with pytest.raises(DataError, match=r"no\.tif: no such file"):
+        read_volume(tmp_path / "no.tif")
+    for name in ("a.tif", "a.nii.gz", "a.npy", "a.png", "a.nd2"):
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match="got an empty file"):
+            read_volume(tmp_path / name)
+    (tmp_path / "a.h5").write_text("x")
+    with pytest.raises(DataError, match="unknown format"):
+        read_volume(tmp_path / "a.h5")
+
+
+def test_npy_and_its_json(tmp_path):
+    volume = Volume(STACK, "ZYX", {"Z": 4.0}, "micrometer", provenance={"seed": 1})
+    write_volume(tmp_path / "a.npy", volume)
+    assert np.array_equal(np.load(tmp_path / "a.npy"), STACK)
+    described = json.loads((tmp_path / "a.npy.json").read_text())
+    assert described["axes"] == "ZYX"
+    assert described["provenance"] == {"seed": 1}
+    assert read_volume(tmp_path / "a.npy").spacing == {"Z": 4.0}
+    np.save(tmp_path / "a.npy", STACK[:2])
+    with pytest.raises(DataError, match=r"a\.npy\.json: got a description that does not fit"):
+        read_volume(tmp_path / "a.npy")
+    (tmp_path / "a.npy.json").write_text("nonsense")
+    with pytest.raises(DataError, match="delete it"):
+        read_volume(tmp_path / "a.npy")
+
+
+def test_npy_without_json_needs_axes(tmp_path):
+    np.save(tmp_path / "a.npy", STACK)
+    with pytest.raises(DataError, match="--axes ZYX"):
+        read_volume(tmp_path / "a.npy")
+    assert read_volume(tmp_path / "a.npy", axes="zyx").axes == "ZYX"
+
+
+def test_npy_without_its_array_is_not_overwritten(tmp_path):
+    (tmp_path / "a.npy.json").write_text("{}")
+    with pytest.raises(Exception, match="exists"):
+        write_volume(tmp_path / "a.npy", Volume(STACK, "ZYX"))
+    assert not (tmp_path / "a.npy").exists()
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was executed",))
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    (tmp_path / "b.npy").write_bytes(pickle.dumps(Bomb()))
+    for name in ("a.npy", "b.npy"):
+        with pytest.raises(DataError, match=r"plain \.npy array"):
+            read_volume(tmp_path / name, axes="YX")
+
+
+def test_npy_truncated(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, STACK)
+    content = path.read_bytes()
+    for kept in (1, 8, 60, 127, 128, 700, len(content) - 1):
+        path.write_bytes(content[:kept])
+        with pytest.raises(DataError) as caught:
+            read_volume(path, axes="ZYX")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp", ".PNG"])
+def test_pictures(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    iio.imwrite(path, STACK[0])
+    volume = read_volume(path)
+    assert volume.axes == "YX"
+    assert volume.data.shape == (20, 24)
+    assert volume.spacing == {}
+    if "jp" not in suffix:
+        assert np.array_equal(volume.data, STACK[0])
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_coloured_picture(tmp_path, channels):
+    data = np.random.default_rng(0).integers(0, 256, (20, 24, channels), dtype=np.uint8)
+    iio.imwrite(tmp_path / "a.png", data)
+    volume = read_volume(tmp_path / "a.png")
+    assert volume.axes == "CYX"
+    assert np.array_equal(volume.data, np.moveaxis(data[..., :3], -1, 0))
+    assert volume.data.flags.c_contiguous
+
+
+def test_sixteen_bit_picture(tmp_path):
+    data = np.arange(480, dtype=np.uint16).reshape(20, 24) * 100
+    iio.imwrite(tmp_path / "a.png", data)
+    volume = read_volume(tmp_path / "a.png")
+    assert volume.data.dtype == np.uint16
+    assert np.array_equal(volume.data, data)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+def test_truncated_picture(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    iio.imwrite(path, STACK.reshape(60, 24))
+    content = path.read_bytes()
+    for kept in (4, 20, len(content) // 4, len(content) // 2, len(content) * 3 // 4):
+        path.write_bytes(content[:kept])
+        with pytest.raises(DataError) as caught:
+            read_volume(path)
+        assert "\n" not in str(caught.value)
+
+
+def fake_bioio(data, order, sizes=(4.0, 0.5, 0.25)):
+    class BioImage:
+        def __init__(self, path):
+            if path.read_text() == "bad":
+                raise RuntimeError("no\nreader")
+            self.data = data
+            self.dims = SimpleNamespace(order=order)
+            self.physical_pixel_sizes = SimpleNamespace(**dict(zip("ZYX", sizes, strict=True)))
+            self.channel_names = ["DAPI"]
+
+    return SimpleNamespace(BioImage=BioImage)
+
+
+@pytest.mark.parametrize("suffix", [".czi", ".nd2", ".lif"])
+def test_vendor_formats(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"a{suffix}"
+    path.write_text("x")
+    monkeypatch.setitem(sys.modules, "bioio", fake_bioio(STACK[None, None], "TCZYX"))
+    volume = read_volume(path)
+    assert volume.axes == "ZYX"
+    assert volume.voxel_size == (4.0, 0.5, 0.25)
+    assert volume.unit == "micrometer"
+    assert volume.channel_names == ("DAPI",)
+    unknown = fake_bioio(STACK[None, None, :1], "TCZYX", (None, None, None))
+    monkeypatch.setitem(sys.modules, "bioio", unknown)
+    assert read_volume(path).axes == "YX"
+    assert read_volume(path).unit is None
+    path.write_text("bad")
+    with pytest.raises(DataError, match=r"by bioio \(no reader\).*isoslice\[bioio\]"):
+        read_volume(path)
+
+
+def test_vendor_format_without_bioio(tmp_path, monkeypatch):
+    (tmp_path / "a.czi").write_text("x")
+    monkeypatch.setitem(sys.modules, "bioio", None)
+    with pytest.raises(DataError, match=r"bioio is not installed.*isoslice\[bioio\]"):
+        read_volume(tmp_path / "a.czi")
+
+
+def test_real_bioio(tmp_path):
+    pytest.importorskip("bioio_tifffile")
+    from isoslice.io.vendor import read_vendor
+
+    write_volume(tmp_path / "a.tif", Volume(STACK, "ZYX"))
+    raw = read_vendor(tmp_path / "a.tif")
+    assert raw.axes == "ZYX"
+    assert np.array_equal(raw.data, STACK)
+    (tmp_path / "b.nd2").write_bytes(b"nonsense")
+    with pytest.raises(DataError) as caught:
+        read_volume(tmp_path / "b.nd2")
+    assert "\n" not in str(caught.value)
+
+
+def test_units():
+    assert unit_name("Å") == "angstrom"
+    assert unit_name("pixel") is None
+    assert unit_name(None) is None
+    assert unit_name("micrometers") == "micrometer"
+    assert convert(250.0, "nanometer", "micrometer") == 0.25
+    assert convert(0.25, "micrometer", "nanometer") == 250.0
+    mixed = common_unit({"Z": 1.0, "X": 250.0}, {"Z": "micrometer", "X": "nanometer"})
+    assert mixed == ({"Z": 1000.0, "X": 250.0}, "nanometer")
+
+
+def test_import_is_light():
+    heavy = ("torch", "zarr", "yaozarrs", "tifffile", "nibabel", "bioio", "imageio")
+    code = f"import isoslice.io, sys; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
