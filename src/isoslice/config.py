@@ -30,7 +30,8 @@ class NetworkSettings(_Frozen):
             raise ValueError("widths needs one to six levels")
         if not len(self.widths) == len(self.blocks_down) == len(self.blocks_up):
             raise ValueError("widths, blocks_down and blocks_up need one entry per level")
-        if sum(9 * 4 * w * w for w in self.widths) > 500_000_000:
+        blocks = zip(self.widths, self.blocks_down, self.blocks_up, strict=True)
+        if sum(18 * w * w * (down + up) + 4 * w * w for w, down, up in blocks) > 500_000_000:
             raise ValueError("widths make a network of more than 500 M weights")
         return self
 

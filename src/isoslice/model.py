@@ -171,6 +171,11 @@ class Model:
                 f"{folder}: got weights that do not fit {CONFIG} (first: {wrong[0]}), expected "
                 "both from one training; restore the folder or train the model again"
             )
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in stored.values()):
+            raise ModelError(
+                f"{folder / WEIGHTS}: got weights that are not finite, expected numbers; restore "
+                "the folder or train the model again"
+            )
         network.load_state_dict(stored)
         return cls(config, network.eval(), info if isinstance(info, dict) else {})
 
