@@ -123,7 +123,10 @@ def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 def output_error(path: str | Path, error: OSError) -> OutputError:
     """Return the one-line `OutputError` that says what to do about `error`."""
     reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
-    advice = _NEXT_STEPS.get(error.errno or 0, "check the disk's free space and permissions")
+    # NumPy reports a full disk as "so many requested, so many written", without an error number.
+    short = error.errno is None and "written" in reason
+    unknown = "check the disk's free space and permissions"
+    advice = _NEXT_STEPS.get(errno.ENOSPC if short else error.errno or 0, unknown)
     return OutputError(f"{path}: could not be written ({reason}); {advice}")
 
 
