@@ -103,7 +103,7 @@ def test_replaces_model_and_empty_folders(tmp_path):
         (errno.EROFS, "read-only"),
         (errno.ENOENT, "folder on the way is missing"),
         (None, "disk is full"),
-        (errno.EIO, "check the disk"),,
+        (errno.EIO, "check the disk"),
     ],
 )
 def test_os_errors_become_one_line(tmp_path, code, message):
