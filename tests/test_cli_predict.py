@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import Cli, texture, write_stack
 from isoslice.cli.predict import model_beside
 from isoslice.io import read_volume
 from isoslice.model import Model
 
+#: Checkpoints after every step.
+EAGER = "import isoslice.fit; isoslice.fit.CHECKPOINT_SECONDS = 0; "
 MAIN = "import sys; from isoslice.cli import main; sys.exit(main())"
 
 
@@ -161,6 +164,20 @@ def test_train_writes_a_model_that_predict_takes(
     assert (asked["minutes"], asked["steps"]) == (None, 7)
 
 
+def test_interrupted_before_the_first_checkpoint_leaves_nothing(
+    cli: Cli, stack_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(_: object, *, workdir: Path, **__: object) -> Model:
+        workdir.mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isoslice.training.train", train)
+    code, out, err = cli("train", stack_file, "-o", tmp_path / "m")
+    assert (code, out) == (130, "")
+    assert err == ["isoslice: interrupted: before the first checkpoint; nothing was written"]
+    assert list(tmp_path.iterdir()) == [stack_file]
+
+
 @pytest.mark.slow
 def test_train_for_real(cli: Cli, tmp_path: Path) -> None:
     images = tmp_path / "images"
@@ -183,7 +200,7 @@ def test_interrupted_training_can_be_resumed(
     model = tmp_path / "m"
     arguments = ["train", str(stack_file), "-o", str(model), "--device", "cpu"]
     process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *arguments, "--minutes", "5"],
+        [sys.executable, "-c", EAGER + MAIN, *arguments, "--minutes", "5"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -193,24 +210,23 @@ def test_interrupted_training_can_be_resumed(
     assert process.stdout is not None
     assert process.stderr is not None
     try:
-        for line in process.stderr:
-            if line.startswith("training: "):
-                break
-        time.sleep(1)
+        while process.poll() is None and not (tmp_path / "m.training" / "last.ckpt").exists():
+            time.sleep(0.1)
         process.send_signal(number)
-        rest = process.stderr.read().splitlines()
+        err = process.stderr.read().splitlines()
         assert process.wait(60) == 130
     finally:
         process.kill()
         process.stdout.close()
         process.stderr.close()
-    assert len(rest) == 1, rest
-    assert rest[0].startswith("isoslice: interrupted: the training so far is kept in ")
-    assert rest[0].endswith("--resume")
+    assert err[-1].startswith("isoslice: interrupted: training is kept in "), err
+    assert err[-1].endswith("--resume")
+    assert all(line.startswith("training") for line in err[:-1])
     assert not model.exists()
     assert (tmp_path / "m.training").is_dir()
-    found = cli(*arguments, "--resume", "--minutes", "0.001")
+    steps = torch.load(tmp_path / "m.training" / "last.ckpt")["global_step"] + 1
+    found = cli(*arguments, "--resume", "--steps", steps)
     assert found.code == 0, found
     assert any("resuming" in line for line in found.err)
-    assert Model.load(model).info["steps"] >= 1
+    assert Model.load(model).info["steps"] == steps
     assert not (tmp_path / "m.training").exists()

@@ -282,6 +282,7 @@ def test_train_over_an_existing_model(refused, stack_file: Path, tmp_path: Path)
 
 def test_train_over_an_unfinished_training(refused, stack_file: Path, tmp_path: Path) -> None:
     (tmp_path / "m.training").mkdir()
+    (tmp_path / "m.training" / "last.ckpt").touch()
     line = refused("train", stack_file, "-o", tmp_path / "m")
     assert "--resume" in line
     assert "--overwrite" in line

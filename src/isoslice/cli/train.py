@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +80,7 @@ def train(
         raise Interrupted(_what_is_left(workdir)) from None
     finally:
         progress.close()
+        _remove_if_empty(workdir)
     shutil.rmtree(workdir, ignore_errors=True)
     if not quiet:
         for line in closing_lines(output, model.info):
@@ -88,6 +90,7 @@ def train(
 def _prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
     """Return the folder for what an interrupted training leaves, beside the output."""
     workdir = output.with_name(output.name + ".training")
+    _remove_if_empty(workdir)
     if resume and not workdir.exists():
         raise SettingsError(
             f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
@@ -116,5 +119,10 @@ def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
 
 def _what_is_left(workdir: Path) -> str:
     if workdir.is_dir() and any(workdir.iterdir()):
-        return f"the training so far is kept in {workdir}; run the same again with --resume"
-    return "nothing was written"
+        return f"training is kept in {workdir}; run the same again with --resume"
+    return "before the first checkpoint; nothing was written"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
