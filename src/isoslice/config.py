@@ -42,7 +42,7 @@ class TrainingSettings(_Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     crop: Annotated[int, Field(ge=16, le=1024)] = 64
     batch: Count = 16
-    learning_rate: Positive = 3e-2
+    learning_rate: Positive = 2e-2
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     #: Exponent of the power-function average of the weights (EDM2 section 3.1).
     average_gamma: Positive = 16.0

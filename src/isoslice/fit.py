@@ -7,9 +7,11 @@ import itertools
 import logging
 import math
 import signal
+import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ VALIDATION_SECONDS = 120.0
 #: Seconds between looks at the loss; each makes a GPU wait.
 SHOW_SECONDS = 0.5
 #: Learning rate of the few weights that are not normalised, against that of those that are.
-OTHER_RATE = 1 / 3
+OTHER_RATE = 0.5
 
 Scores = dict[str, dict[str, float]]
 
@@ -147,6 +149,7 @@ class _Watch(pl.Callback):
         self._last = self._checkpointed = self._validated = self._shown = 0.0
         self._first_step = 0
         self._between_steps = False
+        self.interrupted = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"spent": self.spent, "history": self.history}
@@ -178,6 +181,8 @@ class _Watch(pl.Callback):
         if finished or now - self._shown > SHOW_SECONDS:
             self._shown = now
             self.progress.update("training", module.done, self._detail(trainer, module, now))
+        if self.interrupted and not finished:
+            raise KeyboardInterrupt
 
     def _stop_if_done(self, trainer: pl.Trainer, module: Any) -> bool:
         by_steps = trainer.global_step / self.steps if self.steps else 0.0
@@ -216,6 +221,26 @@ class _Watch(pl.Callback):
         # In the midst of a step weights and averages disagree; the last checkpoint is better.
         if self._between_steps:
             self.checkpoint(trainer)
+
+
+@contextmanager
+def _finish_step_first(watch: _Watch) -> Iterator[None]:
+    """Let Ctrl-C (or SIGTERM) wait for the end of the step, so that its checkpoint is whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread hears signals
+        return
+
+    def ask(*_: Any) -> None:
+        if watch.interrupted:  # asked twice: at once
+            raise KeyboardInterrupt
+        watch.interrupted = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _finite(module: _Training) -> float:
@@ -289,9 +314,9 @@ def fit(
         start = str(checkpoint) if resume and checkpoint.exists() else None
         if start:
             progress.note(f"resuming from {checkpoint}")
-        handler = signal.getsignal(signal.SIGINT)
         try:
-            trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
+            with _finish_step_first(watch):
+                trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
         except RuntimeError as error:
             if start and "state_dict" in str(error):
                 raise SettingsError(
@@ -300,7 +325,6 @@ def fit(
                 ) from error
             raise
         except SystemExit as stop:  # how Lightning answers Ctrl-C
-            signal.signal(signal.SIGINT, handler)
             raise KeyboardInterrupt from stop
     return Outcome(
         exported(module.averaged), trainer.global_step, watch.spent, _finite(module), watch.history
