@@ -67,6 +67,13 @@ def test_resumed_training_equals_undisturbed_training(tmp_path):
     torch.testing.assert_close(weights(resumed), weights(fast(steps=6)))
 
 
+def test_resuming_with_the_budget_used_up_ends_at_once(tmp_path):
+    interrupt(tmp_path, at=0.5)
+    resumed = fast(steps=3, workdir=tmp_path, resume=True)
+    assert resumed.info["steps"] == 3
+    assert np.isfinite(resumed.info["loss"])
+
+
 def test_record_says_what_was_done():
     model = fast(steps=3, voxel_size=(2.0, 0.5, 0.5))
     info = model.info

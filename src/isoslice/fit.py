@@ -79,6 +79,12 @@ class _Training(pl.LightningModule):
         self.done = 0.0
         self.running_loss: Tensor | None = None
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["running_loss"] = self.running_loss
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.running_loss = checkpoint["running_loss"]
+
     def training_step(self, *_: Any) -> Tensor:
         settings = self.config.training
         generator = torch.Generator().manual_seed(
@@ -244,7 +250,7 @@ def _finish_step_first(watch: _Watch) -> Iterator[None]:
 
 
 def _finite(module: _Training) -> float:
-    value = math.nan if module.running_loss is None else float(module.running_loss)
+    value = math.inf if module.running_loss is None else float(module.running_loss)
     if not math.isfinite(value):
         raise SettingsError(
             f"got a loss of {value} after {module.global_step} steps, expected a finite one; "

@@ -81,7 +81,7 @@ def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
 
 def check_factor(factor: int) -> int:
     """Return `factor` if it is an integer of at least 2, else raise `SettingsError`."""
-    if int(factor) != factor or factor < 2:
+    if not (np.isfinite(factor) and int(factor) == factor and factor >= 2):
         raise SettingsError(f"got factor {factor}, expected an integer of at least 2")
     return int(factor)
 
