@@ -41,7 +41,7 @@ def test_outside_training_nothing_changes_once_weights_are_normalised():
 def test_one_level_for_all_equals_one_level_each():
     network = tiny().eval()
     for block in (m for m in network.modules() if hasattr(m, "level")):
-        torch.nn.init.normal_(block.level.weight, std=0.3)
+        torch.nn.init.constant_(block.level_gain, 0.3)
     x = torch.randn(3, 3, 16, 16)
     one, each = network(x, torch.tensor([0.3])), network(x, torch.full((3,), 0.3))
     torch.testing.assert_close(one, each, atol=1e-4, rtol=1e-4)

@@ -37,6 +37,8 @@ VALIDATION_SECONDS = 120.0
 SHOW_SECONDS = 0.5
 #: Learning rate of the few weights that are not normalised, against that of those that are.
 OTHER_RATE = 0.5
+#: Gradients longer than this are shortened; typical ones are 0.2.
+CLIP_NORM = 1.0
 
 Scores = dict[str, dict[str, float]]
 
@@ -309,6 +311,7 @@ def fit(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
             devices=1,
             precision=precision,
+            gradient_clip_val=CLIP_NORM,
             max_epochs=-1,
             max_steps=-1 if steps is None else steps,
             logger=False,

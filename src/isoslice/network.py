@@ -38,11 +38,12 @@ def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 class MPConv(nn.Module):
-    """Convolution with normalised weights and no bias (EDM2 section 2.3)."""
+    """Convolution with normalised weights and no bias (EDM2 section 2.3); kernel 0 is linear."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        size = (kernel, kernel) if kernel else ()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, *size))
 
     def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> Tensor:
         """Convolve, same size; `gain` scales the output (a number, or shape (outputs, 1, 1, 1)).
@@ -53,7 +54,9 @@ class MPConv(nn.Module):
             weight = normalized(self.weight, gain)
         else:
             weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
-        return F.conv2d(x, weight.to(x.dtype), padding=self.weight.shape[-1] // 2)
+        if weight.ndim == 2:
+            return F.linear(x, weight.to(x.dtype))
+        return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
 
     @torch.no_grad()
     def renormalize(self) -> None:
@@ -68,13 +71,12 @@ class Block(nn.Module):
         super().__init__()
         self.conv1 = MPConv(width, width, 3)
         self.conv2 = MPConv(width, width, 3)
-        self.level = nn.Linear(embedding, width)
-        nn.init.zeros_(self.level.weight)
-        nn.init.zeros_(self.level.bias)
+        self.level = MPConv(embedding, width, 0)
+        self.level_gain = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(N, width, H, W) and (N or 1, embedding) -> (N, width, H, W)."""
-        gain = self.level(embedding) + 1
+        gain = self.level(embedding, self.level_gain) + 1
         if len(gain) == 1:  # one level for all: cheaper as part of the weights
             y = self.conv1(F.silu(x), _SILU_GAIN * gain[0, :, None, None, None])
         else:
@@ -122,7 +124,7 @@ class Denoiser(nn.Module):
         embedding = 64
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.linspace(0.5, 8.0, 16), persistent=False)
-        self.embed = nn.Sequential(nn.Linear(32, embedding), nn.SiLU())
+        self.embed = MPConv(32, embedding, 0)
         # One more input channel, constant one, takes the place of biases.
         self.enter = MPConv((2 * channels + 1) * 4 + 1, widths[0], 3)
         self.down = nn.ModuleList()
@@ -150,7 +152,7 @@ class Denoiser(nn.Module):
         x = F.pad(x, (0, pad[1], 0, pad[0]), mode="replicate") if any(pad) else x
         phase = c_noise[:, None] * self.frequencies * (2 * math.pi)
         waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2)
-        embedding = self.embed(waves)
+        embedding = mp_silu(self.embed(waves))
 
         x = F.pixel_unshuffle(x, 2)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
