@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from machine import convolution_peak, start_times
 from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
@@ -33,6 +32,7 @@ from isoslice.geometry import crop_to_grid, even_grid, thin
 from isoslice.interpolate import interpolate
 from isoslice.progress import terminal_progress
 from isoslice.volume import Volume, VoxelSize
+from machine import convolution_peak, start_times
 
 FACTOR = 4
 EVALUATIONS = 8
@@ -48,9 +48,7 @@ class Case:
 
 CASES = {
     "fib25": Case(("fib25_a.tif",), "fib25_b.tif"),
-    "mouse_ct": Case(
-        tuple(f"mouse_ct_{i}.nii.gz" for i in range(3)), "mouse_ct_3.nii.gz"
-    ),
+    "mouse_ct": Case(tuple(f"mouse_ct_{i}.nii.gz" for i in range(3)), "mouse_ct_3.nii.gz"),
 }
 
 
@@ -166,6 +164,7 @@ def run_case(name: str, options: argparse.Namespace, console: Console) -> dict[s
         console.print(f"  {label}: {value:,.2f}")
     comparison_figure(
         {
+            "input": thin(cropped.data, FACTOR),
             "linear": volumes["linear"],
             "isoslice mean": volumes["mean"],
             "isoslice sample": volumes["sample"],
@@ -173,7 +172,8 @@ def run_case(name: str, options: argparse.Namespace, console: Console) -> dict[s
         },
         tuple(cropped.spacing[axis] for axis in "ZYX"),
         output / "comparison.png",
-        factor=FACTOR,
+        unit="voxels",
+        overwrite=True,
     )
     return {"rows": rows, "summary": summary, "training": dict(model.info)}
 
