@@ -197,7 +197,7 @@ def main() -> None:
         "machine": f"{platform.processor() or platform.machine()}, {device}",
         "start": start_times(),
     }
-    console.print(results["machine"], {k: f"{v:.2f} s" for k, v in start_times().items()})
+    console.print(results["machine"], results["start"])
     for name in options.case or list(CASES):
         results[name] = run_case(name, options, console)
         file = options.output / "main_job.json"

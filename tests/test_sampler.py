@@ -8,9 +8,10 @@ from isoslice.config import SamplerSettings
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.network import Denoiser
-from isoslice.sampler import restore, slices
+from isoslice.sampler import combination_weight, restore, slices
 
-SETTINGS = SamplerSettings()
+#: The probability flow as it is, from strong noise.
+SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0)
 SIGMA_DATA = 0.1
 
 
@@ -67,16 +68,37 @@ def test_mean_of_a_silent_network_is_linear_interpolation():
     )
 
 
-def test_mean_averages_both_directions():
-    """A network that answers 1 for XZ slices (width 10) and 0 for YZ (width 6)."""
+@pytest.mark.parametrize(("xz", "yz"), [(1.0, 1.0), (1.0, 0.5), (1.0, 0.0), (1.0, -1.0)])
+def test_mean_combines_both_directions(xz, yz):
+    """A network that answers differently for XZ slices (width 10) and YZ slices (width 6)."""
 
     def network(x, c_noise):
-        return silent(x, c_noise) + float(x.shape[-1] == 10)
+        return silent(x, c_noise) + (xz if x.shape[-1] == 10 else yz)
 
     data, grid = planes(), even_grid(4, 3)
     residual = run(network, data, grid, mode="mean")[0] - interpolate(data[0], grid)
     hidden = np.delete(residual, list(grid.known), axis=0)
-    np.testing.assert_allclose(hidden, SIGMA_DATA / 2, atol=1e-5)
+    weight = combination_weight((xz**2 + yz**2) / 2, xz * yz)
+    np.testing.assert_allclose(hidden, weight * (xz + yz) * SIGMA_DATA, atol=1e-5)
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.3, 1.0])
+def test_combination_has_the_least_squared_error(shared):
+    """r = a + b + c; one direction knows a and b, the other b and c: their expectations of r."""
+    rng = np.random.default_rng(0)
+    a, b, c, unknown = rng.normal(size=(4, 200_000)) * [[1], [shared], [1], [1]]
+    if shared == 1.0:
+        a = c = 0 * a  # both know the same
+    one, other, truth = a + b, b + c, a + b + c + unknown
+    weight = combination_weight((one**2).mean() / 2 + (other**2).mean() / 2, (one * other).mean())
+    best = (truth * (one + other)).mean() / ((one + other) ** 2).mean()
+    assert weight == pytest.approx(best, rel=0.02)
+
+
+def test_combination_of_nothing_is_the_average():
+    assert combination_weight(0.0, 0.0) == 0.5
+    assert combination_weight(1.0, 1.0) == 0.5
+    assert combination_weight(1.0, 0.0) == 1.0
 
 
 def test_sampling_a_gaussian_gives_its_deviation():

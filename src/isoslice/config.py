@@ -60,9 +60,12 @@ class TrainingSettings(_Frozen):
 class SamplerSettings(_Frozen):
     """Noise levels of the sampler, in units of the residual's deviation (EDM equation 5)."""
 
-    sigma_max: Positive = 6.0
-    sigma_min: Positive = 0.2
+    sigma_max: Positive = 1.5
+    sigma_min: Positive = 0.15
     rho: Positive = 5.0
+    #: Share of the noise kept in each step, against the probability flow's. Two directions that
+    #: take turns lose a little variance; a little more noise makes up for it.
+    retain: Annotated[float, Field(gt=0, le=2)] = 1.05
 
 
 class ModelConfig(_Frozen):

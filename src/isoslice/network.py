@@ -37,6 +37,12 @@ def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
     return torch.lerp(a, b, t) * (1 / math.hypot(1 - t, t))
 
 
+def even(x: Tensor) -> Tensor:
+    """Repeat the last row and column of (N, C, H, W) where H or W is odd."""
+    pad = (x.shape[3] % 2, x.shape[2] % 2)
+    return F.pad(x, (0, pad[0], 0, pad[1]), mode="replicate") if any(pad) else x
+
+
 class MPConv(nn.Module):
     """Convolution with normalised weights and no bias (EDM2 section 2.3); kernel 0 is linear."""
 
@@ -140,33 +146,27 @@ class Denoiser(nn.Module):
         self.leave = MPConv(widths[0], channels * 4, 3)
         self.leave_gain = nn.Parameter(torch.zeros(()))
 
-    @property
-    def multiple(self) -> int:
-        """Heights and widths are padded to a multiple of this."""
-        return 1 << len(self.widths)
-
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         """(N, 2C + 1, H, W) and noise levels (N,) or (1,) -> (N, C, H, W), any H and W."""
         height, width = x.shape[-2:]
-        pad = (-height % self.multiple, -width % self.multiple)
-        x = F.pad(x, (0, pad[1], 0, pad[0]), mode="replicate") if any(pad) else x
         phase = c_noise[:, None] * self.frequencies * (2 * math.pi)
         waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2)
         embedding = mp_silu(self.embed(waves))
 
-        x = F.pixel_unshuffle(x, 2)
+        x = F.pixel_unshuffle(even(x), 2)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         x = self.enter(x.contiguous(memory_format=torch.channels_last))
         skips = []
         for level in range(len(self.widths)):
             if level:
-                x = self.shrink[level - 1](F.pixel_unshuffle(x, 2))
+                x = self.shrink[level - 1](F.pixel_unshuffle(even(x), 2))
             x = self.down[level](x, embedding)
             skips.append(x)
         for level in reversed(range(len(self.widths))):
             if level < len(self.widths) - 1:
                 x = F.interpolate(self.grow[level](x), scale_factor=2.0, mode="nearest")
-                x = mp_sum(skips[level], x, 0.5)
+                skip = skips[level]
+                x = mp_sum(skip, x[..., : skip.shape[2], : skip.shape[3]], 0.5)
             x = self.up[level](x, embedding)
         x = F.pixel_shuffle(self.leave(x, self.leave_gain), 2)
         return x[..., :height, :width]

@@ -2,8 +2,8 @@
 
 The paper (section 3.3) samples XZ slices and YZ slices apart and averages the two volumes. Here
 both look at one volume and take turns, so that they agree at the end and a fifth of the
-evaluations is enough. The first two evaluations, one per direction, see no noise: their average
-is the mean that ``mode="mean"`` returns and that sampling starts from.
+evaluations is enough. The first two evaluations, one per direction, see no noise: combined they
+are the mean that ``mode="mean"`` returns and that sampling starts from.
 
 A pass over XZ slices touches each y alone, one over YZ slices each x: a volume can be cut along
 the other axis without halos or seams.
@@ -94,6 +94,20 @@ def denoise_slices(
         yield view, estimate.float().to(residual.device)
 
 
+def combination_weight(power: float, agreement: float) -> float:
+    """Weight of each direction's mean in the best linear combination of the two.
+
+    Each direction sees one slice through a voxel and returns the expected residual given that
+    slice: r_xz, r_yz. An expectation is uncorrelated with its own error, so E[r r_xz] = E[r_xz^2]
+    is the `power` v of an estimate, which is known although r is not. With the `agreement`
+    c = E[r_xz r_yz], w (r_xz + r_yz) has its least squared error at w = v / (v + c): 1/2 where
+    both say the same, 1 where they have nothing in common.
+    """
+    if power <= 0:
+        return 0.5
+    return power / (power + min(max(agreement, 0.0), power))
+
+
 @torch.inference_mode()
 def restore(
     network: Network,
@@ -153,10 +167,15 @@ def restore(
 
     # The mean: what each direction expects, averaged.
     residual = torch.zeros_like(base)
+    power = agreement = 0.0
     for view, estimate in denoised("XZ", NO_SIGNAL):
-        view.copy_(estimate).mul_(0.5)
+        view.copy_(estimate)
+        power += float(estimate.square().sum(dtype=torch.float64))
     for view, estimate in denoised("YZ", NO_SIGNAL):
-        view.add_(estimate, alpha=0.5)  # what the slices hold is not looked at: no signal
+        power += float(estimate.square().sum(dtype=torch.float64))
+        agreement += float((estimate * view).sum(dtype=torch.float64))
+        view.add_(estimate)  # what the slices hold is not looked at: no signal
+    residual *= combination_weight(power / 2, agreement)
     if mode == "sample" and evaluations > 2:
         levels = noise_schedule(
             evaluations - 2,
@@ -173,7 +192,7 @@ def restore(
         for step, (sigma, following) in enumerate(pairwise(levels)):
             for view, estimate in denoised(("XZ", "YZ")[step % 2], sigma):
                 # Euler's step along the probability flow (EDM equation 4).
-                view.copy_(torch.lerp(estimate, view, following / sigma))
+                view.copy_(torch.lerp(estimate, view, settings.retain * following / sigma))
         residual *= hidden
     result: NDArray[np.float32] = residual.add_(base).numpy()
     result[:, list(grid.known)] = planes
