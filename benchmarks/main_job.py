@@ -62,7 +62,7 @@ def read(path: Path) -> Volume:
 def network_flops(model: isoslice.Model) -> float:
     """Operations of one evaluation, per pixel."""
     x = torch.zeros(1, 2 * model.config.network.channels + 1, 64, 64)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.network(x, torch.zeros(1))
     return counter.get_total_flops() / 64**2
 

@@ -177,7 +177,8 @@ class Model:
                 "the folder or train the model again"
             )
         network.load_state_dict(stored)
-        return cls(config, network.eval(), info if isinstance(info, dict) else {})
+        network.eval().requires_grad_(False)
+        return cls(config, network, info if isinstance(info, dict) else {})
 
     def predict(
         self,
