@@ -36,6 +36,7 @@ from machine import convolution_peak, start_times
 
 FACTOR = 4
 EVALUATIONS = 8
+UNITS = {None: "voxels", "micrometer": "µm", "millimeter": "mm"}
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,14 @@ CASES = {
 def read(path: Path) -> Volume:
     """Read a volume with its axes in the order ZYX; spacing is 1 where the file has none."""
     volume = isoslice.read_volume(path)
-    spacing = volume.spacing if volume.voxel_size else dict.fromkeys("ZYX", 1.0)
-    return Volume(np.ascontiguousarray(volume.tczyx()[0, 0]), "ZYX", spacing, source=volume.source)
+    known = volume.voxel_size is not None
+    return Volume(
+        np.ascontiguousarray(volume.tczyx()[0, 0]),
+        "ZYX",
+        volume.spacing if known else dict.fromkeys("ZYX", 1.0),
+        volume.unit if known else None,
+        source=volume.source,
+    )
 
 
 def network_flops(model: isoslice.Model) -> float:
@@ -117,7 +124,7 @@ def run_case(name: str, options: argparse.Namespace, console: Console) -> dict[s
         )
         model.save(folder, overwrite=True)
     truth = read(options.data / case.test)
-    cropped = Volume(crop_to_grid(truth.data, FACTOR), "ZYX", truth.spacing, source=truth.source)
+    cropped = replace(truth, data=crop_to_grid(truth.data, FACTOR))
     peak_before = convolution_peak()
     volumes, seconds = methods(model, cropped, options.seed)
     peak = max(peak_before, convolution_peak())
@@ -172,7 +179,7 @@ def run_case(name: str, options: argparse.Namespace, console: Console) -> dict[s
         },
         tuple(cropped.spacing[axis] for axis in "ZYX"),
         output / "comparison.png",
-        unit="voxels",
+        unit=UNITS.get(cropped.unit, cropped.unit),
         overwrite=True,
     )
     return {"rows": rows, "summary": summary, "training": dict(model.info)}
