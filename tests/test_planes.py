@@ -38,7 +38,8 @@ def test_split_keeps_every_plane_once():
     train, held = split(stacks, 0.1, 0)
     assert [len(s.data) for s in train] == [9, 23]
     assert [len(s.data) for s in held] == [1, 2]
-    np.testing.assert_array_equal(held[1].data, stacks[1].data[23:])
+    np.testing.assert_array_equal(held[1].data, stacks[1].data[11:13])
+    np.testing.assert_array_equal(train[1].data, np.delete(stacks[1].data, [11, 12], axis=0))
 
 
 def test_split_of_images_and_of_a_single_image():

@@ -84,24 +84,27 @@ def split(
 ) -> tuple[list[PlaneStack], list[PlaneStack]]:
     """Set whole planes aside for validation.
 
-    Of a stack the last planes are taken together, since neighbours look alike; of single images
-    (stacks of one plane) a random choice. With fewer than two planes there is nothing to split
-    and the second list is empty.
+    Of a stack a run of planes in its middle: together, since neighbours look alike, and not at an
+    end, where there is often nothing to see. Of single images (stacks of one plane) a random
+    choice. With fewer than two planes there is nothing to split and the second list is empty.
     """
     train, held = [], []
     singles = [i for i, stack in enumerate(stacks) if len(stack.data) == 1]
-    order = np.random.default_rng(seed).permutation(singles)
     held_singles = max(1, round(share * len(singles))) if share and len(singles) > 1 else 0
+    order = np.random.default_rng(seed).permutation(singles)
     chosen = set(order[:held_singles].tolist())
     for index, stack in enumerate(stacks):
         count = len(stack.data)
-        last = 0 if count == 1 else min(count - 1, max(1, round(share * count))) if share else 0
-        if index in chosen:
-            last = 1
-        if last < count:
-            train.append(PlaneStack(stack.data[: count - last], stack.normalization))
-        if last:
-            held.append(PlaneStack(stack.data[count - last :], stack.normalization))
+        if count == 1:
+            (held if index in chosen else train).append(stack)
+            continue
+        aside = min(count - 1, max(1, round(share * count))) if share else 0
+        planes = np.arange(count)
+        first = (count - aside) // 2
+        inside = (planes >= first) & (planes < first + aside)
+        train.append(PlaneStack(stack.data[~inside], stack.normalization))
+        if aside:
+            held.append(PlaneStack(stack.data[inside], stack.normalization))
     return train, held
 
 
