@@ -88,7 +88,8 @@ def split(
     end, where there is often nothing to see. Of single images (stacks of one plane) a random
     choice. With fewer than two planes there is nothing to split and the second list is empty.
     """
-    train, held = [], []
+    train: list[PlaneStack] = []
+    held: list[PlaneStack] = []
     singles = [i for i, stack in enumerate(stacks) if len(stack.data) == 1]
     held_singles = max(1, round(share * len(singles))) if share and len(singles) > 1 else 0
     order = np.random.default_rng(seed).permutation(singles)
