@@ -44,7 +44,8 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     processor is asked, not PyTorch.
     """
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float32
+        recent = torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
+        return torch.bfloat16 if recent else torch.float32
     if device.type == "cpu" and cpu_has_bfloat16():
         return torch.bfloat16
     return torch.float32
