@@ -78,3 +78,15 @@ def test_layers_keep_the_magnitude_of_unit_normal_input():
 def test_normalised_weights_have_the_norm_asked_for():
     weight = normalized(torch.randn(5, 4, 3, 3), 2.0)
     torch.testing.assert_close(weight.square().sum((1, 2, 3)).sqrt(), torch.full((5,), 2.0))
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_bfloat16_gives_nearly_the_same(levels):
+    network = tiny()
+    x, c_noise = torch.randn(2, 3, 17, 15), torch.linspace(-0.5, 0.5, levels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = network.train()(x, c_noise)
+        out.float().square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters())
+    exact, out = network(x, c_noise).detach(), out.detach()
+    assert float((out.float() - exact).std() / exact.std()) < 0.05
