@@ -69,7 +69,7 @@ def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
         If the nearest integer is below 2: the stack is isotropic already.
     """
     ratio = voxel_size.z / float(np.sqrt(voxel_size.y * voxel_size.x))
-    factor = int(np.floor(ratio + 0.5))
+    factor = int(np.floor(ratio + 0.5 + 1e-6))  # 1.5 rounds up in every unit, rounding or not
     if factor < 2:
         raise DataError(
             f"got a voxel size of {tuple(voxel_size)} (Z, Y, X), Z only {ratio:.2f} times XY: the "
