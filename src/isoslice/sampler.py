@@ -184,7 +184,6 @@ def restore(
             settings.rho,
         )
         c, z, y, x = residual.shape
-        hidden = ~mask[:, None, None]
         for index in range(z):  # plane by plane: no second volume for the noise
             if not mask[index]:
                 noise = torch.from_numpy(noise_block(seed, (c, 1, y, x), (0, index, 0, 0)))
@@ -193,7 +192,6 @@ def restore(
             for view, estimate in denoised(("XZ", "YZ")[step % 2], sigma):
                 # Euler's step along the probability flow (EDM equation 4).
                 view.copy_(torch.lerp(estimate, view, settings.retain * following / sigma))
-        residual *= hidden
     result: NDArray[np.float32] = residual.add_(base).numpy()
     result[:, list(grid.known)] = planes
     return result

@@ -12,7 +12,6 @@ import typer
 
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
-    DEFAULT_MINUTES,
     Axes,
     Device,
     DeviceOption,
@@ -59,8 +58,6 @@ def train(
     check_output(output, overwrite)
     workdir = _prepare_workdir(output, resume=resume, overwrite=overwrite)
     size = voxel_size_of(voxel_size)
-    if minutes is None and steps is None:
-        minutes = DEFAULT_MINUTES
     choose_device(device.value)
     volumes = read_images(images, axes=axes, voxel_size=size)
     progress = terminal_progress(quiet)
