@@ -1,0 +1,1 @@
+"""The benchmark: methods, data, scores, tables and figures of the paper, run again."""
