@@ -36,12 +36,7 @@ def read_images(
         If an input names no image, an image cannot be read, or images differ in their number of
         channels.
     """
-    paths: dict[Path, None] = {}
-    for entry in [inputs] if isinstance(inputs, str | Path) else inputs:
-        paths.update(dict.fromkeys(find_images(entry)))
-    volumes = [read_volume(path, axes, voxel_size) for path in paths]
-    if not volumes:
-        raise DataError("got no input, expected images, folders or patterns; name at least one")
+    volumes = [read_volume(path, axes, voxel_size) for path in find_all_images(inputs)]
     first = volumes[0]
     for volume in volumes[1:]:
         if volume.size("C") != first.size("C"):
@@ -50,6 +45,22 @@ def read_images(
                 f"{first.size('C')} as in {first.source}; train on images of one kind"
             )
     return volumes
+
+
+def find_all_images(inputs: Sequence[str | Path]) -> list[Path]:
+    """Return the images that `inputs` name, in their order, every file once.
+
+    Raises
+    ------
+    DataError
+        If there are none, or one input names none.
+    """
+    paths: dict[Path, None] = {}
+    for entry in [inputs] if isinstance(inputs, str | Path) else inputs:
+        paths.update(dict.fromkeys(find_images(entry)))
+    if not paths:
+        raise DataError("got no input, expected images, folders or patterns; name at least one")
+    return list(paths)
 
 
 def find_images(entry: str | Path) -> list[Path]:

@@ -39,11 +39,22 @@ def read_volume(
         If the file is missing, empty, damaged or of an unknown format, or an axis is unknown.
     """
     path = Path(path)
+    return finish(read_raw(path), path, axes, voxel_size)
+
+
+def read_raw(path: Path) -> Raw:
+    """Read an image as its format describes it, with axes that may still be unknown.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, damaged or of an unknown format.
+    """
     reader = _reader(path)
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise DataError(f"{path}: got an empty file, expected an image; copy it again")
-        raw = reader(path)
+        return reader(path)
     except MemoryError as error:
         raise DataError(
             f"{path}: got an image that does not fit in memory, or a damaged file; crop the image"
@@ -54,7 +65,6 @@ def read_volume(
             f"{path}: cannot be opened ({reason}), expected a readable image; check the path and "
             "its permissions"
         ) from error
-    return finish(raw, path, axes, voxel_size)
 
 
 def require_voxel_size(volume: Volume) -> VoxelSize:
