@@ -96,7 +96,7 @@ def test_interrupted_predict_leaves_nothing(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isoslice.model.restore", stop)
+    monkeypatch.setattr("isoslice.recipes.restore", stop)
     before = sorted(tmp_path.iterdir())
     out = tmp_path / "out.ome.tif"
     found = cli("predict", stack_file, "-q", "-m", model_folder, "-o", out)
@@ -131,7 +131,7 @@ def test_interrupted_after_training_the_model_is_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("isoslice.training.train", lambda *_, **__: tiny_model)
-    monkeypatch.setattr("isoslice.model.restore", stop)
+    monkeypatch.setattr("isoslice.recipes.restore", stop)
     found = cli("predict", stack_file, "-q", "-o", tmp_path / "out.ome.tif")
     assert found.code == 130
     (line,) = found.err

@@ -10,7 +10,8 @@ import isoslice
 import isoslice.fit
 from isoslice.config import NetworkSettings, TrainingSettings
 from isoslice.errors import DataError, SettingsError
-from isoslice.fit import CHECKPOINT, average_decay, learning_rate
+from isoslice.fit import CHECKPOINT
+from isoslice.objectives import average_decay, learning_rate
 from isoslice.planes import plane_stacks
 from isoslice.progress import Progress
 from isoslice.training import as_volumes, residual_deviation, train

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    model_validator,
+)
 
 Count = Annotated[int, Field(ge=1, le=4096)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -68,16 +76,132 @@ class SamplerSettings(_Frozen):
     retain: Annotated[float, Field(gt=0, le=2)] = 1.05
 
 
-class ModelConfig(_Frozen):
-    """What is needed to rebuild and run a trained model."""
+class UNetSettings(_Frozen):
+    """Shape of the MSDSR paper's U-Net; the released one has width 224 and 274 M parameters."""
 
+    channels: Annotated[int, Field(ge=1, le=64)] = 1
+    width: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 224
+    #: Of `width`, at 1, 1/2, 1/4, ... resolution.
+    multipliers: Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(max_length=6)] = (
+        1,
+        2,
+        3,
+        4,
+    )
+    blocks: Annotated[int, Field(ge=1, le=4)] = 2
+    #: Downsampling factors at which pixels attend to each other.
+    attention: tuple[Annotated[int, Field(ge=1, le=64)], ...] = (2, 4, 8)
+    head_channels: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 32
+    #: Of group norm, at most; see `unet.UNet`.
+    groups: Annotated[int, Field(ge=1, le=64)] = 32
+
+    @model_validator(mode="after")
+    def _fits_into_memory(self) -> UNetSettings:
+        widths = (self.width * multiplier for multiplier in self.multipliers)
+        if sum(18 * (2 * self.blocks + 1) * w * w for w in widths) > 1_000_000_000:
+            raise ValueError("width and multipliers make a network of more than 1 G weights")
+        return self
+
+
+class MaskedTraining(_Frozen):
+    """How the released code trains, on random row masks; `presets` says what it sets."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    crop: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 48
+    #: Crops a step, and crops that are computed at once; gradients of the parts are summed.
+    batch: Count = 1024
+    micro_batch: Count = 128
+    learning_rate: Positive = 4e-6
+    #: Share of the training over which the rate rises to its full value; then half a cosine.
+    warmup_share: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    clip_norm: Positive = 0.5
+    #: Longest memory of the averaged weights.
+    average_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
+    #: Fewest and most rows of a crop that are hidden.
+    hidden_rows: tuple[Count, Count] = (28, 43)
+    #: Turn crops by 90 degrees too, not only flip them.
+    quarter_turns: bool = False
+    validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+
+    @model_validator(mode="after")
+    def _some_row_is_known(self) -> MaskedTraining:
+        if not self.hidden_rows[0] <= self.hidden_rows[1] < self.crop:
+            raise ValueError("hidden_rows needs two rising numbers below the crop's side")
+        if self.batch > self.micro_batch and self.batch % self.micro_batch:
+            raise ValueError("batch needs to be a multiple of micro_batch")
+        return self
+
+
+class DdimSettings(_Frozen):
+    """How the released code samples (DDIM, arXiv 2010.02502)."""
+
+    timesteps: Annotated[int, Field(ge=10, le=10_000)] = 1000
+    steps: Annotated[int, Field(ge=1, le=5000)] = 200
+    eta: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
+class _AnyConfig(_Frozen):
     format: Annotated[int, Field(ge=1, le=1)] = 1
+    #: Spacing of the training images' pixels along Y and X, where known, and its unit.
+    pixel_size: tuple[Positive, Positive] | None = None
+    unit: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    #: Intensities that become 0 and 1; by default percentiles of each stack.
+    intensities: tuple[float, float] | None = None
+    #: Two-channel input is turned into the three channels of SRH first.
+    srh: bool = False
+
+
+class ModelConfig(_AnyConfig):
+    """What is needed to rebuild and run a trained model: isoslice's own recipe."""
+
+    recipe: Literal["isoslice"] = "isoslice"
     network: NetworkSettings = NetworkSettings()
     training: TrainingSettings = TrainingSettings()
     sampler: SamplerSettings = SamplerSettings()
     #: Standard deviation of the residual on hidden rows, intensities in [0, 1].
     sigma_data: Positive
-    #: Spacing of the training images' pixels along Y and X, where known, and its unit.
-    pixel_size: tuple[Positive, Positive] | None = None
-    unit: str | None = None
-    channel_names: tuple[str, ...] | None = None
+
+
+class MsdsrConfig(_AnyConfig):
+    """The same for masked slice diffusion as published."""
+
+    recipe: Literal["msdsr"] = "msdsr"
+    network: UNetSettings = UNetSettings()
+    training: MaskedTraining = MaskedTraining()
+    sampler: DdimSettings = DdimSettings()
+
+
+class EndToEndConfig(_AnyConfig):
+    """The same for the paper's baseline: that network, one pass, no diffusion."""
+
+    recipe: Literal["end-to-end"] = "end-to-end"
+    network: UNetSettings = UNetSettings()
+    training: MaskedTraining = MaskedTraining()
+
+
+def _recipe_of(config: Any) -> str:
+    recipe = config.get("recipe") if isinstance(config, dict) else getattr(config, "recipe", None)
+    return str(recipe or "isoslice")
+
+
+#: The settings of any model.
+AnyConfig: TypeAlias = ModelConfig | MsdsrConfig | EndToEndConfig
+
+_ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(
+    Annotated[
+        Annotated[ModelConfig, Tag("isoslice")]
+        | Annotated[MsdsrConfig, Tag("msdsr")]
+        | Annotated[EndToEndConfig, Tag("end-to-end")],
+        Discriminator(_recipe_of),
+    ]
+)
+
+
+def read_config(text: str | bytes) -> AnyConfig:
+    """Parse a model's config.json, by its ``recipe`` (isoslice's own where absent).
+
+    Raises pydantic's ``ValidationError``.
+    """
+    return _ADAPTER.validate_json(text)

@@ -18,14 +18,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from isoslice.config import ModelConfig, TrainingSettings
 from isoslice.device import fast_dtype
-from isoslice.diffusion import draw_sigma, loss
 from isoslice.errors import SettingsError
-from isoslice.masks import draw_masks, fill_rows
-from isoslice.network import Denoiser, MPConv
+from isoslice.objectives import Objective
 from isoslice.planes import PlaneStack, draw_crops
 from isoslice.progress import Progress
 
@@ -35,10 +32,6 @@ CHECKPOINT_SECONDS = 30.0
 VALIDATION_SECONDS = 120.0
 #: Seconds between looks at the loss; each makes a GPU wait.
 SHOW_SECONDS = 0.5
-#: Learning rate of the few weights that are not normalised, against that of those that are.
-OTHER_RATE = 0.5
-#: Gradients longer than this are shortened; typical ones are 0.2.
-CLIP_NORM = 1.0
 
 Scores = dict[str, dict[str, float]]
 
@@ -47,37 +40,22 @@ Scores = dict[str, dict[str, float]]
 class Outcome:
     """What training gives: averaged network, steps, seconds, running loss, validation history."""
 
-    network: Denoiser
+    network: nn.Module
     steps: int
     seconds: float
     loss: float
     history: list[dict[str, Any]]
 
 
-def learning_rate(step: int, done: float, settings: TrainingSettings) -> float:
-    """Rate at `step` with the fraction `done` of the budget used: warm-up, then half a cosine.
-
-    It follows the budget, not the step count, so that a time budget ends annealed too.
-    """
-    warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    cosine = 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
-    return settings.learning_rate * warmup * (0.02 + 0.98 * cosine)
-
-
-def average_decay(step: int, gamma: float) -> float:
-    """Decay of the power-function average (EDM2 equation 4): old weights fade as it goes on."""
-    return float((1 - 1 / (step + 1)) ** (gamma + 1))
-
-
 class _Training(pl.LightningModule):
     """One step: draw a batch that depends on (seed, step) alone, take the loss, average."""
 
-    def __init__(self, network: Denoiser, stacks: Sequence[PlaneStack], config: ModelConfig):
+    def __init__(self, network: nn.Module, stacks: Sequence[PlaneStack], objective: Objective):
         super().__init__()
         self.network = network.train()
         self.averaged = copy.deepcopy(network).requires_grad_(False)
         self.stacks = stacks
-        self.config = config
+        self.objective = objective
         self.done = 0.0
         self.running_loss: Tensor | None = None
 
@@ -87,26 +65,21 @@ class _Training(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.running_loss = checkpoint["running_loss"]
 
-    def training_step(self, *_: Any) -> Tensor:
-        settings = self.config.training
+    def training_step(self, _: Any, index: int) -> Tensor:
+        objective, settings = self.objective, self.objective.training
+        parts = settings.batch // objective.micro_batch
+        part = self.global_step * parts + index % parts
         generator = torch.Generator().manual_seed(
-            (settings.seed * 1_000_003 + self.global_step) * 1_009 + self.global_rank + 1
+            (settings.seed * 1_000_003 + part) * 1_009 + self.global_rank + 1
         )
-        count, size = settings.batch, settings.crop
-        images = draw_crops(self.stacks, count, size, generator)
-        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
-        sigma = draw_sigma(
-            count,
-            self.config.sigma_data,
-            settings.noise_log_mean,
-            settings.noise_log_std,
-            settings.no_signal_share,
+        images = draw_crops(
+            self.stacks,
+            objective.micro_batch,
+            settings.crop,
             generator,
+            quarter_turns=objective.quarter_turns,
         )
-        noise = torch.randn(images.shape, generator=generator)
-        images, masks, sigma, noise = (t.to(self.device) for t in (images, masks, sigma, noise))
-        base = fill_rows(images, masks)
-        value = loss(self.network, images, base, masks, sigma, noise, self.config.sigma_data)
+        value = objective.loss(self.network, images.to(self.device), generator)
         seen = value.detach()
         self.running_loss = (
             seen if self.running_loss is None else self.running_loss.lerp(seen, 0.02)
@@ -114,25 +87,17 @@ class _Training(pl.LightningModule):
         return value
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        normalised = [m.weight for m in self.network.modules() if isinstance(m, MPConv)]
-        known = {id(weight) for weight in normalised}
-        others = [p for p in self.network.parameters() if id(p) not in known]
-        groups = [
-            {"params": normalised, "scale": 1.0},
-            {"params": others, "scale": OTHER_RATE},
-        ]
-        rate = self.config.training.learning_rate
-        return torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99), fused=True)
+        return self.objective.optimizer(self.network)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        rate = learning_rate(self.global_step, self.done, self.config.training)
+        rate = self.objective.rate(self.global_step, self.done)
         for group in optimizer.param_groups:
             group["lr"] = rate * group["scale"]
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        self.network.renormalize()
-        decay = average_decay(self.global_step, self.config.training.average_gamma)
+        self.objective.settle(self.network)
+        decay = self.objective.decay(self.global_step)
         with torch.no_grad():
             pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
             for average, weight in pairs:
@@ -147,7 +112,7 @@ class _Watch(pl.Callback):
         seconds: float | None,
         steps: int | None,
         folder: Path,
-        validate: Callable[[Denoiser], Scores],
+        validate: Callable[[nn.Module], Scores],
         progress: Progress,
     ) -> None:
         self.seconds, self.steps = seconds, steps
@@ -156,6 +121,7 @@ class _Watch(pl.Callback):
         self.history: list[dict[str, Any]] = []
         self._last = self._checkpointed = self._validated = self._shown = 0.0
         self._first_step = 0
+        self._step = -1
         self._between_steps = False
         self.interrupted = False
 
@@ -175,11 +141,14 @@ class _Watch(pl.Callback):
         self._between_steps = False
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        self._between_steps = True
+        self._between_steps = trainer.global_step != self._step
         now = time.monotonic()
         self.spent += now - self._last
         self._last = now
         finished = self._stop_if_done(trainer, module)
+        if not self._between_steps and not finished:
+            return  # in the midst of summing gradients
+        self._step = trainer.global_step
         if not finished and now - self._validated > VALIDATION_SECONDS:
             self._validated = now
             self.record(trainer.global_step, module)
@@ -202,7 +171,7 @@ class _Watch(pl.Callback):
 
     def _detail(self, trainer: pl.Trainer, module: Any, now: float) -> str:
         steps = trainer.global_step - self._first_step
-        rate = steps * module.config.training.batch / max(now - self._started, 1e-9)
+        rate = steps * module.objective.training.batch / max(now - self._started, 1e-9)
         text = f"step {trainer.global_step}, loss {_finite(module):.3f}, {rate:.0f} images/s"
         if self.history and self.history[-1]["validation"]:
             score = self.history[-1]["validation"]["4"]
@@ -210,7 +179,7 @@ class _Watch(pl.Callback):
         return text
 
     def record(self, step: int, module: Any) -> None:
-        network = exported(module.averaged).to(module.device)
+        network = exported(module.averaged, module.objective).to(module.device)
         self.history.append(
             {
                 "step": step,
@@ -261,32 +230,32 @@ def _finite(module: _Training) -> float:
     return value
 
 
-def exported(averaged: Denoiser) -> Denoiser:
-    """Copy of an averaged network, weights normalised, ready for use."""
+def exported(averaged: nn.Module, objective: Objective) -> nn.Module:
+    """Copy of an averaged network, weights settled, ready for use."""
     network = copy.deepcopy(averaged).eval()
-    network.renormalize()
+    objective.settle(network)
     return network
 
 
 def fit(
-    network: Denoiser,
+    network: nn.Module,
     stacks: Sequence[PlaneStack],
-    config: ModelConfig,
+    objective: Objective,
     *,
     seconds: float | None,
     steps: int | None,
     device: torch.device,
     folder: Path,
     resume: bool,
-    validate: Callable[[Denoiser], Scores],
+    validate: Callable[[nn.Module], Scores],
     progress: Progress,
 ) -> Outcome:
     """Train `network` on crops of `stacks` until a budget is used up.
 
     Parameters
     ----------
-    network, stacks, config
-        Denoiser to train, its data and all settings.
+    network, stacks, objective
+        Network to train, its data and its recipe.
     seconds, steps
         Budgets; at least one.
     device
@@ -301,7 +270,7 @@ def fit(
         Receives progress.
     """
     checkpoint = folder / CHECKPOINT
-    module = _Training(network, stacks, config)
+    module = _Training(network, stacks, objective)
     watch = _Watch(seconds, steps, folder, validate, progress)
     precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -311,7 +280,8 @@ def fit(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
             devices=1,
             precision=precision,
-            gradient_clip_val=CLIP_NORM,
+            gradient_clip_val=objective.clip_norm,
+            accumulate_grad_batches=objective.training.batch // objective.micro_batch,
             max_epochs=-1,
             max_steps=-1 if steps is None else steps,
             logger=False,
@@ -336,5 +306,9 @@ def fit(
         except SystemExit as stop:  # how Lightning answers Ctrl-C
             raise KeyboardInterrupt from stop
     return Outcome(
-        exported(module.averaged), trainer.global_step, watch.spent, _finite(module), watch.history
+        exported(module.averaged, objective),
+        trainer.global_step,
+        watch.spent,
+        _finite(module),
+        watch.history,
     )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,29 +15,25 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from isoslice import __version__
-from isoslice.config import ModelConfig
+from isoslice.config import AnyConfig, read_config
 from isoslice.device import choose_device, describe
-from isoslice.errors import DataError, ModelError, SettingsError
-from isoslice.geometry import (
-    check_factor,
-    even_grid,
-    factor_from_voxel_size,
-    output_voxel_size,
-)
+from isoslice.errors import ModelError
+from isoslice.geometry import even_grid, output_voxel_size
 from isoslice.io.atomic import atomic_output
 from isoslice.modelcard import model_card
-from isoslice.network import Denoiser, channels_last
-from isoslice.normalize import percentile_normalization
+from isoslice.msdsr import blur as blurred
+from isoslice.normalize import fixed_normalization, percentile_normalization
 from isoslice.progress import Progress
-from isoslice.sampler import restore
-from isoslice.volume import Volume, VoxelSize, from_tczyx, parse_voxel_size
+from isoslice.recipes import Direction, Mode, build_network, resolve_options, restore_planes
+from isoslice.srh import srh_channels
+from isoslice.stacks import as_volume, check_stack, choose_factor
+from isoslice.volume import Volume, VoxelSize, from_tczyx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-Mode = Literal["sample", "mean"]
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
 
@@ -96,8 +92,8 @@ class Model:
         Record of the training, saved as ``training.json``.
     """
 
-    config: ModelConfig
-    network: Denoiser
+    config: AnyConfig
+    network: nn.Module
     info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -141,7 +137,7 @@ class Model:
                 f"{WEIGHTS}; make one with 'isoslice train IMAGES -o {folder}'"
             )
         try:
-            config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
+            config = read_config((folder / CONFIG).read_bytes())
             info = json.loads((folder / RECORD).read_text()) if (folder / RECORD).exists() else {}
         except (ValidationError, ValueError, OSError) as error:
             problem = str(error).splitlines()
@@ -187,9 +183,11 @@ class Model:
         voxel_size: Sequence[float] | None = None,
         factor: int | None = None,
         *,
-        steps: int = 8,
+        steps: int | None = None,
         seed: int = 0,
-        mode: Mode = "sample",
+        mode: Mode | None = None,
+        direction: Direction = "both",
+        blur: bool = False,
         device: str = "auto",
         progress: Progress | None = None,
     ) -> Prediction:
@@ -207,12 +205,21 @@ class Model:
         factor
             Output planes per measured plane; by default the nearest integer to Z over XY spacing.
         steps
-            Network evaluations per voxel, at least 3 in mode ``sample`` (``mean`` takes 2).
+            Network evaluations per voxel: 8 by default, at least 3 in mode ``sample`` (``mean``
+            takes 2). For a model of the preset msdsr: DDIM steps in each direction, 200 by default.
         seed
             Of the sampling noise: same seed, same result.
         mode
             ``sample``: one volume as sharp as the training images, its detail invented.
             ``mean``: the expected volume, smoother, with the highest PSNR.
+            By default what the model can do, a sample if both; msdsr has no mean, the end-to-end
+            U-Net no sample.
+        direction
+            Of msdsr and the end-to-end U-Net: slices to restore, for ablations; by default both,
+            averaged.
+        blur
+            Blur the result by the paper's Gaussian (3 x 3 x 3 voxels, sigma 0.5); measured planes
+            stay as they are.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -230,16 +237,21 @@ class Model:
             If an option is out of range.
         """
         progress = progress or Progress()
-        _check_options(mode, steps, seed)
-        volume = _as_volume(stack, axes, voxel_size)
-        _check_stack(volume, self.config.network.channels)
-        factor = _choose_factor(volume, factor, progress)
+        mode, steps = resolve_options(self.config, mode, steps, seed, direction)
+        volume = as_volume(stack, axes, voxel_size)
+        if self.config.srh:
+            volume = srh_channels(volume)
+        check_stack(volume, self.config.network.channels)
+        factor = choose_factor(volume, factor, progress)
         chosen = choose_device(device)
         progress.note(f"computing on {describe(chosen)}")
 
         data = volume.tczyx()
         grid = even_grid(volume.size("Z"), factor)
-        normalization = percentile_normalization(data.swapaxes(0, 1), volume.source)
+        if self.config.intensities is None:
+            normalization = percentile_normalization(data.swapaxes(0, 1), volume.source)
+        else:
+            normalization = fixed_normalization(*self.config.intensities, volume.size("C"))
         network = self.network.to(chosen)
         output = np.empty((*data.shape[:2], grid.depth, *data.shape[3:]), data.dtype)
         for t, stack_t in enumerate(data):
@@ -247,26 +259,31 @@ class Model:
             def report(fraction: float, t: int = t) -> None:
                 progress.update("restoring", (t + fraction) / len(data))
 
-            restored = restore(
+            restored = restore_planes(
                 network,
+                self.config,
                 normalization.apply(stack_t),
                 grid,
-                self.config.sigma_data,
-                self.config.sampler,
-                evaluations=steps,
                 mode=mode,
+                steps=steps,
                 seed=seed,
+                direction=direction,
                 device=chosen,
                 report=report,
             )
+            if blur:
+                restored = blurred(restored)
             output[t] = normalization.invert(restored, data.dtype)
             output[t][:, list(grid.known)] = stack_t  # measured planes, bit for bit
         provenance = {
             "isoslice": __version__,
             "model": self.fingerprint,
+            "recipe": self.config.recipe,
             "factor": factor,
             "mode": mode,
-            "steps": 2 if mode == "mean" else steps,
+            "steps": steps,
+            "direction": direction,
+            "blur": blur,
             "seed": seed,
             "source": Path(volume.source).name,
             "normalization": {"low": normalization.low, "high": normalization.high},
@@ -284,87 +301,10 @@ class Model:
         )
 
 
-def build_network(config: ModelConfig) -> Denoiser:
-    """Make the untrained denoiser that `config` describes."""
-    shape = config.network
-    network = Denoiser(shape.channels, shape.widths, shape.blocks_down, shape.blocks_up)
-    return channels_last(network)
-
-
 def is_model_folder(path: str | Path) -> bool:
     """Tell whether `path` holds the files of a model."""
     return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
 
 
-def _weights(network: Denoiser) -> list[tuple[str, torch.Tensor]]:
+def _weights(network: nn.Module) -> list[tuple[str, torch.Tensor]]:
     return list(network.state_dict().items())
-
-
-def _as_volume(
-    stack: NDArray[Any] | Volume, axes: str | None, voxel_size: Sequence[float] | None
-) -> Volume:
-    size = None if voxel_size is None else parse_voxel_size(voxel_size)
-    spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
-    if isinstance(stack, Volume):
-        return Volume(
-            stack.data,
-            axes or stack.axes,
-            spacing or stack.spacing,
-            stack.unit,
-            stack.channel_names,
-            stack.provenance,
-            stack.source,
-        )
-    if axes is None:
-        raise DataError(
-            f"got an array of shape {stack.shape} without axes, expected them named; "
-            'for example axes="ZYX"'
-        )
-    return Volume(np.asarray(stack), axes, spacing)
-
-
-def _check_options(mode: str, steps: int, seed: int) -> None:
-    if mode not in get_args(Mode):
-        raise SettingsError(f"got mode {mode!r}, expected 'sample' or 'mean'")
-    if mode == "sample" and not 3 <= steps <= 1000:
-        raise SettingsError(f"got steps {steps}, expected 3 to 1000; the default is 8")
-    if not 0 <= seed < 2**62:
-        raise SettingsError(f"got seed {seed}, expected 0 or more")
-
-
-def _check_stack(volume: Volume, channels: int) -> None:
-    if volume.size("Z") < 2:
-        raise DataError(
-            f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, shape "
-            f"{volume.data.shape}), expected a z-stack of at least two; if the axes are named "
-            "wrongly, give them with --axes"
-        )
-    if volume.size("C") != channels:
-        raise DataError(
-            f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as the "
-            "model was trained on; use a model for these channels, or train one on this stack"
-        )
-
-
-def _choose_factor(volume: Volume, factor: int | None, progress: Progress) -> int:
-    size = volume.voxel_size
-    if factor is not None:
-        factor, reason = check_factor(factor), "as asked"
-    elif size is None:
-        raise DataError(
-            f"{volume.source}: got no voxel size (known: {dict(volume.spacing) or 'nothing'}), "
-            "expected the spacing along Z, Y and X; give it with --voxel-size Z,Y,X"
-        )
-    else:
-        factor = factor_from_voxel_size(size)
-        reason = (
-            f"the nearest integer to Z over XY spacing, {size.z / np.sqrt(size.y * size.x):.2f}"
-        )
-    planes = volume.size("Z")
-    note = f"factor {factor} ({reason}): {planes} planes become {(planes - 1) * factor + 1}"
-    if size is not None:
-        new = output_voxel_size(size, factor)
-        unit = f" {volume.unit}" if volume.unit else ""
-        note += f", voxel size (Z, Y, X) {new.z:.4g}, {new.y:.4g}, {new.x:.4g}{unit}"
-    progress.note(note)
-    return factor

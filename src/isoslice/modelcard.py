@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from isoslice.config import ModelConfig
+from isoslice.config import AnyConfig
 
 
-def model_card(config: ModelConfig, info: Mapping[str, Any]) -> str:
+def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
     """Write the card from a model's configuration and training record (`training.json`)."""
     unit = config.unit or "unknown unit"
     pixel = "unknown"
@@ -38,8 +38,7 @@ def model_card(config: ModelConfig, info: Mapping[str, Any]) -> str:
         "",
         "## Normalisation",
         "",
-        "Percentiles 0.1 and 99.9 of each whole stack are mapped to 0 and 1, and back after",
-        "prediction. In the training data these were:",
+        *_normalisation(config),
         "",
         *(
             f"- stack {i}: {', '.join(f'{a:g} to {b:g}' for a, b in pairs)}"
@@ -48,6 +47,7 @@ def model_card(config: ModelConfig, info: Mapping[str, Any]) -> str:
         "",
         "## Training",
         "",
+        f"- recipe {config.recipe}",
         f"- isoslice {info.get('isoslice', '?')}, PyTorch {info.get('torch', '?')}, "
         f"{info.get('device', '?')}",
         f"- {info.get('steps', '?')} steps, {info.get('minutes', 0):.1f} minutes, "
@@ -72,3 +72,13 @@ def model_card(config: ModelConfig, info: Mapping[str, Any]) -> str:
     else:
         lines.append("Not measured: there was only one image, so none could be held out.")
     return "\n".join(lines) + "\n"
+
+
+def _normalisation(config: AnyConfig) -> tuple[str, ...]:
+    if config.intensities is None:
+        return (
+            "Percentiles 0.1 and 99.9 of each whole stack are mapped to 0 and 1, and back after",
+            "prediction. In the training data these were:",
+        )
+    low, high = config.intensities
+    return (f"Intensities {low:g} and {high:g} become 0 and 1 in every image, and back after.",)

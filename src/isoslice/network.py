@@ -179,7 +179,7 @@ class Denoiser(nn.Module):
                 module.renormalize()
 
 
-def channels_last(network: Denoiser) -> Denoiser:
+def channels_last(network: nn.Module) -> nn.Module:
     """Lay weights out channels-last, in place: convolutions on CPUs run up to twice as fast."""
     for parameter in network.parameters():
         if parameter.ndim == 4:

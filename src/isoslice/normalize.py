@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import DataError
+from isoslice.errors import DataError, SettingsError
 
 #: Percentiles mapped to 0 and 1; what lies beyond is not clipped, so nothing is lost.
 PERCENTILES = (0.1, 99.9)
@@ -53,6 +53,19 @@ def check_finite(data: NDArray[Any], source: str) -> None:
             f"{source}: got {bad} voxels that are NaN or infinite, expected finite numbers; "
             "replace them first (for example by numpy.nan_to_num)"
         )
+
+
+def fixed_normalization(low: float, high: float, channels: int) -> Normalization:
+    """Map `low` to 0 and `high` to 1 in every channel.
+
+    Raises
+    ------
+    SettingsError
+        If `high` is not above `low`.
+    """
+    if not (np.isfinite([low, high]).all() and high > low):
+        raise SettingsError(f"got intensities {low:g} to {high:g}, expected two rising numbers")
+    return Normalization((float(low),) * channels, (float(high),) * channels)
 
 
 def percentile_normalization(data: NDArray[Any], source: str = "array") -> Normalization:

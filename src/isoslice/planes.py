@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.errors import DataError
-from isoslice.normalize import Normalization, percentile_normalization
+from isoslice.normalize import (
+    Normalization,
+    check_finite,
+    fixed_normalization,
+    percentile_normalization,
+)
 from isoslice.volume import Volume
 
 #: The smallest image worth training on; smaller ones hold no context.
@@ -35,11 +40,14 @@ class PlaneStack:
     normalization: Normalization
 
 
-def plane_stacks(volumes: Sequence[Volume]) -> list[PlaneStack]:
+def plane_stacks(
+    volumes: Sequence[Volume], intensities: tuple[float, float] | None = None
+) -> list[PlaneStack]:
     """Take the XY planes of images and stacks.
 
     Each stack (or time series) is normalised by itself, as prediction will do; single images are
-    normalised together, so that a dark image stays dark among bright ones.
+    normalised together, so that a dark image stays dark among bright ones. With `intensities` that
+    pair becomes 0 and 1 instead, in all channels of all images.
 
     Raises
     ------
@@ -63,7 +71,11 @@ def plane_stacks(volumes: Sequence[Volume]) -> list[PlaneStack]:
     views = [volume.tczyx() for volume in volumes]
     is_stack = [view.shape[0] * view.shape[2] > 1 for view in views]
     pooled = None
-    if not all(is_stack):
+    if intensities is not None:
+        pooled = fixed_normalization(*intensities, channels)
+        for volume, view in zip(volumes, views, strict=True):
+            check_finite(view, volume.source)
+    elif not all(is_stack):
         singles = [
             v[0].reshape(channels, -1) for v, s in zip(views, is_stack, strict=True) if not s
         ]
@@ -72,7 +84,7 @@ def plane_stacks(volumes: Sequence[Volume]) -> list[PlaneStack]:
     stacks = []
     for volume, view, stack in zip(volumes, views, is_stack, strict=True):
         normalization = pooled
-        if stack or normalization is None:
+        if normalization is None or (stack and intensities is None):
             normalization = percentile_normalization(view.swapaxes(0, 1), volume.source)
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
         stacks.append(PlaneStack(planes, normalization))
@@ -110,9 +122,14 @@ def split(
 
 
 def draw_crops(
-    stacks: Sequence[PlaneStack], count: int, size: int, generator: torch.Generator
+    stacks: Sequence[PlaneStack],
+    count: int,
+    size: int,
+    generator: torch.Generator,
+    *,
+    quarter_turns: bool = True,
 ) -> Tensor:
-    """Draw square crops, each flipped or turned by 90 degrees at random.
+    """Draw square crops, each flipped and (with `quarter_turns`) turned by 90 degrees at random.
 
     Every pixel of the training data is about equally likely to be seen.
 
@@ -131,7 +148,7 @@ def draw_crops(
             for high in (planes, height - size + 1, width - size + 1, 8)
         )
         crop = stack.data[plane, :, top : top + size, left : left + size]
-        crop = np.rot90(crop, turn % 4, axes=(1, 2))
+        crop = np.rot90(crop, turn % 4 if quarter_turns else turn % 2 * 2, axes=(1, 2))
         if turn >= 4:
             crop = crop[:, ::-1]
         crops.append(torch.from_numpy(stack.normalization.apply(crop)))

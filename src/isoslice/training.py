@@ -7,28 +7,46 @@ import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from pydantic import BaseModel
+from torch import Tensor, nn
 
 from isoslice import __version__
-from isoslice.config import ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.config import (
+    AnyConfig,
+    MaskedTraining,
+    MsdsrConfig,
+    NetworkSettings,
+    TrainingSettings,
+    UNetSettings,
+)
 from isoslice.device import choose_device, describe
-from isoslice.diffusion import NO_SIGNAL, Network, denoise
 from isoslice.errors import DataError, SettingsError
 from isoslice.masks import draw_masks, even_rows, fill_rows
-from isoslice.model import Model, build_network
+from isoslice.model import Model
+from isoslice.objectives import objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
+from isoslice.presets import Preset, preset_config
 from isoslice.progress import Progress
+from isoslice.recipes import build_network
+from isoslice.rows import restore_rows
+from isoslice.srh import srh_channels
 from isoslice.volume import Volume, parse_voxel_size
 
 #: Training time where neither a time nor a step budget is given.
 DEFAULT_MINUTES = 10.0
 #: Factors at which validation hides rows.
 VALIDATION_FACTORS = (2, 4, 8)
+
+#: Crops of a validation, and of one that samples; steps of those samples.
+VALIDATION_CROPS, MSDSR_CROPS, MSDSR_STEPS = 64, 8, 20
+
+AnyTraining = TypeVar("AnyTraining", bound=TrainingSettings | MaskedTraining)
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 Images = NDArray[Any] | Volume | Sequence[NDArray[Any] | Volume]
 
@@ -42,8 +60,12 @@ def train(
     steps: int | None = None,
     seed: int | None = None,
     device: str = "auto",
-    settings: TrainingSettings | None = None,
-    network: NetworkSettings | None = None,
+    preset: Preset = "isoslice",
+    width: int | None = None,
+    settings: TrainingSettings | MaskedTraining | None = None,
+    network: NetworkSettings | UNetSettings | None = None,
+    intensities: tuple[float, float] | None = None,
+    srh: bool = False,
     workdir: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -65,8 +87,16 @@ def train(
         Of weights, crops, masks and noise; overrides the one in `settings`.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    preset, width
+        Recipe: isoslice's own, ``"msdsr"`` (the paper's) or ``"end-to-end"`` (its baseline); and
+        the width of the latter two's network, 224 as released. See `presets`.
     settings, network
-        How to train and what; the defaults suit most data.
+        How to train and what, of the preset's kind; the preset's by default.
+    intensities
+        Intensities that become 0 and 1, here and in prediction; by default percentiles of each
+        stack.
+    srh
+        Turn two-channel images into the three channels of SRH first (see `isoslice.srh`).
     workdir
         Folder for a checkpoint every minute, from which `resume` continues.
     resume
@@ -94,30 +124,39 @@ def train(
     _check_budget(minutes, steps)
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
-    settings = settings or TrainingSettings()
+    chosen_config = preset_config(preset, width)
+    settings = settings or chosen_config.training
+    shape = network or chosen_config.network
+    _check_kinds(preset, settings, shape)
     if seed is not None:
-        settings = TrainingSettings.model_validate({**settings.model_dump(), "seed": seed})
+        settings = _changed(settings, seed=seed)
     if resume and workdir is None:
         raise SettingsError("got resume without a workdir, expected the folder to continue from")
 
     volumes = as_volumes(images, axes, voxel_size)
-    stacks = plane_stacks(volumes)
-    shape = network or NetworkSettings()
-    shape = NetworkSettings.model_validate(
-        {**shape.model_dump(), "channels": stacks[0].data.shape[1]}
-    )
+    if srh:
+        volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
+    stacks = plane_stacks(volumes, intensities)
+    shape = _changed(shape, channels=stacks[0].data.shape[1])
     training, held_out = split(stacks, settings.validation_share, settings.seed)
-    crop = crop_size(stacks, settings.crop, 16)
-    settings = TrainingSettings.model_validate({**settings.model_dump(), "crop": crop})
-    sigma_data = residual_deviation(training, settings)
+    settings = _fitted(settings, crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
-    config = ModelConfig(
-        network=shape,
-        training=settings,
-        sigma_data=sigma_data,
-        pixel_size=(spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
-        unit=volumes[0].unit,
-        channel_names=volumes[0].channel_names,
+    config = chosen_config.model_validate(
+        {
+            "recipe": preset,
+            "network": shape,
+            "training": settings,
+            "pixel_size": (spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
+            "unit": volumes[0].unit,
+            "channel_names": volumes[0].channel_names,
+            "intensities": intensities,
+            "srh": srh,
+            **(
+                {"sigma_data": residual_deviation(training, settings)}
+                if isinstance(settings, TrainingSettings)
+                else {}
+            ),
+        }
     )
     chosen = choose_device(device)
     planes, held = (sum(len(s.data) for s in part) for part in (training, held_out))
@@ -129,14 +168,14 @@ def train(
     from isoslice.fit import fit  # imports Lightning
 
     torch.manual_seed(settings.seed)
-    denoiser = build_network(config)
+    untrained = build_network(config)
     folder = Path(workdir) if workdir else Path(tempfile.mkdtemp(prefix="isoslice-training-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         outcome = fit(
-            denoiser,
+            untrained,
             training,
-            config,
+            objective_of(config),
             seconds=None if minutes is None else minutes * 60,
             steps=steps,
             device=chosen,
@@ -216,11 +255,12 @@ def residual_deviation(stacks: Sequence[PlaneStack], settings: TrainingSettings)
     return deviation
 
 
-@torch.inference_mode()
 def validation(
-    network: Network, held_out: Sequence[PlaneStack], config: ModelConfig, device: torch.device
+    network: nn.Module, held_out: Sequence[PlaneStack], config: AnyConfig, device: torch.device
 ) -> dict[str, dict[str, float]]:
     """Paired PSNR over hidden rows of held-out crops: the mean, and aligned linear interpolation.
+
+    Masked slice diffusion has no mean; a short sample of few crops stands for it, to save time.
 
     Returns
     -------
@@ -231,26 +271,43 @@ def validation(
         return {}
     generator = torch.Generator().manual_seed(0)
     crop = config.training.crop
-    images = draw_crops(held_out, 64, crop, generator)
+    count = MSDSR_CROPS if isinstance(config, MsdsrConfig) else VALIDATION_CROPS
+    images = draw_crops(held_out, count, crop, generator).to(device)
     scores = {}
     for factor in VALIDATION_FACTORS:
-        masks = even_rows(crop, factor).expand(len(images), -1).clone()
+        masks = even_rows(crop, factor).expand(len(images), -1).to(device)
         last = int(masks[0].nonzero().max()) + 1  # between known rows only, as in a stack
-        kept, masks = images[:, :, :last], masks[:, :last]
-        base = fill_rows(kept, masks)
-        level = torch.tensor([NO_SIGNAL], device=device)
-        estimates = [
-            denoise(network, b * 0, b, m, level, config.sigma_data).cpu()
-            for b, m in zip(
-                torch.split(base.to(device), 16), torch.split(masks.to(device), 16), strict=True
-            )
-        ]
-        residual = kept - base
+        base = fill_rows(images[:, :, :last], masks[:, :last])
+        restored = restore_rows(network, config, images, masks, mode="mean", steps=MSDSR_STEPS)
+        truth, hidden = images[:, :, :last], ~masks[:, :last]
         scores[str(factor)] = {
-            "psnr": _psnr(torch.cat(estimates) - residual, ~masks),
-            "linear_psnr": _psnr(residual, ~masks),
+            "psnr": _psnr(restored[:, :, :last] - truth, hidden),
+            "linear_psnr": _psnr(base - truth, hidden),
         }
     return scores
+
+
+def _check_kinds(preset: str, settings: object, shape: object) -> None:
+    """Raise if settings and network are not of the preset's kind."""
+    own = preset == "isoslice"
+    expected = (TrainingSettings, NetworkSettings) if own else (MaskedTraining, UNetSettings)
+    for given, kind in zip((settings, shape), expected, strict=True):
+        if not isinstance(given, kind):
+            raise SettingsError(
+                f"got {type(given).__name__} for the preset {preset}, expected {kind.__name__}"
+            )
+
+
+def _changed(settings: AnySettings, **values: object) -> AnySettings:
+    return type(settings).model_validate({**settings.model_dump(), **values})
+
+
+def _fitted(settings: AnyTraining, crop: int) -> AnyTraining:
+    """Adapt settings to crops of another size: the same share of rows is hidden."""
+    if isinstance(settings, MaskedTraining):
+        low, high = (round(rows * crop / settings.crop) for rows in settings.hidden_rows)
+        return _changed(settings, crop=crop, hidden_rows=(low, high))
+    return _changed(settings, crop=crop)
 
 
 def _psnr(error: Tensor, hidden: Tensor) -> float:

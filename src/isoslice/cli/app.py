@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from isoslice import __version__
 from isoslice.cli.env import env
 from isoslice.cli.evaluate import evaluate
+from isoslice.cli.import_msdsr import import_msdsr
 from isoslice.cli.info import info
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.predict import predict
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Isotropic volumes from anisotropic z-stacks, learned from 2D images alone.",
 )
-for command in (train, predict, evaluate, info, env):
+for command in (train, predict, evaluate, info, env, import_msdsr):
     app.command()(command)
 
 

@@ -67,6 +67,7 @@ def describe_model(path: str) -> dict[str, Any]:
     return {
         "model": path,
         "fingerprint": model.fingerprint,
+        "recipe": config.recipe,
         "channels": list(config.channel_names or ()) or config.network.channels,
         "pixel_size": config.pixel_size,
         "unit": config.unit,

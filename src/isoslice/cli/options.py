@@ -28,6 +28,22 @@ class Mode(StrEnum):
     mean = "mean"
 
 
+class Preset(StrEnum):
+    """Recipe to train."""
+
+    isoslice = "isoslice"
+    msdsr = "msdsr"
+    end_to_end = "end-to-end"
+
+
+class Direction(StrEnum):
+    """Slices that are restored."""
+
+    both = "both"
+    XZ = "XZ"
+    YZ = "YZ"
+
+
 Axes = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ from isoslice.cli.options import (
     Axes,
     Device,
     DeviceOption,
+    Direction,
     Mode,
     Output,
     Overwrite,
@@ -47,19 +48,28 @@ def predict(
         ),
     ] = None,
     steps: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--steps",
-            min=3,
+            min=1,
             max=1000,
             metavar="N",
-            help="Network evaluations per voxel in mode sample: more is sharper and slower.",
+            help="Network evaluations per voxel in mode sample: more is sharper and slower. "
+            "[default: 8; 200 for msdsr]",
         ),
-    ] = 8,
+    ] = None,
     seed: Seed = 0,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="A plausible sample, or a smoother mean.")
-    ] = Mode.sample,
+        Mode | None,
+        typer.Option("--mode", help="A plausible sample, or a smoother mean. [default: sample]"),
+    ] = None,
+    direction: Annotated[
+        Direction,
+        typer.Option("--direction", help="Slices that msdsr and end-to-end models restore."),
+    ] = Direction.both,
+    blur: Annotated[
+        bool, typer.Option("--blur", help="Blur the result a little, as the MSDSR paper may.")
+    ] = False,
     device: DeviceOption = Device.auto,
     minutes: Annotated[
         float, typer.Option("--minutes", metavar="M", help="Time to train if no model is given.")
@@ -100,7 +110,9 @@ def predict(
             factor=factor,
             steps=steps,
             seed=seed,
-            mode=mode.value,
+            mode=None if mode is None else mode.value,
+            direction=direction.value,
+            blur=blur,
             device=device.value,
             progress=progress,
         )

@@ -17,6 +17,7 @@ from isoslice.cli.options import (
     DeviceOption,
     Output,
     Overwrite,
+    Preset,
     Quiet,
     Seed,
     VoxelSizeText,
@@ -40,6 +41,21 @@ def train(
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", help="Steps to train, instead of minutes.")
     ] = None,
+    preset: Annotated[
+        Preset,
+        typer.Option("--preset", help="isoslice's own recipe, the MSDSR paper's, or its baseline."),
+    ] = Preset.isoslice,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            "--width",
+            metavar="N",
+            help="Width of the network of msdsr and end-to-end. [default: 224, as published]",
+        ),
+    ] = None,
+    srh: Annotated[
+        bool, typer.Option("--srh", help="Two-channel SRH images: derive the third channel.")
+    ] = False,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
     resume: Annotated[
@@ -52,20 +68,30 @@ def train(
     from isoslice.device import choose_device
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
+    from isoslice.presets import preset_config
     from isoslice.progress import terminal_progress
     from isoslice.training import train as train_model
 
     check_output(output, overwrite)
+    preset_config(preset.value, width)
     workdir = _prepare_workdir(output, resume=resume, overwrite=overwrite)
     size = voxel_size_of(voxel_size)
     choose_device(device.value)
-    volumes = read_images(images, axes=axes, voxel_size=size)
+    if srh:
+        from isoslice.srh import read_srh_images
+
+        volumes = read_srh_images(images, axes=axes, voxel_size=size)
+    else:
+        volumes = read_images(images, axes=axes, voxel_size=size)
     progress = terminal_progress(quiet)
     try:
         model = train_model(
             volumes,
             minutes=minutes,
             steps=steps,
+            preset=preset.value,
+            width=width,
+            srh=srh,
             seed=seed,
             device=device.value,
             workdir=workdir,

@@ -1,0 +1,121 @@
+"""What the recipes do differently once trained: networks, samplers, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from isoslice.config import AnyConfig, ModelConfig, MsdsrConfig
+from isoslice.errors import SettingsError
+from isoslice.geometry import PlaneGrid
+from isoslice.network import Denoiser, channels_last
+from isoslice.sampler import restore
+from isoslice.schedule import ddim_coefficients
+from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
+from isoslice.unet import UNet
+
+Mode = Literal["sample", "mean"]
+Direction = Literal["both", "XZ", "YZ"]
+#: Network evaluations of isoslice's own sampler.
+DEFAULT_STEPS = 8
+
+
+def build_network(config: AnyConfig) -> nn.Module:
+    """Make the untrained network that `config` describes."""
+    if isinstance(config, ModelConfig):
+        own = config.network
+        return channels_last(Denoiser(own.channels, own.widths, own.blocks_down, own.blocks_up))
+    shape = config.network
+    return channels_last(
+        UNet(
+            shape.channels,
+            shape.width,
+            shape.multipliers,
+            shape.blocks,
+            shape.attention,
+            shape.head_channels,
+            shape.groups,
+        )
+    )
+
+
+def restore_planes(
+    network: nn.Module,
+    config: AnyConfig,
+    planes: NDArray[np.float32],
+    grid: PlaneGrid,
+    *,
+    mode: Mode,
+    steps: int,
+    seed: int,
+    direction: Direction,
+    device: torch.device,
+    report: Callable[[float], None],
+) -> NDArray[np.float32]:
+    """Fill in planes by the model's own recipe; see `sampler.restore`."""
+    if isinstance(config, ModelConfig):
+        return restore(
+            network,
+            planes,
+            grid,
+            config.sigma_data,
+            config.sampler,
+            evaluations=steps,
+            mode=mode,
+            seed=seed,
+            device=device,
+            report=report,
+        )
+    window = config.training.crop
+    estimate = (
+        ddim_estimate(network, config.sampler, window, steps, seed)
+        if isinstance(config, MsdsrConfig)
+        else direct_estimate(network, window)
+    )
+    return restore_slicewise(
+        planes,
+        grid,
+        estimate,
+        directions=("XZ", "YZ") if direction == "both" else (direction,),
+        multiple=2 ** (len(config.network.multipliers) - 1),
+        device=device,
+        report=report,
+    )
+
+
+def resolve_options(
+    config: AnyConfig, mode: Mode | None, steps: int | None, seed: int, direction: str
+) -> tuple[Mode, int]:
+    """Return mode and steps as the recipe has them."""
+    own, sampled = isinstance(config, ModelConfig), isinstance(config, MsdsrConfig)
+    if mode is not None and mode not in get_args(Mode):
+        raise SettingsError(f"got mode {mode!r}, expected 'sample' or 'mean'")
+    if not own and mode == ("mean" if sampled else "sample"):
+        raise SettingsError(
+            f"got mode {mode!r}, but a model of the preset {config.recipe} has only "
+            f"'{'sample' if sampled else 'mean'}'; leave the mode out"
+        )
+    if direction not in get_args(Direction):
+        raise SettingsError(f"got direction {direction!r}, expected 'both', 'XZ' or 'YZ'")
+    if own and direction != "both":
+        raise SettingsError(
+            f"got direction {direction!r}, but this model's sampler uses both in turn; leave it out"
+        )
+    if not 0 <= seed < 2**62:
+        raise SettingsError(f"got seed {seed}, expected 0 or more")
+    if isinstance(config, MsdsrConfig):
+        steps = config.sampler.steps if steps is None else steps
+        return "sample", len(ddim_coefficients(steps, config.sampler.eta, config.sampler.timesteps))
+    if not own:
+        return "mean", 1
+    steps = DEFAULT_STEPS if steps is None else steps
+    if mode == "mean":
+        return "mean", 2
+    if not 3 <= steps <= 1000:
+        raise SettingsError(f"got steps {steps}, expected 3 to 1000; the default is 8")
+    return "sample", steps

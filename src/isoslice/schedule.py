@@ -1,0 +1,80 @@
+"""The noise schedule and DDIM coefficients of the MSDSR paper (section 3.2; DDIM: 2010.02502)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.errors import SettingsError
+
+#: Keeps the first steps of the cosine schedule from being too small (Nichol 2021, section 3.2).
+_OFFSET = 0.008
+_LARGEST_BETA = 0.999
+
+
+def cosine_alphas_cumprod(timesteps: int) -> NDArray[np.float64]:
+    """Share of the image's variance that is left after each time step, shape (timesteps,).
+
+    The cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672, equation 17) in the variant
+    of the released code: the offset is added to t / T, so that the last step lies beyond the
+    cosine's zero and is caught by the limit on beta.
+    """
+    t = np.arange(timesteps + 1, dtype=np.float64) / timesteps + _OFFSET
+    signal = np.cos(t / (1 + _OFFSET) * np.pi / 2) ** 2
+    betas = np.clip(1 - signal[1:] / signal[:-1], 0.0, _LARGEST_BETA)
+    return np.cumprod(1 - betas)
+
+
+@dataclass(frozen=True)
+class DdimCoefficients:
+    """What each DDIM step needs, in rising order of time; sampling goes through it backwards.
+
+    Attributes
+    ----------
+    timesteps
+        Time steps at which the network is asked, shape (n,).
+    alphas, alphas_prev
+        Signal shares there and one step closer to the image, shape (n,).
+    sigmas
+        Deviation of the fresh noise a step adds (DDIM equation 16), shape (n,).
+    """
+
+    timesteps: NDArray[np.int64]
+    alphas: NDArray[np.float64]
+    alphas_prev: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return len(self.timesteps)
+
+
+def ddim_coefficients(steps: int, eta: float, timesteps: int = 1000) -> DdimCoefficients:
+    """Coefficients of a DDIM run.
+
+    Parameters
+    ----------
+    steps
+        Steps wished for. As released, every (timesteps // steps)-th time step is used, counted
+        from 1; where `steps` doesn't divide `timesteps` that gives a few more.
+    eta
+        0: no fresh noise; 1: as much as the diffusion itself (DDPM).
+    timesteps
+        Length of the training schedule.
+
+    Raises
+    ------
+    SettingsError
+        If there are too many steps: the largest time step would lie outside the schedule.
+    """
+    if not 1 <= steps <= timesteps // 2:
+        raise SettingsError(f"got {steps} DDIM steps, expected 1 to {timesteps // 2}")
+    # The released code keeps the schedule in single precision from here on.
+    signal = cosine_alphas_cumprod(timesteps).astype(np.float32).astype(np.float64)
+    chosen = np.arange(0, timesteps, timesteps // steps) + 1
+    alphas = signal[chosen]
+    previous = np.concatenate([signal[:1], alphas[:-1]])
+    sigmas = eta * np.sqrt((1 - previous) / (1 - alphas) * (1 - alphas / previous))
+    return DdimCoefficients(chosen, alphas, previous, sigmas)

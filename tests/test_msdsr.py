@@ -1,0 +1,180 @@
+"""Masked slice diffusion: algebra of its sampler and losses, and volumes slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isoslice.config import DdimSettings
+from isoslice.errors import SettingsError
+from isoslice.geometry import even_grid
+from isoslice.msdsr import ddim, direct, direct_loss, hidden_row_masks, noise_loss, put_known
+from isoslice.schedule import cosine_alphas_cumprod, ddim_coefficients
+from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
+from isoslice.windows import tent, window_starts, windowed
+
+SIGNAL = torch.from_numpy(cosine_alphas_cumprod(1000)).float()
+
+
+def oracle_for(images):
+    """The network that knows the image: noise follows from it and the noisy image."""
+
+    def network(x, t):
+        share = SIGNAL[t][:, None, None, None]
+        return (x - share.sqrt() * images) / (1 - share).sqrt()
+
+    return network
+
+
+def masks_of(height, *known):
+    masks = torch.zeros(1, height, dtype=torch.bool)
+    masks[:, list(known)] = True
+    return masks
+
+
+def test_an_oracle_samples_the_image_itself():
+    torch.manual_seed(0)
+    images = torch.rand(2, 1, 8, 6)
+    masks = masks_of(8, 0, 4)
+    noise = torch.randn(51, 2, 1, 8, 6)
+
+    def network(x, t):  # the truth's noise, whatever the known rows are
+        return oracle_for(images)(x, t)
+
+    for eta in (0.0, 1.0):
+        found = ddim(network, images, masks, ddim_coefficients(50, eta), lambda i: noise[i])
+        # What is left is the last step's own noise.
+        assert float((found - images).abs().max()) < 0.05
+    assert torch.equal(put_known(found, images, masks)[:, :, 0], images[:, :, 0])
+
+
+def test_known_rows_are_what_the_network_sees():
+    known = torch.rand(1, 1, 8, 8)
+    seen = []
+
+    def network(x, t):
+        seen.append(x.clone())
+        return torch.zeros_like(x)
+
+    masks = masks_of(8, 0, 3, 7)
+    ddim(network, known, masks, ddim_coefficients(5, 1.0), lambda i: torch.randn(1, 1, 8, 8))
+    assert len(seen) == 5
+    for x in seen:
+        assert torch.equal(x[:, :, masks[0]], known[:, :, masks[0]])
+        assert not torch.allclose(x[:, :, ~masks[0]], known[:, :, ~masks[0]])
+
+
+def test_hidden_pixels_never_leak():
+    torch.manual_seed(0)
+    one = torch.rand(1, 1, 8, 8)
+    masks = masks_of(8, 0, 4)
+    other = put_known(torch.rand_like(one), one, masks)
+    noise = torch.randn(6, 1, 1, 8, 8)
+
+    def network(x, t):
+        return x.roll(1, 2) * 0.5
+
+    a, b = (
+        ddim(network, image, masks, ddim_coefficients(5, 1.0), lambda i: noise[i])
+        for image in (one, other)
+    )
+    assert torch.equal(a, b)
+    assert torch.equal(direct(network, one, masks), direct(network, other, masks))
+
+
+def test_noise_loss_wants_no_noise_on_known_rows():
+    torch.manual_seed(0)
+    images, noise = torch.rand(2, 2, 1, 8, 8)
+    masks, t = masks_of(8, 1, 6).expand(2, -1), torch.tensor([100, 700])
+    target = noise * ~masks[:, None, :, None]
+    assert float(noise_loss(lambda x, t: target, images, masks, t, noise, SIGNAL)) == 0
+    off = noise_loss(lambda x, t: target + 0.5, images, masks, t, noise, SIGNAL)
+    assert float(off) == pytest.approx(0.5)
+
+
+def test_direct_loss_counts_hidden_rows_alone():
+    images = torch.rand(2, 1, 8, 8)
+    masks = masks_of(8, 0, 2, 4, 6).expand(2, -1)
+    assert float(direct_loss(lambda x, t: images + 0.25, images, masks)) == pytest.approx(0.25)
+
+
+@given(st.integers(0, 2**31))
+def test_hidden_rows_are_as_many_as_released(seed):
+    masks = hidden_row_masks(5, 48, (28, 43), torch.Generator().manual_seed(seed))
+    hidden = (~masks).sum(1)
+    assert len(set(hidden.tolist())) == 1  # one number for the batch
+    assert 28 <= int(hidden[0]) <= 43
+
+
+def test_numbers_of_hidden_rows_are_uniform():
+    generator = torch.Generator().manual_seed(0)
+    counts = [int((~hidden_row_masks(1, 48, (28, 43), generator)).sum()) for _ in range(3200)]
+    share = np.bincount(counts, minlength=44)[28:] / 3200
+    assert np.all(np.abs(share - 1 / 16) < 0.02)
+
+
+@pytest.mark.parametrize("steps", [0, 501, -1])
+def test_impossible_numbers_of_steps(steps):
+    with pytest.raises(SettingsError, match="DDIM steps, expected 1 to 500"):
+        ddim_coefficients(steps, 1.0)
+
+
+@given(st.integers(1, 400), st.integers(8, 64))
+def test_windows_cover_everything(length, window):
+    starts = window_starts(length, window)
+    covered = np.zeros(max(length, window), dtype=bool)
+    for start in starts:
+        assert 0 <= start <= max(0, length - window)
+        covered[start : start + window] = True
+    assert covered.all()
+    assert len(starts) == -(-length // window) or len(starts) == 1
+
+
+def test_blending_agrees_with_a_local_network():
+    x = torch.rand(2, 1, 70, 100)
+    found = windowed(lambda part, t: part * 2 + 1, 48)(x, torch.zeros(2))
+    assert torch.allclose(found, x * 2 + 1, atol=1e-6)
+    assert float(tent(5).min()) > 0
+
+
+PLANES = np.random.default_rng(0).random((1, 3, 10, 12), dtype=np.float32)
+GRID = even_grid(3, 4)
+
+
+def test_volumes_keep_every_slice_in_its_place():
+    """A network that returns what it is shown: hidden rows zero, measured ones in place."""
+    for direction in (("XZ",), ("YZ",), ("XZ", "YZ")):
+        volume = restore_slicewise(
+            PLANES, GRID, lambda known, mask, plane, start, report: known, directions=direction
+        )
+        assert volume.shape == (1, 9, 10, 12)
+        np.testing.assert_allclose(volume[:, ::4], PLANES, rtol=1e-6)
+        assert not volume[:, GRID.mask ^ True].any()
+
+
+def test_average_of_the_directions():
+    def estimate(known, mask, plane, start, report):
+        return torch.full_like(known, 1.0 if plane == "XZ" else 3.0)
+
+    assert np.all(restore_slicewise(PLANES, GRID, estimate) == 2)
+
+
+def test_noise_of_a_slice_does_not_depend_on_its_batch(monkeypatch):
+    estimate = ddim_estimate(lambda x, t: x * 0.3, DdimSettings(), 48, 5, seed=3)
+    whole = restore_slicewise(PLANES, GRID, estimate)
+    monkeypatch.setattr("isoslice.slicewise.BATCH_PIXELS", {"cpu": 1})
+    np.testing.assert_allclose(restore_slicewise(PLANES, GRID, estimate), whole, atol=1e-5)
+    other = ddim_estimate(lambda x, t: x * 0.3, DdimSettings(), 48, 5, seed=4)
+    assert not np.allclose(restore_slicewise(PLANES, GRID, other), whole, atol=1e-2)
+
+
+def test_progress_reaches_the_end():
+    seen = []
+    restore_slicewise(
+        PLANES, GRID, direct_estimate(lambda x, t: x, 48), report=lambda part: seen.append(part)
+    )
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
