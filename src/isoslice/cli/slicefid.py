@@ -1,0 +1,150 @@
+"""``isoslice slicefid``: how much volumes look like real 2D images, from all three sides."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isoslice.cli.options import Axes, Device, DeviceOption, Overwrite, Quiet, Seed
+from isoslice.cli.text import as_json
+from isoslice.errors import SettingsError
+
+if TYPE_CHECKING:
+    from isoslice.slicefid import SliceFid
+
+
+class SliceProtocol(StrEnum):
+    """How volumes become images."""
+
+    default = "default"
+    msdsr = "msdsr"
+
+
+def slicefid(
+    volumes: Annotated[
+        list[str],
+        typer.Argument(metavar="VOLUME...", help="Isotropic volumes to score, truths among them."),
+    ],
+    real: Annotated[
+        list[str],
+        typer.Option(
+            "--real",
+            metavar="IMAGES",
+            help="Real 2D images or stacks: a file, folder or pattern; may be repeated.",
+        ),
+    ],
+    axes: Axes = None,
+    real_axes: Annotated[
+        str | None,
+        typer.Option("--real-axes", metavar="AXES", help="Axes of the real images, likewise."),
+    ] = None,
+    protocol: Annotated[
+        SliceProtocol,
+        typer.Option(
+            "--protocol",
+            help="default: equal square tiles, one intensity mapping. msdsr: blocks of 48, each "
+            "slice equalised, as that paper's code.",
+        ),
+    ] = SliceProtocol.default,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features",
+            metavar="PATH",
+            help="Inception weights as TorchScript; loading runs the program in the file. "
+            "[default: what is installed]",
+        ),
+    ] = None,
+    light: Annotated[
+        bool,
+        typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
+    ] = False,
+    factor: Annotated[
+        int | None,
+        typer.Option(
+            "--factor",
+            metavar="K",
+            help="Output planes per measured plane, which are not scored. [default: what the "
+            "volume says]",
+        ),
+    ] = None,
+    stride: Annotated[
+        int, typer.Option("--stride", min=1, metavar="N", help="Every Nth slice: a quick look.")
+    ] = 1,
+    tile: Annotated[
+        int | None,
+        typer.Option("--tile", metavar="N", help="Side of tiles. [default: about 48, what fits]"),
+    ] = None,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    json: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write scores as JSON; - prints only them."),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score slices of volumes against real 2D images: FID, KID."""
+    if light and features is not None:
+        raise SettingsError("got both --light and --features, expected one of them; leave one out")
+    if tile is not None and protocol is SliceProtocol.msdsr:
+        raise SettingsError(
+            "got --tile with --protocol msdsr, whose images have a side of 40; leave one out"
+        )
+    from isoslice.features import inception, texture
+    from isoslice.io import read_images, read_volume
+    from isoslice.io.atomic import atomic_output, check_output
+    from isoslice.progress import terminal_progress
+    from isoslice.slicescoring import score_volumes
+
+    if json not in (None, "-"):
+        check_output(Path(json), overwrite)
+    extractor = texture() if light else inception(features, device.value)
+    images = read_images(real, axes=real_axes)
+    progress = terminal_progress(quiet)
+    try:
+        found = score_volumes(
+            [read_volume(volume, axes=axes) for volume in volumes],
+            images,
+            extractor,
+            protocol=protocol.value,
+            factor=factor,
+            stride=stride,
+            tile=tile,
+            seed=seed,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    if json == "-":
+        typer.echo(as_json([asdict(result) for result in found]))
+        return
+    _print_table(found)
+    if json is not None:
+        with atomic_output(Path(json), overwrite) as draft:
+            draft.write_text(as_json([asdict(result) for result in found]) + "\n")
+
+
+def _print_table(found: list[SliceFid]) -> None:
+    from isoslice.slicefid import slicefid_rows
+
+    names = [Path(result.volume).name for result in found]
+    rows = [("", *names), *slicefid_rows(found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        typer.echo("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
+    first = found[0]
+    sides = sorted({f"{height} x {width}" for height, width in first.tile.values()})
+    typer.echo(
+        f"{first.extractor} features, {first.protocol} protocol, images of {', '.join(sides)}"
+    )
+    if first.extractor == "texture":
+        typer.echo("texture features: a quick look, not comparable with any FID")
+    for name, result in zip(names, found, strict=True):
+        for note in result.notes:
+            typer.echo(f"{name}: {note}")
