@@ -1,4 +1,4 @@
-"""How far a volume is from the truth: PSNR, SSIM and gradient ratios. Arrays in, floats out."""
+"""How far a volume is from the truth: L1, PSNR, SSIM and gradient ratios. Arrays in, floats out."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ def data_range_of(truth: NDArray[Any]) -> float:
             "channel or region, or set the range with --data-range"
         )
     return float(high - low)
+
+
+def l1(image: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Mean absolute difference of two arrays of the same shape, in their units."""
+    return float(np.abs(np.subtract(image, truth, dtype=np.float64)).mean())
 
 
 def psnr(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:

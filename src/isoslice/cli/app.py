@@ -8,12 +8,14 @@ import typer
 from typer.core import TyperGroup
 
 from isoslice import __version__
+from isoslice.cli.benchmark import benchmark
 from isoslice.cli.env import env
 from isoslice.cli.evaluate import evaluate
 from isoslice.cli.import_msdsr import import_msdsr
 from isoslice.cli.info import info
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.predict import predict
+from isoslice.cli.slicefid import slicefid
 from isoslice.cli.train import train
 
 
@@ -39,7 +41,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Isotropic volumes from anisotropic z-stacks, learned from 2D images alone.",
 )
-for command in (train, predict, evaluate, info, env, import_msdsr):
+for command in (train, predict, evaluate, slicefid, benchmark, info, env, import_msdsr):
     app.command()(command)
 
 

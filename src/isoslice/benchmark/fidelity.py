@@ -1,0 +1,45 @@
+"""How far a volume is from the truth: numbers beside SliceFID, which sees no truth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.benchmark.data import BenchmarkData
+from isoslice.benchmark.realism import Judge
+from isoslice.evaluation import mean_scores, score
+from isoslice.geometry import PlaneGrid
+from isoslice.metrics import data_range_of
+
+
+def fidelity_of(
+    name: str, volume: NDArray[np.float32], data: BenchmarkData, grid: PlaneGrid, judge: Judge
+) -> dict[str, Any]:
+    """L1 and PSNR over unmeasured planes, SSIM, roughness along Z; each with its interval.
+
+    Returns
+    -------
+    ``{"l1": {"value": ..., "low": ..., "high": ...}, ...}``; errors in units of the truth's range.
+    """
+
+    def compute() -> dict[str, Any]:
+        ranges = [data_range_of(channel) for channel in data.truth]
+        pairs = list(zip(volume, data.truth, ranges, strict=True))
+        scores = mean_scores([score(v, t, r, ~grid.mask) for v, t, r in pairs])
+        error = np.stack([(v - t)[~grid.mask].astype(np.float64) / r for v, t, r in pairs])
+        absolute, squared = np.abs(error).mean((0, 2, 3)), np.square(error).mean((0, 2, 3))
+        rng = np.random.default_rng(judge.settings.seed)
+        draws = rng.integers(0, len(absolute), (1000, len(absolute)))
+        l1 = [absolute.mean(), *np.percentile(absolute[draws].mean(1), (2.5, 97.5))]
+        mse = [squared.mean(), *np.percentile(squared[draws].mean(1), (97.5, 2.5))]
+        psnr = [-10 * np.log10(max(value, 1e-12)) for value in mse]
+        return {
+            "l1": dict(zip(("value", "low", "high"), map(float, l1), strict=True)),
+            "psnr": dict(zip(("value", "low", "high"), map(float, psnr), strict=True)),
+            "ssim": {"value": scores.ssim},
+            "gradient_z": {"value": scores.gradient_ratio["Z"]},
+        }
+
+    return judge.store.record(f"fidelity/{name}", compute)

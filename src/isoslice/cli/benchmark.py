@@ -1,0 +1,57 @@
+"""``isoslice benchmark``: the paper's evaluation on one's own data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isoslice.cli.interrupts import Interrupted
+from isoslice.cli.options import Device, DeviceOption, Output, Quiet
+from isoslice.errors import SettingsError
+
+
+def benchmark(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="TOML file: what to train on and to test.")
+    ],
+    output: Output,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Less of everything: under an hour on two cores.")
+    ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            "--features",
+            metavar="PATH",
+            help="Inception weights as TorchScript; loading runs the program in the file. "
+            "[default: what is installed]",
+        ),
+    ] = None,
+    light: Annotated[
+        bool,
+        typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
+    ] = False,
+    device: DeviceOption = Device.auto,
+    quiet: Quiet = False,
+) -> None:
+    """Run the MSDSR paper's evaluation: tables and figures. Run again, it goes on where it was."""
+    if light and features is not None:
+        raise SettingsError("got both --light and --features, expected one of them; leave one out")
+    from isoslice.benchmark.run import run_benchmark
+    from isoslice.benchmark.settings import read_settings
+    from isoslice.benchmark.tables import text
+    from isoslice.features import inception, texture
+    from isoslice.progress import terminal_progress
+
+    settings = read_settings(config, quick=quick)
+    extractor = texture() if light else inception(features, device.value)
+    progress = terminal_progress(quiet)
+    try:
+        tables = run_benchmark(settings, output, extractor, device=device.value, progress=progress)
+    except KeyboardInterrupt:
+        raise Interrupted(f"what is done is kept in {output}; run the same again") from None
+    finally:
+        progress.close()
+    typer.echo("\n\n".join(text(table) for table in tables))
