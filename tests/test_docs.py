@@ -43,7 +43,10 @@ def commands() -> list[list[str]]:
 
 
 def test_there_are_commands_to_check():
-    assert {words[0] for words in commands()} == {"train", "predict", "evaluate", "info", "env"}
+    found = {words[0] for words in commands()}
+    assert found == {
+        "train", "predict", "evaluate", "slicefid", "benchmark", "info", "env", "import-msdsr",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("words", commands(), ids=" ".join)

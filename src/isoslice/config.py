@@ -139,6 +139,8 @@ class DdimSettings(_Frozen):
     timesteps: Annotated[int, Field(ge=10, le=10_000)] = 1000
     steps: Annotated[int, Field(ge=1, le=5000)] = 200
     eta: Annotated[float, Field(ge=0, le=1)] = 1.0
+    #: Limits of estimates of the clean image; none as released.
+    clip: tuple[float, float] | None = None
 
 
 class _AnyConfig(_Frozen):

@@ -234,7 +234,7 @@ def inception(path: str | Path | None = None, device: str = "cpu") -> Extractor:
             align_corners=False,
             antialias=False,
         )
-        return network(resized).float().cpu()
+        return network(resized.contiguous(memory_format=torch.channels_last)).float().cpu()
 
     # Measured on a processor: 8 at once are faster than 32, whose activations leave the cache.
     return Extractor(
@@ -251,7 +251,7 @@ def _load_network(file: Path, device: torch.device) -> Callable[[Tensor], Tensor
             module: Any = torch.jit.load(  # type: ignore[no-untyped-call]
                 str(file), map_location=device
             )
-        module.eval()
+        module.eval().to(memory_format=torch.channels_last)  # a third faster on processors
         names = [argument.name for argument in module.forward.schema.arguments]
 
         def network(images: Tensor) -> Tensor:

@@ -59,6 +59,7 @@ def ddim(
     coefficients: DdimCoefficients,
     noise: Callable[[int], Tensor],
     report: Callable[[float], None] = lambda fraction: None,
+    clip: tuple[float, float] | None = None,
 ) -> Tensor:
     """Sample the hidden rows (paper, algorithm 2; DDIM equation 12).
 
@@ -77,6 +78,9 @@ def ddim(
         shape (N, C, H, W).
     report
         Called with the fraction done.
+    clip
+        Limits of every estimate of the clean image. Not in the released code; without it a network
+        that was trained for minutes only drifts off in brightness.
 
     Returns
     -------
@@ -91,6 +95,9 @@ def ddim(
         alpha, previous = coefficients.alphas[step], coefficients.alphas_prev[step]
         sigma = coefficients.sigmas[step]
         clean = (x - (1 - alpha) ** 0.5 * e) / alpha**0.5
+        if clip is not None:
+            clean = clean.clamp(*clip)
+            e = (x - alpha**0.5 * clean) / (1 - alpha) ** 0.5
         towards = max(1 - previous - sigma**2, 0.0) ** 0.5 * e
         x = previous**0.5 * clean + towards + sigma * noise(taken + 1)
         report((taken + 1) / len(coefficients))

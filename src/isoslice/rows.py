@@ -66,7 +66,7 @@ def restore_rows(
                 part = _residual_rows(network, config, known, rows, mode, steps, noise())
             elif isinstance(config, MsdsrConfig):
                 schedule = ddim_coefficients(steps, config.sampler.eta, config.sampler.timesteps)
-                part = ddim(network, known, rows, schedule, noise)
+                part = ddim(network, known, rows, schedule, noise, clip=config.sampler.clip)
             else:
                 part = direct(network, known, rows)
         parts.append(put_known(part.float(), known, rows))

@@ -113,7 +113,7 @@ def ddim_estimate(
                 block = noise_block(key, (channels, rows, columns, count), (0, 0, 0, start))
             return slices(torch.from_numpy(block), plane).contiguous().to(known.device)
 
-        return ddim(blended, known, mask, coefficients, noise, report)
+        return ddim(blended, known, mask, coefficients, noise, report, settings.clip)
 
     return estimate
 

