@@ -46,7 +46,7 @@ def planes_of(volume: np.ndarray, count: int) -> np.ndarray:
 
 
 def blindness(truth: np.ndarray, extractor, count: int) -> None:
-    """The same images, darker and with less contrast, against themselves."""
+    """Score images against themselves with less contrast."""
     mapping = percentile_normalization(truth)
     real = planes_of(truth, count)
     dark = real * 0.5 + 20
@@ -58,7 +58,7 @@ def blindness(truth: np.ndarray, extractor, count: int) -> None:
 
 
 def inversion(truth: np.ndarray, extractor, count: int) -> None:
-    """uint8 images given to a metric that multiplies by 255: 255 x mod 256 = -x mod 256."""
+    """Score 8-bit images multiplied by 255 and wrapped around: 255 x mod 256 = -x mod 256."""
     mapping = percentile_normalization(truth)
     grid = even_grid((truth.shape[1] - 1) // 4 + 1, 4)
     true = crop_to_grid(truth, 4, axis=1)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from conftest import texture as structure
 from isoslice.benchmark.data import load_data
 from isoslice.benchmark.paired import paired_images
 from isoslice.benchmark.run import run_benchmark
@@ -18,10 +20,10 @@ from isoslice.benchmark.tables import unfilled
 from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.features import texture
+from isoslice.io import write_volume
 from isoslice.model import Model
 from isoslice.recipes import build_network
-
-from conftest import texture as structure
+from isoslice.volume import Volume
 
 TRAINING = MaskedTraining(batch=2, crop=32, hidden_rows=(18, 28))
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
@@ -35,16 +37,20 @@ def bench(tmp_path, tiny_model):
         config = kind(network=SHAPE, training=TRAINING)
         Model(config, build_network(config).eval()).save(tmp_path / name)
     tiny_model.save(tmp_path / "own")
-    np.save(tmp_path / "train.npy", structure(6, 64, 64, seed=1))
-    np.save(tmp_path / "test.npy", structure(34, 50, 48, seed=2))
+    put(tmp_path / "train.npy", structure(6, 64, 64, seed=1))
+    put(tmp_path / "test.npy", structure(34, 50, 48, seed=2))
     return write(tmp_path)
+
+
+def put(path: Path, voxels: np.ndarray) -> None:
+    spacing = {"Z": 1.0, "Y": 1.0, "X": 1.0}
+    write_volume(path, Volume(voxels, "CZYX"[-voxels.ndim :], spacing), overwrite=True)
 
 
 def write(folder: Path, **changes: object) -> Path:
     lines = {
         "train": ["train.npy"],
         "test": "test.npy",
-        "axes": "ZYX",
         "factors": [2, 4],
         "paired_images": 4,
         "paired_side": 32,
@@ -179,12 +185,12 @@ def test_bad_files_are_refused_in_a_line(tmp_path, cli, text, message):
         ({"region": [8, 48, 48]}, "got 8 planes, expected at least 9"),
         ({"region": [34, 20, 48]}, "for the msdsr protocol"),
         ({"train": ["nothing.npy"]}, "nothing.npy"),
-        ({"test": "channels.npy", "axes": None}, "channel"),
+        ({"test": "channels.npy"}, "got 2 channel(s), expected 1"),
         ({"models": None, "region": [34, 12, 48], "protocols": ["default"]}, "12"),
     ],
 )
 def test_bad_data_is_refused_before_the_work(bench, tmp_path, cli, changes, message):
-    np.save(tmp_path / "channels.npy", structure(2, 34, 50, 48))
+    put(tmp_path / "channels.npy", structure(2, 34, 50, 48))
     config = write(tmp_path, **changes)
     ran = cli("benchmark", config, "-o", tmp_path / "out", "--light", "-q")
     assert ran.code == 1
@@ -210,6 +216,6 @@ def test_paired_crops_begin_and_end_with_a_known_row(bench):
 
 
 def test_too_shallow_a_volume(bench, tmp_path):
-    np.save(tmp_path / "test.npy", structure(7, 50, 48))
+    put(tmp_path / "test.npy", structure(7, 50, 48))
     with pytest.raises(DataError, match="got 7 planes"):
         load_data(read_settings(bench))

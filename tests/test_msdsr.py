@@ -85,6 +85,25 @@ def test_hidden_pixels_never_leak():
     assert torch.equal(direct(network, one, masks), direct(network, other, masks))
 
 
+def test_clipping_keeps_estimates_within_limits_and_leaves_good_ones_alone():
+    torch.manual_seed(0)
+    images, masks = torch.rand(1, 1, 8, 8), masks_of(8, 0, 4)
+    noise = torch.randn(21, 1, 1, 8, 8)
+    schedule = ddim_coefficients(20, 1.0)
+
+    def sample(network, clip):
+        return ddim(network, images, masks, schedule, lambda i: noise[i], clip=clip)
+
+    def drifting(x, t):
+        return x * 0.2
+
+    wild, tame = sample(drifting, None), sample(drifting, (0.0, 1.0))
+    assert float(wild.abs().max()) > 2
+    assert -0.05 < float(tame.min()) <= float(tame.max()) < 1.05
+    oracle = oracle_for(images)
+    assert torch.allclose(sample(oracle, None), sample(oracle, (0.0, 1.0)), atol=0.02)
+
+
 def test_noise_loss_wants_no_noise_on_known_rows():
     torch.manual_seed(0)
     images, noise = torch.rand(2, 2, 1, 8, 8)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import texture
 from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
 from isoslice.errors import DataError, SettingsError
 from isoslice.fit import CHECKPOINT
@@ -16,8 +17,6 @@ from isoslice.progress import Progress
 from isoslice.training import train
 from isoslice.volume import Volume
 
-from conftest import texture
-
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
 SETTINGS = MaskedTraining(batch=4, crop=32, hidden_rows=(18, 28), learning_rate=1e-3)
 
@@ -25,7 +24,9 @@ SETTINGS = MaskedTraining(batch=4, crop=32, hidden_rows=(18, 28), learning_rate=
 def quickly(preset, images=None, **options):
     options = {"network": SHAPE, "settings": SETTINGS, "seed": 0, "device": "cpu", **options}
     images = texture(8, 48, 48) if images is None else images
-    return train(images, axes=None if isinstance(images, Volume) else "ZYX", preset=preset, **options)
+    return train(
+        images, axes=None if isinstance(images, Volume) else "ZYX", preset=preset, **options
+    )
 
 
 def weights(model):
@@ -36,7 +37,12 @@ def test_the_released_recipe():
     config = preset_config("msdsr")
     assert isinstance(config, MsdsrConfig)
     assert config.network == UNetSettings(
-        width=224, multipliers=(1, 2, 3, 4), blocks=2, attention=(2, 4, 8), head_channels=32, groups=32
+        width=224,
+        multipliers=(1, 2, 3, 4),
+        blocks=2,
+        attention=(2, 4, 8),
+        head_channels=32,
+        groups=32,
     )
     training = config.training
     assert (training.crop, training.hidden_rows) == (48, (28, 43))

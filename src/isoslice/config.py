@@ -110,7 +110,7 @@ class MaskedTraining(_Frozen):
     crop: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 48
     #: Crops a step, and crops that are computed at once; gradients of the parts are summed.
     batch: Count = 1024
-    micro_batch: Count = 128
+    micro_batch: Count = 32
     learning_rate: Positive = 4e-6
     #: Share of the training over which the rate rises to its full value; then half a cosine.
     warmup_share: Share = 0.1

@@ -130,7 +130,7 @@ def evaluate(
     if data_range is not None and not (np.isfinite(data_range) and data_range > 0):
         raise SettingsError(f"got a data range of {data_range}, expected a positive number")
     notes: list[str] = []
-    factor = _factor(restored, factor, notes)
+    factor = recorded_factor(restored, factor, notes)
     true, ours = _aligned(truth, restored, factor, notes)
     for volume, voxels in ((truth, true), (restored, ours)):
         _check_finite(volume.source, voxels)
@@ -233,7 +233,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known else None
 
 
-def _factor(restored: Volume, given: int | None, notes: list[str]) -> int | None:
+def recorded_factor(restored: Volume, given: int | None, notes: list[str]) -> int | None:
+    """Return the factor given, else the one in the volume's provenance; note if they differ."""
     recorded = (restored.provenance or {}).get("factor")
     if given is None:
         return None if recorded is None else check_factor(recorded)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
-from isoslice.evaluation import SLICES, _factor
+from isoslice.evaluation import SLICES, recorded_factor
 from isoslice.features import MIN_SIDE, Extractor
 from isoslice.progress import Progress
 from isoslice.slicefid import SliceFid, count_notes, distances, features_of, size_of, summary
@@ -101,7 +101,7 @@ def score_volumes(
     results = []
     for volume in volumes:
         notes: list[str] = []
-        known = _known(volume, _factor(volume, factor, notes), protocol, notes)
+        known = _known(volume, recorded_factor(volume, factor, notes), protocol, notes)
         _compare_scale(volume, real, notes)
         found, tiles = [], {}
         for view, mapping, features in looks:

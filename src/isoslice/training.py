@@ -124,9 +124,9 @@ def train(
     _check_budget(minutes, steps)
     if minutes is None and steps is None:
         minutes = DEFAULT_MINUTES
-    chosen_config = preset_config(preset, width)
-    settings = settings or chosen_config.training
-    shape = network or chosen_config.network
+    chosen_preset = preset_config(preset, width)
+    settings = settings or chosen_preset.training
+    shape = network or chosen_preset.network
     _check_kinds(preset, settings, shape)
     if seed is not None:
         settings = _changed(settings, seed=seed)
@@ -141,7 +141,7 @@ def train(
     training, held_out = split(stacks, settings.validation_share, settings.seed)
     settings = _fitted(settings, crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
-    config = chosen_config.model_validate(
+    config = chosen_preset.model_validate(
         {
             "recipe": preset,
             "network": shape,
@@ -151,7 +151,9 @@ def train(
             "channel_names": volumes[0].channel_names,
             "intensities": intensities,
             "srh": srh,
-            **({"sampler": chosen_config.sampler} if preset == "msdsr" else {}),
+            **(
+                {"sampler": chosen_preset.sampler} if isinstance(chosen_preset, MsdsrConfig) else {}
+            ),
             **(
                 {"sigma_data": residual_deviation(training, settings)}
                 if isinstance(settings, TrainingSettings)

@@ -15,7 +15,7 @@ from isoslice.benchmark.cells import Table
 from isoslice.benchmark.data import BenchmarkData, get_model, load_data
 from isoslice.benchmark.fidelity import fidelity_of
 from isoslice.benchmark.paired import PairedImages, paired_images, paired_results, score_pairs
-from isoslice.benchmark.panels import rows_figure, volume_figure
+from isoslice.benchmark.panels import Colours, rows_figure, volume_figure
 from isoslice.benchmark.realism import Judge, make_judge
 from isoslice.benchmark.report import (
     blur_table,
@@ -35,6 +35,7 @@ from isoslice.benchmark.restored import (
 from isoslice.benchmark.settings import BenchmarkSettings
 from isoslice.benchmark.store import Store, open_store
 from isoslice.benchmark.tables import write_tables
+from isoslice.display import srh_colours
 from isoslice.features import Extractor
 from isoslice.model import Model
 from isoslice.progress import Progress
@@ -138,12 +139,15 @@ def _paired(data: BenchmarkData, models: Mapping[str, Model], judge: Judge, devi
         }
         for factor, methods in results.items()
     }
-    _figure(store, "paired", lambda path: _paired_figure(path, pairs, results))
+    _figure(store, "paired", lambda path: _paired_figure(path, pairs, results, _colours(settings)))
     return paired_table(scores, judge.extractor.name, len(pairs.images))
 
 
 def _paired_figure(
-    path: Path, pairs: PairedImages, results: Mapping[int, Mapping[str, Voxels]]
+    path: Path,
+    pairs: PairedImages,
+    results: Mapping[int, Mapping[str, Voxels]],
+    colours: Colours | None,
 ) -> None:
     chosen = np.linspace(0, len(pairs.images) - 1, 3).round().astype(int)
     inputs = {}
@@ -156,7 +160,13 @@ def _paired_figure(
         [pairs.truth[i] for i in chosen],
         inputs,
         {k: {n: [v[i] for i in chosen] for n, v in m.items()} for k, m in results.items()},
+        colours=colours,
     )
+
+
+def _colours(settings: BenchmarkSettings) -> Colours | None:
+    """Return the paper's display colours for SRH; grey or RGB otherwise."""
+    return srh_colours if settings.srh else None
 
 
 def _slices(
@@ -188,7 +198,11 @@ def _slices(
     }
     tables.append(fidelity_table(fidelity))
     _figure(
-        judge.store, "volumes", lambda path: volume_figure(path, volumes, _middle(data, settings))
+        judge.store,
+        "volumes",
+        lambda path: volume_figure(
+            path, volumes, _middle(data, settings), colours=_colours(settings)
+        ),
     )
     return tables
 
@@ -227,7 +241,7 @@ def _ablations(
                 judge.store,
                 f"ablation {name} {factor}x",
                 lambda path, panels=panels: volume_figure(  # type: ignore[misc]
-                    path, panels, _middle(data, settings)
+                    path, panels, _middle(data, settings), colours=_colours(settings)
                 ),
             )
     return [
