@@ -141,6 +141,18 @@ def test_impossible_numbers_of_steps(steps):
         ddim_coefficients(steps, 1.0)
 
 
+@given(st.integers(1, 500), st.floats(0, 1))
+def test_any_number_of_steps_runs_through_the_schedule(steps, eta):
+    found = ddim_coefficients(steps, eta)
+    assert steps <= len(found) <= 1.5 * steps + 1
+    assert found.timesteps[0] == 1
+    assert found.timesteps[-1] < 1000
+    assert np.all(np.diff(found.alphas) < 0)
+    assert np.all(found.alphas_prev > found.alphas)
+    # A step adds no more noise than there is room for.
+    assert np.all(found.sigmas**2 <= 1 - found.alphas_prev + 1e-12)
+
+
 @given(st.integers(1, 400), st.integers(8, 64))
 def test_windows_cover_everything(length, window):
     starts = window_starts(length, window)

@@ -88,7 +88,7 @@ def test_train_save_load_predict(preset, tmp_path, cli):
     again, other = loaded.predict(stack, **options), loaded.predict(stack, **options, seed=1)
     np.testing.assert_array_equal(result.volume, again.volume)
     assert (preset == "end-to-end") == np.array_equal(result.volume, other.volume)
-    assert f"recipe: {preset}" in " ".join(cli("info", tmp_path / "m").out.split())
+    assert f"recipe {preset}" in " ".join(cli("info", tmp_path / "m").out.split())
     assert f"recipe {preset}" in (tmp_path / "m" / "README.md").read_text()
 
 

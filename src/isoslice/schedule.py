@@ -58,7 +58,8 @@ def ddim_coefficients(steps: int, eta: float, timesteps: int = 1000) -> DdimCoef
     ----------
     steps
         Steps wished for. As released, every (timesteps // steps)-th time step is used, counted
-        from 1; where `steps` doesn't divide `timesteps` that gives a few more.
+        from 1; where `steps` doesn't divide `timesteps` that gives a few more. (A last one beyond
+        the schedule, at which the released code fails, is left out.)
     eta
         0: no fresh noise; 1: as much as the diffusion itself (DDPM).
     timesteps
@@ -73,7 +74,7 @@ def ddim_coefficients(steps: int, eta: float, timesteps: int = 1000) -> DdimCoef
         raise SettingsError(f"got {steps} DDIM steps, expected 1 to {timesteps // 2}")
     # The released code keeps the schedule in single precision from here on.
     signal = cosine_alphas_cumprod(timesteps).astype(np.float32).astype(np.float64)
-    chosen = np.arange(0, timesteps, timesteps // steps) + 1
+    chosen = np.arange(1, timesteps, timesteps // steps)
     alphas = signal[chosen]
     previous = np.concatenate([signal[:1], alphas[:-1]])
     sigmas = eta * np.sqrt((1 - previous) / (1 - alphas) * (1 - alphas / previous))

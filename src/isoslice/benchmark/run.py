@@ -255,10 +255,12 @@ def _plain(name: str) -> bool:
 
 
 def _middle(data: BenchmarkData, settings: BenchmarkSettings) -> tuple[int, int, int]:
-    """Return a middle point, on the plane farthest from measured ones at the largest factor."""
+    """Return a middle point on a plane that no factor measures, far from those of the largest."""
     _, depth, height, width = data.truth.shape
     step = max(settings.factors)
-    return (depth // 2) // step * step + step // 2, height // 2, width // 2
+    ideal = (depth // 2) // step * step + step // 2
+    unmeasured = [z for z in range(depth) if all(z % factor for factor in settings.factors)]
+    return min(unmeasured, key=lambda z: abs(z - ideal)), height // 2, width // 2
 
 
 def _costs(
