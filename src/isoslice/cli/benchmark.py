@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.options import Device, DeviceOption, Output, Quiet
+from isoslice.cli.options import Device, DeviceOption, FeaturesPath, Light, Output, Quiet
 from isoslice.errors import SettingsError
 
 
@@ -20,19 +20,8 @@ def benchmark(
     quick: Annotated[
         bool, typer.Option("--quick", help="Less of everything: under an hour on two cores.")
     ] = False,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            metavar="PATH",
-            help="Inception weights as TorchScript; loading runs the program in the file. "
-            "[default: what is installed]",
-        ),
-    ] = None,
-    light: Annotated[
-        bool,
-        typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
-    ] = False,
+    features: FeaturesPath = None,
+    light: Light = False,
     device: DeviceOption = Device.auto,
     quiet: Quiet = False,
 ) -> None:

@@ -65,6 +65,19 @@ Seed = Annotated[
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")]
+FeaturesPath = Annotated[
+    str | None,
+    typer.Option(
+        "--features",
+        metavar="PATH",
+        help="Inception weights as TorchScript; loading runs the program in the file. "
+        "[default: what is installed]",
+    ),
+]
+Light = Annotated[
+    bool,
+    typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write.")]
 

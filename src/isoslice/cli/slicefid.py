@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoslice.cli.options import Axes, Device, DeviceOption, Overwrite, Quiet, Seed
+from isoslice.cli.options import (
+    Axes,
+    Device,
+    DeviceOption,
+    FeaturesPath,
+    Light,
+    Overwrite,
+    Quiet,
+    Seed,
+)
 from isoslice.cli.text import as_json
 from isoslice.errors import SettingsError
 
@@ -50,19 +59,8 @@ def slicefid(
             "slice equalised, as that paper's code.",
         ),
     ] = SliceProtocol.default,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            "--features",
-            metavar="PATH",
-            help="Inception weights as TorchScript; loading runs the program in the file. "
-            "[default: what is installed]",
-        ),
-    ] = None,
-    light: Annotated[
-        bool,
-        typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
-    ] = False,
+    features: FeaturesPath = None,
+    light: Light = False,
     factor: Annotated[
         int | None,
         typer.Option(
