@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from isoslice.errors import DataError
-from isoslice.metrics import data_range_of, gradient_ratio, psnr, ssim
+from isoslice.metrics import data_range_of, gradient_ratio, l1, psnr, ssim
 
 rng = np.random.default_rng(0)
 
@@ -109,3 +109,11 @@ def test_data_range_of_a_nearly_empty_image_is_the_full_range() -> None:
 def test_constant_truth_has_no_data_range() -> None:
     with pytest.raises(DataError, match=r"every voxel is 3.*--data-range"):
         data_range_of(np.full((2, 3, 4), 3))
+
+
+def test_l1_is_the_mean_absolute_difference_also_of_unsigned_integers():
+    a = np.array([[[0, 200], [10, 10]], [[5, 5], [5, 5]]], dtype=np.uint8)
+    b = np.array([[[200, 0], [10, 14]], [[5, 5], [5, 5]]], dtype=np.uint8)
+    assert l1(a, b) == pytest.approx(404 / 8)
+    assert l1(a[0], b[0]) == pytest.approx(101)
+    assert l1(a, a) == 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError, SettingsError
 from isoslice.geometry import check_factor, crop_to_grid, even_grid
-from isoslice.metrics import SSIM_WINDOW, data_range_of, gradient_ratio, psnr, ssim
+from isoslice.metrics import SSIM_WINDOW, data_range_of, gradient_ratio, l1, psnr, ssim
 from isoslice.volume import Volume
 
 #: Slice directions, and the array axis of a (Z, Y, X) volume that each one runs along.
@@ -40,6 +40,8 @@ class Scores:
 
     Attributes
     ----------
+    l1
+        Mean absolute difference over all voxels, relative to the data range.
     psnr
         Over all voxels, in dB.
     psnr_missing
@@ -52,6 +54,7 @@ class Scores:
         Along ``Z``, ``Y``, ``X``: 1 is as rough as the truth, less is smoother.
     """
 
+    l1: float
     psnr: float
     psnr_missing: float | None
     ssim: float | None
@@ -177,6 +180,7 @@ def score(
         similarities += alike
         slices[name] = SliceScores(float(np.mean(finite)) if finite else float("inf"), _mean(alike))
     return Scores(
+        l1=l1(volume, truth) / data_range,
         psnr=psnr(volume, truth, data_range),
         psnr_missing=None if missing is None else psnr(volume[missing], truth[missing], data_range),
         ssim=_mean(similarities),
@@ -188,6 +192,7 @@ def score(
 def mean_scores(scores: Sequence[Scores]) -> Scores:
     """Mean of every score; None where it is None for all."""
     return Scores(
+        l1=float(np.mean([s.l1 for s in scores])),
         psnr=float(np.mean([s.psnr for s in scores])),
         psnr_missing=_mean([s.psnr_missing for s in scores]),
         ssim=_mean([s.ssim for s in scores]),
@@ -211,7 +216,10 @@ def evaluation_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
         return (name, *("-" if value is None else f"{value:.{digits}f}" for value in values))
 
     means = [evaluation.mean for evaluation in evaluations]
-    rows = [row("PSNR, all voxels (dB)", [m.psnr for m in means], 2)]
+    rows = [
+        row("L1, all voxels", [m.l1 for m in means], 4),
+        row("PSNR, all voxels (dB)", [m.psnr for m in means], 2),
+    ]
     if any(m.psnr_missing is not None for m in means):
         rows.append(row("PSNR, missing planes (dB)", [m.psnr_missing for m in means], 2))
     rows += [

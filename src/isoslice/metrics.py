@@ -38,7 +38,10 @@ def data_range_of(truth: NDArray[Any]) -> float:
 
 def l1(image: NDArray[Any], truth: NDArray[Any]) -> float:
     """Mean absolute difference of two arrays of the same shape, in their units."""
-    return float(np.abs(np.subtract(image, truth, dtype=np.float64)).mean())
+    # A volume goes plane by plane, as in `psnr`.
+    pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
+    error = sum(float(np.abs(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
+    return error / truth.size
 
 
 def psnr(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:

@@ -43,7 +43,7 @@ def evaluate(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Compare restored volumes with the truth: PSNR, SSIM."""
+    """Compare restored volumes with the truth: L1, PSNR, SSIM."""
     from isoslice.evaluation import evaluate as compare
     from isoslice.io import read_volume
     from isoslice.io.atomic import atomic_output, check_output
