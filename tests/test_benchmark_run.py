@@ -110,7 +110,7 @@ def test_every_cell_but_the_cost_of_given_models_is_filled(bench, tmp_path):
     volumes = tmp_path / "out" / "volumes" / "4x"
     truth = load_data(read_settings(bench)).truth
     for path in volumes.glob("*.npy"):  # measured planes are exact, whatever the method
-        np.testing.assert_array_equal(np.load(path)[:, ::4], truth[:, ::4])
+        np.testing.assert_array_equal(np.load(path)[:, :, ::4], truth[:, :, ::4])
 
 
 def test_other_settings_or_data_do_not_mix_with_earlier_results(bench, tmp_path, cli):
@@ -213,6 +213,42 @@ def test_paired_crops_begin_and_end_with_a_known_row(bench):
     assert pairs.images.shape == (4, 1, 32, 32)
     assert pairs.truth.shape == (4, 1, 29, 32)
     assert all((pairs.rows - 1) % factor == 0 for factor in settings.factors)
+
+
+def test_blocks_are_spread_and_cut_from_the_truth(bench, tmp_path):
+    whole = structure(40, 50, 60, seed=2)
+    put(tmp_path / "test.npy", whole)
+    one = load_data(read_settings(write(tmp_path, region=[17, 16, 24]))).truth
+    np.testing.assert_array_equal(one[0, 0], whole[11:28, 17:33, 18:42])  # the middle
+    config = write(tmp_path, region=[17, 16, 24], blocks=3)
+    truth = load_data(read_settings(config)).truth
+    assert truth.shape == (3, 1, 17, 16, 24)
+    firsts = []
+    for block in truth:
+        places = np.lib.stride_tricks.sliding_window_view(whole, (17, 16, 24))
+        found = np.argwhere((places == block[0]).all((3, 4, 5)))
+        assert len(found) == 1
+        firsts.append(found[0])
+    # Along every axis: one block in the first third of the places, one in the middle, one after.
+    assert np.sort(firsts, axis=0).tolist() == [[3, 5, 6], [11, 17, 18], [19, 28, 30]]
+    with pytest.raises(SettingsError, match="several blocks need a region"):
+        read_settings(write(tmp_path, blocks=2))
+
+
+def test_blocks_are_restored_apart_and_scored_together(bench, tmp_path):
+    small = {"region": [17, 48, 24], "protocols": ["default"], "images_per_axis": None}
+    images = {}
+    for blocks in (1, 2):
+        settings = read_settings(write(tmp_path, **small, blocks=blocks))
+        out = tmp_path / f"out{blocks}"
+        tables = run_benchmark(settings, out, texture(), device="cpu")
+        assert [name for name in unfilled(tables) if not name.startswith("cost")] == []
+        truth = load_data(settings).truth
+        volume = np.load(out / "volumes" / "4x" / "ours, mean.npy")
+        np.testing.assert_array_equal(volume[:, :, ::4], truth[:, :, ::4])
+        score = json.loads((out / "slicefid" / "default" / "4x, linear.json").read_text())
+        images[blocks] = {axis: found["images"] for axis, found in score["axes"].items()}
+    assert images[2] == {axis: 2 * count for axis, count in images[1].items()}
 
 
 def test_too_shallow_a_volume(bench, tmp_path):

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from isoslice.config import DdimSettings
 from isoslice.errors import SettingsError
 from isoslice.geometry import even_grid
-from isoslice.msdsr import ddim, direct, direct_loss, hidden_row_masks, noise_loss, put_known
+from isoslice.msdsr import (
+    ddim,
+    direct,
+    direct_loss,
+    hidden_row_masks,
+    noise_loss,
+    put_known,
+    spread_timesteps,
+)
 from isoslice.schedule import cosine_alphas_cumprod, ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
 from isoslice.windows import tent, window_starts, windowed
@@ -128,11 +136,36 @@ def test_hidden_rows_are_as_many_as_released(seed):
     assert 28 <= int(hidden[0]) <= 43
 
 
-def test_numbers_of_hidden_rows_are_uniform():
+@pytest.mark.parametrize("each", [False, True])
+def test_numbers_of_hidden_rows_are_uniform(each):
     generator = torch.Generator().manual_seed(0)
-    counts = [int((~hidden_row_masks(1, 48, (28, 43), generator)).sum()) for _ in range(3200)]
-    share = np.bincount(counts, minlength=44)[28:] / 3200
+    drawn = [hidden_row_masks(4, 48, (28, 43), generator, each=each) for _ in range(3200)]
+    counts = torch.stack([(~masks).sum(1) for masks in drawn])
+    share = np.bincount(counts[:, 0], minlength=44)[28:] / 3200
     assert np.all(np.abs(share - 1 / 16) < 0.02)
+    alike = (counts == counts[:, :1]).all(1).float().mean()
+    assert alike < 0.01 if each else alike == 1
+    rows = torch.cat(drawn).float().mean(0)  # no row is known more often than another
+    assert np.all(np.abs(rows.numpy() - (1 - 35.5 / 48)) < 0.02)
+
+
+@given(st.integers(1, 40), st.integers(1, 1000), st.integers(0, 2**31))
+def test_spread_time_steps_cover_the_schedule(count, steps, seed):
+    generator = torch.Generator().manual_seed(seed)
+    t = spread_timesteps(count, steps, generator).sort().values
+    part = steps / count
+    expected = torch.arange(count) * part
+    assert torch.all(t >= expected.floor())
+    assert torch.all(t < expected + part)
+    assert int(t[-1]) < steps
+
+
+def test_every_time_step_of_a_spread_batch_is_uniform():
+    generator = torch.Generator().manual_seed(0)
+    t = torch.stack([spread_timesteps(3, 1000, generator) for _ in range(4000)]).double()
+    for place in range(3):  # any image may get any of them
+        assert abs(float(t[:, place].mean()) - 499.5) < 15
+        assert abs(float(t[:, place].std()) - 288.7) < 10
 
 
 @pytest.mark.parametrize("steps", [0, 501, -1])

@@ -14,6 +14,7 @@ from isoslice.model import Model
 from isoslice.objectives import MaskedObjective
 from isoslice.presets import PRESETS, RELEASED_STEPS, preset_config
 from isoslice.progress import Progress
+from isoslice.recipes import build_network
 from isoslice.training import train
 from isoslice.volume import Volume
 
@@ -52,6 +53,16 @@ def test_the_released_recipe():
     assert training.warmup_share == pytest.approx(1356 / RELEASED_STEPS)
     assert (config.sampler.timesteps, config.sampler.steps, config.sampler.eta) == (1000, 200, 1)
     assert config.sampler.clip is None
+    assert not training.stratified
+
+
+@pytest.mark.parametrize("width", [8, 16, 24, 32, 64])
+def test_narrow_norm_groups_have_eight_channels(width):
+    # Groups of one or two channels normalise away what carries brightness between rows.
+    network = build_network(preset_config("msdsr", width))
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.GroupNorm)]
+    first = min(norms, key=lambda norm: norm.num_channels)
+    assert (first.num_channels, first.num_channels // first.num_groups) == (width, 8)
 
 
 def test_rate_rises_then_falls_as_released():

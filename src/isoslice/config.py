@@ -120,6 +120,9 @@ class MaskedTraining(_Frozen):
     average_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
     #: Fewest and most rows of a crop that are hidden.
     hidden_rows: tuple[Count, Count] = (28, 43)
+    #: Spread time steps evenly over a batch and draw the number of hidden rows for each crop, which
+    #: makes the gradients of a small batch less noisy; as released, both are drawn plainly.
+    stratified: bool = False
     #: Turn crops by 90 degrees too, not only flip them.
     quarter_turns: bool = False
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1

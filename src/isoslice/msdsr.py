@@ -122,18 +122,32 @@ def direct(network: Network, known: Tensor, masks: Tensor) -> Tensor:
 
 
 def hidden_row_masks(
-    count: int, height: int, hidden: tuple[int, int], generator: torch.Generator
+    count: int,
+    height: int,
+    hidden: tuple[int, int],
+    generator: torch.Generator,
+    *,
+    each: bool = False,
 ) -> Tensor:
-    """Masks of shape (count, height), True where known, as released.
+    """Masks of shape (count, height), True where known.
 
-    The number of hidden rows is drawn once for all images of a batch, uniformly from `hidden`
-    (both ends included); which rows, for each image.
+    The number of hidden rows is drawn uniformly from `hidden` (both ends included): once for all
+    images of a batch, as released, or for `each`. Which rows, is drawn for each image.
     """
     low, high = hidden
-    number = int(torch.randint(low, high + 1, (), generator=generator))
+    number = torch.randint(low, high + 1, (count if each else 1, 1), generator=generator)
     order = torch.stack([torch.randperm(height, generator=generator) for _ in range(count)])
-    masks = torch.ones(count, height, dtype=torch.bool)
-    return masks.scatter_(1, order[:, :number], False)
+    return order >= number
+
+
+def spread_timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Time steps of `count` images, one from each of as many equal parts of 0 ... `steps` - 1.
+
+    Each is uniform by itself; together they cover all noise levels.
+    """
+    places = torch.rand(count, generator=generator, dtype=torch.float64) + torch.arange(count)
+    order = torch.randperm(count, generator=generator)
+    return (places[order] * steps / count).long().clamp(max=steps - 1)
 
 
 def blur(volume: NDArray[np.float32]) -> NDArray[np.float32]:

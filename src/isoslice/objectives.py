@@ -19,7 +19,7 @@ from isoslice.config import (
 )
 from isoslice.diffusion import draw_sigma, loss
 from isoslice.masks import draw_masks, fill_rows
-from isoslice.msdsr import direct_loss, hidden_row_masks, noise_loss
+from isoslice.msdsr import direct_loss, hidden_row_masks, noise_loss, spread_timesteps
 from isoslice.network import Denoiser, MPConv
 from isoslice.schedule import cosine_alphas_cumprod
 
@@ -177,11 +177,15 @@ class MaskedObjective:
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """L1 of the noise (`msdsr.noise_loss`), or of the image (`msdsr.direct_loss`)."""
         count, height = len(images), images.shape[2]
-        masks = hidden_row_masks(count, height, self.training.hidden_rows, generator)
+        spread = self.training.stratified
+        masks = hidden_row_masks(count, height, self.training.hidden_rows, generator, each=spread)
         masks = masks.to(images.device)
         if isinstance(self.config, EndToEndConfig):
             return direct_loss(network, images, masks)
-        t = torch.randint(len(self.signal), (count,), generator=generator)
+        if spread:
+            t = spread_timesteps(count, len(self.signal), generator)
+        else:
+            t = torch.randint(len(self.signal), (count,), generator=generator)
         noise = torch.randn(images.shape, generator=generator)
         t, noise, signal = (x.to(images.device) for x in (t, noise, self.signal))
         return noise_loss(network, images, masks, t, noise, signal)

@@ -31,8 +31,8 @@ class BenchmarkData:
     real
         Their planes, each entry (N, C, H, W).
     truth
-        The region of the true volume, (C, Z, Y, X), float32; its depth is one more than a multiple
-        of every factor.
+        Blocks of the true volume, (B, C, Z, Y, X), float32; their depth is one more than a
+        multiple of every factor.
     """
 
     train: Sequence[Volume]
@@ -72,27 +72,46 @@ def load_data(settings: BenchmarkSettings) -> BenchmarkData:
             f"{test.source}: got {test.size('C')} channel(s), expected {train[0].size('C')} as in "
             f"{train[0].source}"
         )
-    truth = voxels[0]
+    truth = voxels
     if settings.region is not None:
         for axis, size in enumerate(settings.region, start=1):
-            if truth.shape[axis] < size:
+            if voxels.shape[1 + axis] < size:
                 raise DataError(
-                    f"{test.source}: got {truth.shape[axis]} voxels along {'CZYX'[axis]}, expected "
-                    f"at least the region's {size}; make the region smaller"
+                    f"{test.source}: got {voxels.shape[1 + axis]} voxels along {'CZYX'[axis]}, "
+                    f"expected at least the region's {size}; make the region smaller"
                 )
-            first = (truth.shape[axis] - size) // 2
-            truth = np.take(truth, range(first, first + size), axis=axis)
+        truth = _blocks(voxels[0], settings.region, settings.blocks, settings.seed)
     step = math.lcm(*settings.factors)
-    depth = (truth.shape[1] - 1) // step * step + 1
+    depth = (truth.shape[2] - 1) // step * step + 1
     if depth < 2 * max(settings.factors) + 1:
         raise DataError(
-            f"{test.source}: got {truth.shape[1]} planes, expected at least "
+            f"{test.source}: got {truth.shape[2]} planes, expected at least "
             f"{max(2 * max(settings.factors), step) + 1} for the factors {settings.factors}; use "
             "a deeper volume or smaller factors"
         )
     real = [volume.tczyx().swapaxes(1, 2) for volume in train]
     real = [planes.reshape(-1, *planes.shape[2:]) for planes in real]
-    return BenchmarkData(train, real, truth[:, :depth].astype(np.float32))
+    return BenchmarkData(train, real, truth[:, :, :depth].astype(np.float32))
+
+
+def _blocks(
+    voxels: NDArray[Any], size: tuple[int, int, int], count: int, seed: int
+) -> NDArray[Any]:
+    """Cut `count` blocks out of (C, Z, Y, X): the middle, or a Latin hypercube of places.
+
+    Along every axis the places are evenly apart, one block at each; which goes with which along
+    the other axes is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    firsts = []
+    for length, side in zip(voxels.shape[1:], size, strict=True):
+        centres = (np.arange(count) + 0.5) / count
+        firsts.append(rng.permutation(((length - side) * centres).astype(int)))
+    found = [
+        voxels[:, z : z + size[0], y : y + size[1], x : x + size[2]]
+        for z, y, x in zip(*firsts, strict=True)
+    ]
+    return np.stack(found)
 
 
 def get_model(

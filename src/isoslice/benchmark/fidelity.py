@@ -25,11 +25,18 @@ def fidelity_of(
     """
 
     def compute() -> dict[str, Any]:
-        ranges = [data_range_of(channel) for channel in data.truth]
-        pairs = list(zip(volume, data.truth, ranges, strict=True))
+        ranges = [data_range_of(channel) for channel in data.truth.swapaxes(0, 1)]
+        pairs = [
+            (v, t, r)
+            for block, true in zip(volume, data.truth, strict=True)
+            for v, t, r in zip(block, true, ranges, strict=True)
+        ]
         scores = mean_scores([score(v, t, r, ~grid.mask) for v, t, r in pairs])
         error = np.stack([(v - t)[~grid.mask].astype(np.float64) / r for v, t, r in pairs])
-        absolute, squared = np.abs(error).mean((0, 2, 3)), np.square(error).mean((0, 2, 3))
+        # One number for each unmeasured plane of each block: channels are averaged.
+        error = error.reshape(len(volume), len(ranges), *error.shape[1:])
+        absolute = np.abs(error).mean((1, 3, 4)).ravel()
+        squared = np.square(error).mean((1, 3, 4)).ravel()
         rng = np.random.default_rng(judge.settings.seed)
         draws = rng.integers(0, len(absolute), (1000, len(absolute)))
         l1 = [absolute.mean(), *np.percentile(absolute[draws].mean(1), (2.5, 97.5))]

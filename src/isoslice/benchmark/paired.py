@@ -51,15 +51,18 @@ def paired_images(data: BenchmarkData, settings: BenchmarkSettings) -> PairedIma
     """Draw crops of the truth's planes, the same for every method."""
     rng = np.random.default_rng(settings.seed)
     truth, side = data.truth, settings.paired_side
-    channels, depth, height, width = truth.shape
+    count, channels, depth, height, width = truth.shape
     side = min(side, height // 8 * 8, width // 8 * 8)
     normalization = (
-        fixed_normalization(0, 1, channels) if settings.srh else percentile_normalization(truth)
+        fixed_normalization(0, 1, channels)
+        if settings.srh
+        else percentile_normalization(truth.swapaxes(0, 1).reshape(channels, -1))
     )
-    planes = np.linspace(0, depth - 1, settings.paired_images).round().astype(int)
+    planes = np.linspace(0, count * depth - 1, settings.paired_images).round().astype(int)
     tops, lefts = (rng.integers(0, n - side + 1, len(planes)) for n in (height, width))
     crops = [
-        truth[:, z, y : y + side, x : x + side] for z, y, x in zip(planes, tops, lefts, strict=True)
+        truth[z // depth, :, z % depth, y : y + side, x : x + side]
+        for z, y, x in zip(planes, tops, lefts, strict=True)
     ]
     step = max(settings.factors)
     return PairedImages(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isoslice.benchmark.data import BenchmarkData
 from isoslice.benchmark.settings import BenchmarkSettings
 from isoslice.benchmark.store import Store
+from isoslice.evaluation import SLICES
 from isoslice.features import Extractor, Features, extract
 from isoslice.normalize import Normalization
 from isoslice.progress import Progress
@@ -70,10 +71,14 @@ class Judge:
         known: Sequence[int],
         protocol: Protocol,
     ) -> dict[str, Any]:
-        """SliceFID of a volume (C, Z, Y, X) as plain data; `known` are measured planes."""
+        """SliceFID of blocks (B, C, Z, Y, X) as plain data; `known` are measured planes."""
 
         def compute() -> dict[str, Any]:
-            sets = slice_images(volume(), protocol, self.mapping, known, self.tile, source=name)
+            cut = [
+                slice_images(block, protocol, self.mapping, known, self.tile, source=name)
+                for block in volume()
+            ]
+            sets = {axis: joined([found[axis] for found in cut]) for axis in SLICES}
             if self.settings.images_per_axis is not None:
                 limit = self.settings.images_per_axis
                 sets = {axis: _spread(found, limit) for axis, found in sets.items()}
@@ -108,7 +113,7 @@ def make_judge(
     progress: Progress,
 ) -> Judge:
     """Choose one intensity mapping and one tile for all volumes and real images."""
-    lengths = [*data.truth.shape[1:]]
+    lengths = [*data.truth.shape[2:]]
     lengths += [length for planes in data.real for length in planes.shape[2:]]
     return Judge(
         data,

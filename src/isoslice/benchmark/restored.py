@@ -25,7 +25,7 @@ BLURRED = ", blurred"
 
 def grid_of(data: BenchmarkData, factor: int) -> PlaneGrid:
     """Where the planes lie that methods get at `factor`."""
-    return even_grid((data.truth.shape[1] - 1) // factor + 1, factor)
+    return even_grid((data.truth.shape[2] - 1) // factor + 1, factor)
 
 
 def method_volumes(
@@ -42,13 +42,13 @@ def method_volumes(
     Returns
     -------
     dict
-        Method to volume (C, Z, Y, X), in the order of the tables, the truth first. Measured planes
-        are exact in all but the misaligned baseline.
+        Method to blocks (B, C, Z, Y, X), in the order of the tables, the truth first. Measured
+        planes are exact in all but the misaligned baseline.
     """
-    planes, grid = thin(data.truth, factor, axis=1), grid_of(data, factor)
+    planes, grid = thin(data.truth, factor, axis=2), grid_of(data, factor)
     volumes = {TRUTH: data.truth}
     for name in BASELINES:
-        volumes[name] = interpolate_planes(planes, grid, name)
+        volumes[name] = np.stack([interpolate_planes(block, grid, name) for block in planes])
     steps = {entry.name: entry.steps for entry in settings.models}
     for name, model in models.items():
 
@@ -66,7 +66,7 @@ def method_volumes(
             def compute() -> Voxels:
                 started = time.perf_counter()
                 result = model.predict(
-                    Volume(planes, "CZYX", source=f"{factor}x"),
+                    Volume(planes, "TCZYX", source=f"{factor}x"),
                     factor=factor,
                     steps=steps[name],
                     seed=settings.seed,
@@ -77,7 +77,7 @@ def method_volumes(
                 )
                 seconds = time.perf_counter() - started
                 store.record(f"seconds/{factor}x/{key}", lambda: {"seconds": seconds})
-                return np.asarray(result.volume, np.float32)
+                return np.asarray(result.volume, np.float32).reshape(data.truth.shape)
 
             return store.array(path, compute)
 
@@ -108,8 +108,8 @@ def ablation_volumes(
     found = {**apart, name: volumes[name], "linear": volumes["linear"]}
     known = list(grid_of(data, factor).known)
     for method, volume in list(found.items()):
-        blurred = gaussian_blur3(volume, 0.5)
-        blurred[:, known] = volume[:, known]
+        blurred = np.stack([gaussian_blur3(block, 0.5) for block in volume])
+        blurred[:, :, known] = volume[:, :, known]
         found[method + BLURRED] = blurred
     return found
 

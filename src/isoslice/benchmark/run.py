@@ -114,12 +114,12 @@ def judge_check(data: BenchmarkData, settings: BenchmarkSettings) -> None:
     """Cut everything into images once, so that what is too small fails before hours of work."""
     from isoslice.slicesets import auto_tile, intensity_mapping, plane_images, slice_images
 
-    lengths = [*data.truth.shape[1:], *(n for p in data.real for n in p.shape[2:])]
+    lengths = [*data.truth.shape[2:], *(n for p in data.real for n in p.shape[2:])]
     mapping = intensity_mapping(data.real)
     for protocol in settings.protocols:
         for factor in settings.factors:
             known = grid_of(data, factor).known
-            slice_images(data.truth, protocol, mapping, known, auto_tile(lengths), source="test")
+            slice_images(data.truth[0], protocol, mapping, known, auto_tile(lengths), source="test")
         for planes in data.real:
             plane_images(planes[:2], protocol, mapping, auto_tile(lengths), source="train")
 
@@ -201,7 +201,13 @@ def _slices(
         judge.store,
         "volumes",
         lambda path: volume_figure(
-            path, volumes, _middle(data, settings), colours=_colours(settings)
+            path,
+            {
+                factor: {name: volume[0] for name, volume in methods.items()}
+                for factor, methods in volumes.items()
+            },
+            _middle(data, settings),
+            colours=_colours(settings),
         ),
     )
     return tables
@@ -232,8 +238,8 @@ def _ablations(
                 )
             panels = {
                 label: {
-                    TRUTH: data.truth,
-                    **{n: found[n + suffix] for n in list(found) if _plain(n)},
+                    TRUTH: data.truth[0],
+                    **{n: found[n + suffix][0] for n in list(found) if _plain(n)},
                 }
                 for label, suffix in (("as it is", ""), ("blurred", BLURRED))
             }
@@ -256,7 +262,7 @@ def _plain(name: str) -> bool:
 
 def _middle(data: BenchmarkData, settings: BenchmarkSettings) -> tuple[int, int, int]:
     """Return a middle point on a plane that no factor measures, far from those of the largest."""
-    _, depth, height, width = data.truth.shape
+    depth, height, width = data.truth.shape[2:]
     step = max(settings.factors)
     ideal = (depth // 2) // step * step + step // 2
     unmeasured = [z for z in range(depth) if all(z % factor for factor in settings.factors)]

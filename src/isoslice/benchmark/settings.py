@@ -53,8 +53,10 @@ class BenchmarkSettings(_Frozen):
     )
     #: Training time of each model.
     minutes: Annotated[float, Field(gt=0, le=1e6)] = 60.0
-    #: Size (Z, Y, X) of the middle of `test` that is used; all of it by default.
+    #: Size (Z, Y, X) of the blocks of `test` that are used; all of it by default.
     region: tuple[Count, Count, Count] | None = None
+    #: How many blocks of that size, spread over `test`; one lies in the middle.
+    blocks: Annotated[int, Field(ge=1, le=1000)] = 1
     #: Square crops of planes of `test` for the paired task, and their side.
     paired_images: Annotated[int, Field(ge=2, le=100_000)] = 512
     paired_side: Annotated[int, Field(ge=24, le=512, multiple_of=8)] = 48
@@ -79,6 +81,8 @@ class BenchmarkSettings(_Frozen):
             raise ValueError("factors need to rise")
         if self.ablation_factors and not set(self.ablation_factors) <= set(self.factors):
             raise ValueError("ablation_factors need to be among factors")
+        if self.blocks > 1 and self.region is None:
+            raise ValueError("several blocks need a region, their size")
         return self
 
     @property
@@ -89,16 +93,17 @@ class BenchmarkSettings(_Frozen):
 
 #: What ``--quick`` changes: an hour on two cores. Noisier numbers, fewer images, few steps.
 QUICK: dict[str, Any] = {
-    "minutes": 7.0,
+    "minutes": 8.0,
     "region": (41, 48, 48),
+    "blocks": 4,
     "paired_images": 48,
-    "images_per_axis": None,
+    "images_per_axis": 36,
     "real_images": 192,
     "protocols": ("default",),
     "ablation_factors": (4,),
     "resamples": 100,
 }
-QUICK_WIDTH, QUICK_STEPS = 16, 100
+QUICK_WIDTH, QUICK_STEPS = 16, 50
 
 
 def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings:
@@ -109,7 +114,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     path
         The file. Paths in it are made absolute, seen from its folder.
     quick
-        Change what `QUICK` lists, and give the U-Nets width 16 and 100 sampling steps.
+        Change what `QUICK` lists, and give the U-Nets width 16 and 50 sampling steps.
 
     Raises
     ------
