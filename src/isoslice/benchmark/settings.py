@@ -97,7 +97,7 @@ QUICK: dict[str, Any] = {
     "region": (41, 48, 48),
     "blocks": 4,
     "paired_images": 48,
-    "images_per_axis": 36,
+    "images_per_axis": 48,
     "real_images": 192,
     "protocols": ("default",),
     "ablation_factors": (4,),
