@@ -16,7 +16,7 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 
-ALIGNED = BASELINES[:3]
+ALIGNED = BASELINES[:4]
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

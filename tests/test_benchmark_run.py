@@ -85,7 +85,7 @@ def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli
         rows = list(csv.DictReader(file))
     methods = {row["row"] for row in rows}
     assert methods == {
-        "truth", "nearest", "linear", "cubic", "trilinear-misaligned",
+        "truth", "nearest", "linear", "cubic", "lanczos", "trilinear-misaligned",
         "U-Net", "MSDSR", "ours, mean", "ours, sample",
     }  # fmt: skip
     assert all(np.isfinite(float(row["value"])) for row in rows)

@@ -70,6 +70,26 @@ def test_cubic_is_the_hermite_spline_with_central_slopes(grid: PlaneGrid, seed: 
     )
 
 
+def test_lanczos_is_the_windowed_sinc() -> None:
+    weights = interpolation_matrix(even_grid(8, 2), "lanczos")[7]  # midway between planes 3 and 4
+    taps = np.array([3 / np.pi**2 / d**2 * np.sin(np.pi * d) * np.sin(np.pi * d / 3)
+                     for d in (2.5, 1.5, 0.5, -0.5, -1.5, -2.5)])  # fmt: skip
+    np.testing.assert_allclose(weights[1:7], taps / taps.sum(), atol=1e-6)
+    np.testing.assert_array_equal(weights[[0, 7]], 0)
+
+
+def test_lanczos_keeps_a_wave_that_linear_flattens() -> None:
+    grid = even_grid(40, 4)
+    wave = np.sin(2 * np.pi * 0.07 * np.arange(grid.depth))
+    inside = slice(3 * 4, -3 * 4)  # at the ends a plane is repeated
+
+    def error(method: Method) -> float:
+        filled = interpolate(wave[grid.mask][:, None, None], grid, method)[:, 0, 0]
+        return float(np.abs(filled - wave)[inside].max())
+
+    assert error("lanczos") < 0.5 * error("cubic") < 0.5 * error("linear")
+
+
 @given(any_grids, st.floats(-5, 5), st.floats(-5, 5))
 def test_linear_reproduces_ramps(grid: PlaneGrid, slope: float, start: float) -> None:
     ramp = start + slope * np.arange(grid.depth, dtype=np.float64)
@@ -102,7 +122,7 @@ def test_nearest_and_linear_stay_within_the_measured_range(
     assert filled.max() <= planes.max() + 1e-6
 
 
-@given(any_grids, st.sampled_from(["linear", "cubic"]))
+@given(any_grids, st.sampled_from(["linear", "cubic", "lanczos"]))
 def test_upside_down_in_upside_down_out(grid: PlaneGrid, method: Method) -> None:
     mirrored = PlaneGrid(tuple(grid.depth - 1 - z for z in reversed(grid.known)))
     planes = noise(grid)

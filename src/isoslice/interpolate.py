@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 
-Method = Literal["nearest", "linear", "cubic"]
+Method = Literal["nearest", "linear", "cubic", "lanczos"]
 
 
 def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[np.float32]:
@@ -18,7 +18,8 @@ def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[
 
     Rows sum to one; the row of a measured plane is one-hot, so measured planes pass unchanged.
     ``cubic`` is the Catmull-Rom spline over the measured planes' positions, ends repeated.
-    ``nearest`` takes the lower plane at ties.
+    ``lanczos`` is the sinc windowed to three planes on either side (Lanczos-3), normalised; planes
+    count as evenly spaced, ends repeated. ``nearest`` takes the lower plane at ties.
     """
     if method not in get_args(Method):
         raise SettingsError(f"got interpolation {method!r}, expected one of {get_args(Method)}")
@@ -34,6 +35,16 @@ def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[
     elif method == "linear":
         np.add.at(weights, (rows, lower), 1 - t)
         np.add.at(weights, (rows, lower + 1), t)
+    elif method == "lanczos":
+        reach = np.arange(-2, 4)
+        distance = t[:, None] - reach
+        tapered = np.sinc(distance) * np.sinc(distance / 3)
+        # The sine of a multiple of pi is not quite zero, and the sum between planes not quite one.
+        tapered[t == 0] = reach == 0
+        tapered[t == 1] = reach == 1
+        tapered /= tapered.sum(axis=1, keepdims=True)
+        for offset, tap in zip(reach.tolist(), tapered.T, strict=True):
+            np.add.at(weights, (rows, np.clip(lower + offset, 0, planes - 1)), tap)
     else:
         taps = (
             -0.5 * t + t**2 - 0.5 * t**3,
@@ -58,7 +69,7 @@ def interpolate(
     grid
         Where they lie on the output grid.
     method
-        ``nearest``, ``linear`` or ``cubic``.
+        ``nearest``, ``linear``, ``cubic`` or ``lanczos``.
 
     Returns
     -------

@@ -102,16 +102,23 @@ def _blocks(
     Along every axis the places are evenly apart, one block at each; which goes with which along
     the other axes is drawn.
     """
-    rng = np.random.default_rng(seed)
-    firsts = []
-    for length, side in zip(voxels.shape[1:], size, strict=True):
-        centres = (np.arange(count) + 0.5) / count
-        firsts.append(rng.permutation(((length - side) * centres).astype(int)))
     found = [
         voxels[:, z : z + size[0], y : y + size[1], x : x + size[2]]
-        for z, y, x in zip(*firsts, strict=True)
+        for z, y, x in block_corners(voxels.shape[1:], size, count, seed)
     ]
     return np.stack(found)
+
+
+def block_corners(
+    shape: Sequence[int], size: Sequence[int], count: int, seed: int
+) -> list[tuple[int, ...]]:
+    """Return the first voxel of each of `count` blocks of a volume; see `_blocks`."""
+    rng = np.random.default_rng(seed)
+    firsts = []
+    for length, side in zip(shape, size, strict=True):
+        centres = (np.arange(count) + 0.5) / count
+        firsts.append(rng.permutation(((length - side) * centres).astype(int)).tolist())
+    return list(zip(*firsts, strict=True))
 
 
 def get_model(
