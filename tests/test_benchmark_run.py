@@ -12,7 +12,8 @@ import torch
 
 from conftest import texture as structure
 from isoslice.benchmark.data import load_data
-from isoslice.benchmark.paired import paired_images
+from isoslice.benchmark.paired import paired_images, score_pairs
+from isoslice.benchmark.realism import make_judge
 from isoslice.benchmark.run import run_benchmark
 from isoslice.benchmark.settings import QUICK_WIDTH, read_settings
 from isoslice.benchmark.store import open_store
@@ -22,6 +23,7 @@ from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.features import texture
 from isoslice.io import write_volume
 from isoslice.model import Model
+from isoslice.progress import Progress
 from isoslice.recipes import build_network
 from isoslice.volume import Volume
 
@@ -213,6 +215,21 @@ def test_paired_crops_begin_and_end_with_a_known_row(bench):
     assert pairs.images.shape == (4, 1, 32, 32)
     assert pairs.truth.shape == (4, 1, 29, 32)
     assert all((pairs.rows - 1) % factor == 0 for factor in settings.factors)
+
+
+def test_paired_errors_are_pooled_before_the_logarithm(bench, tmp_path):
+    settings = read_settings(bench)
+    data = load_data(settings)
+    pairs = paired_images(data, settings)
+    judge = make_judge(data, settings, open_store(tmp_path / "s", {}), texture(), Progress())
+    errors = np.array([0, 0.1, 0.1, 0.3], np.float32)  # the first crop is exact, as of plain air
+    images = pairs.truth + errors[:, None, None, None]
+    found = score_pairs(pairs, images, "4x, mine", judge, settings)
+    assert found["psnr"]["value"] == pytest.approx(-10 * np.log10(0.11 / 4), abs=1e-4)
+    assert found["l1"]["value"] == pytest.approx(0.125, abs=1e-4)
+    assert found["psnr"]["low"] < found["psnr"]["value"] < found["psnr"]["high"] < np.inf
+    exact = score_pairs(pairs, pairs.truth, "4x, exact", judge, settings)
+    assert exact["psnr"] == pytest.approx({"value": 120, "low": 120, "high": 120})
 
 
 def test_blocks_are_spread_and_cut_from_the_truth(bench, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from dataclasses import asdict
 
@@ -126,7 +127,23 @@ def test_channels_have_their_own_range_and_are_averaged(truth: Volume, restored:
     assert first.scores == evaluate(truth, restored).mean
     assert second.data_range == pytest.approx(10 * first.data_range)
     assert second.scores.psnr < first.scores.psnr
-    assert found.mean.psnr == pytest.approx((first.scores.psnr + second.scores.psnr) / 2)
+    errors = [10 ** (-channel.scores.psnr / 10) for channel in found.channels]
+    assert found.mean.psnr == pytest.approx(-10 * np.log10(np.mean(errors)))
+
+
+def test_a_channel_without_an_error_does_not_make_the_mean_infinite(truth, restored) -> None:
+    true = Volume(np.stack([truth.data, truth.data]), "CZYX")
+    ours = Volume(np.stack([truth.data, restored.data]), "CZYX", provenance={"factor": K})
+    found = evaluate(true, ours)
+    exact, other = (channel.scores for channel in found.channels)
+    assert exact.psnr == exact.psnr_missing == float("inf")
+    half = 10 * np.log10(2)  # half of the squared error
+    assert found.mean.psnr == pytest.approx(other.psnr + half)
+    assert found.mean.psnr_missing == pytest.approx(other.psnr_missing + half)
+    assert found.mean.slices == {
+        name: dataclasses.replace(scores, ssim=pytest.approx((scores.ssim + 1) / 2))
+        for name, scores in other.slices.items()
+    }
 
 
 def test_given_range_is_used(truth: Volume, restored: Volume) -> None:

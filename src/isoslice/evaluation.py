@@ -86,7 +86,7 @@ class Evaluation:
     shape
         Shape compared, (T, C, Z, Y, X).
     mean
-        Mean over time points and channels.
+        Mean over time points and channels, see `mean_scores`.
     channels
         Each of them.
     notes
@@ -175,10 +175,9 @@ def score(
         pairs = list(zip(np.moveaxis(volume, axis, 0), np.moveaxis(truth, axis, 0), strict=True))
         # A measured plane that passed unchanged has an infinite PSNR, which says nothing here.
         ratios = [psnr(ours, true, data_range) for ours, true in pairs]
-        finite = [ratio for ratio in ratios if np.isfinite(ratio)]
         alike = [ssim(ours, true, data_range) for ours, true in pairs]
         similarities += alike
-        slices[name] = SliceScores(float(np.mean(finite)) if finite else float("inf"), _mean(alike))
+        slices[name] = SliceScores(_finite_mean(ratios), _mean(alike))
     return Scores(
         l1=l1(volume, truth) / data_range,
         psnr=psnr(volume, truth, data_range),
@@ -190,15 +189,20 @@ def score(
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Mean of every score; None where it is None for all."""
+    """Mean of every score; None where it is None for all.
+
+    PSNR is that of the mean squared error, so that one channel without an error does not make it
+    infinite; of slices, the mean over volumes with slices that differ.
+    """
+    missing = [s.psnr_missing for s in scores if s.psnr_missing is not None]
     return Scores(
         l1=float(np.mean([s.l1 for s in scores])),
-        psnr=float(np.mean([s.psnr for s in scores])),
-        psnr_missing=_mean([s.psnr_missing for s in scores]),
+        psnr=_pooled_psnr([s.psnr for s in scores]),
+        psnr_missing=_pooled_psnr(missing) if missing else None,
         ssim=_mean([s.ssim for s in scores]),
         slices={
             name: SliceScores(
-                psnr=float(np.mean([s.slices[name].psnr for s in scores])),
+                psnr=_finite_mean([s.slices[name].psnr for s in scores]),
                 ssim=_mean([s.slices[name].ssim for s in scores]),
             )
             for name in SLICES
@@ -239,6 +243,17 @@ def evaluation_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
+
+
+def _finite_mean(ratios: Sequence[float]) -> float:
+    finite = [ratio for ratio in ratios if np.isfinite(ratio)]
+    return float(np.mean(finite)) if finite else float("inf")
+
+
+def _pooled_psnr(ratios: Sequence[float]) -> float:
+    """PSNR of the mean of the squared errors that have these PSNRs."""
+    error = float(np.mean([10 ** (-ratio / 10) for ratio in ratios]))
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
 def recorded_factor(restored: Volume, given: int | None, notes: list[str]) -> int | None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.benchmark.data import BenchmarkData
+from isoslice.benchmark.intervals import mean_interval, psnr_interval
 from isoslice.benchmark.realism import Judge
 from isoslice.evaluation import mean_scores, score
 from isoslice.geometry import PlaneGrid
@@ -37,14 +38,10 @@ def fidelity_of(
         error = error.reshape(len(volume), len(ranges), *error.shape[1:])
         absolute = np.abs(error).mean((1, 3, 4)).ravel()
         squared = np.square(error).mean((1, 3, 4)).ravel()
-        rng = np.random.default_rng(judge.settings.seed)
-        draws = rng.integers(0, len(absolute), (1000, len(absolute)))
-        l1 = [absolute.mean(), *np.percentile(absolute[draws].mean(1), (2.5, 97.5))]
-        mse = [squared.mean(), *np.percentile(squared[draws].mean(1), (97.5, 2.5))]
-        psnr = [-10 * np.log10(max(value, 1e-12)) for value in mse]
+        seed = judge.settings.seed
         return {
-            "l1": dict(zip(("value", "low", "high"), map(float, l1), strict=True)),
-            "psnr": dict(zip(("value", "low", "high"), map(float, psnr), strict=True)),
+            "l1": mean_interval(absolute, seed),
+            "psnr": psnr_interval(squared, seed),
             "ssim": {"value": scores.ssim},
             "gradient_z": {"value": scores.gradient_ratio["Z"]},
         }

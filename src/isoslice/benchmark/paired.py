@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isoslice.baselines import interpolate_rows
 from isoslice.benchmark.data import BenchmarkData
+from isoslice.benchmark.intervals import mean_interval, psnr_interval
 from isoslice.benchmark.realism import Judge
 from isoslice.benchmark.settings import BenchmarkSettings
 from isoslice.benchmark.store import Store
@@ -19,7 +20,7 @@ from isoslice.device import choose_device
 from isoslice.features import Features
 from isoslice.frechet import bootstrap_interval
 from isoslice.geometry import even_grid
-from isoslice.metrics import l1, psnr, ssim
+from isoslice.metrics import ssim
 from isoslice.model import Model
 from isoslice.normalize import fixed_normalization, percentile_normalization
 from isoslice.progress import Progress
@@ -116,20 +117,26 @@ def score_pairs(
 ) -> dict[str, Any]:
     """L1, PSNR, SSIM and FID against the true crops, with intervals, as plain data.
 
-    L1 and PSNR are over hidden rows and all; intensities as normalised, data range 1.
+    L1 and PSNR are over known and hidden rows; PSNR is that of the mean squared error over all
+    crops. Intensities as normalised, data range 1.
     """
 
     def compute() -> dict[str, Any]:
         truth = pairs.truth
-        each: dict[str, list[float]] = {
-            "l1": [l1(a, b) for a, b in zip(images, truth, strict=True)],
-            "psnr": [psnr(a, b, 1.0) for a, b in zip(images, truth, strict=True)],
-            "ssim": [
-                float(np.mean([ssim(a, b, 1.0) or np.nan for a, b in zip(x, y, strict=True)]))
+        error = images.astype(np.float64) - truth
+        # One number for each channel of each crop; NaN where a crop has none.
+        alike = np.array(
+            [
+                [ssim(a, b, 1.0) for a, b in zip(x, y, strict=True)]
                 for x, y in zip(images, truth, strict=True)
             ],
+            np.float64,
+        )
+        scores: dict[str, Any] = {
+            "l1": mean_interval(np.abs(error).mean((1, 2, 3)), settings.seed),
+            "psnr": psnr_interval(np.square(error).mean((1, 2, 3)), settings.seed),
+            "ssim": mean_interval(alike.mean(1), settings.seed),
         }
-        scores = {key: _mean_interval(values, settings) for key, values in each.items()}
         real = _features(truth, judge, "paired truth", keep=True)
         fake = _features(images, judge, f"paired {name}")
         found = bootstrap_interval(
@@ -169,12 +176,3 @@ def _square(images: Images) -> Images:
     rows, columns = images.shape[2:]
     first = (columns - rows) // 2
     return images[..., first : first + rows]
-
-
-def _mean_interval(values: list[float], settings: BenchmarkSettings) -> dict[str, float | None]:
-    """Mean over images, and percentiles of resampled means."""
-    array = np.asarray(values, dtype=np.float64)
-    rng = np.random.default_rng(settings.seed)
-    draws = rng.integers(0, len(array), (1000, len(array)))
-    low, high = np.percentile(array[draws].mean(axis=1), (2.5, 97.5))
-    return {"value": float(array.mean()), "low": float(low), "high": float(high)}
