@@ -119,30 +119,26 @@ def shell_correlation(
             f"got volumes of shape {truth.shape}, expected at least {MIN_LENGTH} voxels along each "
             "axis; use larger ones"
         )
-    a, b = _transform(volume), _transform(truth)
-    last = truth.ndim - 1
-    axes = [
-        (np.fft.rfftfreq if i == last else np.fft.fftfreq)(n).reshape(
-            [-1 if j == i else 1 for j in range(truth.ndim)]
-        )
-        for i, n in enumerate(truth.shape)
-    ]
-    radius = np.sqrt(np.sum(np.meshgrid(*[f.ravel() ** 2 for f in axes], indexing="ij"), axis=0))
-    step = 1 / min(truth.shape)
-    shell = np.rint(radius / step).astype(int)
     # Half of the last axis' frequencies are stored; all but the first and the last count twice.
-    weight = np.full(a.shape, 2.0)
-    weight[..., 0] = 1
-    if truth.shape[-1] % 2 == 0:
-        weight[..., -1] = 1
-    inside = (shell >= 1) & (radius <= 0.5)
+    *whole, last = truth.shape
+    frequencies = np.meshgrid(
+        *map(np.fft.fftfreq, whole), np.fft.rfftfreq(last), indexing="ij", sparse=True
+    )
+    weight = np.where((frequencies[-1] == 0) | (frequencies[-1] == 0.5), 1.0, 2.0)
+    radius = np.sqrt(sum(f**2 for f in frequencies))
+    inside = radius <= 0.5
     if axis is not None:
-        along = np.broadcast_to(np.abs(axes[axis]), radius.shape)
-        inside &= along >= radius * np.cos(np.deg2rad(angle))
-    where, weight = shell[inside], weight[inside]
+        inside &= np.abs(frequencies[axis]) >= radius * np.cos(np.deg2rad(angle))
+    step = 1 / min(truth.shape)
+    shell = np.rint(radius[inside] / step).astype(int)
+    weight = np.broadcast_to(weight, radius.shape)[inside]
+    a, b = _transform(volume)[inside], _transform(truth)[inside]
     count = int(0.5 / step + 1e-9) + 1
-    cross = np.bincount(where, weight * (a * b.conj()).real[inside], count)[1:]
-    powers = [np.bincount(where, weight * np.abs(x[inside]) ** 2, count)[1:] for x in (a, b)]
+    # Shell 0 is the mean, which was taken off.
+    cross, *powers = (
+        np.bincount(shell, weight * x, count)[1:]
+        for x in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
+    )
     total = np.sqrt(powers[0] * powers[1])
     correlation = np.divide(cross, total, out=np.full_like(cross, np.nan), where=total > 0)
     return ShellCorrelation(np.arange(1, len(cross) + 1) * step, correlation)
@@ -154,29 +150,24 @@ def _hann(length: int) -> NDArray[np.float64]:
 
 def _transform(volume: NDArray[Any]) -> NDArray[np.complex128]:
     windowed = volume.astype(np.float64) - float(np.mean(volume, dtype=np.float64))
-    for axis, length in enumerate(volume.shape):
-        windowed *= _hann(length).reshape([-1 if i == axis else 1 for i in range(volume.ndim)])
+    for window in np.meshgrid(*map(_hann, volume.shape), indexing="ij", sparse=True):
+        windowed *= window
     return np.fft.rfftn(windowed)
 
 
 def _band_power(array: NDArray[Any], axis: int, band: tuple[float, float]) -> float:
-    length = array.shape[axis]
+    length: int = array.shape[axis]
     if length < MIN_LENGTH:
         return 0.0
     frequency = np.fft.rfftfreq(length)
     chosen = (frequency >= band[0] - 1e-9) & (frequency <= band[1] + 1e-9)
-    total, lines = 0.0, 0
-    # A plane at a time, for the sake of memory; the plane holds lines along `axis`.
-    other = 0 if axis else min(1, array.ndim - 1)
-    planes = [array] if array.ndim == 1 else np.moveaxis(array, other, 0)
-    at = axis if array.ndim == 1 else (axis - 1 if axis > other else axis)
-    for plane in planes:
-        line = np.moveaxis(np.asarray(plane, np.float64), at, -1)
-        line = (line - line.mean(-1, keepdims=True)) * _hann(length)
-        power = np.abs(np.fft.rfft(line)[..., chosen]) ** 2
-        total += float(power.sum())
-        lines += line.size // length
-    return total / lines
+    total = 0.0
+    # Lines along `axis` last; a plane of them at a time, for the sake of memory.
+    for plane in np.atleast_2d(np.moveaxis(array, axis, -1)):
+        lines = plane.astype(np.float64)
+        lines = (lines - lines.mean(-1, keepdims=True)) * _hann(length)
+        total += float(np.sum(np.abs(np.fft.rfft(lines)[..., chosen]) ** 2))
+    return total * length / array.size
 
 
 def _check_shapes(volume: NDArray[Any], truth: NDArray[Any]) -> None:
