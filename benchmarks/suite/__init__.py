@@ -1,0 +1,1 @@
+"""The benchmark suite: every case, scale and method in one run that can be continued."""

@@ -1,0 +1,147 @@
+"""Child process: restore one stack by one of isoslice's methods, and say what that took.
+
+    python restore.py --stack COARSE.npy --factor 4 --output FULL.npy --interpolation linear
+    python restore.py --stack COARSE.npy --factor 4 --output FULL.npy --model FOLDER --mode sample
+
+The last line it prints is JSON. A process of its own, so that its peak of memory is its own too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+#: Of the piece that is restored first, untimed.
+WARM_UP = (3, 64, 64)
+
+
+def peak_mb() -> float:
+    """Return the largest memory this process had, in MB; Linux counts in kB, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def timed(restore: Callable[[np.ndarray], np.ndarray], stack: np.ndarray) -> dict[str, Any]:
+    """Restore a small piece, then everything: the result, seconds, and the peak of memory."""
+    restore(stack[(..., *(slice(n) for n in WARM_UP))])
+    start = time.perf_counter()
+    volume = restore(stack)
+    return {"volume": volume, "seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
+
+
+def interpolated(stack: np.ndarray, factor: int, method: str) -> dict[str, Any]:
+    """Interpolate; whole numbers stay whole numbers."""
+    from isoslice.geometry import even_grid
+    from isoslice.interpolate import interpolate
+
+    def restore(planes: np.ndarray) -> np.ndarray:
+        return interpolate(planes, even_grid(len(planes), factor), method)  # type: ignore[arg-type]
+
+    return timed(restore, stack)
+
+
+def predicted(
+    stack: np.ndarray, factor: int, folder: Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Restore by a trained model, and measure what its network reached."""
+    from isoslice.device import choose_device, fast_dtype
+    from isoslice.model import Model
+
+    model = Model.load(folder)
+    inside = _Inside(model.network)
+    steps: list[int] = []
+
+    def restore(part: np.ndarray) -> np.ndarray:
+        inside.seconds = 0.0
+        found = model.predict(
+            part,
+            axes="ZYX" if part.ndim == 3 else "TZYX",
+            factor=factor,
+            mode=options.mode,
+            steps=options.steps,
+            seed=options.seed,
+            device=options.device,
+        )
+        steps.append(int(found.provenance["steps"]))
+        return found.volume
+
+    if stack.ndim == 4:  # blocks for the slow one: a warm-up would take long and change little
+        start = time.perf_counter()
+        found: dict[str, Any] = {"volume": restore(stack)}
+        found |= {"seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
+    else:
+        found = timed(restore, stack)
+    found |= {"evaluations": steps[-1], "model": model.fingerprint}
+    if model.config.recipe == "isoslice":
+        sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+        from machine import convolution_peak
+        from main_job import network_flops
+
+        found["inside_seconds"] = inside.seconds
+        inside.remove()
+        dtype = fast_dtype(choose_device(options.device))
+        found["peak_gflops"] = convolution_peak(dtype=dtype)
+        found["flops_per_voxel"] = network_flops(model)
+    return found
+
+
+class _Inside:
+    """Adds up the time that a network spends in its forward passes."""
+
+    def __init__(self, network: Any) -> None:
+        self.seconds, self._start = 0.0, 0.0
+        self._hooks = (
+            network.register_forward_pre_hook(self._begin),
+            network.register_forward_hook(self._end),
+        )
+
+    def _begin(self, *_: Any) -> None:
+        self._start = time.perf_counter()
+
+    def _end(self, *_: Any) -> None:
+        self.seconds += time.perf_counter() - self._start
+
+    def remove(self) -> None:
+        """Stop counting."""
+        for hook in self._hooks:
+            hook.remove()
+
+
+def main() -> None:
+    """Restore, save, report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--stack", type=Path, required=True)
+    parser.add_argument("--factor", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--interpolation")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--mode")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    options = parser.parse_args()
+    # The folder of this script holds modules with everyday names.
+    sys.path[:] = [p for p in sys.path if Path(p).resolve() != Path(__file__).resolve().parent]
+    stack = np.load(options.stack)
+    if options.interpolation:
+        found = interpolated(stack, options.factor, options.interpolation)
+    else:
+        import torch
+
+        torch.set_num_threads(options.threads)
+        found = predicted(stack, options.factor, options.model, options)
+    np.save(options.output, found.pop("volume"))
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
