@@ -56,7 +56,7 @@ class Bench:
 def restored(bench: Bench, factor: int) -> Iterator[Restored | ChildError]:
     """Restore by every method at one scale; one that fails yields why."""
     for method in get_args(Method):
-        yield _volume(bench, factor, method, {}, ["--interpolation", method])
+        yield interpolation(bench, factor, method)
     yield from own_volumes(bench, factor, "isoslice")
     distilled = bench.store.path("models/distilled", "")
     if is_model_folder(distilled):
@@ -73,6 +73,11 @@ def restored(bench: Bench, factor: int) -> Iterator[Restored | ChildError]:
             except ChildError as error:
                 bench.progress.note(f"{bench.case.name}: {error}")
                 yield error
+
+
+def interpolation(bench: Bench, factor: int, method: str) -> Restored:
+    """Restore by one of the library's aligned interpolations."""
+    return _volume(bench, factor, method, {}, ["--interpolation", method])
 
 
 def own_model(bench: Bench, preset: str, width: int | None = None) -> tuple[Path, dict[str, Any]]:

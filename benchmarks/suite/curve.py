@@ -1,0 +1,87 @@
+"""How much training time buys: isoslice trained for several times, on one case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from isoslice.benchmark.cells import Cell, Column, Row, Table
+from isoslice.benchmark.tables import write_tables
+from isoslice.features import Extractor
+from isoslice.progress import Progress
+from suite.bars import SCALE
+from suite.methods import MEAN, SAMPLE, interpolation, own_volumes
+from suite.pictures import curve_figure
+from suite.run import open_bench
+from suite.scoring import TRUTH, scored, scored_truth
+from suite.settings import SuiteSettings
+
+
+def run_curve(
+    name: str,
+    minutes: Sequence[float],
+    data: Path,
+    folder: Path,
+    settings: SuiteSettings,
+    extractor: Extractor,
+    progress: Progress,
+) -> Table:
+    """Train, restore and score for each training time; write a table and a plot.
+
+    Each time has a folder ``curve/MINUTES`` of its own under `folder`: a training of ten minutes
+    is none of twenty cut short, for the learning rate follows the time.
+    """
+    points: dict[float, dict[str, float]] = {}
+    rows = []
+    for time in sorted(minutes):
+        chosen = replace(settings, minutes=time, msdsr=False, peers=())
+        bench, judge = open_bench(
+            name, data, folder / "curve" / f"{time:g}", chosen, extractor, progress
+        )
+        own = {found.method: found for found in own_volumes(bench, SCALE, "isoslice")}
+        mean = scored(bench.case, judge, bench.store, own[MEAN])
+        sample = scored(bench.case, judge, bench.store, own[SAMPLE])
+        linear = scored(bench.case, judge, bench.store, interpolation(bench, SCALE, "linear"))
+        floor = scored_truth(bench.case, judge, SCALE)
+        points[time] = {
+            "psnr": mean.fidelity["psnr"],
+            "psnr linear": linear.fidelity["psnr"],
+            "slicefid": sample.realism["mean"]["fid"],
+            "slicefid linear": linear.realism["mean"]["fid"],
+            f"slicefid {TRUTH}": floor.realism["mean"]["fid"],
+        }
+        score = sample.realism["mean"]
+        rows.append(
+            Row(
+                f"{time:g} minutes",
+                (
+                    Cell(float(own[MEAN].training.get("steps", float("nan")))),
+                    Cell(mean.fidelity["psnr"]),
+                    Cell(sample.fidelity["psnr"]),
+                    Cell(score["fid"], score["fid_low"], score["fid_high"]),
+                    Cell(score["kid"], score["kid_low"], score["kid_high"]),
+                ),
+            )
+        )
+    last = points[max(points)]
+    table = Table(
+        f"curve_{name}",
+        f"Training time: {name}, {SCALE}x",
+        f"PSNR over missing planes of the whole volume (linear: {last['psnr linear']:.2f} dB), "
+        f"SliceFID of the blocks (linear: {last['slicefid linear']:.1f}, the truth's own slices: "
+        f"{last[f'slicefid {TRUTH}']:.1f}). Features: {extractor.name}.",
+        (
+            Column("steps", digits=0),
+            Column("mean, PSNR (dB)", better="high"),
+            Column("sample, PSNR (dB)", better="high"),
+            Column("sample, SliceFID", better="low", digits=1),
+            Column("sample, KID", better="low", digits=4),
+        ),
+        tuple(rows),
+    )
+    output = folder / "curve"
+    write_tables([table], output)
+    title = f"isoslice trained for longer: {name}, {SCALE}x, {settings.threads} threads"
+    curve_figure(points, output / f"curve_{name}.png", title)
+    return table
