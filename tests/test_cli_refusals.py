@@ -121,6 +121,24 @@ def test_channels_that_the_model_does_not_know(predict, tmp_path: Path) -> None:
     assert "2 channel(s), expected 1" in predict(stack)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--detail", "1.5"), "0 (the mean) to 1"),
+        (("--detail", "nan"), "0 (the mean) to 1"),
+        (("--detail", "0.5", "--mode", "mean"), "leave the detail out"),
+        (("--steps", "2"), "expected 3 to 1000"),
+        (("--direction", "XZ"), "leave it out"),
+    ],
+)
+def test_options_that_do_not_fit(
+    predict, refused, stack_file: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    assert said in predict(stack_file, *options)
+    # Without a model too, before one is trained.
+    assert said in refused("predict", stack_file, "-o", tmp_path / "out.ome.tif", *options)
+
+
 def test_unknown_device(predict, stack_file: Path) -> None:
     assert "'tpu'" in predict(stack_file, "--device", "tpu", code=2)
 

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from isoslice.config import NetworkSettings
-from isoslice.network import Denoiser, MPConv, mp_silu, mp_sum, normalized
+from isoslice.network import Denoiser, MPConv, mp_silu, mp_sum_weights, normalized
 
 TINY = ((8, 12, 16), (1, 1, 1), (1, 1, 0))
 
@@ -26,10 +27,14 @@ def test_any_height_and_width(shape, channels):
     assert torch.isfinite(out).all()
 
 
-def test_the_default_has_about_five_million_weights():
+def test_the_default_is_small():
+    """Two million weights, 71 thousand operations a pixel: what speed rests on."""
     shape = NetworkSettings()
     network = Denoiser(1, shape.widths, shape.blocks_down, shape.blocks_up)
-    assert 4e6 < sum(p.numel() for p in network.parameters()) < 6e6
+    assert 2e6 < sum(p.numel() for p in network.parameters()) < 2.5e6
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.zeros(1, 3, 64, 64), torch.zeros(1))
+    assert counter.get_total_flops() / 64**2 < 75_000
 
 
 def test_outside_training_nothing_changes_once_weights_are_normalised():
@@ -72,7 +77,21 @@ def test_layers_keep_the_magnitude_of_unit_normal_input():
     inner = MPConv(32, 48, 3)(x)[..., 1:-1, 1:-1]
     assert abs(float(inner.detach().std()) - 1) < 0.05
     assert abs(float(mp_silu(x).square().mean().sqrt()) - 1) < 0.05
-    assert abs(float(mp_sum(x, torch.randn_like(x), 0.3).std()) - 1) < 0.05
+    old, new = mp_sum_weights(0.3)
+    assert new / old == pytest.approx(3 / 7)
+    assert abs(float((old * x + new * torch.randn_like(x)).std()) - 1) < 0.05
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_levels_and_blocks_keep_magnitudes_too(training):
+    """Right after initialisation each level's output has about unit variance."""
+    network = tiny().train(training)
+    seen = []
+    for blocks in [*network.down, *network.up]:
+        blocks.register_forward_hook(lambda _, __, out: seen.append(float(out.detach().std())))
+    network(torch.randn(4, 3, 64, 64), torch.zeros(1))
+    assert len(seen) == 6
+    assert all(0.7 < deviation < 1.3 for deviation in seen)
 
 
 def test_normalised_weights_have_the_norm_asked_for():

@@ -11,7 +11,7 @@ from isoslice.network import Denoiser
 from isoslice.sampler import combination_weight, restore, slices
 
 #: The probability flow as it is, from strong noise.
-SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0)
+SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0, detail_gain=1.0)
 SIGMA_DATA = 0.1
 
 
@@ -105,10 +105,19 @@ def test_sampling_a_gaussian_gives_its_deviation():
     """For r ~ N(0, sigma_data^2) the ideal network answers zero; samples must have its spread."""
     data = planes(count=9, side=(24, 24))
     grid = even_grid(9, 4)
-    out = run(silent, data, grid, evaluations=200, seed=3)[0] - interpolate(data[0], grid)
+    out = run(silent, data, grid, evaluations=200, detail=1, seed=3)[0] - interpolate(data[0], grid)
     hidden = np.delete(out, list(grid.known), axis=0)
     assert hidden.std() == pytest.approx(SIGMA_DATA, rel=0.1)
     assert abs(hidden.mean()) < 0.01
+
+
+def test_detail_goes_from_the_mean_to_the_sample():
+    data, grid = planes(), even_grid(4, 3)
+    mean = run(real(), data, grid, mode="mean")
+    none, some, all_of_it = (run(real(), data, grid, detail=d) for d in (0, 0.5, 1))
+    np.testing.assert_allclose(none, mean, atol=1e-6)
+    assert 0 < np.abs(some - mean).mean() < np.abs(all_of_it - mean).mean()
+    np.testing.assert_array_equal(some[:, ::3], data)
 
 
 def test_same_seed_same_result_other_seed_other():

@@ -24,11 +24,11 @@ class _Frozen(BaseModel):
 
 
 class NetworkSettings(_Frozen):
-    """Shape of the denoiser: about 5 M parameters, 130 kFLOP a pixel."""
+    """Shape of the denoiser: 2.2 M parameters, 71 kFLOP a pixel."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 1
     #: Channels at 1/2, 1/4, 1/8, ... resolution, and residual blocks there.
-    widths: tuple[Count, ...] = (32, 96, 192, 384)
+    widths: tuple[Count, ...] = (32, 64, 128, 256)
     blocks_down: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 1)
     blocks_up: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 0)
 
@@ -61,6 +61,8 @@ class TrainingSettings(_Frozen):
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4
     no_signal_share: Share = 0.15
+    #: Share of the crops without known rows, which trains a prior for unmeasured planes.
+    prior_share: Share = 0.1
     #: Share of the images kept for validation.
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
 
@@ -72,8 +74,11 @@ class SamplerSettings(_Frozen):
     sigma_min: Positive = 0.15
     rho: Positive = 5.0
     #: Share of the noise kept in each step, against the probability flow's. Two directions that
-    #: take turns lose a little variance; a little more noise makes up for it.
-    retain: Annotated[float, Field(gt=0, le=2)] = 1.05
+    #: take turns lose some variance; a little more noise makes up for it.
+    retain: Annotated[float, Field(gt=0, le=2)] = 1.2
+    #: What detail is fine, and by how much it is strengthened; see `detail.blend_detail`.
+    detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.5
+    detail_gain: Annotated[float, Field(gt=0, le=4)] = 1.1
 
 
 class UNetSettings(_Frozen):
@@ -167,6 +172,8 @@ class ModelConfig(_AnyConfig):
     sampler: SamplerSettings = SamplerSettings()
     #: Standard deviation of the residual on hidden rows, intensities in [0, 1].
     sigma_data: Positive
+    #: The same of whole images about middle grey; none if the network learned no prior.
+    sigma_image: Positive | None = None
 
 
 class MsdsrConfig(_AnyConfig):

@@ -3,6 +3,9 @@
 With b the image whose hidden rows are interpolated from the known ones, only the residual
 r = x - b is diffused: zero on known rows, small elsewhere. Preconditioning, loss weighting and
 noise distribution follow Karras et al. 2022 ("EDM", arXiv 2206.00364).
+
+The same network learns images of which no row is known, where b is middle grey: a prior for the
+planes between the measured ones.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Preconditioning(NamedTuple):
     c_noise: Tensor
 
 
-def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
+def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
     """Scale factors of EDM's equation 7, noise levels `sigma` of shape (N,).
 
     ``c_noise`` is counted from `sigma_data`, so that one set of weights means the same noise
@@ -62,7 +65,12 @@ def network_input(scaled: Tensor, base: Tensor, masks: Tensor) -> Tensor:
 
 
 def denoise(
-    network: Network, noisy: Tensor, base: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float
+    network: Network,
+    noisy: Tensor,
+    base: Tensor,
+    masks: Tensor,
+    sigma: Tensor,
+    sigma_data: float | Tensor,
 ) -> Tensor:
     """Estimate the residual from a noisy one (EDM equation 7), zero on known rows.
 
@@ -78,7 +86,7 @@ def denoise(
     sigma
         Noise level of each image, shape (N,), or of all, shape (1,).
     sigma_data
-        Standard deviation of the residual on hidden rows.
+        Standard deviation of the residual on hidden rows; a number, or one for each image.
 
     Returns
     -------
@@ -98,7 +106,7 @@ def loss(
     masks: Tensor,
     sigma: Tensor,
     noise: Tensor,
-    sigma_data: float,
+    sigma_data: float | Tensor,
 ) -> Tensor:
     """Denoising loss (EDM equation 8 with lambda = 1 / c_out^2), averaged over hidden voxels.
 
@@ -115,21 +123,20 @@ def loss(
 
 
 def draw_sigma(
-    count: int,
     sigma_data: float,
     log_mean: float,
     log_std: float,
-    no_signal_share: float,
+    no_signal: Tensor,
     generator: torch.Generator,
 ) -> Tensor:
-    """Draw training noise levels, shape (count,).
+    """Draw training noise levels, as many as there are in `no_signal`.
 
-    Log-normal around ``sigma_data * exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` for a share of
-    them, which trains the mean that prediction starts from.
+    Log-normal around ``sigma_data * exp(log_mean)`` (EDM table 1), or, with the probabilities
+    `no_signal`, `NO_SIGNAL`, which trains the mean that prediction starts from.
     """
-    normal = torch.randn(count, generator=generator)
+    normal = torch.randn(len(no_signal), generator=generator)
     sigma = sigma_data * (log_mean + log_std * normal).exp()
-    pure = torch.rand(count, generator=generator) < no_signal_share
+    pure = torch.rand(len(no_signal), generator=generator) < no_signal
     return torch.where(pure, NO_SIGNAL, sigma)
 
 

@@ -186,6 +186,7 @@ class Model:
         steps: int | None = None,
         seed: int = 0,
         mode: Mode | None = None,
+        detail: float | None = None,
         direction: Direction = "both",
         blur: bool = False,
         device: str = "auto",
@@ -205,7 +206,7 @@ class Model:
         factor
             Output planes per measured plane; by default the nearest integer to Z over XY spacing.
         steps
-            Network evaluations per voxel: 8 by default, at least 3 in mode ``sample`` (``mean``
+            Network evaluations per voxel: 6 by default, at least 3 in mode ``sample`` (``mean``
             takes 2). For a model of the preset msdsr: DDIM steps in each direction, 200 by default.
         seed
             Of the sampling noise: same seed, same result.
@@ -214,6 +215,9 @@ class Model:
             ``mean``: the expected volume, smoother, with the highest PSNR.
             By default what the model can do, a sample if both; msdsr has no mean, the end-to-end
             U-Net no sample.
+        detail
+            How much of the sample's detail is kept: from 0, the mean and most faithful, over 0.5
+            (the default: all fine detail, none of the coarse) to 1, the whole sample.
         direction
             Of msdsr and the end-to-end U-Net: slices to restore, for ablations; by default both,
             averaged.
@@ -237,7 +241,7 @@ class Model:
             If an option is out of range.
         """
         progress = progress or Progress()
-        mode, steps = resolve_options(self.config, mode, steps, seed, direction)
+        mode, steps, detail = resolve_options(self.config, mode, steps, detail, seed, direction)
         volume = as_volume(stack, axes, voxel_size)
         if self.config.srh:
             volume = srh_channels(volume)
@@ -266,6 +270,7 @@ class Model:
                 grid,
                 mode=mode,
                 steps=steps,
+                detail=detail,
                 seed=seed,
                 direction=direction,
                 device=chosen,
@@ -282,6 +287,7 @@ class Model:
             "factor": factor,
             "mode": mode,
             "steps": steps,
+            "detail": detail,
             "direction": direction,
             "blur": blur,
             "seed": seed,

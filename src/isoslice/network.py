@@ -15,6 +15,8 @@ from torch.nn import functional as F  # noqa: N812
 
 # Keeps the variance of SiLU's output at that of its input (EDM2 equation 81).
 _SILU_GAIN = 1 / 0.596
+# Share of the new in the sums of a residual block, and of what comes from below in those of levels.
+_BLOCK_SHARE, _LEVEL_SHARE = 0.3, 0.5
 
 
 def normalized(weight: Tensor, gain: float | Tensor = 1.0) -> Tensor:
@@ -32,9 +34,13 @@ def mp_silu(x: Tensor) -> Tensor:
     return F.silu(x) * _SILU_GAIN
 
 
-def mp_sum(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """Weighted sum of two unit-variance tensors with unit variance (EDM2 equation 88)."""
-    return torch.lerp(a, b, t) * (1 / math.hypot(1 - t, t))
+def mp_sum_weights(t: float) -> tuple[float, float]:
+    """Weights of a and b in a sum with the share `t` of b that keeps unit variance (EDM2 eq. 88).
+
+    The second one is best given to the layer that makes b, as its gain: one pass over the image
+    less.
+    """
+    return (1 - t) / math.hypot(1 - t, t), t / math.hypot(1 - t, t)
 
 
 def even(x: Tensor) -> Tensor:
@@ -87,8 +93,10 @@ class Block(nn.Module):
             y = self.conv1(F.silu(x), _SILU_GAIN * gain[0, :, None, None, None])
         else:
             y = self.conv1(F.silu(x), _SILU_GAIN) * gain[:, :, None, None].to(x.dtype)
-        y = self.conv2(F.silu(y), _SILU_GAIN)
-        return mp_sum(x, y, 0.3)
+        old, new = mp_sum_weights(_BLOCK_SHARE)
+        y = self.conv2(F.silu(y, inplace=not self.training), _SILU_GAIN * new)
+        total: Tensor = y.add_(x, alpha=old)
+        return total
 
 
 class Blocks(nn.Module):
@@ -162,11 +170,12 @@ class Denoiser(nn.Module):
                 x = self.shrink[level - 1](F.pixel_unshuffle(even(x), 2))
             x = self.down[level](x, embedding)
             skips.append(x)
+        own, below = mp_sum_weights(_LEVEL_SHARE)
         for level in reversed(range(len(self.widths))):
             if level < len(self.widths) - 1:
-                x = F.interpolate(self.grow[level](x), scale_factor=2.0, mode="nearest")
+                x = F.interpolate(self.grow[level](x, below), scale_factor=2.0, mode="nearest")
                 skip = skips[level]
-                x = mp_sum(skip, x[..., : skip.shape[2], : skip.shape[3]], 0.5)
+                x = x[..., : skip.shape[2], : skip.shape[3]].add_(skip, alpha=own)
             x = self.up[level](x, embedding)
         x = F.pixel_shuffle(self.leave(x, self.leave_gain), 2)
         return x[..., :height, :width]

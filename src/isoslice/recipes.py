@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isoslice.config import AnyConfig, ModelConfig, MsdsrConfig
+from isoslice.detail import DEFAULT_DETAIL
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
@@ -22,7 +23,7 @@ from isoslice.unet import UNet
 Mode = Literal["sample", "mean"]
 Direction = Literal["both", "XZ", "YZ"]
 #: Network evaluations of isoslice's own sampler.
-DEFAULT_STEPS = 8
+DEFAULT_STEPS = 6
 
 
 def build_network(config: AnyConfig) -> nn.Module:
@@ -52,6 +53,7 @@ def restore_planes(
     *,
     mode: Mode,
     steps: int,
+    detail: float | None,
     seed: int,
     direction: Direction,
     device: torch.device,
@@ -67,6 +69,7 @@ def restore_planes(
             config.sampler,
             evaluations=steps,
             mode=mode,
+            detail=DEFAULT_DETAIL if detail is None else detail,
             seed=seed,
             device=device,
             report=report,
@@ -89,9 +92,14 @@ def restore_planes(
 
 
 def resolve_options(
-    config: AnyConfig, mode: Mode | None, steps: int | None, seed: int, direction: str
-) -> tuple[Mode, int]:
-    """Return mode and steps as the recipe has them."""
+    config: AnyConfig,
+    mode: Mode | None,
+    steps: int | None,
+    detail: float | None,
+    seed: int,
+    direction: str,
+) -> tuple[Mode, int, float | None]:
+    """Return mode, steps and detail as the recipe has them; detail is None where there is none."""
     own, sampled = isinstance(config, ModelConfig), isinstance(config, MsdsrConfig)
     if mode is not None and mode not in get_args(Mode):
         raise SettingsError(f"got mode {mode!r}, expected 'sample' or 'mean'")
@@ -108,14 +116,22 @@ def resolve_options(
         )
     if not 0 <= seed < 2**62:
         raise SettingsError(f"got seed {seed}, expected 0 or more")
+    if detail is not None and not 0 <= detail <= 1:
+        raise SettingsError(f"got detail {detail}, expected 0 (the mean) to 1 (a whole sample)")
+    if detail is not None and (not own or mode == "mean"):
+        reason = "the mean has none" if own else f"a {config.recipe} model has no such dial"
+        raise SettingsError(f"got detail {detail:g}, but {reason}; leave the detail out")
     if isinstance(config, MsdsrConfig):
         steps = config.sampler.steps if steps is None else steps
-        return "sample", len(ddim_coefficients(steps, config.sampler.eta, config.sampler.timesteps))
+        count = len(ddim_coefficients(steps, config.sampler.eta, config.sampler.timesteps))
+        return "sample", count, None
     if not own:
-        return "mean", 1
+        return "mean", 1, None
     steps = DEFAULT_STEPS if steps is None else steps
-    if mode == "mean":
-        return "mean", 2
+    if mode == "mean" or detail == 0:
+        return "mean", 2, None
     if not 3 <= steps <= 1000:
-        raise SettingsError(f"got steps {steps}, expected 3 to 1000; the default is 8")
-    return "sample", steps
+        raise SettingsError(
+            f"got steps {steps}, expected 3 to 1000; the default is {DEFAULT_STEPS}"
+        )
+    return "sample", steps, DEFAULT_DETAIL if detail is None else detail

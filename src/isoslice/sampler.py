@@ -3,7 +3,8 @@
 The paper (section 3.3) samples XZ slices and YZ slices apart and averages the two volumes. Here
 both look at one volume and take turns, so that they agree at the end and a fifth of the
 evaluations is enough. The first two evaluations, one per direction, see no noise: combined they
-are the mean that ``mode="mean"`` returns and that sampling starts from.
+are the mean that ``mode="mean"`` returns, that sampling starts from, and onto which a part of the
+sample's detail is put at the end (see `detail`).
 
 A pass over XZ slices touches each y alone, one over YZ slices each x: a volume can be cut along
 the other axis without halos or seams.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.config import SamplerSettings
+from isoslice.detail import DEFAULT_DETAIL, blend_detail
 from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.geometry import PlaneGrid
@@ -116,8 +118,9 @@ def restore(
     sigma_data: float,
     settings: SamplerSettings,
     *,
-    evaluations: int = 8,
+    evaluations: int = 6,
     mode: Literal["sample", "mean"] = "sample",
+    detail: float = DEFAULT_DETAIL,
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
@@ -138,6 +141,8 @@ def restore(
         Network evaluations per voxel: two for the mean, the rest take turns in sampling.
     mode
         ``mean``: the expected volume (smooth, highest PSNR). ``sample``: one plausible volume.
+    detail
+        How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
     seed
         Of the noise field.
     device
@@ -177,6 +182,7 @@ def restore(
         view.add_(estimate)  # what the slices hold is not looked at: no signal
     residual *= combination_weight(power / 2, agreement)
     if mode == "sample" and evaluations > 2:
+        mean = residual.clone()
         levels = noise_schedule(
             evaluations - 2,
             settings.sigma_max * sigma_data,
@@ -192,6 +198,7 @@ def restore(
             for view, estimate in denoised(("XZ", "YZ")[step % 2], sigma):
                 # Euler's step along the probability flow (EDM equation 4).
                 view.copy_(torch.lerp(estimate, view, settings.retain * following / sigma))
+        blend_detail(mean, residual, detail, settings.detail_sigma, settings.detail_gain)
     result: NDArray[np.float32] = residual.add_(base).numpy()
     result[:, list(grid.known)] = planes
     return result

@@ -26,7 +26,7 @@ from isoslice.config import (
 )
 from isoslice.device import choose_device, describe
 from isoslice.errors import DataError, SettingsError
-from isoslice.masks import draw_masks, even_rows, fill_rows
+from isoslice.masks import MIDDLE_GREY, draw_masks, even_rows, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
@@ -155,7 +155,10 @@ def train(
                 {"sampler": chosen_preset.sampler} if isinstance(chosen_preset, MsdsrConfig) else {}
             ),
             **(
-                {"sigma_data": residual_deviation(training, settings)}
+                {
+                    "sigma_data": residual_deviation(training, settings),
+                    "sigma_image": image_deviation(training, settings),
+                }
                 if isinstance(settings, TrainingSettings)
                 else {}
             ),
@@ -256,6 +259,15 @@ def residual_deviation(stacks: Sequence[PlaneStack], settings: TrainingSettings)
             "structure to learn from; check that the right files were given"
         )
     return deviation
+
+
+def image_deviation(stacks: Sequence[PlaneStack], settings: TrainingSettings) -> float | None:
+    """Measure sigma_image: the RMS of 256 crops about middle grey; None if no prior is trained."""
+    if not settings.prior_share:
+        return None
+    generator = torch.Generator().manual_seed(settings.seed)
+    crops = draw_crops(stacks, 256, settings.crop, generator)
+    return float((crops - MIDDLE_GREY).square().mean().sqrt())
 
 
 def validation(

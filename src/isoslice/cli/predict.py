@@ -55,13 +55,22 @@ def predict(
             max=1000,
             metavar="N",
             help="Network evaluations per voxel in mode sample: more is sharper and slower. "
-            "[default: 8; 200 for msdsr]",
+            "[default: 6; 200 for msdsr]",
         ),
     ] = None,
     seed: Seed = 0,
     mode: Annotated[
         Mode | None,
         typer.Option("--mode", help="A plausible sample, or a smoother mean. [default: sample]"),
+    ] = None,
+    detail: Annotated[
+        float | None,
+        typer.Option(
+            "--detail",
+            metavar="D",
+            help="From 0, the mean and most faithful, to 1, a whole sample, most rough. "
+            "[default: 0.5, all of the fine detail]",
+        ),
     ] = None,
     direction: Annotated[
         Direction,
@@ -82,7 +91,9 @@ def predict(
     from isoslice.io import check_suffix, read_volume, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.model import Model
+    from isoslice.presets import preset_config
     from isoslice.progress import terminal_progress
+    from isoslice.recipes import resolve_options
 
     check_suffix(output)
     check_output(output, overwrite)
@@ -94,12 +105,16 @@ def predict(
     require_voxel_size(volume)
     check_stack(volume, factor)
     choose_device(device.value)
+    restorer = None if model is None else Model.load(model)
+    # What predict would refuse, before minutes of training.
+    config = preset_config("isoslice") if restorer is None else restorer.config
+    resolve_options(
+        config, None if mode is None else mode.value, steps, detail, seed, direction.value
+    )
     progress = terminal_progress(quiet)
     trained = False
     try:
-        if model is not None:
-            restorer = Model.load(model)
-        else:
+        if restorer is None:
             restorer = _train_on(volume, minutes, seed, device, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained = True
@@ -111,6 +126,7 @@ def predict(
             steps=steps,
             seed=seed,
             mode=None if mode is None else mode.value,
+            detail=detail,
             direction=direction.value,
             blur=blur,
             device=device.value,

@@ -1,0 +1,69 @@
+"""How much of a sample's detail is kept: one dial between the mean and the sample.
+
+The mean is the most faithful volume and smooth; a sample is as rough as the specimen, and every
+voxel's share of invention costs accuracy. The two frequency ranges of invention differ in what they
+give: coarse detail (slow along Z) costs most of the accuracy and is hardly seen; fine detail makes
+the volume look real. So the dial first lets fine detail in, then coarse.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+#: Where the dial stands if nobody turns it: all of the fine detail, none of the coarse.
+DEFAULT_DETAIL = 0.5
+
+
+def shares(detail: float) -> tuple[float, float]:
+    """Shares of fine and of coarse detail at a position of the dial, 0 ... 1."""
+    return min(1.0, 2 * detail), max(0.0, 2 * detail - 1)
+
+
+def smoothing_matrix(depth: int, sigma: float) -> Tensor:
+    """Gaussian smoothing along Z as a matrix (depth, depth); nothing lies beyond the ends.
+
+    `sigma` is the Gaussian's deviation in voxels; it is cut at three of them, and its full rows sum
+    to one.
+    """
+    reach = max(1, math.ceil(3 * sigma))
+    offsets = torch.arange(-reach, reach + 1)
+    taps = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    taps /= taps.sum()
+    distance = torch.arange(depth)[None] - torch.arange(depth)[:, None]
+    inside = distance.abs() <= reach
+    return torch.where(inside, taps[distance.clamp(-reach, reach) + reach], 0.0)
+
+
+def blend_detail(
+    mean: Tensor, sample: Tensor, detail: float, sigma: float, gain: float = 1.0
+) -> Tensor:
+    """Put a part of a sample's detail onto the mean.
+
+    With d = gain (sample - mean) and S smoothing along Z, the result is
+    mean + f (d - S d) + c S d, where f and c are `shares` of `detail`.
+
+    Parameters
+    ----------
+    mean, sample
+        Volumes (C, Z, Y, X), or their residuals; `sample` is overwritten with the result.
+    detail
+        0: the mean; 1/2: all fine detail; 1: the sample (its detail times `gain`).
+    sigma
+        What counts as fine: detail that a Gaussian of this deviation along Z, in voxels, removes.
+    gain
+        Two directions that take turns smooth each other's detail a little; this makes up for it.
+
+    Returns
+    -------
+    `sample`, overwritten.
+    """
+    fine, coarse = shares(detail)
+    smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
+    kept = gain * (fine * torch.eye(mean.shape[1], device=mean.device) + (coarse - fine) * smooth)
+    for known, drawn in zip(mean, sample, strict=True):  # a channel at a time, for memory
+        drawn.sub_(known)
+        torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)
+    return sample

@@ -1,0 +1,56 @@
+"""The dial between mean and sample."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter1d
+
+from isoslice.detail import blend_detail, shares, smoothing_matrix
+
+
+def volumes(depth=21, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(2, 2, depth, 5, 6, generator=generator)
+
+
+def test_the_dial_lets_fine_detail_in_first():
+    assert shares(0) == (0, 0)
+    assert shares(0.25) == (0.5, 0)
+    assert shares(0.5) == (1, 0)
+    assert shares(0.75) == (1, 0.5)
+    assert shares(1) == (1, 1)
+
+
+@pytest.mark.parametrize(("depth", "sigma"), [(21, 1.5), (3, 2.0), (40, 0.4)])
+def test_smoothing_agrees_with_scipy(depth, sigma):
+    data = np.random.default_rng(0).normal(size=(depth, 4))
+    reach = max(1, int(np.ceil(3 * sigma)))
+    expected = gaussian_filter1d(data, sigma, axis=0, mode="constant", radius=reach)
+    np.testing.assert_allclose(smoothing_matrix(depth, sigma).numpy() @ data, expected, atol=1e-6)
+
+
+def test_ends_of_the_dial_are_mean_and_sample():
+    mean, sample = volumes()
+    torch.testing.assert_close(blend_detail(mean, sample.clone(), 0.0, 1.5, 1.3), mean)
+    torch.testing.assert_close(blend_detail(mean, sample.clone(), 1.0, 1.5), sample)
+    whole = blend_detail(mean, sample.clone(), 1.0, 1.5, 1.3)
+    torch.testing.assert_close(whole - mean, 1.3 * (sample - mean))
+
+
+def test_half_way_fine_detail_is_whole_and_coarse_detail_gone():
+    """Along Z a constant and a slow wave vanish, the fastest wave stays; XY doesn't matter."""
+    z = torch.arange(64.0)
+    mean = torch.zeros(1, 64, 2, 2)
+    slow, fast = torch.cos(2 * torch.pi * z / 64), torch.cos(torch.pi * z)
+    sample = (2 + slow + fast)[None, :, None, None] * torch.tensor([[1.0, 3.0], [0.5, 2.0]])
+    kept = blend_detail(mean, sample.clone(), 0.5, 1.5)[0, 8:-8] / sample.new_tensor(
+        [[1.0, 3.0], [0.5, 2.0]]
+    )
+    torch.testing.assert_close(kept, fast[8:-8, None, None].expand(-1, 2, 2), atol=0.04, rtol=0)
+
+
+def test_the_result_takes_the_place_of_the_sample():
+    mean, sample = volumes()
+    before = mean.clone()
+    assert blend_detail(mean, sample, 0.3, 1.5) is sample
+    assert torch.equal(mean, before)
