@@ -15,7 +15,7 @@ from isoslice.benchmark.data import load_data
 from isoslice.benchmark.paired import paired_images, score_pairs
 from isoslice.benchmark.realism import make_judge
 from isoslice.benchmark.run import run_benchmark
-from isoslice.benchmark.settings import QUICK_WIDTH, read_settings
+from isoslice.benchmark.settings import QUICK_STEPS, QUICK_WIDTH, read_settings
 from isoslice.benchmark.store import open_store
 from isoslice.benchmark.tables import unfilled
 from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
@@ -27,6 +27,7 @@ from isoslice.progress import Progress
 from isoslice.recipes import build_network
 from isoslice.volume import Volume
 
+CONFIGS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.toml"))
 TRAINING = MaskedTraining(batch=2, crop=32, hidden_rows=(18, 28))
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
 
@@ -158,6 +159,15 @@ def test_paths_are_seen_from_the_file_and_quick_makes_it_small(bench):
     bench.write_text('train = ["a"]\ntest = "b"')
     quick = read_settings(bench, quick=True)
     assert [m.width for m in quick.models] == [QUICK_WIDTH, QUICK_WIDTH, None]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_files_of_the_repository_train_the_three_recipes(path):
+    for quick in (False, True):
+        settings = read_settings(path, quick=quick)
+        assert [m.name for m in settings.models] == ["end-to-end", "msdsr", "isoslice"]
+        assert settings.models[1].steps == (QUICK_STEPS if quick else 100)
+        assert settings.region is not None
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class BenchmarkSettings(_Frozen):
     )
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)] = (
         ModelEntry(name="end-to-end", preset="end-to-end", width=32),
-        ModelEntry(name="msdsr", preset="msdsr", width=32),
+        ModelEntry(name="msdsr", preset="msdsr", width=32, steps=100),
         ModelEntry(name="isoslice", preset="isoslice"),
     )
     #: Training time of each model.
