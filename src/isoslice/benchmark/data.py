@@ -74,11 +74,11 @@ def load_data(settings: BenchmarkSettings) -> BenchmarkData:
         )
     truth = voxels
     if settings.region is not None:
-        for axis, size in enumerate(settings.region, start=1):
-            if voxels.shape[1 + axis] < size:
+        for axis, length, size in zip("ZYX", voxels.shape[2:], settings.region, strict=True):
+            if length < size:
                 raise DataError(
-                    f"{test.source}: got {voxels.shape[1 + axis]} voxels along {'CZYX'[axis]}, "
-                    f"expected at least the region's {size}; make the region smaller"
+                    f"{test.source}: got {length} voxels along {axis}, expected at least the "
+                    f"region's {size}; make the region smaller"
                 )
         truth = _blocks(voxels[0], settings.region, settings.blocks, settings.seed)
     step = math.lcm(*settings.factors)

@@ -77,7 +77,7 @@ def method_volumes(
                 )
                 seconds = time.perf_counter() - started
                 store.record(f"seconds/{factor}x/{key}", lambda: {"seconds": seconds})
-                return np.asarray(result.volume, np.float32).reshape(data.truth.shape)
+                return np.asarray(result.volume, np.float32)  # blocks were its time points
 
             return store.array(path, compute)
 
