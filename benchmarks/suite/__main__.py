@@ -30,6 +30,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--msdsr-factors", type=numbers, default=(4,), metavar="K,K")
     made.add_argument("--care", type=Path, metavar="PYTHON", help="interpreter with csbdeep")
     made.add_argument("--eclare", type=Path, metavar="PYTHON", help="interpreter with eclare")
+    made.add_argument(
+        "--eclare-blocks", action=yes_no, default=False, help="restore by it the blocks alone"
+    )
     made.add_argument("--features", type=Path, help="Inception network as TorchScript")
     made.add_argument("--light", action="store_true", help="simple features, for a quick look")
     made.add_argument("--pictures", action=yes_no, default=True)
@@ -63,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         threads=options.threads,
         msdsr=options.msdsr,
         msdsr_factors=tuple(int(factor) for factor in options.msdsr_factors),
-        peers=peers(options.care, options.eclare),
+        peers=peers(options.care, options.eclare, options.eclare_blocks),
     )
     cases = options.case or ["fib25", "lucchi", "mouse_ct"]
     try:

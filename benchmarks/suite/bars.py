@@ -89,15 +89,13 @@ def _interpolation_bar(where: str, rows: Mapping[str, Scored]) -> Bar:
 
 
 def _peer_bars(where: str, rows: Mapping[str, Scored], peers: Sequence[str]) -> list[Bar]:
-    return [
-        Bar(
-            f"{where}, mean: PSNR less {peer}'s (dB)",
-            _gain(rows.get(MEAN), [rows[peer]] if peer in rows else []),
-            0.0,
-            ">=",
-        )
-        for peer in peers
-    ]
+    """Hold the mean against all that learn, over the blocks where these are all they restored."""
+    mean, found = rows.get(MEAN), []
+    for peer in [*peers, *(name for name in rows if is_msdsr(name))]:
+        other = rows.get(peer)
+        name = f"{where}, mean: PSNR less that of {peer} (dB)"
+        found.append(Bar(name, _gain(mean, [other] if other else []), 0.0, ">="))
+    return found
 
 
 def _speed_bars(where: str, rows: Mapping[str, Scored]) -> list[Bar]:
@@ -124,9 +122,11 @@ def peak_share(record: Mapping[str, Any], voxels: int) -> float | None:
 
 
 def _gain(row: Scored | None, others: Sequence[Scored]) -> float | None:
-    """PSNR less the best of others, over the whole volume."""
+    """PSNR less the best of others; over the blocks where one of them has no more."""
     if row is None or not others:
         return None
+    if any(other.restored is not None and other.restored.blocks_only for other in others):
+        return float(row.blocks["psnr"] - max(other.blocks["psnr"] for other in others))
     return float(row.fidelity["psnr"] - max(other.fidelity["psnr"] for other in others))
 
 

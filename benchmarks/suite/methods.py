@@ -136,10 +136,11 @@ def _peer_volume(bench: Bench, factor: int, peer: Peer, python: Path) -> Restore
     training = store.record(f"training/{name}", train)
 
     def restore(output: Path) -> dict[str, Any]:
-        command = [python, peer.script, "restore", "--stack", stack, "--model", folder]
+        given = bench.stack(factor, peer.blocks_only)
+        command = [python, peer.script, "restore", "--stack", given, "--model", folder]
         return bench.child(f"restoring {name}", [*command, "--output", output, *common])
 
-    return _kept(bench, factor, peer.name, training, restore)
+    return _kept(bench, factor, peer.row, training, restore)
 
 
 def _planes(bench: Bench) -> list[Path]:

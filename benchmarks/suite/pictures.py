@@ -14,7 +14,6 @@ from isoslice.figures import choose_view
 from isoslice.io.atomic import atomic_output
 from isoslice.progress import Progress
 from suite.cases import CaseData
-from suite.report import is_msdsr
 from suite.scoring import TRUTH, Scored
 
 #: Side of the cuts, in voxels.
@@ -33,6 +32,7 @@ LOOKS: dict[str, tuple[str, str, float]] = {
     "msdsr (blocks)": ("#e69f00", "--", 1.6),
     "CARE": ("#009e73", "-", 1.6),
     "ECLARE": ("#56b4e9", "-", 1.6),
+    "ECLARE (blocks)": ("#56b4e9", "--", 1.6),
 }
 
 
@@ -45,7 +45,7 @@ def draw(
     name = f"{case.name}_{factor}x"
     whole = [row for row in rows if row.restored is not None and not row.restored.blocks_only]
     cuts_figure(case, factor, whole, folder / f"{name}_cuts.png")
-    if any(is_msdsr(row.method) for row in rows):
+    if any(row.restored is not None and row.restored.blocks_only for row in rows):
         block_figure(case, factor, rows, folder / f"{name}_block.png")
     curves_figure(case, factor, rows, folder / f"{name}_spectra.png")
 

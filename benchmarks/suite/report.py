@@ -73,7 +73,7 @@ def case_table(
             Row(
                 row.method,
                 (*_fidelity(row), *_realism(row, floor, linear, msdsr), *_cost(row)),
-                ranked=row.method != TRUTH and not is_msdsr(row.method),
+                ranked=row.restored is not None and not row.restored.blocks_only,
             )
             for row in rows
         ),

@@ -134,7 +134,7 @@ def _notes(
             notes.append(f"{peer.name} is left out: no interpreter that has it was named.")
         elif peer.own_stack:
             notes.append(
-                f"{peer.name} learns from the coarse test stack itself, as it is made to, not "
+                f"{peer.name} learned from the coarse test stack itself, as it is made to, not "
                 "from the training planes."
             )
     return notes + [f"Left out because it failed: {error}." for error in errors]
@@ -142,7 +142,7 @@ def _notes(
 
 def _write(folder: Path, outcome: Outcome, settings: SuiteSettings, extractor: Extractor) -> None:
     """Write all tables so far, the bars, and everything as JSON."""
-    names = [peer.name for peer in settings.peers]
+    names = [peer.row for peer in settings.peers]
     outcome.bars[:] = bars(outcome.results, names)
     tables = [*outcome.tables, bars_table(outcome.bars)]
     (folder / "tables").mkdir(exist_ok=True)

@@ -19,19 +19,27 @@ class Peer:
     Attributes
     ----------
     name
-        In tables and file names.
+        Of the program.
     python
         An interpreter that has it; None leaves its rows out.
     script
         Its tasks ``train`` and ``restore``.
     own_stack
         It learns from the stack to be restored, not from the training planes.
+    blocks_only
+        Being slow, it restores the blocks alone.
     """
 
     name: str
     python: Path | None
     script: Path
     own_stack: bool = False
+    blocks_only: bool = False
+
+    @property
+    def row(self) -> str:
+        """Its name in tables and file names."""
+        return f"{self.name} (blocks)" if self.blocks_only else self.name
 
 
 @dataclass(frozen=True)
@@ -87,9 +95,9 @@ class SuiteSettings:
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
-def peers(care: Path | None, eclare: Path | None) -> tuple[Peer, ...]:
+def peers(care: Path | None, eclare: Path | None, eclare_blocks: bool = False) -> tuple[Peer, ...]:
     """Return the other programs, in the order of the tables."""
     return (
         Peer("CARE", care, PEER_FOLDER / "care.py"),
-        Peer("ECLARE", eclare, PEER_FOLDER / "eclare.py", own_stack=True),
+        Peer("ECLARE", eclare, PEER_FOLDER / "eclare.py", True, eclare_blocks),
     )

@@ -94,7 +94,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def restore(options: argparse.Namespace) -> dict[str, Any]:
-    """Restore a stack; output plane i * factor is measured plane i's place."""
+    """Restore a stack, or several (B, Z, Y, X); plane i * factor is measured plane i's place."""
     import eclare.eclare as module
     import torch
 
@@ -108,14 +108,18 @@ def restore(options: argparse.Namespace) -> dict[str, Any]:
 
     module.WDSR = trained
     stack = np.load(options.stack)
-    small = stack[:2, :32, :32]
-    run(small, small, options.factor, 0)
+    parts = stack if stack.ndim == 4 else stack[None]
+    small = parts[0, :2, :32, :32]
+
+    def restored(part: np.ndarray) -> np.ndarray:
+        volume, _ = run(part, small, options.factor, 0)
+        return volume if options.as_returned else realigned(volume, options.factor)
+
+    restored(small)
     start = time.perf_counter()
-    restored, _ = run(stack, small, options.factor, 0)
-    if not options.as_returned:
-        restored = realigned(restored, options.factor)
+    volumes = np.stack([restored(part) for part in parts])
     seconds = time.perf_counter() - start
-    np.save(options.output, restored)
+    np.save(options.output, volumes if stack.ndim == 4 else volumes[0])
     return {"seconds": seconds, "peak_mb": peak_mb()}
 
 
