@@ -19,6 +19,7 @@ from suite import methods
 from suite.bars import Bar, bars, peak_share
 from suite.cases import load_case
 from suite.children import ChildError, run_child
+from suite.curve import run_curve
 from suite.peers.care import aligned_pair
 from suite.peers.eclare import realigned
 from suite.report import distance
@@ -38,7 +39,8 @@ if sys.argv[1] == "train":
     print(json.dumps({"minutes": 0.5, "steps": 7}))
 else:
     stack, k = np.load(words["--stack"]), int(words["--factor"])
-    np.save(words["--output"], np.repeat(stack, k, 0)[: (len(stack) - 1) * k + 1].astype("f4"))
+    depth = (stack.shape[-3] - 1) * k + 1
+    np.save(words["--output"], np.repeat(stack, k, -3)[..., :depth, :, :].astype("f4"))
     print("chatter")
     print(json.dumps({"seconds": 0.25, "peak_mb": 12.0}))
 """
@@ -88,11 +90,11 @@ def run(data, settings, tmp_path, monkeypatch, tiny_model):
 
     monkeypatch.setattr(methods, "get_model", trained)
 
-    def go(**changes):
+    def go(pictures=False, **changes):
         chosen = dataclasses.replace(settings, **changes)
         out = tmp_path / "out"
         return out, run_suite(
-            ["fib25"], [4], data, out, chosen, texture(), Progress(), pictures=False
+            ["fib25"], [4], data, out, chosen, texture(), Progress(), pictures=pictures
         )
 
     return go
@@ -140,6 +142,35 @@ def test_every_method_is_scored_and_nothing_is_computed_twice(run, monkeypatch):
     run()
     assert started == ["restoring 4x CARE.log"]
     assert (out / "fib25" / "models" / "4x CARE.txt").read_text() == "trained\n"
+
+
+@pytest.mark.slow
+def test_training_times_are_compared(run, data, settings, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    table = run_curve("fib25", (0.02, 0.01), data, out, settings, texture(), Progress())
+    assert [row.name for row in table.rows] == ["0.01 minutes", "0.02 minutes"]
+    assert all(cell.known is not None for row in table.rows for cell in row.cells)
+    assert (out / "curve" / "curve_fib25.png").stat().st_size > 1000
+    # The model of the suite's own training time is shared with it.
+    assert {path.name for path in (out / "fib25" / "models").iterdir()} == {
+        "isoslice",
+        "isoslice 0.02 min",
+    }
+
+
+@pytest.mark.slow
+def test_pictures_are_drawn_and_blocks_are_marked(run, settings):
+    pytest.importorskip("matplotlib")
+    peer = dataclasses.replace(settings.peers[0], blocks_only=True)
+    out, outcome = run(peers=(peer,), pictures=True)
+    names = {path.name for path in (out / "pictures").iterdir()}
+    assert names == {"fib25_4x_cuts.png", "fib25_4x_block.png", "fib25_4x_spectra.png"}
+    last = outcome.results["fib25"][4][-1]
+    assert last.method == "CARE (blocks)"
+    assert last.restored.volume.shape == (2, *BLOCK)
+    assert last.fidelity == last.blocks
+    assert not outcome.tables[0].rows[-1].ranked
 
 
 @pytest.mark.slow

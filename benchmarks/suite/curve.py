@@ -11,7 +11,7 @@ from isoslice.benchmark.tables import write_tables
 from isoslice.features import Extractor
 from isoslice.progress import Progress
 from suite.bars import SCALE
-from suite.methods import MEAN, SAMPLE, interpolation, own_volumes
+from suite.methods import interpolation, own_volumes
 from suite.pictures import curve_figure
 from suite.run import open_bench
 from suite.scoring import TRUTH, scored, scored_truth
@@ -29,21 +29,23 @@ def run_curve(
 ) -> Table:
     """Train, restore and score for each training time; write a table and a plot.
 
-    Each time has a folder ``curve/MINUTES`` of its own under `folder`: a training of ten minutes
-    is none of twenty cut short, for the learning rate follows the time.
+    A training of ten minutes is none of twenty cut short, for the learning rate follows the time.
+    So each is a model of its own, but for the time that the suite trains for: that one is shared.
     """
     points: dict[float, dict[str, float]] = {}
     rows = []
+    bench, judge = open_bench(name, data, folder, settings, extractor, progress)
+    floor = scored_truth(bench.case, judge, SCALE)
+    linear = scored(bench.case, judge, bench.store, interpolation(bench, SCALE, "linear"))
     for time in sorted(minutes):
-        chosen = replace(settings, minutes=time, msdsr=False, peers=())
-        bench, judge = open_bench(
-            name, data, folder / "curve" / f"{time:g}", chosen, extractor, progress
-        )
-        own = {found.method: found for found in own_volumes(bench, SCALE, "isoslice")}
-        mean = scored(bench.case, judge, bench.store, own[MEAN])
-        sample = scored(bench.case, judge, bench.store, own[SAMPLE])
-        linear = scored(bench.case, judge, bench.store, interpolation(bench, SCALE, "linear"))
-        floor = scored_truth(bench.case, judge, SCALE)
+        suffix = "" if time == settings.minutes else f" {time:g} min"
+        chosen = replace(bench, settings=replace(settings, minutes=time))
+        found = [
+            scored(bench.case, judge, bench.store, volume)
+            for volume in own_volumes(chosen, SCALE, suffix)
+        ]
+        mean, sample = found
+        training = mean.restored.training if mean.restored else {}
         points[time] = {
             "psnr": mean.fidelity["psnr"],
             "psnr linear": linear.fidelity["psnr"],
@@ -56,7 +58,7 @@ def run_curve(
             Row(
                 f"{time:g} minutes",
                 (
-                    Cell(float(own[MEAN].training.get("steps", float("nan")))),
+                    Cell(float(training.get("steps", float("nan")))),
                     Cell(mean.fidelity["psnr"]),
                     Cell(sample.fidelity["psnr"]),
                     Cell(score["fid"], score["fid_low"], score["fid_high"]),
@@ -81,6 +83,7 @@ def run_curve(
         tuple(rows),
     )
     output = folder / "curve"
+    output.mkdir(exist_ok=True)
     write_tables([table], output)
     title = f"isoslice trained for longer: {name}, {SCALE}x, {settings.threads} threads"
     curve_figure(points, output / f"curve_{name}.png", title)

@@ -57,7 +57,7 @@ def restored(bench: Bench, factor: int) -> Iterator[Restored | ChildError]:
     """Restore by every method at one scale; one that fails yields why."""
     for method in get_args(Method):
         yield interpolation(bench, factor, method)
-    yield from own_volumes(bench, factor, "isoslice")
+    yield from own_volumes(bench, factor)
     distilled = bench.store.path("models/distilled", "")
     if is_model_folder(distilled):
         info = {"minutes": float("nan")}
@@ -80,9 +80,12 @@ def interpolation(bench: Bench, factor: int, method: str) -> Restored:
     return _volume(bench, factor, method, {}, ["--interpolation", method])
 
 
-def own_model(bench: Bench, preset: str, width: int | None = None) -> tuple[Path, dict[str, Any]]:
+def own_model(
+    bench: Bench, preset: str, width: int | None = None, suffix: str = ""
+) -> tuple[Path, dict[str, Any]]:
     """Train one of isoslice's presets on the case's planes: its folder, and its training."""
-    entry = ModelEntry.model_validate({"name": preset, "preset": preset, "width": width})
+    name = preset + suffix
+    entry = ModelEntry.model_validate({"name": name, "preset": preset, "width": width})
     model = get_model(
         entry,
         bench.case.benchmark(),
@@ -91,14 +94,14 @@ def own_model(bench: Bench, preset: str, width: int | None = None) -> tuple[Path
         "cpu",
         bench.progress,
     )
-    return bench.store.path(f"models/{preset}", ""), dict(model.info)
+    return bench.store.path(f"models/{name}", ""), dict(model.info)
 
 
-def own_volumes(bench: Bench, factor: int, name: str) -> Iterator[Restored]:
-    """Restore by isoslice's own model, in both of its modes."""
-    folder, info = own_model(bench, name)
+def own_volumes(bench: Bench, factor: int, suffix: str = "") -> Iterator[Restored]:
+    """Restore by isoslice's own model, in both of its modes; `suffix` names one of several."""
+    folder, info = own_model(bench, "isoslice", suffix=suffix)
     for method, mode in ((MEAN, "mean"), (SAMPLE, "sample")):
-        yield _volume(bench, factor, method, info, ["--model", folder, "--mode", mode])
+        yield _volume(bench, factor, method + suffix, info, ["--model", folder, "--mode", mode])
 
 
 def _volume(

@@ -119,7 +119,9 @@ def curves_figure(case: CaseData, factor: int, rows: Sequence[Scored], path: Pat
         axes.set(xlim=(0, 0.5), xlabel="frequency (cycles a voxel)")
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = power.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=(len(labels) + 1) // 2, frameon=False
+    )
     figure.suptitle(f"{case.name}, {factor}x (grey line: what measured planes alone can tell)")
     with atomic_output(path, overwrite=True) as draft:
         figure.savefig(draft, format="png", facecolor="white")
