@@ -81,6 +81,13 @@ class SamplerSettings(_Frozen):
     detail_gain: Annotated[float, Field(gt=0, le=4)] = 1.1
 
 
+class DistilledSettings(_Frozen):
+    """The second of a distilled model's two passes; the first is at the sampler's `sigma_max`."""
+
+    #: Noise level of the second pass, in units of the residual's deviation.
+    sigma_second: Positive = 0.5
+
+
 class UNetSettings(_Frozen):
     """Shape of the MSDSR paper's U-Net; the released one has width 224 and 274 M parameters."""
 
@@ -174,6 +181,8 @@ class ModelConfig(_AnyConfig):
     sigma_data: Positive
     #: The same of whole images about middle grey; none if the network learned no prior.
     sigma_image: Positive | None = None
+    #: Set in models that `isoslice distill` made.
+    distilled: DistilledSettings | None = None
 
 
 class MsdsrConfig(_AnyConfig):

@@ -112,12 +112,25 @@ def loss(
 
     Shapes as in `denoise`; `noise` is standard normal, shape (N, C, H, W).
     """
-    hidden = ~masks[:, None, :, None]
     residual = images - base
     finite = torch.where(torch.isinf(sigma), 0.0, sigma)
-    noisy = (residual + _column(finite) * noise) * hidden
+    noisy = (residual + _column(finite) * noise) * ~masks[:, None, :, None]
+    return denoising_error(network, noisy, residual, base, masks, sigma, sigma_data)
+
+
+def denoising_error(
+    network: Network,
+    noisy: Tensor,
+    target: Tensor,
+    base: Tensor,
+    masks: Tensor,
+    sigma: Tensor,
+    sigma_data: float | Tensor,
+) -> Tensor:
+    """Mean over hidden voxels of (estimate - target)^2 / c_out^2; arguments as in `denoise`."""
+    hidden = ~masks[:, None, :, None]
     c_out = precondition(sigma, sigma_data).c_out
-    error = (denoise(network, noisy, base, masks, sigma, sigma_data) - residual) / _column(c_out)
+    error = (denoise(network, noisy, base, masks, sigma, sigma_data) - target) / _column(c_out)
     share = hidden.expand_as(error).float().mean()
     return (error * hidden).square().mean() / share
 

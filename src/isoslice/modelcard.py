@@ -15,6 +15,7 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
     if config.pixel_size is not None:
         pixel = f"{config.pixel_size[0]:g} x {config.pixel_size[1]:g} {unit} (Y, X)"
     validation = info.get("validation") or {}
+    teacher = [info["teacher"]] if "teacher" in info else []
     lines = [
         "# An isoslice model",
         "",
@@ -48,6 +49,7 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         "## Training",
         "",
         f"- recipe {config.recipe}",
+        *(f"- distilled from the model {t}, two evaluations a voxel" for t in teacher),
         f"- isoslice {info.get('isoslice', '?')}, PyTorch {info.get('torch', '?')}, "
         f"{info.get('device', '?')}",
         f"- {info.get('steps', '?')} steps, {info.get('minutes', 0):.1f} minutes, "

@@ -15,7 +15,7 @@ from isoslice.detail import DEFAULT_DETAIL
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
-from isoslice.sampler import restore
+from isoslice.sampler import restore, restore_distilled
 from isoslice.schedule import ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
 from isoslice.unet import UNet
@@ -60,6 +60,18 @@ def restore_planes(
     report: Callable[[float], None],
 ) -> NDArray[np.float32]:
     """Fill in planes by the model's own recipe; see `sampler.restore`."""
+    if isinstance(config, ModelConfig) and config.distilled is not None and mode == "sample":
+        return restore_distilled(
+            network,
+            planes,
+            grid,
+            config.sigma_data,
+            config.sampler,
+            config.distilled.sigma_second,
+            seed=seed,
+            device=device,
+            report=report,
+        )
     if isinstance(config, ModelConfig):
         return restore(
             network,
@@ -100,6 +112,7 @@ def resolve_options(
     direction: str,
 ) -> tuple[Mode, int, float | None]:
     """Return mode, steps and detail as the recipe has them; detail is None where there is none."""
+    given_steps = steps
     own, sampled = isinstance(config, ModelConfig), isinstance(config, MsdsrConfig)
     if mode is not None and mode not in get_args(Mode):
         raise SettingsError(f"got mode {mode!r}, expected 'sample' or 'mean'")
@@ -130,6 +143,14 @@ def resolve_options(
     steps = DEFAULT_STEPS if steps is None else steps
     if mode == "mean" or detail == 0:
         return "mean", 2, None
+    if isinstance(config, ModelConfig) and config.distilled is not None:
+        for name, value in (("steps", given_steps), ("detail", detail)):
+            if value is not None and (name, value) != ("steps", 2):
+                raise SettingsError(
+                    f"got {name} {value:g}, but a distilled model always takes two evaluations, "
+                    f"with the detail it was taught; leave the {name} out"
+                )
+        return "sample", 2, None
     if not 3 <= steps <= 1000:
         raise SettingsError(
             f"got steps {steps}, expected 3 to 1000; the default is {DEFAULT_STEPS}"

@@ -90,6 +90,11 @@ def _residual_rows(
         level = torch.tensor([sigma], device=known.device)
         return denoise(network, residual, base, masks, level, scale)
 
+    if mode == "sample" and config.distilled is not None:
+        first, second = settings.sigma_max, config.distilled.sigma_second
+        start = first * scale * noise * ~masks[:, None, :, None]
+        once = torch.lerp(estimate(start, first * scale), start, second / first)
+        return base + estimate(once, second * scale)
     residual = estimate(torch.zeros_like(base), NO_SIGNAL)
     if mode == "sample":
         levels = noise_schedule(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -111,6 +111,58 @@ def combination_weight(power: float, agreement: float) -> float:
 
 
 @torch.inference_mode()
+def restore_distilled(
+    network: Network,
+    planes: NDArray[np.float32],
+    grid: PlaneGrid,
+    sigma_data: float,
+    settings: SamplerSettings,
+    sigma_second: float,
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> NDArray[np.float32]:
+    """Fill in planes by a distilled network: one pass over XZ slices, one over YZ slices.
+
+    The first starts from noise alone; the second from the first's result and what is left of that
+    noise at the level `sigma_second` (in units of `sigma_data`). Other arguments and the result
+    are as in `restore`.
+    """
+    device = device or torch.device("cpu")
+    base, mask = base_volume(planes, grid), torch.from_numpy(grid.mask)
+    first, second = settings.sigma_max * sigma_data, sigma_second * sigma_data
+    residual = torch.zeros_like(base)
+    add_noise(residual, mask, first, seed)
+    done = 0.0
+    for plane, sigma, kept in (("XZ", first, second / first), ("YZ", second, 0.0)):
+        across = residual.shape[_SLICE_DIM[cast("Plane", plane)]]
+        for view, estimate in denoise_slices(
+            network, residual, base, mask, cast("Plane", plane), sigma, sigma_data, device
+        ):
+            view.copy_(torch.lerp(estimate, view, kept))
+            done += len(view) / across
+            report(min(done / 2, 1.0))
+    result: NDArray[np.float32] = residual.add_(base).numpy()
+    result[:, list(grid.known)] = planes
+    return result
+
+
+def base_volume(planes: NDArray[np.float32], grid: PlaneGrid) -> Tensor:
+    """Interpolate planes (C, n, Y, X) linearly: (C, grid.depth, Y, X)."""
+    return torch.from_numpy(np.stack([interpolate(channel, grid) for channel in planes]))
+
+
+def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
+    """Add noise to the unmeasured planes of a (C, Z, Y, X) volume, in place."""
+    c, z, y, x = residual.shape
+    for index in range(z):  # plane by plane: no second volume for the noise
+        if not mask[index]:
+            noise = torch.from_numpy(noise_block(seed, (c, 1, y, x), (0, index, 0, 0)))
+            residual[:, index] += sigma * noise[:, 0]
+
+
+@torch.inference_mode()
 def restore(
     network: Network,
     planes: NDArray[np.float32],
@@ -155,8 +207,7 @@ def restore(
     Shape (C, grid.depth, Y, X). Measured planes are bit for bit those of `planes`.
     """
     device = device or torch.device("cpu")
-    base = torch.from_numpy(np.stack([interpolate(channel, grid) for channel in planes]))
-    mask = torch.from_numpy(grid.mask)
+    base, mask = base_volume(planes, grid), torch.from_numpy(grid.mask)
     total = 2 if mode == "mean" else evaluations
     done = 0.0
 
@@ -189,11 +240,7 @@ def restore(
             settings.sigma_min * sigma_data,
             settings.rho,
         )
-        c, z, y, x = residual.shape
-        for index in range(z):  # plane by plane: no second volume for the noise
-            if not mask[index]:
-                noise = torch.from_numpy(noise_block(seed, (c, 1, y, x), (0, index, 0, 0)))
-                residual[:, index] += levels[0] * noise[:, 0]
+        add_noise(residual, mask, levels[0], seed)
         for step, (sigma, following) in enumerate(pairwise(levels)):
             for view, estimate in denoised(("XZ", "YZ")[step % 2], sigma):
                 # Euler's step along the probability flow (EDM equation 4).

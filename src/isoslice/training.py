@@ -28,7 +28,7 @@ from isoslice.device import choose_device, describe
 from isoslice.errors import DataError, SettingsError
 from isoslice.masks import MIDDLE_GREY, draw_masks, even_rows, fill_rows
 from isoslice.model import Model
-from isoslice.objectives import objective_of
+from isoslice.objectives import Objective, objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
 from isoslice.presets import Preset, preset_config
 from isoslice.progress import Progress
@@ -115,15 +115,8 @@ def train(
     SettingsError
         If an option is out of range, or the extra ``isoslice[train]`` is not installed.
     """
-    if find_spec("pytorch_lightning") is None:
-        raise SettingsError(
-            "got no PyTorch Lightning, which training needs; install it with "
-            "pip install 'isoslice[train]'"
-        )
+    minutes = training_budget(minutes, steps)
     progress = progress or Progress()
-    _check_budget(minutes, steps)
-    if minutes is None and steps is None:
-        minutes = DEFAULT_MINUTES
     chosen_preset = preset_config(preset, width)
     settings = settings or chosen_preset.training
     shape = network or chosen_preset.network
@@ -164,30 +157,71 @@ def train(
             ),
         }
     )
-    chosen = choose_device(device)
-    planes, held = (sum(len(s.data) for s in part) for part in (training, held_out))
+    torch.manual_seed(settings.seed)
+    return run_training(
+        build_network(config),
+        objective_of(config),
+        config,
+        volumes,
+        stacks,
+        (training, held_out),
+        minutes=minutes,
+        steps=steps,
+        device=choose_device(device),
+        workdir=workdir,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def run_training(
+    untrained: nn.Module,
+    objective: Objective,
+    config: AnyConfig,
+    volumes: Sequence[Volume],
+    stacks: Sequence[PlaneStack],
+    parts: tuple[Sequence[PlaneStack], Sequence[PlaneStack]],
+    *,
+    minutes: float | None,
+    steps: int | None,
+    device: torch.device,
+    workdir: str | Path | None,
+    resume: bool,
+    progress: Progress,
+) -> Model:
+    """Fit a network and make a model of it, with the record of how.
+
+    Parameters
+    ----------
+    untrained, objective, config
+        Network, what it minimises, and the model's settings.
+    volumes, stacks, parts
+        The images, their planes, and these split into those to learn from and those held out.
+    minutes, steps, device, workdir, resume, progress
+        As in `train`.
+    """
+    training, held_out = parts
+    planes, held = (sum(len(s.data) for s in part) for part in parts)
     progress.note(
         f"training on {planes} planes, {held} more held out for validation; "
-        f"computing on {describe(chosen)}"
+        f"computing on {describe(device)}"
     )
 
     from isoslice.fit import fit  # imports Lightning
 
-    torch.manual_seed(settings.seed)
-    untrained = build_network(config)
     folder = Path(workdir) if workdir else Path(tempfile.mkdtemp(prefix="isoslice-training-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
         outcome = fit(
             untrained,
             training,
-            objective_of(config),
+            objective,
             seconds=None if minutes is None else minutes * 60,
             steps=steps,
-            device=chosen,
+            device=device,
             folder=folder,
             resume=resume,
-            validate=lambda net: validation(net, held_out, config, chosen),
+            validate=lambda net: validation(net, held_out, config, device),
             progress=progress,
         )
     finally:
@@ -197,7 +231,7 @@ def train(
     info = {
         "isoslice": __version__,
         "torch": torch.__version__,
-        "device": describe(chosen),
+        "device": describe(device),
         "sources": [Path(volume.source).name for volume in volumes],
         "planes": planes,
         "validation_planes": held,
@@ -209,19 +243,32 @@ def train(
         "parameters": sum(p.numel() for p in trained.parameters()),
         "steps": outcome.steps,
         "minutes": outcome.seconds / 60,
-        "images_seen": outcome.steps * settings.batch,
+        "images_seen": outcome.steps * config.training.batch,
         "loss": outcome.loss,
-        "validation": validation(trained.to(chosen), held_out, config, chosen),
+        "validation": validation(trained.to(device), held_out, config, device),
         "history": outcome.history,
     }
     return Model(config, trained.to("cpu"), info)
 
 
-def _check_budget(minutes: float | None, steps: int | None) -> None:
+def training_budget(minutes: float | None, steps: int | None) -> float | None:
+    """Check that training can begin, and return the minutes it may take.
+
+    Raises
+    ------
+    SettingsError
+        If a budget is out of range, or the extra ``isoslice[train]`` is not installed.
+    """
+    if find_spec("pytorch_lightning") is None:
+        raise SettingsError(
+            "got no PyTorch Lightning, which training needs; install it with "
+            "pip install 'isoslice[train]'"
+        )
     if minutes is not None and not 0 < minutes < 1e6:
         raise SettingsError(f"got minutes {minutes}, expected a positive number")
     if steps is not None and steps < 1:
         raise SettingsError(f"got steps {steps}, expected at least 1")
+    return DEFAULT_MINUTES if minutes is None and steps is None else minutes
 
 
 def as_volumes(

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from isoslice import __version__
 from isoslice.cli.benchmark import benchmark
+from isoslice.cli.distill import distill
 from isoslice.cli.env import env
 from isoslice.cli.evaluate import evaluate
 from isoslice.cli.import_msdsr import import_msdsr
@@ -41,7 +42,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Isotropic volumes from anisotropic z-stacks, learned from 2D images alone.",
 )
-for command in (train, predict, evaluate, slicefid, benchmark, info, env, import_msdsr):
+for command in (
+    train,
+    predict,
+    distill,
+    evaluate,
+    slicefid,
+    benchmark,
+    info,
+    env,
+    import_msdsr,
+):
     app.command()(command)
 
 

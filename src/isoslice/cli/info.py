@@ -68,6 +68,7 @@ def describe_model(path: str) -> dict[str, Any]:
         "model": path,
         "fingerprint": model.fingerprint,
         "recipe": config.recipe,
+        **({"distilled": True} if getattr(config, "distilled", None) else {}),
         "channels": list(config.channel_names or ()) or config.network.channels,
         "pixel_size": config.pixel_size,
         "unit": config.unit,

@@ -74,7 +74,7 @@ def train(
 
     check_output(output, overwrite)
     preset_config(preset.value, width)
-    workdir = _prepare_workdir(output, resume=resume, overwrite=overwrite)
+    workdir = prepare_workdir(output, resume=resume, overwrite=overwrite)
     size = voxel_size_of(voxel_size)
     choose_device(device.value)
     if srh:
@@ -100,20 +100,20 @@ def train(
         )
         model.save(output, overwrite=overwrite)
     except KeyboardInterrupt:
-        raise Interrupted(_what_is_left(workdir)) from None
+        raise Interrupted(what_is_left(workdir)) from None
     finally:
         progress.close()
-        _remove_if_empty(workdir)
+        remove_if_empty(workdir)
     shutil.rmtree(workdir, ignore_errors=True)
     if not quiet:
         for line in closing_lines(output, model.info):
             typer.echo(line)
 
 
-def _prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
+def prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
     """Return the folder for what an interrupted training leaves, beside the output."""
     workdir = output.with_name(output.name + ".training")
-    _remove_if_empty(workdir)
+    remove_if_empty(workdir)
     if resume and not workdir.exists():
         raise SettingsError(
             f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
@@ -140,12 +140,14 @@ def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
     return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
 
 
-def _what_is_left(workdir: Path) -> str:
+def what_is_left(workdir: Path) -> str:
+    """Say what an interrupted training leaves."""
     if workdir.is_dir() and any(workdir.iterdir()):
         return f"training is kept in {workdir}; run the same again with --resume"
     return "before the first checkpoint; nothing was written"
 
 
-def _remove_if_empty(folder: Path) -> None:
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing."""
     with suppress(OSError):
         folder.rmdir()

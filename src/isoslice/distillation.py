@@ -1,0 +1,210 @@
+"""Distillation: a small network learns in one evaluation where a trained one ends after several.
+
+The teacher's deterministic sampler maps noise to an end point; the student regresses that map
+(Luhman & Luhman 2021, arXiv 2101.02388; consistency distillation, Song et al. 2023, arXiv
+2303.01469, with the teacher's end point in place of the student's own). Only 2D images are needed.
+Two kinds of start are learned, for the two passes of `sampler.restore_distilled`:
+
+- noise alone, at the level sampling starts with: what the XZ pass sees;
+- an image plus noise of a lower level: what the YZ pass sees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from isoslice.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.device import autocast, choose_device
+from isoslice.diffusion import NO_SIGNAL, Network, denoise, denoising_error
+from isoslice.errors import DataError, SettingsError
+from isoslice.masks import draw_masks, fill_rows
+from isoslice.model import Model
+from isoslice.objectives import ResidualObjective
+from isoslice.planes import crop_size, plane_stacks, split
+from isoslice.progress import Progress
+from isoslice.recipes import build_network
+from isoslice.srh import srh_channels
+from isoslice.training import Images, as_volumes, run_training, training_budget
+
+#: Shares of a batch that learn the mean and the first pass; the rest learns the second.
+MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
+#: Noise levels of the second kind of start, in units of the residual's deviation.
+SECOND_LEVELS = (0.2, 1.0)
+#: Steps of the teacher.
+TEACHER_STEPS = 4
+#: Channels of the student at 1/2, 1/4, ... resolution: 40 kFLOP a pixel.
+STUDENT_WIDTHS = (24, 48, 96, 192)
+
+
+def end_points(
+    network: Network,
+    state: Tensor,
+    base: Tensor,
+    masks: Tensor,
+    sigma: Tensor,
+    sigma_min: float,
+    sigma_data: float,
+    steps: int = TEACHER_STEPS,
+) -> Tensor:
+    """Follow the probability flow from each image's own noise level to none (EDM equation 4).
+
+    Parameters
+    ----------
+    network
+        The teacher.
+    state
+        Noisy residuals, (N, C, H, W), zero on known rows.
+    base, masks
+        As in `diffusion.denoise`.
+    sigma
+        Noise level of each, (N,); levels fall geometrically to `sigma_min`, or stay where they
+        are lower.
+    sigma_min, sigma_data
+        Last level, and the teacher's residual deviation.
+    steps
+        Evaluations.
+
+    Returns
+    -------
+    Residuals without noise, (N, C, H, W).
+    """
+    last = torch.minimum(sigma, torch.full_like(sigma, sigma_min))
+    shares = torch.linspace(0, 1, steps).tolist() if steps > 1 else [0.0]
+    levels = [sigma * (last / sigma) ** share for share in shares]
+    for level, following in zip(levels, [*levels[1:], torch.zeros_like(sigma)], strict=True):
+        estimate = denoise(network, state, base, masks, level, sigma_data)
+        kept = (following / level)[:, None, None, None]
+        state = estimate + kept * (state - estimate)
+    return state
+
+
+def fine_detail_only(mean: Tensor, sample: Tensor, sigma: float) -> Tensor:
+    """Default position of the dial (`detail.blend_detail`) for images (N, C, H, W), along H."""
+    known, drawn = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
+    return blend_detail(known, drawn, DEFAULT_DETAIL, sigma).view_as(sample)
+
+
+@dataclass(frozen=True)
+class DistillationObjective(ResidualObjective):
+    """What the student minimises: its distance from the teacher's end points."""
+
+    teacher: nn.Module = field(default_factory=nn.Identity)
+
+    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Squared distance in units of EDM's c_out, averaged over hidden voxels."""
+        settings: TrainingSettings = self.config.training
+        sampler, scale = self.config.sampler, self.config.sigma_data
+        count, size = len(images), images.shape[2]
+        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
+        kind = torch.rand(count, generator=generator)
+        low, high = SECOND_LEVELS
+        second = scale * low * (high / low) ** torch.rand(count, generator=generator)
+        noise = torch.randn(images.shape, generator=generator)
+        masks, kind, second, noise = (t.to(images.device) for t in (masks, kind, second, noise))
+        hidden = ~masks[:, None, :, None]
+        base = fill_rows(images, masks)
+        residual = images - base
+
+        def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+            return torch.where(condition[:, None, None, None], a, b)
+
+        plain, first = kind < MEAN_SHARE, kind < MEAN_SHARE + FIRST_SHARE
+        sigma = torch.where(first, scale * sampler.sigma_max, second)
+        added = sigma[:, None, None, None] * noise * hidden
+        with torch.no_grad(), autocast(images.device):
+            level = torch.full((1,), NO_SIGNAL, device=images.device)
+            mean = denoise(self.teacher, torch.zeros_like(base), base, masks, level, scale)
+            start = where(first, mean, residual) + added
+            lowest = sampler.sigma_min * scale
+            end = end_points(self.teacher, start, base, masks, sigma, lowest, scale).float()
+        blended = fine_detail_only(mean.float(), end, sampler.detail_sigma) * hidden
+        target = where(plain, residual, where(first, blended, end))
+        seen = where(first, torch.zeros_like(residual), residual) + added
+        sigma = torch.where(plain, NO_SIGNAL, sigma)
+        return denoising_error(network, seen * hidden, target, base, masks, sigma, scale)
+
+
+def distill(
+    teacher: Model,
+    images: Images,
+    *,
+    axes: str | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    workdir: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Model:
+    """Train a small network to do in two evaluations a voxel what `teacher` does in several.
+
+    Parameters
+    ----------
+    teacher
+        A model of the preset ``isoslice``, not itself distilled.
+    images, axes
+        2D images or stacks like those it learned from, best the same; see `training.train`.
+    minutes, steps, seed, device, workdir, resume, progress
+        As in `training.train`.
+
+    Returns
+    -------
+    A model that predicts like any other; its samples take two evaluations.
+
+    Raises
+    ------
+    SettingsError
+        If the teacher is of another recipe or distilled itself, or an option is out of range.
+    DataError
+        If the images cannot be used, or have other channels than the teacher's.
+    """
+    if not isinstance(teacher.config, ModelConfig) or teacher.config.distilled is not None:
+        kind = "distilled" if isinstance(teacher.config, ModelConfig) else teacher.config.recipe
+        raise SettingsError(
+            f"got a {kind} model to distill, expected one that 'isoslice train' made with its own "
+            "preset; give that one"
+        )
+    minutes = training_budget(minutes, steps)
+    volumes = as_volumes(images, axes)
+    if teacher.config.srh:
+        volumes = [srh_channels(volume) for volume in volumes]
+    stacks = plane_stacks(volumes, teacher.config.intensities)
+    channels, expected = stacks[0].data.shape[1], teacher.config.network.channels
+    if channels != expected:
+        raise DataError(
+            f"{volumes[0].source}: got {channels} channel(s), expected {expected} as the model has"
+        )
+    config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
+    chosen = choose_device(device)
+    torch.manual_seed(config.training.seed)
+    model = run_training(
+        build_network(config),
+        DistillationObjective(config, teacher=teacher.network.to(chosen)),
+        config,
+        volumes,
+        stacks,
+        split(stacks, config.training.validation_share, config.training.seed),
+        minutes=minutes,
+        steps=steps,
+        device=chosen,
+        workdir=workdir,
+        resume=resume,
+        progress=progress or Progress(),
+    )
+    return Model(config, model.network, {**model.info, "teacher": teacher.fingerprint})
+
+
+def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:
+    """Make a student's settings: the teacher's, but a smaller network and two evaluations."""
+    training = TrainingSettings(
+        crop=crop, prior_share=0, seed=teacher.training.seed if seed is None else seed
+    )
+    shape = NetworkSettings(channels=teacher.network.channels, widths=STUDENT_WIDTHS)
+    changes = {"network": shape, "training": training, "distilled": DistilledSettings()}
+    return teacher.model_copy(update={**changes, "sigma_image": None})

@@ -1,0 +1,159 @@
+"""Distillation: end points of a known flow, what the student is taught, and two-pass prediction."""
+
+import numpy as np
+import pytest
+import torch
+
+import isoslice
+from conftest import Cli, texture, write_stack
+from isoslice.config import MsdsrConfig, NetworkSettings, SamplerSettings, TrainingSettings
+from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.diffusion import precondition
+from isoslice.distillation import (
+    STUDENT_WIDTHS,
+    DistillationObjective,
+    end_points,
+    fine_detail_only,
+    student_config,
+)
+from isoslice.errors import DataError, SettingsError
+from isoslice.geometry import even_grid
+from isoslice.interpolate import interpolate
+from isoslice.model import Model
+from isoslice.planes import draw_crops, plane_stacks
+from isoslice.recipes import build_network, resolve_options
+from isoslice.sampler import restore_distilled
+from isoslice.volume import Volume
+
+SIGMA_DATA = 0.1
+
+
+def silent(x, c_noise):
+    """Answer zero: what is ideal for a residual that is normal with deviation sigma_data."""
+    return torch.zeros_like(x[:, : (x.shape[1] - 1) // 2])
+
+
+def test_end_points_of_a_gaussian_are_its_flow():
+    """For r ~ N(0, s^2) the flow from level t ends at x s / sqrt(s^2 + t^2)."""
+    generator = torch.Generator().manual_seed(0)
+    state = torch.randn(2, 1, 12, 5, generator=generator)
+    masks = torch.zeros(2, 12, dtype=torch.bool)
+    masks[:, ::4] = True
+    state = state * ~masks[:, None, :, None]
+    sigma = torch.tensor([0.15, 0.04])
+    found = end_points(silent, state, state, masks, sigma, 1e-3, SIGMA_DATA, steps=2000)
+    shrunk = SIGMA_DATA / (SIGMA_DATA**2 + sigma**2).sqrt()
+    torch.testing.assert_close(found, state * shrunk[:, None, None, None], rtol=1e-2, atol=1e-4)
+    assert torch.equal(found[:, :, ::4], torch.zeros(2, 1, 3, 5))
+
+
+def test_levels_below_the_lowest_are_left_alone():
+    state = torch.ones(1, 1, 4, 4)
+    masks = torch.zeros(1, 4, dtype=torch.bool)
+    found = end_points(silent, state, state, masks, torch.tensor([0.01]), 0.5, SIGMA_DATA, steps=3)
+    skip = precondition(torch.tensor([0.01]), SIGMA_DATA).c_skip
+    torch.testing.assert_close(found, state * skip)
+
+
+def test_fine_detail_of_images_is_that_of_volumes():
+    generator = torch.Generator().manual_seed(0)
+    mean, sample = torch.randn(2, 3, 2, 20, 7, generator=generator)
+    found = fine_detail_only(mean, sample, 1.5)
+    for n in range(3):
+        as_volume = blend_detail(
+            mean[n][:, :, None], sample[n][:, :, None].clone(), DEFAULT_DETAIL, 1.5
+        )
+        torch.testing.assert_close(found[n], as_volume[:, :, 0])
+
+
+@pytest.fixture
+def objective(tiny_model: Model) -> DistillationObjective:
+    config = student_config(tiny_model.config, crop=32, seed=3)
+    return DistillationObjective(config, teacher=tiny_model.network)
+
+
+def test_a_students_settings(tiny_model: Model):
+    config = student_config(tiny_model.config, crop=32, seed=None)
+    assert config.network.widths == STUDENT_WIDTHS
+    assert config.sigma_data == tiny_model.config.sigma_data
+    assert config.distilled is not None
+    assert config.training.seed == tiny_model.config.training.seed
+
+
+def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
+    """Twenty steps on one batch take the loss down; the teacher stays as it is."""
+    images = draw_crops(
+        plane_stacks([Volume(texture(6, 64, 64), "ZYX")]),
+        4,
+        32,
+        torch.Generator().manual_seed(0),
+    )
+    before = {n: t.clone() for n, t in objective.teacher.state_dict().items()}
+    torch.manual_seed(0)
+    network = build_network(objective.config).train()
+    optimizer = objective.optimizer(network)
+    losses = []
+    for _ in range(20):
+        value = objective.loss(network, images, torch.Generator().manual_seed(1))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        objective.settle(network)
+        losses.append(float(value.detach()))
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.equal(t, before[n]) for n, t in objective.teacher.state_dict().items())
+
+
+def test_two_passes_of_a_silent_network():
+    """The second pass begins with what the first left of its noise."""
+    planes = np.random.default_rng(0).random((1, 9, 24, 24), dtype=np.float32)
+    grid = even_grid(9, 4)
+    seen = []
+    found = restore_distilled(
+        silent, planes, grid, SIGMA_DATA, SamplerSettings(sigma_max=2.0), 0.5, report=seen.append
+    )
+    np.testing.assert_array_equal(found[:, ::4], planes)
+    residual = (found[0] - interpolate(planes[0], grid))[~grid.mask]
+    # A silent network keeps c_skip of what it sees: 1/5 at level 2, 4/5 at level 1/2.
+    first = 0.2 * 2.0
+    state = first + 0.25 * (2.0 - first)
+    assert residual.std() == pytest.approx(0.8 * state * SIGMA_DATA, rel=0.02)
+    assert seen == sorted(seen)
+    assert seen[-1] == pytest.approx(1)
+
+
+def test_options_of_a_distilled_model(tiny_model: Model):
+    config = student_config(tiny_model.config, crop=32, seed=None)
+    assert resolve_options(config, None, None, None, 0, "both") == ("sample", 2, None)
+    assert resolve_options(config, None, 2, None, 0, "both") == ("sample", 2, None)
+    assert resolve_options(config, "mean", None, None, 0, "both") == ("mean", 2, None)
+    assert resolve_options(config, None, None, 0.0, 0, "both") == ("mean", 2, None)
+    with pytest.raises(SettingsError, match="leave the steps out"):
+        resolve_options(config, None, 6, None, 0, "both")
+    with pytest.raises(SettingsError, match="leave the detail out"):
+        resolve_options(config, None, None, 0.7, 0, "both")
+
+
+def test_what_cannot_be_distilled(tiny_model: Model):
+    images = texture(4, 40, 40)
+    student = Model(student_config(tiny_model.config, 32, None), tiny_model.network)
+    with pytest.raises(SettingsError, match="got a distilled model"):
+        isoslice.distill(student, images, axes="ZYX", steps=1)
+    with pytest.raises(SettingsError, match="got a msdsr model"):
+        isoslice.distill(Model(MsdsrConfig(), tiny_model.network), images, axes="ZYX", steps=1)
+    with pytest.raises(DataError, match=r"got 2 channel\(s\), expected 1"):
+        isoslice.distill(tiny_model, np.stack([images, images]), axes="CZYX", steps=1)
+
+
+@pytest.mark.slow
+def test_distill_and_predict_by_command(cli: Cli, tmp_path, model_folder, stack_file):
+    student, out = tmp_path / "student", tmp_path / "out.ome.tif"
+    images = write_stack(tmp_path / "images.ome.tif", texture(6, 64, 64), voxel_size=(1, 1, 1))
+    assert cli("distill", model_folder, images, "-o", student, "--steps", 2, "-q").code == 0
+    assert cli("predict", stack_file, "-m", student, "-o", out, "-q").code == 0
+    assert isoslice.read_volume(out).provenance["steps"] == 2
+    assert "two evaluations a voxel" in (student / "README.md").read_text()
+    assert any("distilled" in line for line in cli("info", student).out.splitlines())
+    assert NetworkSettings(widths=STUDENT_WIDTHS) == Model.load(student).config.network
+    assert isinstance(Model.load(student).config.training, TrainingSettings)
+    assert not (tmp_path / "student.training").exists()
