@@ -44,8 +44,23 @@ class Watch:
     last: Watch
 
 
-def run(stack: np.ndarray, learn_from: np.ndarray, factor: int, steps: int) -> tuple[Any, Any]:
+def run(
+    stack: np.ndarray,
+    learn_from: np.ndarray,
+    factor: int,
+    steps: int,
+    limits: tuple[float, float],
+) -> tuple[Any, Any]:
     """Call ECLARE's own function: learn from one stack for some steps, restore another.
+
+    Parameters
+    ----------
+    stack, learn_from
+        Planes (Z, Y, X).
+    factor, steps
+        The scale, and how often to update the network.
+    limits
+        Intensities that become 0 and 1: ECLARE takes the least and the largest of the stack.
 
     Returns
     -------
@@ -53,12 +68,12 @@ def run(stack: np.ndarray, learn_from: np.ndarray, factor: int, steps: int) -> t
     """
     import eclare.eclare as module
     from eclare.utils.blur_kernel_ops import parse_kernel
-    from eclare.utils.parse_image_file import normalize
     from eclare.utils.train_set import TrainSet
 
     module.LossProgBar = Watch
-    image, low, high = normalize(stack.astype(np.float32), 0, 1)
-    data = TrainSet(normalize(learn_from.astype(np.float32), 0, 1)[0], 0, verbose=False)
+    low, high = limits
+    image, known = ((part.astype(np.float32) - low) / (high - low) for part in (stack, learn_from))
+    data = TrainSet(known, 0, verbose=False)
     volume, state, _ = module.run_eclare(
         image=image,
         slice_separation=float(factor),
@@ -83,12 +98,13 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     stack = np.load(options.stack)
     small = stack[:2, :32, :32]
-    run(small, stack, options.factor, TRIAL)
+    limits = float(stack.min()), float(stack.max())
+    run(small, stack, options.factor, TRIAL, limits)
     pace = float(np.median(np.diff(Watch.last.times)[1:]))
     steps = max(1, round(60 * options.minutes / pace))
-    _, state = run(small, stack, options.factor, steps)
+    _, state = run(small, stack, options.factor, steps, limits)
     options.model.mkdir(parents=True, exist_ok=True)
-    torch.save(state, options.model / "eclare.pt")
+    torch.save({"state": state, "limits": limits}, options.model / "eclare.pt")
     minutes = (Watch.last.times[-1] - Watch.last.times[0]) / 60
     return {"minutes": minutes, "steps": steps, "loss": Watch.last.loss, "batch": BATCH}
 
@@ -98,12 +114,12 @@ def restore(options: argparse.Namespace) -> dict[str, Any]:
     import eclare.eclare as module
     import torch
 
-    state = torch.load(options.model / "eclare.pt", weights_only=True)
+    saved = torch.load(options.model / "eclare.pt", weights_only=True)
     network = module.WDSR
 
     def trained(**shape: Any) -> Any:
         model = network(**shape)
-        model.load_state_dict(state)
+        model.load_state_dict(saved["state"])
         return model
 
     module.WDSR = trained
@@ -112,7 +128,7 @@ def restore(options: argparse.Namespace) -> dict[str, Any]:
     small = parts[0, :2, :32, :32]
 
     def restored(part: np.ndarray) -> np.ndarray:
-        volume, _ = run(part, small, options.factor, 0)
+        volume, _ = run(part, small, options.factor, 0, saved["limits"])
         return volume if options.as_returned else realigned(volume, options.factor)
 
     restored(small)
