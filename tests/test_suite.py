@@ -13,8 +13,11 @@ import pytest
 import tifffile
 
 from conftest import texture as structure
+from isoslice.config import MaskedTraining, MsdsrConfig, UNetSettings
 from isoslice.features import texture
+from isoslice.model import Model
 from isoslice.progress import Progress
+from isoslice.recipes import build_network
 from suite import methods
 from suite.bars import Bar, bars, peak_share
 from suite.cases import load_case
@@ -84,9 +87,16 @@ def run(data, settings, tmp_path, monkeypatch, tiny_model):
 
     def trained(entry, case, benchmark, store, device, progress):
         folder = store.path(f"models/{entry.name}", "")
+        model = tiny_model
+        if entry.preset == "msdsr":
+            config = MsdsrConfig(
+                network=UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(), groups=4),
+                training=MaskedTraining(batch=2, crop=32, hidden_rows=(18, 28)),
+            )
+            model = Model(config, build_network(config).eval())
         if not folder.exists():
-            tiny_model.save(folder)
-        return tiny_model
+            model.save(folder)
+        return model
 
     monkeypatch.setattr(methods, "get_model", trained)
 
@@ -163,14 +173,21 @@ def test_training_times_are_compared(run, data, settings, tmp_path):
 def test_pictures_are_drawn_and_blocks_are_marked(run, settings):
     pytest.importorskip("matplotlib")
     peer = dataclasses.replace(settings.peers[0], blocks_only=True)
-    out, outcome = run(peers=(peer,), pictures=True)
+    out, outcome = run(peers=(peer,), pictures=True, msdsr=True, msdsr_steps=2)
     names = {path.name for path in (out / "pictures").iterdir()}
     assert names == {"fib25_4x_cuts.png", "fib25_4x_block.png", "fib25_4x_spectra.png"}
     last = outcome.results["fib25"][4][-1]
     assert last.method == "CARE (blocks)"
     assert last.restored.volume.shape == (2, *BLOCK)
     assert last.fidelity == last.blocks
-    assert not outcome.tables[0].rows[-1].ranked
+    assert [row.name for row in outcome.tables[0].rows if not row.ranked] == [
+        "truth",
+        "msdsr (blocks)",
+        "CARE (blocks)",
+    ]
+    assert outcome.results["fib25"][4][-2].restored.record["evaluations"] == 2
+    assert "of 200" in outcome.tables[0].caption
+    assert {bar.result for bar in outcome.bars if "msdsr" in bar.name} <= {"met", "missed"}
 
 
 @pytest.mark.slow
