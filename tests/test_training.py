@@ -14,7 +14,7 @@ from isoslice.fit import CHECKPOINT
 from isoslice.objectives import average_decay, learning_rate
 from isoslice.planes import plane_stacks
 from isoslice.progress import Progress
-from isoslice.training import as_volumes, residual_deviation, train
+from isoslice.training import as_volumes, residual_statistics, train
 from isoslice.volume import Volume
 
 NETWORK = NetworkSettings(widths=(16, 24), blocks_down=(1, 1), blocks_up=(1, 0))
@@ -123,7 +123,7 @@ def test_average_is_the_power_function_of_its_definition():
 def test_residual_deviation_is_in_units_of_the_normalised_intensities():
     images = stripes(20)
     one, half = (
-        residual_deviation(plane_stacks([Volume(data, "ZYX")]), SETTINGS)
+        residual_statistics(plane_stacks([Volume(data, "ZYX")]), SETTINGS)["sigma_data"]
         for data in (images, images // 2)
     )
     assert one == pytest.approx(half, rel=0.02)

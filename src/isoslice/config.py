@@ -179,6 +179,8 @@ class ModelConfig(_AnyConfig):
     sampler: SamplerSettings = SamplerSettings()
     #: Standard deviation of the residual on hidden rows, intensities in [0, 1].
     sigma_data: Positive
+    #: Intensities are stretched before (see `stretch`), where that is worth it.
+    softening: Positive | None = None
     #: The same of whole images about middle grey; none if the network learned no prior.
     sigma_image: Positive | None = None
     #: Set in models that `isoslice distill` made.

@@ -29,6 +29,7 @@ from isoslice.planes import crop_size, plane_stacks, split
 from isoslice.progress import Progress
 from isoslice.recipes import build_network
 from isoslice.srh import srh_channels
+from isoslice.stretch import stretch
 from isoslice.training import Images, as_volumes, run_training, training_budget
 
 #: Shares of a batch that learn the mean and the first pass; the rest learns the second.
@@ -99,6 +100,7 @@ class DistillationObjective(ResidualObjective):
         """Squared distance in units of EDM's c_out, averaged over hidden voxels."""
         settings: TrainingSettings = self.config.training
         sampler, scale = self.config.sampler, self.config.sigma_data
+        images = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
         masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
         kind = torch.rand(count, generator=generator)

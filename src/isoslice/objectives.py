@@ -22,6 +22,7 @@ from isoslice.masks import draw_masks, fill_rows
 from isoslice.msdsr import direct_loss, hidden_row_masks, noise_loss, spread_timesteps
 from isoslice.network import Denoiser, MPConv
 from isoslice.schedule import cosine_alphas_cumprod
+from isoslice.stretch import stretch
 
 #: Learning rate of the few weights that are not normalised, against that of those that are.
 OTHER_RATE = 0.5
@@ -100,6 +101,7 @@ class ResidualObjective:
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """EDM loss (see `diffusion.loss`), a share of the crops without known rows."""
         settings, sigma_data = self.config.training, self.config.sigma_data
+        images = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
         masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
         deviation = torch.full((count,), sigma_data)

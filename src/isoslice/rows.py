@@ -14,6 +14,7 @@ from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.masks import fill_rows
 from isoslice.msdsr import ddim, direct, put_known
 from isoslice.schedule import ddim_coefficients
+from isoslice.stretch import stretch, unstretch
 
 #: Images computed at once.
 BATCH = 16
@@ -63,7 +64,9 @@ def restore_rows(
 
         with autocast(images.device):
             if isinstance(config, ModelConfig):
-                part = _residual_rows(network, config, known, rows, mode, steps, noise())
+                stretched = stretch(known, config.softening)
+                part = _residual_rows(network, config, stretched, rows, mode, steps, noise())
+                part = unstretch(part.float(), config.softening)
             elif isinstance(config, MsdsrConfig):
                 schedule = ddim_coefficients(steps, config.sampler.eta, config.sampler.timesteps)
                 part = ddim(network, known, rows, schedule, noise, clip=config.sampler.clip)

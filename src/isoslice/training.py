@@ -35,6 +35,7 @@ from isoslice.progress import Progress
 from isoslice.recipes import build_network
 from isoslice.rows import restore_rows
 from isoslice.srh import srh_channels
+from isoslice.stretch import fit_softening, stretch
 from isoslice.volume import Volume, parse_voxel_size
 
 #: Training time where neither a time nor a step budget is given.
@@ -148,10 +149,7 @@ def train(
                 {"sampler": chosen_preset.sampler} if isinstance(chosen_preset, MsdsrConfig) else {}
             ),
             **(
-                {
-                    "sigma_data": residual_deviation(training, settings),
-                    "sigma_image": image_deviation(training, settings),
-                }
+                residual_statistics(training, settings)
                 if isinstance(settings, TrainingSettings)
                 else {}
             ),
@@ -293,28 +291,37 @@ def as_volumes(
     return volumes
 
 
-def residual_deviation(stacks: Sequence[PlaneStack], settings: TrainingSettings) -> float:
-    """Measure sigma_data: the RMS of x - b over hidden rows of 256 crops, masks as in training."""
+def residual_statistics(
+    stacks: Sequence[PlaneStack], settings: TrainingSettings
+) -> dict[str, float | None]:
+    """Measure on 256 crops what isoslice's own recipe has to know before training.
+
+    Returns
+    -------
+    ``softening``: see `stretch.fit_softening`. Of stretched intensities: ``sigma_data``, the RMS of
+    x - b over hidden rows, with masks as in training; ``sigma_image``, the RMS about middle grey
+    (None if no prior is trained).
+
+    Raises
+    ------
+    DataError
+        If interpolation leaves nothing to learn.
+    """
     generator = torch.Generator().manual_seed(settings.seed)
     crops = draw_crops(stacks, 256, settings.crop, generator)
     masks = draw_masks(len(crops), settings.crop, settings.factors, settings.even_share, generator)
     hidden = (~masks[:, None, :, None]).expand_as(crops)
+    base = fill_rows(crops, masks)
+    softening = fit_softening(base[hidden], (crops - base)[hidden])
+    crops = stretch(crops, softening)
     deviation = float((crops - fill_rows(crops, masks))[hidden].square().mean().sqrt())
     if not deviation > 1e-6:
         raise DataError(
             "got images whose hidden rows linear interpolation restores exactly, expected "
             "structure to learn from; check that the right files were given"
         )
-    return deviation
-
-
-def image_deviation(stacks: Sequence[PlaneStack], settings: TrainingSettings) -> float | None:
-    """Measure sigma_image: the RMS of 256 crops about middle grey; None if no prior is trained."""
-    if not settings.prior_share:
-        return None
-    generator = torch.Generator().manual_seed(settings.seed)
-    crops = draw_crops(stacks, 256, settings.crop, generator)
-    return float((crops - MIDDLE_GREY).square().mean().sqrt())
+    grey = float((crops - MIDDLE_GREY).square().mean().sqrt()) if settings.prior_share else None
+    return {"softening": softening, "sigma_data": deviation, "sigma_image": grey}
 
 
 def validation(

@@ -1,0 +1,106 @@
+"""Stretched intensities."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import texture
+from isoslice.config import ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.geometry import even_grid
+from isoslice.interpolate import interpolate
+from isoslice.masks import even_rows, fill_rows
+from isoslice.model import Model
+from isoslice.normalize import percentile_normalization
+from isoslice.planes import plane_stacks
+from isoslice.recipes import build_network
+from isoslice.rows import restore_rows
+from isoslice.stretch import SOFTENINGS, fit_softening, stretch, unstretch
+from isoslice.training import residual_statistics
+from isoslice.volume import Volume
+
+
+@given(
+    x=st.floats(-0.5, 2, width=32),
+    softening=st.one_of(st.none(), st.floats(0.02, 1)),
+)
+def test_unstretch_undoes_stretch(x, softening):
+    image = torch.tensor([x, 0.0, 1.0])
+    stretched = stretch(image, softening)
+    torch.testing.assert_close(unstretch(stretched, softening), image, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(stretched[1:], torch.tensor([0.0, 1.0]))
+
+
+def test_dark_is_spread_out_and_order_kept():
+    x = torch.linspace(-0.1, 1.2, 200)
+    y = stretch(x, 0.05)
+    assert (y.diff() > 0).all()
+    assert y[20] - y[15] > 3 * (y[150] - y[145])
+
+
+def images(grows: float, seed=0):
+    """Intensities and errors whose deviation is 0.02 where dark and grows with intensity."""
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.rand(200_000, generator=generator) ** 3
+    error = 0.02 * (1 + (base * grows) ** 2).sqrt()
+    return base, error * torch.randn(200_000, generator=generator)
+
+
+@pytest.mark.parametrize("softening", [0.04, 0.08, 0.16])
+def test_the_softening_of_errors_that_grow_is_found(softening):
+    assert fit_softening(*images(1 / softening)) == softening
+
+
+def test_equal_errors_are_left_alone():
+    assert fit_softening(*images(0)) is None
+    assert fit_softening(*images(1)) is None
+    assert min(SOFTENINGS) > 0
+
+
+def test_images_of_two_intensities_are_left_alone():
+    base = torch.tensor([0.0, 1.0]).repeat(50)
+    assert fit_softening(base, torch.ones(100)) is None
+
+
+def heavy_tailed(planes: int) -> np.ndarray:
+    """Dim structure with a few bright blobs, like nuclei; errors grow with brightness."""
+    dim, bright = texture(planes, 48, 48) / 200, texture(planes, 48, 48, seed=1) / 200
+    return (2000 * dim**2 + 60_000 * (bright > 0.62) * bright).astype("uint16")
+
+
+def test_training_chooses_it_and_prediction_stretches():
+    """An untrained network answers zero, so the mean is interpolation of stretched intensities."""
+    stacks = plane_stacks([Volume(heavy_tailed(12), "ZYX")])
+    found = residual_statistics(stacks, TrainingSettings(crop=32))
+    assert found["softening"] in SOFTENINGS
+    config = ModelConfig(
+        network=NetworkSettings(widths=(8,), blocks_down=(0,), blocks_up=(0,)),
+        sigma_data=0.1,
+        softening=found["softening"],
+    )
+    stack = heavy_tailed(5)
+    restored = Model(config, build_network(config).eval()).predict(
+        stack, "ZYX", factor=3, mode="mean"
+    )
+    normalization = percentile_normalization(stack[None])
+    planes = stretch(torch.from_numpy(normalization.apply(stack[None])), config.softening)
+    base = torch.from_numpy(interpolate(planes[0].numpy(), even_grid(5, 3)))
+    expected = normalization.invert(unstretch(base, config.softening).numpy()[None], stack.dtype)
+    difference = restored.volume.astype(int) - expected[0].astype(int)
+    assert abs(difference).max() <= 2
+    assert (restored.volume[::3] == stack).all()
+
+
+def test_hidden_rows_are_restored_on_stretched_intensities_too():
+    config = ModelConfig(
+        network=NetworkSettings(widths=(8,), blocks_down=(0,), blocks_up=(0,)),
+        sigma_data=0.1,
+        softening=0.05,
+    )
+    images = torch.rand(2, 1, 17, 20)
+    masks = even_rows(17, 4).expand(2, -1)
+    found = restore_rows(build_network(config).eval(), config, images, masks, mode="mean")
+    expected = unstretch(fill_rows(stretch(images, 0.05), masks), 0.05)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(found[:, :, ::4], images[:, :, ::4])
