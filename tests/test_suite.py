@@ -68,6 +68,7 @@ def settings(tmp_path: Path) -> SuiteSettings:
     return SuiteSettings(
         minutes=0.01,
         threads=1,
+        distill=False,
         msdsr=False,
         block=BLOCK,
         blocks=2,
@@ -173,7 +174,7 @@ def test_training_times_are_compared(run, data, settings, tmp_path):
 def test_pictures_are_drawn_and_blocks_are_marked(run, settings):
     pytest.importorskip("matplotlib")
     peer = dataclasses.replace(settings.peers[0], blocks_only=True)
-    out, outcome = run(peers=(peer,), pictures=True, msdsr=True, msdsr_steps=2)
+    out, outcome = run(peers=(peer,), pictures=True, distill=True, msdsr=True, msdsr_steps=2)
     names = {path.name for path in (out / "pictures").iterdir()}
     assert names == {"fib25_4x_cuts.png", "fib25_4x_block.png", "fib25_4x_spectra.png"}
     last = outcome.results["fib25"][4][-1]
@@ -188,6 +189,10 @@ def test_pictures_are_drawn_and_blocks_are_marked(run, settings):
     assert outcome.results["fib25"][4][-2].restored.record["evaluations"] == 2
     assert "of 200" in outcome.tables[0].caption
     assert {bar.result for bar in outcome.bars if "msdsr" in bar.name} <= {"met", "missed"}
+    distilled = next(row for row in outcome.results["fib25"][4] if "distilled" in row.method)
+    assert distilled.restored.record["evaluations"] == 2
+    assert distilled.restored.training["teacher"]
+    assert any("distilled" in bar.name for bar in outcome.bars)
 
 
 @pytest.mark.slow

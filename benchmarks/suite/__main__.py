@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--case", action="append", choices=["fib25", "lucchi", "mouse_ct"])
     made.add_argument("--factor", type=int, action="append", choices=[2, 4, 8])
     made.add_argument("--minutes", type=float, default=20, help="training time of each model")
+    made.add_argument("--distill", action=yes_no, default=True)
     made.add_argument("--msdsr", action=yes_no, default=True)
     made.add_argument("--msdsr-factors", type=numbers, default=(4,), metavar="K,K")
     made.add_argument("--care", type=Path, metavar="PYTHON", help="interpreter with csbdeep")
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         minutes=options.minutes,
         seed=options.seed,
         threads=options.threads,
+        distill=options.distill,
         msdsr=options.msdsr,
         msdsr_factors=tuple(int(factor) for factor in options.msdsr_factors),
         peers=peers(options.care, options.eclare, options.eclare_blocks),

@@ -14,9 +14,10 @@ import numpy as np
 from isoslice.benchmark.data import get_model
 from isoslice.benchmark.settings import ModelEntry
 from isoslice.benchmark.store import Store
+from isoslice.distillation import distill
 from isoslice.interpolate import Method
 from isoslice.io.atomic import atomic_output
-from isoslice.model import is_model_folder
+from isoslice.model import Model, is_model_folder
 from isoslice.progress import Progress
 from suite.cases import CaseData
 from suite.children import ChildError, run_child
@@ -58,10 +59,9 @@ def restored(bench: Bench, factor: int) -> Iterator[Restored | ChildError]:
     for method in get_args(Method):
         yield interpolation(bench, factor, method)
     yield from own_volumes(bench, factor)
-    distilled = bench.store.path("models/distilled", "")
-    if is_model_folder(distilled):
-        info = {"minutes": float("nan")}
-        yield _volume(bench, factor, DISTILLED, info, ["--model", distilled])
+    if bench.settings.distill:
+        folder, info = distilled_model(bench)
+        yield _volume(bench, factor, DISTILLED, info, ["--model", folder])
     if bench.settings.msdsr and factor in bench.settings.msdsr_factors:
         width, steps = bench.settings.msdsr_width, bench.settings.msdsr_steps
         folder, info = own_model(bench, "msdsr", width)
@@ -95,6 +95,28 @@ def own_model(
         bench.progress,
     )
     return bench.store.path(f"models/{name}", ""), dict(model.info)
+
+
+def distilled_model(bench: Bench) -> tuple[Path, dict[str, Any]]:
+    """Distill isoslice's own model on the same planes: its folder, and its training."""
+    teacher, _ = own_model(bench, "isoslice")
+    folder = bench.store.path("models/distilled", "")
+    if not is_model_folder(folder):
+        bench.progress.note(f"{bench.case.name}: distilling")
+        workdir = folder.with_name(folder.name + ".training")
+        student = distill(
+            Model.load(teacher),
+            list(bench.case.train),
+            minutes=bench.settings.minutes,
+            seed=bench.settings.seed,
+            device="cpu",
+            workdir=workdir,
+            resume=workdir.exists(),
+            progress=bench.progress,
+        )
+        student.save(folder)
+        shutil.rmtree(workdir, ignore_errors=True)
+    return folder, dict(Model.load(folder).info)
 
 
 def own_volumes(bench: Bench, factor: int, suffix: str = "") -> Iterator[Restored]:

@@ -121,6 +121,11 @@ def _notes(
         f"The volume has {shape} voxels; the blocks are {100 * share_of_blocks(case):.1f}% of it.",
         f"Everything that learns had {settings.minutes:g} minutes on {settings.threads} threads.",
     ]
+    if settings.distill:
+        notes.append(
+            f"isoslice, distilled: a small network taught by isoslice's for {settings.minutes:g} "
+            "minutes more."
+        )
     if settings.msdsr and factor in settings.msdsr_factors:
         notes.append(
             f"msdsr: the paper's recipe in this package, not its released weights: width "

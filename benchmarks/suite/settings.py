@@ -50,6 +50,8 @@ class SuiteSettings:
     ----------
     minutes
         Of training, for each model.
+    distill
+        Whether isoslice's model is distilled too, for as many minutes again.
     msdsr, msdsr_factors, msdsr_width, msdsr_steps
         Whether MSDSR runs, at which scales, its network's width, its DDIM steps.
     block, blocks
@@ -63,6 +65,7 @@ class SuiteSettings:
     minutes: float = 20.0
     seed: int = 0
     threads: int = 2
+    distill: bool = True
     msdsr: bool = True
     msdsr_factors: tuple[int, ...] = (4,)
     msdsr_width: int = 16
@@ -91,7 +94,7 @@ class SuiteSettings:
 
     def resolved(self) -> dict[str, Any]:
         """Return what every result depends on; runs that differ here need another folder."""
-        left_out = ("peers", "msdsr", "msdsr_factors", "threads")
+        left_out = ("peers", "distill", "msdsr", "msdsr_factors", "threads")
         return {key: value for key, value in asdict(self).items() if key not in left_out}
 
 
