@@ -60,14 +60,6 @@ def test_fill_never_looks_at_hidden_rows():
     assert torch.equal(fill_rows(image, mask), fill_rows(spoiled.nan_to_num(7.0), mask))
 
 
-def test_an_image_of_which_nothing_is_known_becomes_middle_grey():
-    mask = torch.zeros(2, 16, dtype=torch.bool)
-    mask[1, 3] = True
-    filled = fill_rows(torch.full((2, 1, 16, 4), 7.0), mask)
-    assert torch.equal(filled[0], torch.full((1, 16, 4), 0.5))
-    assert torch.equal(filled[1], torch.full((1, 16, 4), 7.0))
-
-
 def test_fill_is_the_baseline_the_sampler_starts_from():
     planes = np.random.default_rng(0).random((5, 6), dtype=np.float32)
     grid = even_grid(5, 4)

@@ -61,8 +61,6 @@ class TrainingSettings(_Frozen):
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4
     no_signal_share: Share = 0.15
-    #: Share of the crops without known rows, which trains a prior for unmeasured planes.
-    prior_share: Share = 0.1
     #: Share of the images kept for validation.
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
 
@@ -71,14 +69,14 @@ class SamplerSettings(_Frozen):
     """Noise levels of the sampler, in units of the residual's deviation (EDM equation 5)."""
 
     sigma_max: Positive = 1.5
-    sigma_min: Positive = 0.15
-    rho: Positive = 5.0
+    sigma_min: Positive = 0.2
+    rho: Positive = 3.0
     #: Share of the noise kept in each step, against the probability flow's. Two directions that
     #: take turns lose some variance; a little more noise makes up for it.
-    retain: Annotated[float, Field(gt=0, le=2)] = 1.2
+    retain: Annotated[float, Field(gt=0, le=2)] = 1.3
     #: What detail is fine, and by how much it is strengthened; see `detail.blend_detail`.
     detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.5
-    detail_gain: Annotated[float, Field(gt=0, le=4)] = 1.1
+    detail_gain: Annotated[float, Field(gt=0, le=4)] = 1.2
 
 
 class DistilledSettings(_Frozen):
@@ -181,8 +179,6 @@ class ModelConfig(_AnyConfig):
     sigma_data: Positive
     #: Intensities are stretched before (see `stretch`), where that is worth it.
     softening: Positive | None = None
-    #: The same of whole images about middle grey; none if the network learned no prior.
-    sigma_image: Positive | None = None
     #: Set in models that `isoslice distill` made.
     distilled: DistilledSettings | None = None
 

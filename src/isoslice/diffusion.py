@@ -3,9 +3,6 @@
 With b the image whose hidden rows are interpolated from the known ones, only the residual
 r = x - b is diffused: zero on known rows, small elsewhere. Preconditioning, loss weighting and
 noise distribution follow Karras et al. 2022 ("EDM", arXiv 2206.00364).
-
-The same network learns images of which no row is known, where b is middle grey: a prior for the
-planes between the measured ones.
 """
 
 from __future__ import annotations
@@ -34,7 +31,7 @@ class Preconditioning(NamedTuple):
     c_noise: Tensor
 
 
-def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
+def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
     """Scale factors of EDM's equation 7, noise levels `sigma` of shape (N,).
 
     ``c_noise`` is counted from `sigma_data`, so that one set of weights means the same noise
@@ -70,7 +67,7 @@ def denoise(
     base: Tensor,
     masks: Tensor,
     sigma: Tensor,
-    sigma_data: float | Tensor,
+    sigma_data: float,
 ) -> Tensor:
     """Estimate the residual from a noisy one (EDM equation 7), zero on known rows.
 
@@ -86,7 +83,7 @@ def denoise(
     sigma
         Noise level of each image, shape (N,), or of all, shape (1,).
     sigma_data
-        Standard deviation of the residual on hidden rows; a number, or one for each image.
+        Standard deviation of the residual on hidden rows.
 
     Returns
     -------
@@ -106,7 +103,7 @@ def loss(
     masks: Tensor,
     sigma: Tensor,
     noise: Tensor,
-    sigma_data: float | Tensor,
+    sigma_data: float,
 ) -> Tensor:
     """Denoising loss (EDM equation 8 with lambda = 1 / c_out^2), averaged over hidden voxels.
 
@@ -125,7 +122,7 @@ def denoising_error(
     base: Tensor,
     masks: Tensor,
     sigma: Tensor,
-    sigma_data: float | Tensor,
+    sigma_data: float,
 ) -> Tensor:
     """Mean over hidden voxels of (estimate - target)^2 / c_out^2; arguments as in `denoise`."""
     hidden = ~masks[:, None, :, None]
@@ -136,20 +133,21 @@ def denoising_error(
 
 
 def draw_sigma(
+    count: int,
     sigma_data: float,
     log_mean: float,
     log_std: float,
-    no_signal: Tensor,
+    no_signal_share: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Draw training noise levels, as many as there are in `no_signal`.
+    """Draw training noise levels, shape (count,).
 
-    Log-normal around ``sigma_data * exp(log_mean)`` (EDM table 1), or, with the probabilities
-    `no_signal`, `NO_SIGNAL`, which trains the mean that prediction starts from.
+    Log-normal around ``sigma_data * exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` for a share of
+    them, which trains the mean that prediction starts from.
     """
-    normal = torch.randn(len(no_signal), generator=generator)
+    normal = torch.randn(count, generator=generator)
     sigma = sigma_data * (log_mean + log_std * normal).exp()
-    pure = torch.rand(len(no_signal), generator=generator) < no_signal
+    pure = torch.rand(count, generator=generator) < no_signal_share
     return torch.where(pure, NO_SIGNAL, sigma)
 
 

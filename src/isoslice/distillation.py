@@ -204,9 +204,7 @@ def distill(
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:
     """Make a student's settings: the teacher's, but a smaller network and two evaluations."""
-    training = TrainingSettings(
-        crop=crop, prior_share=0, seed=teacher.training.seed if seed is None else seed
-    )
+    training = TrainingSettings(crop=crop, seed=teacher.training.seed if seed is None else seed)
     shape = NetworkSettings(channels=teacher.network.channels, widths=STUDENT_WIDTHS)
     changes = {"network": shape, "training": training, "distilled": DistilledSettings()}
-    return teacher.model_copy(update={**changes, "sigma_image": None})
+    return teacher.model_copy(update=changes)

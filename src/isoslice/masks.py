@@ -58,21 +58,15 @@ def draw_masks(
     return torch.stack(masks)
 
 
-#: Intensity of an image of which nothing is known.
-MIDDLE_GREY = 0.5
-
-
 def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
     """Interpolate hidden rows linearly from the known ones; beyond the outermost, repeat them.
-
-    An image without known rows becomes `MIDDLE_GREY`.
 
     Parameters
     ----------
     images
         Shape (N, C, H, W).
     masks
-        Shape (N, H), True where known.
+        Shape (N, H), True where known; every mask knows at least one row.
 
     Returns
     -------
@@ -85,8 +79,6 @@ def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
     first, last = below < 0, above >= height
     below = torch.where(first, above, below)
     above = torch.where(last, below, above)
-    nothing = ~masks.any(dim=1)
-    below, above = (torch.where(nothing[:, None], 0, index) for index in (below, above))
     span = (above - below).clamp(min=1)
     weight = ((rows - below) / span).to(images.dtype)[:, None, :, None]
 
@@ -94,5 +86,4 @@ def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
         return images.gather(2, index[:, None, :, None].expand_as(images))
 
     low = take(below)
-    filled = low + weight * (take(above) - low)
-    return torch.where(nothing[:, None, None, None], MIDDLE_GREY, filled)
+    return low + weight * (take(above) - low)

@@ -206,7 +206,7 @@ class Model:
         factor
             Output planes per measured plane; by default the nearest integer to Z over XY spacing.
         steps
-            Network evaluations per voxel: 6 by default, at least 3 in mode ``sample`` (``mean``
+            Network evaluations per voxel: 5 by default, at least 3 in mode ``sample`` (``mean``
             takes 2). For a model of the preset msdsr: DDIM steps in each direction, 200 by default.
         seed
             Of the sampling noise: same seed, same result.

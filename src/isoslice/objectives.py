@@ -99,27 +99,23 @@ class ResidualObjective:
         return self.config.training.batch
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """EDM loss (see `diffusion.loss`), a share of the crops without known rows."""
+        """EDM loss (see `diffusion.loss`) of stretched intensities."""
         settings, sigma_data = self.config.training, self.config.sigma_data
         images = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
         masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
-        deviation = torch.full((count,), sigma_data)
-        no_signal = torch.full((count,), settings.no_signal_share)
-        if self.config.sigma_image is not None:
-            prior = torch.rand(count, generator=generator) < settings.prior_share
-            masks[prior] = False
-            deviation[prior] = self.config.sigma_image
-            no_signal[prior] = 0
         sigma = draw_sigma(
-            sigma_data, settings.noise_log_mean, settings.noise_log_std, no_signal, generator
+            count,
+            sigma_data,
+            settings.noise_log_mean,
+            settings.noise_log_std,
+            settings.no_signal_share,
+            generator,
         )
         noise = torch.randn(images.shape, generator=generator)
-        masks, sigma, noise, deviation = (
-            t.to(images.device) for t in (masks, sigma, noise, deviation)
-        )
+        masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
         base = fill_rows(images, masks)
-        return loss(network, images, base, masks, sigma, noise, deviation)
+        return loss(network, images, base, masks, sigma, noise, sigma_data)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Adam; weights outside `MPConv` move more slowly."""

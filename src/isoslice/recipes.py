@@ -24,7 +24,7 @@ from isoslice.unet import UNet
 Mode = Literal["sample", "mean"]
 Direction = Literal["both", "XZ", "YZ"]
 #: Network evaluations of isoslice's own sampler.
-DEFAULT_STEPS = 6
+DEFAULT_STEPS = 5
 
 
 def build_network(config: AnyConfig) -> nn.Module:

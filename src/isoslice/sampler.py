@@ -170,7 +170,7 @@ def restore(
     sigma_data: float,
     settings: SamplerSettings,
     *,
-    evaluations: int = 6,
+    evaluations: int = 5,
     mode: Literal["sample", "mean"] = "sample",
     detail: float = DEFAULT_DETAIL,
     seed: int = 0,

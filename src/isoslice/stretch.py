@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 #: Softenings that are tried.
-SOFTENINGS = (0.04, 0.08, 0.16, 0.32)
+SOFTENINGS = (0.08, 0.16, 0.32)
 #: Stretch only where errors become this much more equal: spread of their logarithm, after / before.
 WORTH_IT = 0.8
 #: Bins of intensity that errors are compared between.

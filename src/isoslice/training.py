@@ -26,7 +26,7 @@ from isoslice.config import (
 )
 from isoslice.device import choose_device, describe
 from isoslice.errors import DataError, SettingsError
-from isoslice.masks import MIDDLE_GREY, draw_masks, even_rows, fill_rows
+from isoslice.masks import draw_masks, even_rows, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import Objective, objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
@@ -298,9 +298,8 @@ def residual_statistics(
 
     Returns
     -------
-    ``softening``: see `stretch.fit_softening`. Of stretched intensities: ``sigma_data``, the RMS of
-    x - b over hidden rows, with masks as in training; ``sigma_image``, the RMS about middle grey
-    (None if no prior is trained).
+    ``softening``: see `stretch.fit_softening`. ``sigma_data``: the RMS of x - b over hidden rows,
+    of stretched intensities, with masks as in training.
 
     Raises
     ------
@@ -320,8 +319,7 @@ def residual_statistics(
             "got images whose hidden rows linear interpolation restores exactly, expected "
             "structure to learn from; check that the right files were given"
         )
-    grey = float((crops - MIDDLE_GREY).square().mean().sqrt()) if settings.prior_share else None
-    return {"softening": softening, "sigma_data": deviation, "sigma_image": grey}
+    return {"softening": softening, "sigma_data": deviation}
 
 
 def validation(

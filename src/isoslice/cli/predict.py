@@ -55,7 +55,7 @@ def predict(
             max=1000,
             metavar="N",
             help="Network evaluations per voxel in mode sample: more is sharper and slower. "
-            "[default: 6; 200 for msdsr]",
+            "[default: 5; 200 for msdsr]",
         ),
     ] = None,
     seed: Seed = 0,
