@@ -45,7 +45,8 @@ def commands() -> list[list[str]]:
 def test_there_are_commands_to_check():
     found = {words[0] for words in commands()}
     assert found == {
-        "train", "predict", "evaluate", "slicefid", "benchmark", "info", "env", "import-msdsr",
+        "train", "predict", "evaluate", "slicefid", "benchmark", "info", "env",
+        "import-msdsr", "distill",
     }  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def test_commands_and_their_options_exist(words, cli):
 
 
 def test_options_named_in_prose_exist(cli):
-    text = "".join(cli(c, "--help").out for c in ("train", "predict", "evaluate", "info"))
+    text = "".join(cli(c, "--help").out for c in ("train", "predict", "distill", "evaluate"))
     prose = (ROOT / "README.md").read_text()
     for option in set(re.findall(r"`(--[a-z-]+)", prose)):
         assert option in text, option
