@@ -37,7 +37,7 @@ MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
 #: Noise levels of the second kind of start, in units of the residual's deviation.
 SECOND_LEVELS = (0.2, 1.0)
 #: Steps of the teacher.
-TEACHER_STEPS = 4
+TEACHER_STEPS = 3
 #: Channels of the student at 1/2, 1/4, ... resolution: 40 kFLOP a pixel.
 STUDENT_WIDTHS = (24, 48, 96, 192)
 
@@ -97,38 +97,49 @@ class DistillationObjective(ResidualObjective):
     teacher: nn.Module = field(default_factory=nn.Identity)
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared distance in units of EDM's c_out, averaged over hidden voxels."""
+        """Squared distance in units of EDM's c_out, averaged over hidden voxels.
+
+        Of the crops, which are drawn at random, the first ones learn the mean, the next ones the
+        first pass, the rest the second.
+        """
         settings: TrainingSettings = self.config.training
         sampler, scale = self.config.sampler, self.config.sigma_data
         images = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
         masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
-        kind = torch.rand(count, generator=generator)
         low, high = SECOND_LEVELS
-        second = scale * low * (high / low) ** torch.rand(count, generator=generator)
+        sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)
         noise = torch.randn(images.shape, generator=generator)
-        masks, kind, second, noise = (t.to(images.device) for t in (masks, kind, second, noise))
-        hidden = ~masks[:, None, :, None]
+        masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
         base = fill_rows(images, masks)
         residual = images - base
 
-        def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
-            return torch.where(condition[:, None, None, None], a, b)
-
-        plain, first = kind < MEAN_SHARE, kind < MEAN_SHARE + FIRST_SHARE
-        sigma = torch.where(first, scale * sampler.sigma_max, second)
-        added = sigma[:, None, None, None] * noise * hidden
+        plain = round(MEAN_SHARE * count)
+        taught = slice(plain, None)
+        first = slice(plain, plain + round(FIRST_SHARE * count))
+        sigma[first] = scale * sampler.sigma_max
+        added = sigma[:, None, None, None] * noise * ~masks[:, None, :, None]
+        seen, start = residual + added, residual + added
+        seen[first] = added[first]
+        target = residual.clone()
         with torch.no_grad(), autocast(images.device):
             level = torch.full((1,), NO_SIGNAL, device=images.device)
-            mean = denoise(self.teacher, torch.zeros_like(base), base, masks, level, scale)
-            start = where(first, mean, residual) + added
-            lowest = sampler.sigma_min * scale
-            end = end_points(self.teacher, start, base, masks, sigma, lowest, scale).float()
-        blended = fine_detail_only(mean.float(), end, sampler.detail_sigma) * hidden
-        target = where(plain, residual, where(first, blended, end))
-        seen = where(first, torch.zeros_like(residual), residual) + added
-        sigma = torch.where(plain, NO_SIGNAL, sigma)
-        return denoising_error(network, seen * hidden, target, base, masks, sigma, scale)
+            mean = denoise(
+                self.teacher, residual[first], base[first], masks[first], level, scale
+            ).float()
+            start[first] = mean + added[first]
+            target[taught] = end_points(
+                self.teacher,
+                start[taught],
+                base[taught],
+                masks[taught],
+                sigma[taught],
+                sampler.sigma_min * scale,
+                scale,
+            ).float()
+        target[first] = fine_detail_only(mean, target[first], sampler.detail_sigma)
+        sigma[:plain] = NO_SIGNAL
+        return denoising_error(network, seen, target, base, masks, sigma, scale)
 
 
 def distill(
