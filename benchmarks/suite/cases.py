@@ -14,9 +14,9 @@ from halves import halves
 from isoslice.benchmark.data import BenchmarkData, block_corners
 from isoslice.errors import DataError
 from isoslice.geometry import crop_to_grid, even_grid, thin
+from isoslice.io import read_volume
 from isoslice.metrics import data_range_of
 from isoslice.volume import Volume
-from main_job import read
 
 Voxels = NDArray[Any]
 #: Every scale's planes are among those of the finest, so that all share one truth.
@@ -118,6 +118,14 @@ def load_case(
         for z, y, x in block_corners(truth.data.shape, size, count, seed)
     ]
     return CaseData(name, train, truth, tuple(corners), size)
+
+
+def read(path: Path) -> Volume:
+    """Read a volume with its axes in the order ZYX; spacing is 1 where the file has none."""
+    volume = read_volume(path)
+    known = volume.voxel_size is not None
+    spacing = volume.spacing if known else dict.fromkeys("ZYX", 1.0)
+    return replace(_plain(volume), spacing=spacing, unit=volume.unit if known else None)
 
 
 def _plain(volume: Volume) -> Volume:

@@ -82,8 +82,7 @@ def predicted(
     found |= {"evaluations": steps[-1], "model": model.fingerprint}
     if model.config.recipe == "isoslice":
         sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-        from machine import convolution_peak
-        from main_job import network_flops
+        from machine import convolution_peak, network_flops
 
         found["inside_seconds"] = inside.seconds
         inside.remove()
