@@ -6,11 +6,16 @@ import torch
 
 import isoslice
 from conftest import Cli, texture, write_stack
-from isoslice.config import MsdsrConfig, NetworkSettings, SamplerSettings, TrainingSettings
+from isoslice.config import (
+    ModelConfig,
+    MsdsrConfig,
+    NetworkSettings,
+    SamplerSettings,
+    TrainingSettings,
+)
 from isoslice.detail import DEFAULT_DETAIL, blend_detail
 from isoslice.diffusion import precondition
 from isoslice.distillation import (
-    STUDENT_WIDTHS,
     DistillationObjective,
     end_points,
     fine_detail_only,
@@ -74,7 +79,7 @@ def objective(tiny_model: Model) -> DistillationObjective:
 
 def test_a_students_settings(tiny_model: Model):
     config = student_config(tiny_model.config, crop=32, seed=None)
-    assert config.network.widths == STUDENT_WIDTHS
+    assert config.network == NetworkSettings()
     assert config.sigma_data == tiny_model.config.sigma_data
     assert config.distilled is not None
     assert config.training.seed == tiny_model.config.training.seed
@@ -145,6 +150,20 @@ def test_what_cannot_be_distilled(tiny_model: Model):
         isoslice.distill(tiny_model, np.stack([images, images]), axes="CZYX", steps=1)
 
 
+def test_a_student_of_the_teachers_size_begins_with_its_weights():
+    torch.manual_seed(0)
+    config = ModelConfig(sigma_data=0.1, training=TrainingSettings(crop=32, batch=4))
+    network = build_network(config).eval()
+    network.renormalize()
+    torch.nn.init.constant_(network.leave_gain, 0.7)
+    teacher = Model(config, network)
+    student = isoslice.distill(teacher, texture(4, 40, 40), axes="ZYX", steps=1, device="cpu")
+    gain = float(student.network.leave_gain.detach())
+    assert gain == pytest.approx(0.7, abs=0.02)
+    assert student.info["teacher"] == teacher.fingerprint
+    assert float(network.leave_gain.detach()) == pytest.approx(0.7)
+
+
 @pytest.mark.slow
 def test_distill_and_predict_by_command(cli: Cli, tmp_path, model_folder, stack_file):
     student, out = tmp_path / "student", tmp_path / "out.ome.tif"
@@ -154,6 +173,6 @@ def test_distill_and_predict_by_command(cli: Cli, tmp_path, model_folder, stack_
     assert isoslice.read_volume(out).provenance["steps"] == 2
     assert "two evaluations a voxel" in (student / "README.md").read_text()
     assert any("distilled" in line for line in cli("info", student).out.splitlines())
-    assert NetworkSettings(widths=STUDENT_WIDTHS) == Model.load(student).config.network
+    assert Model.load(student).config.network == NetworkSettings()
     assert isinstance(Model.load(student).config.training, TrainingSettings)
     assert not (tmp_path / "student.training").exists()

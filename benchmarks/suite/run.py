@@ -123,7 +123,7 @@ def _notes(
     ]
     if settings.distill:
         notes.append(
-            f"isoslice, distilled: a small network taught by isoslice's for {settings.minutes:g} "
+            f"isoslice, distilled: a network taught by isoslice's for {settings.minutes:g} "
             "minutes more."
         )
     if settings.msdsr and factor in settings.msdsr_factors:

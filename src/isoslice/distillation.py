@@ -1,4 +1,4 @@
-"""Distillation: a small network learns in one evaluation where a trained one ends after several.
+"""Distillation: a network learns to go in one evaluation where a trained one ends after several.
 
 The teacher's deterministic sampler maps noise to an end point; the student regresses that map
 (Luhman & Luhman 2021, arXiv 2101.02388; consistency distillation, Song et al. 2023, arXiv
@@ -38,8 +38,6 @@ MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
 SECOND_LEVELS = (0.2, 1.0)
 #: Steps of the teacher.
 TEACHER_STEPS = 3
-#: Channels of the student at 1/2, 1/4, ... resolution: 40 kFLOP a pixel.
-STUDENT_WIDTHS = (24, 48, 96, 192)
 
 
 def end_points(
@@ -155,7 +153,9 @@ def distill(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Model:
-    """Train a small network to do in two evaluations a voxel what `teacher` does in several.
+    """Train a network to do in two evaluations a voxel what `teacher` does in several.
+
+    It has the default network's size, and begins with the teacher's weights if that has it too.
 
     Parameters
     ----------
@@ -196,8 +196,11 @@ def distill(
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
     chosen = choose_device(device)
     torch.manual_seed(config.training.seed)
+    student = build_network(config)
+    if config.network == teacher.config.network:
+        student.load_state_dict(teacher.network.state_dict())
     model = run_training(
-        build_network(config),
+        student,
         DistillationObjective(config, teacher=teacher.network.to(chosen)),
         config,
         volumes,
@@ -214,8 +217,8 @@ def distill(
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:
-    """Make a student's settings: the teacher's, but a smaller network and two evaluations."""
+    """Make a student's settings: the teacher's, but the default network and two evaluations."""
     training = TrainingSettings(crop=crop, seed=teacher.training.seed if seed is None else seed)
-    shape = NetworkSettings(channels=teacher.network.channels, widths=STUDENT_WIDTHS)
+    shape = NetworkSettings(channels=teacher.network.channels)
     changes = {"network": shape, "training": training, "distilled": DistilledSettings()}
     return teacher.model_copy(update=changes)

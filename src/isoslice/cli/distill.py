@@ -38,7 +38,7 @@ def distill(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make a small, fast model of a trained one: two evaluations a voxel instead of five."""
+    """Make a fast model of a trained one: two evaluations a voxel instead of five."""
     from isoslice.distillation import distill as distill_model
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
