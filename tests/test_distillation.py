@@ -7,6 +7,7 @@ import torch
 import isoslice
 from conftest import Cli, texture, write_stack
 from isoslice.config import (
+    DistilledSettings,
     ModelConfig,
     MsdsrConfig,
     NetworkSettings,
@@ -27,7 +28,7 @@ from isoslice.interpolate import interpolate
 from isoslice.model import Model
 from isoslice.planes import draw_crops, plane_stacks
 from isoslice.recipes import build_network, resolve_options
-from isoslice.sampler import restore_distilled
+from isoslice.sampler import restore
 from isoslice.volume import Volume
 
 SIGMA_DATA = 0.1
@@ -114,9 +115,12 @@ def test_two_passes_of_a_silent_network():
     planes = np.random.default_rng(0).random((1, 9, 24, 24), dtype=np.float32)
     grid = even_grid(9, 4)
     seen = []
-    found = restore_distilled(
-        silent, planes, grid, SIGMA_DATA, SamplerSettings(sigma_max=2.0), 0.5, report=seen.append
+    config = ModelConfig(
+        sigma_data=SIGMA_DATA,
+        sampler=SamplerSettings(sigma_max=2.0),
+        distilled=DistilledSettings(sigma_second=0.5),
     )
+    found = restore(silent, config, planes, grid, report=seen.append)
     np.testing.assert_array_equal(found[:, ::4], planes)
     residual = (found[0] - interpolate(planes[0], grid))[~grid.mask]
     # A silent network keeps c_skip of what it sees: 1/5 at level 2, 4/5 at level 1/2.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from isoslice.config import SamplerSettings
+from isoslice.config import ModelConfig, SamplerSettings
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.network import Denoiser
@@ -13,6 +13,7 @@ from isoslice.sampler import combination_weight, restore, slices
 #: The probability flow as it is, from strong noise.
 SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0, detail_gain=1.0)
 SIGMA_DATA = 0.1
+CONFIG = ModelConfig(sigma_data=SIGMA_DATA, sampler=SETTINGS)
 
 
 def planes(channels=1, count=4, side=(6, 10), seed=0):
@@ -34,7 +35,7 @@ def real(channels=1):
 
 
 def run(network, data, grid, **options):
-    return restore(network, data, grid, SIGMA_DATA, SETTINGS, **options)
+    return restore(network, CONFIG, data, grid, **options)
 
 
 def test_slices_are_views():

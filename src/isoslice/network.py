@@ -50,7 +50,10 @@ def even(x: Tensor) -> Tensor:
 
 
 class MPConv(nn.Module):
-    """Convolution with normalised weights and no bias (EDM2 section 2.3); kernel 0 is linear."""
+    """Convolution with normalised weights and no bias (EDM2 section 2.3).
+
+    Kernels 1 and 3 keep the size, 2 halves it, 0 is linear.
+    """
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
@@ -58,7 +61,7 @@ class MPConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, *size))
 
     def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> Tensor:
-        """Convolve, same size; `gain` scales the output (a number, or shape (outputs, 1, 1, 1)).
+        """Convolve; `gain` scales the output (a number, or shape (outputs, 1, 1, 1)).
 
         Outside training the stored weights are taken to be normalised (see `renormalize`).
         """
@@ -68,6 +71,8 @@ class MPConv(nn.Module):
             weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
         if weight.ndim == 2:
             return F.linear(x, weight.to(x.dtype))
+        if weight.shape[-1] == 2:
+            return F.conv2d(x, weight.to(x.dtype), stride=2)
         return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
 
     @torch.no_grad()
@@ -147,7 +152,7 @@ class Denoiser(nn.Module):
         self.grow = nn.ModuleList()
         for level, width in enumerate(widths):
             if level:
-                self.shrink.append(MPConv(widths[level - 1] * 4, width, 1))
+                self.shrink.append(MPConv(widths[level - 1], width, 2))
                 self.grow.append(MPConv(width, widths[level - 1], 1))
             self.down.append(Blocks(width, embedding, blocks_down[level]))
             self.up.append(Blocks(width, embedding, blocks_up[level]))
@@ -167,7 +172,7 @@ class Denoiser(nn.Module):
         skips = []
         for level in range(len(self.widths)):
             if level:
-                x = self.shrink[level - 1](F.pixel_unshuffle(even(x), 2))
+                x = self.shrink[level - 1](even(x))
             x = self.down[level](x, embedding)
             skips.append(x)
         own, below = mp_sum_weights(_LEVEL_SHARE)

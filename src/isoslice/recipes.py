@@ -15,10 +15,9 @@ from isoslice.detail import DEFAULT_DETAIL
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
-from isoslice.sampler import restore, restore_distilled
+from isoslice.sampler import restore
 from isoslice.schedule import ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
-from isoslice.stretch import stretch, unstretch
 from isoslice.unet import UNet
 
 Mode = Literal["sample", "mean"]
@@ -62,8 +61,17 @@ def restore_planes(
 ) -> NDArray[np.float32]:
     """Fill in planes by the model's own recipe; see `sampler.restore`."""
     if isinstance(config, ModelConfig):
-        return _restore_residual(
-            network, config, planes, grid, mode, steps, detail, seed, device, report
+        return restore(
+            network,
+            config,
+            planes,
+            grid,
+            mode=mode,
+            evaluations=steps,
+            detail=detail,
+            seed=seed,
+            device=device,
+            report=report,
         )
     window = config.training.crop
     estimate = (
@@ -80,50 +88,6 @@ def restore_planes(
         device=device,
         report=report,
     )
-
-
-def _restore_residual(
-    network: nn.Module,
-    config: ModelConfig,
-    planes: NDArray[np.float32],
-    grid: PlaneGrid,
-    mode: Mode,
-    steps: int,
-    detail: float | None,
-    seed: int,
-    device: torch.device,
-    report: Callable[[float], None],
-) -> NDArray[np.float32]:
-    """Fill in planes by residual diffusion, on stretched intensities."""
-    stretched = stretch(torch.from_numpy(planes), config.softening).numpy()
-    if config.distilled is not None and mode == "sample":
-        restored = restore_distilled(
-            network,
-            stretched,
-            grid,
-            config.sigma_data,
-            config.sampler,
-            config.distilled.sigma_second,
-            seed=seed,
-            device=device,
-            report=report,
-        )
-    else:
-        restored = restore(
-            network,
-            stretched,
-            grid,
-            config.sigma_data,
-            config.sampler,
-            evaluations=steps,
-            mode=mode,
-            detail=DEFAULT_DETAIL if detail is None else detail,
-            seed=seed,
-            device=device,
-            report=report,
-        )
-    volume: NDArray[np.float32] = unstretch(torch.from_numpy(restored), config.softening).numpy()
-    return volume
 
 
 def resolve_options(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from isoslice.config import AnyConfig, ModelConfig, MsdsrConfig, SamplerSettings
+from isoslice.config import AnyConfig, ModelConfig, MsdsrConfig
 from isoslice.device import autocast
-from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
+from isoslice.diffusion import NO_SIGNAL, Network, denoise
 from isoslice.masks import fill_rows
 from isoslice.msdsr import ddim, direct, put_known
+from isoslice.sampler import distilled_steps, sampling_steps
 from isoslice.schedule import ddim_coefficients
 from isoslice.stretch import stretch, unstretch
 
@@ -86,7 +86,6 @@ def _residual_rows(
     noise: Tensor,
 ) -> Tensor:
     """Mean of the residual, then Euler's steps from it: `sampler.restore` in one direction."""
-    settings: SamplerSettings = config.sampler
     base, scale = fill_rows(known, masks), config.sigma_data
 
     def estimate(residual: Tensor, sigma: float) -> Tensor:
@@ -94,19 +93,14 @@ def _residual_rows(
         return denoise(network, residual, base, masks, level, scale)
 
     if mode == "sample" and config.distilled is not None:
-        first, second = settings.sigma_max, config.distilled.sigma_second
-        start = first * scale * noise * ~masks[:, None, :, None]
-        once = torch.lerp(estimate(start, first * scale), start, second / first)
-        return base + estimate(once, second * scale)
-    residual = estimate(torch.zeros_like(base), NO_SIGNAL)
-    if mode == "sample":
-        levels = noise_schedule(
-            max(1, steps - 1),
-            settings.sigma_max * scale,
-            settings.sigma_min * scale,
-            settings.rho,
-        )
-        residual = residual + levels[0] * noise * ~masks[:, None, :, None]
-        for sigma, following in pairwise(levels):
-            residual = torch.lerp(estimate(residual, sigma), residual, following / sigma)
+        residual = torch.zeros_like(base)
+        todo = distilled_steps(config, config.distilled.sigma_second)
+    else:
+        residual = estimate(torch.zeros_like(base), NO_SIGNAL)
+        # One direction alone smooths nothing, so that no noise has to be made up for.
+        todo = sampling_steps(config, max(1, steps - 1), 1.0) if mode == "sample" else []
+    if todo:
+        residual = residual + todo[0].sigma * noise * ~masks[:, None, :, None]
+    for _, sigma, kept in todo:
+        residual = torch.lerp(estimate(residual, sigma), residual, kept)
     return base + residual

@@ -14,20 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Literal, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.config import SamplerSettings
+from isoslice.config import ModelConfig
 from isoslice.detail import DEFAULT_DETAIL, blend_detail
 from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.geometry import PlaneGrid
 from isoslice.interpolate import interpolate
 from isoslice.noise import noise_block
+from isoslice.stretch import stretch, unstretch
 
 Plane = Literal["XZ", "YZ"]
 
@@ -35,7 +36,7 @@ Plane = Literal["XZ", "YZ"]
 _SLICE_DIM: dict[Plane, int] = {"XZ": 2, "YZ": 3}
 
 #: Pixels in one batch of slices; what bounds memory beside the volume itself.
-BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**22, "mps": 2**19}
+BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**19}
 
 
 def slices(volume: Tensor, plane: Plane) -> Tensor:
@@ -110,42 +111,37 @@ def combination_weight(power: float, agreement: float) -> float:
     return power / (power + min(max(agreement, 0.0), power))
 
 
-@torch.inference_mode()
-def restore_distilled(
-    network: Network,
-    planes: NDArray[np.float32],
-    grid: PlaneGrid,
-    sigma_data: float,
-    settings: SamplerSettings,
-    sigma_second: float,
-    *,
-    seed: int = 0,
-    device: torch.device | None = None,
-    report: Callable[[float], None] = lambda fraction: None,
-) -> NDArray[np.float32]:
-    """Fill in planes by a distilled network: one pass over XZ slices, one over YZ slices.
+class Step(NamedTuple):
+    """One pass over a volume's slices."""
 
-    The first starts from noise alone; the second from the first's result and what is left of that
-    noise at the level `sigma_second` (in units of `sigma_data`). Other arguments and the result
-    are as in `restore`.
+    plane: Plane
+    #: Noise level before, and the share of the distance to the estimate that is kept.
+    sigma: float
+    kept: float
+
+
+def sampling_steps(config: ModelConfig, count: int, retain: float) -> list[Step]:
+    """List `count` steps, XZ and YZ in turn: Euler's, along the probability flow (EDM eq. 4, 5).
+
+    `retain` is the noise each step keeps, relative to the flow's.
     """
-    device = device or torch.device("cpu")
-    base, mask = base_volume(planes, grid), torch.from_numpy(grid.mask)
-    first, second = settings.sigma_max * sigma_data, sigma_second * sigma_data
-    residual = torch.zeros_like(base)
-    add_noise(residual, mask, first, seed)
-    done = 0.0
-    for plane, sigma, kept in (("XZ", first, second / first), ("YZ", second, 0.0)):
-        across = residual.shape[_SLICE_DIM[cast("Plane", plane)]]
-        for view, estimate in denoise_slices(
-            network, residual, base, mask, cast("Plane", plane), sigma, sigma_data, device
-        ):
-            view.copy_(torch.lerp(estimate, view, kept))
-            done += len(view) / across
-            report(min(done / 2, 1.0))
-    result: NDArray[np.float32] = residual.add_(base).numpy()
-    result[:, list(grid.known)] = planes
-    return result
+    settings, scale = config.sampler, config.sigma_data
+    levels = noise_schedule(
+        count, settings.sigma_max * scale, settings.sigma_min * scale, settings.rho
+    )
+    return [
+        Step(("XZ", "YZ")[i % 2], sigma, retain * following / sigma)
+        for i, (sigma, following) in enumerate(pairwise(levels))
+    ]
+
+
+def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
+    """List a distilled network's steps: XZ from noise alone; YZ from what that leaves.
+
+    `second` is the noise level of the YZ pass, in units of ``config.sigma_data``.
+    """
+    first, scale = config.sampler.sigma_max, config.sigma_data
+    return [Step("XZ", first * scale, second / first), Step("YZ", second * scale, 0.0)]
 
 
 def base_volume(planes: NDArray[np.float32], grid: PlaneGrid) -> Tensor:
@@ -165,14 +161,13 @@ def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
 @torch.inference_mode()
 def restore(
     network: Network,
+    config: ModelConfig,
     planes: NDArray[np.float32],
     grid: PlaneGrid,
-    sigma_data: float,
-    settings: SamplerSettings,
     *,
-    evaluations: int = 5,
     mode: Literal["sample", "mean"] = "sample",
-    detail: float = DEFAULT_DETAIL,
+    evaluations: int = 5,
+    detail: float | None = None,
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
@@ -183,16 +178,17 @@ def restore(
     ----------
     network
         The denoiser, on `device`, in evaluation mode.
+    config
+        The model's settings: residual deviation, noise levels, stretch, whether it is distilled.
     planes
         Measured planes, normalised, shape (C, n, Y, X).
     grid
         Where they lie.
-    sigma_data, settings
-        The model's residual deviation and noise levels.
-    evaluations
-        Network evaluations per voxel: two for the mean, the rest take turns in sampling.
     mode
         ``mean``: the expected volume (smooth, highest PSNR). ``sample``: one plausible volume.
+    evaluations
+        Network evaluations per voxel of a sample: two for the mean, the rest take turns. A
+        distilled model always takes two, and no mean.
     detail
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
     seed
@@ -207,45 +203,50 @@ def restore(
     Shape (C, grid.depth, Y, X). Measured planes are bit for bit those of `planes`.
     """
     device = device or torch.device("cpu")
-    base, mask = base_volume(planes, grid), torch.from_numpy(grid.mask)
-    total = 2 if mode == "mean" else evaluations
+    base = base_volume(stretch(torch.from_numpy(planes), config.softening).numpy(), grid)
+    mask = torch.from_numpy(grid.mask)
+    residual = torch.zeros_like(base)
+    if mode == "mean":
+        distilled, steps = False, []
+    elif config.distilled is not None:
+        distilled, steps = True, distilled_steps(config, config.distilled.sigma_second)
+    else:
+        distilled, steps = (
+            False,
+            sampling_steps(config, max(1, evaluations - 2), config.sampler.retain),
+        )
+    total = len(steps) if distilled else len(steps) + 2
     done = 0.0
 
     def denoised(plane: Plane, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
         nonlocal done
         across = residual.shape[_SLICE_DIM[plane]]
         for view, estimate in denoise_slices(
-            network, residual, base, mask, plane, sigma, sigma_data, device
+            network, residual, base, mask, plane, sigma, config.sigma_data, device
         ):
             yield view, estimate
             done += len(view) / across
             report(min(done / total, 1.0))
 
-    # The mean: what each direction expects, averaged.
-    residual = torch.zeros_like(base)
-    power = agreement = 0.0
-    for view, estimate in denoised("XZ", NO_SIGNAL):
-        view.copy_(estimate)
-        power += float(estimate.square().sum(dtype=torch.float64))
-    for view, estimate in denoised("YZ", NO_SIGNAL):
-        power += float(estimate.square().sum(dtype=torch.float64))
-        agreement += float((estimate * view).sum(dtype=torch.float64))
-        view.add_(estimate)  # what the slices hold is not looked at: no signal
-    residual *= combination_weight(power / 2, agreement)
-    if mode == "sample" and evaluations > 2:
-        mean = residual.clone()
-        levels = noise_schedule(
-            evaluations - 2,
-            settings.sigma_max * sigma_data,
-            settings.sigma_min * sigma_data,
-            settings.rho,
-        )
-        add_noise(residual, mask, levels[0], seed)
-        for step, (sigma, following) in enumerate(pairwise(levels)):
-            for view, estimate in denoised(("XZ", "YZ")[step % 2], sigma):
-                # Euler's step along the probability flow (EDM equation 4).
-                view.copy_(torch.lerp(estimate, view, settings.retain * following / sigma))
-        blend_detail(mean, residual, detail, settings.detail_sigma, settings.detail_gain)
-    result: NDArray[np.float32] = residual.add_(base).numpy()
+    if not distilled:  # the mean: what each direction expects, averaged
+        power = agreement = 0.0
+        for view, estimate in denoised("XZ", NO_SIGNAL):
+            view.copy_(estimate)
+            power += float(estimate.square().sum(dtype=torch.float64))
+        for view, estimate in denoised("YZ", NO_SIGNAL):
+            power += float(estimate.square().sum(dtype=torch.float64))
+            agreement += float((estimate * view).sum(dtype=torch.float64))
+            view.add_(estimate)  # what the slices hold is not looked at: no signal
+        residual *= combination_weight(power / 2, agreement)
+    mean = residual.clone() if steps and not distilled else None
+    if steps:
+        add_noise(residual, mask, steps[0].sigma, seed)
+    for plane, sigma, kept in steps:
+        for view, estimate in denoised(plane, sigma):
+            view.copy_(torch.lerp(estimate, view, kept))
+    if mean is not None:
+        share = DEFAULT_DETAIL if detail is None else detail
+        blend_detail(mean, residual, share, config.sampler.detail_sigma, config.sampler.detail_gain)
+    result: NDArray[np.float32] = unstretch(residual.add_(base), config.softening).numpy()
     result[:, list(grid.known)] = planes
     return result

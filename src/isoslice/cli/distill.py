@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import Axes, Device, DeviceOption, Output, Overwrite, Quiet, Seed
-from isoslice.cli.train import closing_lines, prepare_workdir, remove_if_empty, what_is_left
+from isoslice.cli.trainings import (
+    Minutes,
+    Resume,
+    Steps,
+    closing_lines,
+    kept_when_interrupted,
+    prepare_workdir,
+)
 
 
 def distill(
@@ -23,18 +28,11 @@ def distill(
     ],
     output: Output,
     axes: Axes = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option("--minutes", metavar="M", help="Time to train. [default: 10]"),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", help="Steps to train, instead of minutes.")
-    ] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted training of this output.")
-    ] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -43,15 +41,13 @@ def distill(
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
     from isoslice.model import Model
-    from isoslice.progress import terminal_progress
     from isoslice.srh import read_srh_images
 
     check_output(output, overwrite)
     teacher = Model.load(model)
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite)
     volumes = (read_srh_images if teacher.config.srh else read_images)(images, axes=axes)
-    progress = terminal_progress(quiet)
-    try:
+    with kept_when_interrupted(workdir, quiet) as progress:
         student = distill_model(
             teacher,
             volumes,
@@ -64,12 +60,6 @@ def distill(
             progress=progress,
         )
         student.save(output, overwrite=overwrite)
-    except KeyboardInterrupt:
-        raise Interrupted(what_is_left(workdir)) from None
-    finally:
-        progress.close()
-        remove_if_empty(workdir)
-    shutil.rmtree(workdir, ignore_errors=True)
     if not quiet:
         for line in closing_lines(output, student.info):
             typer.echo(line)

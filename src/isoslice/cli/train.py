@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
     Axes,
     Device,
@@ -23,7 +18,14 @@ from isoslice.cli.options import (
     VoxelSizeText,
     voxel_size_of,
 )
-from isoslice.errors import OutputError, SettingsError
+from isoslice.cli.trainings import (
+    Minutes,
+    Resume,
+    Steps,
+    closing_lines,
+    kept_when_interrupted,
+    prepare_workdir,
+)
 
 
 def train(
@@ -34,13 +36,8 @@ def train(
     output: Output,
     axes: Axes = None,
     voxel_size: VoxelSizeText = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option("--minutes", metavar="M", help="Time to train. [default: 10]"),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", help="Steps to train, instead of minutes.")
-    ] = None,
+    minutes: Minutes = None,
+    steps: Steps = None,
     preset: Annotated[
         Preset,
         typer.Option("--preset", help="isoslice's own recipe, the MSDSR paper's, or its baseline."),
@@ -58,9 +55,7 @@ def train(
     ] = False,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue an interrupted training of this output.")
-    ] = False,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -69,7 +64,6 @@ def train(
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
     from isoslice.presets import preset_config
-    from isoslice.progress import terminal_progress
     from isoslice.training import train as train_model
 
     check_output(output, overwrite)
@@ -83,8 +77,7 @@ def train(
         volumes = read_srh_images(images, axes=axes, voxel_size=size)
     else:
         volumes = read_images(images, axes=axes, voxel_size=size)
-    progress = terminal_progress(quiet)
-    try:
+    with kept_when_interrupted(workdir, quiet) as progress:
         model = train_model(
             volumes,
             minutes=minutes,
@@ -99,55 +92,6 @@ def train(
             progress=progress,
         )
         model.save(output, overwrite=overwrite)
-    except KeyboardInterrupt:
-        raise Interrupted(what_is_left(workdir)) from None
-    finally:
-        progress.close()
-        remove_if_empty(workdir)
-    shutil.rmtree(workdir, ignore_errors=True)
     if not quiet:
         for line in closing_lines(output, model.info):
             typer.echo(line)
-
-
-def prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Return the folder for what an interrupted training leaves, beside the output."""
-    workdir = output.with_name(output.name + ".training")
-    remove_if_empty(workdir)
-    if resume and not workdir.exists():
-        raise SettingsError(
-            f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
-            "to start one"
-        )
-    if workdir.exists() and not resume:
-        if not overwrite:
-            raise OutputError(
-                f"{workdir} holds an unfinished training; continue it with --resume, or start "
-                "afresh with --overwrite"
-            )
-        shutil.rmtree(workdir)
-    return workdir
-
-
-def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
-    """Return where the model lies, how good it is, and what to run next."""
-    lines = [f"model: {output}"]
-    for factor, score in (info.get("validation") or {}).items():
-        lines.append(
-            f"validation at {factor}x: {score['psnr']:.2f} dB, linear interpolation "
-            f"{score['linear_psnr']:.2f} dB"
-        )
-    return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
-
-
-def what_is_left(workdir: Path) -> str:
-    """Say what an interrupted training leaves."""
-    if workdir.is_dir() and any(workdir.iterdir()):
-        return f"training is kept in {workdir}; run the same again with --resume"
-    return "before the first checkpoint; nothing was written"
-
-
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing."""
-    with suppress(OSError):
-        folder.rmdir()
