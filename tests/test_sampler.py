@@ -11,7 +11,7 @@ from isoslice.network import Denoiser
 from isoslice.sampler import combination_weight, restore, slices
 
 #: The probability flow as it is, from strong noise.
-SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0, detail_gain=1.0)
+SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0)
 SIGMA_DATA = 0.1
 CONFIG = ModelConfig(sigma_data=SIGMA_DATA, sampler=SETTINGS)
 

@@ -74,9 +74,8 @@ class SamplerSettings(_Frozen):
     #: Share of the noise kept in each step, against the probability flow's. Two directions that
     #: take turns lose some variance; a little more noise makes up for it.
     retain: Annotated[float, Field(gt=0, le=2)] = 1.3
-    #: What detail is fine, and by how much it is strengthened; see `detail.blend_detail`.
+    #: What detail is fine; see `detail.blend_detail`.
     detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.5
-    detail_gain: Annotated[float, Field(gt=0, le=4)] = 1.35
 
 
 class DistilledSettings(_Frozen):

@@ -9,6 +9,7 @@ the volume look real. So the dial first lets fine detail in, then coarse.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def smoothing_matrix(depth: int, sigma: float) -> Tensor:
 
 
 def blend_detail(
-    mean: Tensor, sample: Tensor, detail: float, sigma: float, gain: float = 1.0
+    mean: Tensor, sample: Tensor, detail: float, sigma: float, gains: Sequence[float] | None = None
 ) -> Tensor:
     """Put a part of a sample's detail onto the mean.
 
@@ -50,11 +51,12 @@ def blend_detail(
     mean, sample
         Volumes (C, Z, Y, X), or their residuals; `sample` is overwritten with the result.
     detail
-        0: the mean; 1/2: all fine detail; 1: the sample (its detail times `gain`).
+        0: the mean; 1/2: all fine detail; 1: the sample (its detail times the gain).
     sigma
         What counts as fine: detail that a Gaussian of this deviation along Z, in voxels, removes.
-    gain
-        Two directions that take turns smooth each other's detail a little; this makes up for it.
+    gains
+        One a channel, or None for 1. Two directions that take turns smooth each other's detail a
+        little; this makes up for it.
 
     Returns
     -------
@@ -62,8 +64,9 @@ def blend_detail(
     """
     fine, coarse = shares(detail)
     smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
-    kept = gain * (fine * torch.eye(mean.shape[1], device=mean.device) + (coarse - fine) * smooth)
-    for known, drawn in zip(mean, sample, strict=True):  # a channel at a time, for memory
+    kept = fine * torch.eye(mean.shape[1], device=mean.device) + (coarse - fine) * smooth
+    gains = [1.0] * len(mean) if gains is None else gains
+    for known, drawn, gain in zip(mean, sample, gains, strict=True):  # one by one, for memory
         drawn.sub_(known)
-        torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)
+        torch.add(known, torch.tensordot(kept, drawn, dims=1), alpha=gain, out=drawn)
     return sample

@@ -96,40 +96,15 @@ def denoise(
     return estimate * ~masks[:, None, :, None]
 
 
-def loss(
-    network: Network,
-    images: Tensor,
-    base: Tensor,
-    masks: Tensor,
-    sigma: Tensor,
-    noise: Tensor,
-    sigma_data: float,
-) -> Tensor:
-    """Denoising loss (EDM equation 8 with lambda = 1 / c_out^2), averaged over hidden voxels.
+def weighted_loss(error: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+    """Mean over hidden voxels of (error / c_out)^2: EDM equation 8 with lambda = 1 / c_out^2.
 
-    Shapes as in `denoise`; `noise` is standard normal, shape (N, C, H, W).
+    Shapes (N, C, H, W), (N, H) and (N,).
     """
-    residual = images - base
-    finite = torch.where(torch.isinf(sigma), 0.0, sigma)
-    noisy = (residual + _column(finite) * noise) * ~masks[:, None, :, None]
-    return denoising_error(network, noisy, residual, base, masks, sigma, sigma_data)
-
-
-def denoising_error(
-    network: Network,
-    noisy: Tensor,
-    target: Tensor,
-    base: Tensor,
-    masks: Tensor,
-    sigma: Tensor,
-    sigma_data: float,
-) -> Tensor:
-    """Mean over hidden voxels of (estimate - target)^2 / c_out^2; arguments as in `denoise`."""
     hidden = ~masks[:, None, :, None]
-    c_out = precondition(sigma, sigma_data).c_out
-    error = (denoise(network, noisy, base, masks, sigma, sigma_data) - target) / _column(c_out)
     share = hidden.expand_as(error).float().mean()
-    return (error * hidden).square().mean() / share
+    scaled = error * hidden / _column(precondition(sigma, sigma_data).c_out)
+    return scaled.square().mean() / share
 
 
 def draw_sigma(

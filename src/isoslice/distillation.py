@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from isoslice.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.detail import DEFAULT_DETAIL, blend_detail
 from isoslice.device import autocast, choose_device
-from isoslice.diffusion import NO_SIGNAL, Network, denoise, denoising_error
+from isoslice.diffusion import NO_SIGNAL, Network, denoise
 from isoslice.errors import DataError, SettingsError
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
@@ -102,15 +102,15 @@ class DistillationObjective(ResidualObjective):
         """
         settings: TrainingSettings = self.config.training
         sampler, scale = self.config.sampler, self.config.sigma_data
-        images = stretch(images, self.config.softening)
+        stretched = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
         masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
         low, high = SECOND_LEVELS
         sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)
         noise = torch.randn(images.shape, generator=generator)
         masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
-        base = fill_rows(images, masks)
-        residual = images - base
+        base = fill_rows(stretched, masks)
+        residual = stretched - base
 
         plain = round(MEAN_SHARE * count)
         taught = slice(plain, None)
@@ -137,7 +137,7 @@ class DistillationObjective(ResidualObjective):
             ).float()
         target[first] = fine_detail_only(mean, target[first], sampler.detail_sigma)
         sigma[:plain] = NO_SIGNAL
-        return denoising_error(network, seen, target, base, masks, sigma, scale)
+        return self.denoising_loss(network, seen, target, images, base, masks, sigma)
 
 
 def distill(

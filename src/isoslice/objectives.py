@@ -17,12 +17,12 @@ from isoslice.config import (
     MsdsrConfig,
     TrainingSettings,
 )
-from isoslice.diffusion import draw_sigma, loss
+from isoslice.diffusion import denoise, draw_sigma, weighted_loss
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.msdsr import direct_loss, hidden_row_masks, noise_loss, spread_timesteps
 from isoslice.network import Denoiser, MPConv
 from isoslice.schedule import cosine_alphas_cumprod
-from isoslice.stretch import stretch
+from isoslice.stretch import intensity_error, stretch
 
 #: Learning rate of the few weights that are not normalised, against that of those that are.
 OTHER_RATE = 0.5
@@ -99,9 +99,9 @@ class ResidualObjective:
         return self.config.training.batch
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """EDM loss (see `diffusion.loss`) of stretched intensities."""
+        """EDM loss of residuals with noise, of stretched intensities."""
         settings, sigma_data = self.config.training, self.config.sigma_data
-        images = stretch(images, self.config.softening)
+        stretched = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
         masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
         sigma = draw_sigma(
@@ -114,8 +114,33 @@ class ResidualObjective:
         )
         noise = torch.randn(images.shape, generator=generator)
         masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
-        base = fill_rows(images, masks)
-        return loss(network, images, base, masks, sigma, noise, sigma_data)
+        base = fill_rows(stretched, masks)
+        added = torch.where(torch.isinf(sigma), 0.0, sigma)[:, None, None, None] * noise
+        residual = stretched - base
+        noisy = (residual + added) * ~masks[:, None, :, None]
+        return self.denoising_loss(network, noisy, residual, images, base, masks, sigma)
+
+    def denoising_loss(
+        self,
+        network: nn.Module,
+        noisy: Tensor,
+        target: Tensor,
+        images: Tensor,
+        base: Tensor,
+        masks: Tensor,
+        sigma: Tensor,
+    ) -> Tensor:
+        """EDM loss of estimates against `target`; the mean is one of intensities, not stretched.
+
+        Shapes as in `diffusion.denoise`; `images` are as they were before the stretch.
+        """
+        scale, softening = self.config.sigma_data, self.config.softening
+        estimate = denoise(network, noisy, base, masks, sigma, scale)
+        error = estimate - target
+        if softening is not None:
+            mean = torch.isinf(sigma)
+            error[mean] = intensity_error((base + estimate)[mean], images[mean], softening)
+        return weighted_loss(error, masks, sigma, scale)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Adam; weights outside `MPConv` move more slowly."""

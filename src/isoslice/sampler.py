@@ -12,7 +12,7 @@ the other axis without halos or seams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -144,9 +144,10 @@ def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
     return [Step("XZ", first * scale, second / first), Step("YZ", second * scale, 0.0)]
 
 
-def base_volume(planes: NDArray[np.float32], grid: PlaneGrid) -> Tensor:
-    """Interpolate planes (C, n, Y, X) linearly: (C, grid.depth, Y, X)."""
-    return torch.from_numpy(np.stack([interpolate(channel, grid) for channel in planes]))
+def base_volume(planes: NDArray[np.float32], grid: PlaneGrid, softening: float | None) -> Tensor:
+    """Stretch planes (C, n, Y, X) and interpolate them linearly: (C, grid.depth, Y, X)."""
+    stretched = stretch(torch.from_numpy(planes), softening).numpy()
+    return torch.from_numpy(np.stack([interpolate(channel, grid) for channel in stretched]))
 
 
 def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
@@ -159,6 +160,75 @@ def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
 
 
 @torch.inference_mode()
+def draw(
+    network: Network,
+    config: ModelConfig,
+    base: Tensor,
+    mask: Tensor,
+    *,
+    mode: Literal["sample", "mean"] = "sample",
+    evaluations: int = 5,
+    seed: int = 0,
+    device: torch.device | None = None,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Compute the residual's mean and a sample of it; other arguments as in `restore`.
+
+    Parameters
+    ----------
+    base, mask
+        Interpolated volume (C, Z, Y, X), stretched, and known planes (Z,).
+
+    Returns
+    -------
+    Mean and sample, shape (C, Z, Y, X), zero on known planes. No sample in mode ``mean``; no mean
+    beside the sample of a distilled network, which starts without.
+    """
+    device = device or torch.device("cpu")
+    residual = torch.zeros_like(base)
+    alone = mode == "sample" and config.distilled is not None
+    if mode == "mean":
+        steps = []
+    elif config.distilled is not None:
+        steps = distilled_steps(config, config.distilled.sigma_second)
+    else:
+        steps = sampling_steps(config, max(1, evaluations - 2), config.sampler.retain)
+    total = len(steps) if alone else len(steps) + 2
+    done = 0.0
+
+    def denoised(plane: Plane, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
+        nonlocal done
+        across = residual.shape[_SLICE_DIM[plane]]
+        for view, estimate in denoise_slices(
+            network, residual, base, mask, plane, sigma, config.sigma_data, device
+        ):
+            yield view, estimate
+            done += len(view) / across
+            report(min(done / total, 1.0))
+
+    mean = None
+    if not alone:  # what each direction expects, combined
+        power = agreement = 0.0
+        for view, estimate in denoised("XZ", NO_SIGNAL):
+            view.copy_(estimate)
+            power += float(estimate.square().sum(dtype=torch.float64))
+        for view, estimate in denoised("YZ", NO_SIGNAL):
+            power += float(estimate.square().sum(dtype=torch.float64))
+            agreement += float((estimate * view).sum(dtype=torch.float64))
+            view.add_(estimate)  # what the slices hold is not looked at: no signal
+        residual *= combination_weight(power / 2, agreement)
+        mean = residual
+    if not steps:
+        return mean, None
+    residual = residual.clone()
+    add_noise(residual, mask, steps[0].sigma, seed)
+    for plane, sigma, kept in steps:
+        for view, estimate in denoised(plane, sigma):
+            view.copy_(torch.lerp(estimate, view, kept))
+    return mean, residual
+
+
+@torch.inference_mode()
 def restore(
     network: Network,
     config: ModelConfig,
@@ -167,7 +237,8 @@ def restore(
     *,
     mode: Literal["sample", "mean"] = "sample",
     evaluations: int = 5,
-    detail: float | None = None,
+    detail: float = DEFAULT_DETAIL,
+    gains: Sequence[float] | None = None,
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
@@ -191,6 +262,8 @@ def restore(
         distilled model always takes two, and no mean.
     detail
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
+    gains
+        How much each channel's detail is strengthened; see `roughness.detail_gains`.
     seed
         Of the noise field.
     device
@@ -202,51 +275,22 @@ def restore(
     -------
     Shape (C, grid.depth, Y, X). Measured planes are bit for bit those of `planes`.
     """
-    device = device or torch.device("cpu")
-    base = base_volume(stretch(torch.from_numpy(planes), config.softening).numpy(), grid)
-    mask = torch.from_numpy(grid.mask)
-    residual = torch.zeros_like(base)
-    if mode == "mean":
-        distilled, steps = False, []
-    elif config.distilled is not None:
-        distilled, steps = True, distilled_steps(config, config.distilled.sigma_second)
-    else:
-        distilled, steps = (
-            False,
-            sampling_steps(config, max(1, evaluations - 2), config.sampler.retain),
-        )
-    total = len(steps) if distilled else len(steps) + 2
-    done = 0.0
-
-    def denoised(plane: Plane, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
-        nonlocal done
-        across = residual.shape[_SLICE_DIM[plane]]
-        for view, estimate in denoise_slices(
-            network, residual, base, mask, plane, sigma, config.sigma_data, device
-        ):
-            yield view, estimate
-            done += len(view) / across
-            report(min(done / total, 1.0))
-
-    if not distilled:  # the mean: what each direction expects, averaged
-        power = agreement = 0.0
-        for view, estimate in denoised("XZ", NO_SIGNAL):
-            view.copy_(estimate)
-            power += float(estimate.square().sum(dtype=torch.float64))
-        for view, estimate in denoised("YZ", NO_SIGNAL):
-            power += float(estimate.square().sum(dtype=torch.float64))
-            agreement += float((estimate * view).sum(dtype=torch.float64))
-            view.add_(estimate)  # what the slices hold is not looked at: no signal
-        residual *= combination_weight(power / 2, agreement)
-    mean = residual.clone() if steps and not distilled else None
-    if steps:
-        add_noise(residual, mask, steps[0].sigma, seed)
-    for plane, sigma, kept in steps:
-        for view, estimate in denoised(plane, sigma):
-            view.copy_(torch.lerp(estimate, view, kept))
-    if mean is not None:
-        share = DEFAULT_DETAIL if detail is None else detail
-        blend_detail(mean, residual, share, config.sampler.detail_sigma, config.sampler.detail_gain)
-    result: NDArray[np.float32] = unstretch(residual.add_(base), config.softening).numpy()
+    base = base_volume(planes, grid, config.softening)
+    mean, sample = draw(
+        network,
+        config,
+        base,
+        torch.from_numpy(grid.mask),
+        mode=mode,
+        evaluations=evaluations,
+        seed=seed,
+        device=device,
+        report=report,
+    )
+    if mean is not None and sample is not None:
+        sample = blend_detail(mean, sample, detail, config.sampler.detail_sigma, gains)
+    residual = mean if sample is None else sample
+    assert residual is not None  # one of the two is always there
+    result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).numpy()
     result[:, list(grid.known)] = planes
     return result

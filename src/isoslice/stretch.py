@@ -38,6 +38,18 @@ def unstretch(images: Tensor, softening: float | None) -> Tensor:
     return torch.sinh(images * math.asinh(1 / softening)) * softening
 
 
+def intensity_error(stretched: Tensor, images: Tensor, softening: float) -> Tensor:
+    """Error of a stretched estimate y against intensities x: (unstretch(y) - x) / unstretch'(y).
+
+    For small errors this is y - stretch(x). But minimising its square leads to
+    ``unstretch(y) = E[x]``, while that of y - stretch(x) leads to ``y = E[stretch(x)]``, which is
+    too dark where bright structures are uncertain. No gradient flows through the slope.
+    """
+    scale = math.asinh(1 / softening)
+    slope = softening * scale * torch.cosh(stretched.detach() * scale)
+    return (unstretch(stretched, softening) - images) / slope
+
+
 def fit_softening(base: Tensor, residual: Tensor) -> float | None:
     """Choose the softening that makes errors most equal at all intensities.
 

@@ -1,0 +1,109 @@
+"""How much a sample's detail is strengthened: until restored planes are as rough as measured ones.
+
+Directions that take turns smooth each other's detail, by how much depends on the specimen, the
+spacing and how long the network was trained. Roughness within planes (the mean absolute difference
+of neighbours along Y and X) is known from the measured ones, and restored ones should have it. A
+few pieces of the stack tell the gain that gives it to them; it then holds for the whole volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.config import ModelConfig
+from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.diffusion import Network
+from isoslice.geometry import PlaneGrid
+from isoslice.sampler import base_volume, draw
+from isoslice.stretch import unstretch
+
+#: Pieces looked at: each of so many intervals between measured planes, and voxels along Y and X.
+COUNT, INTERVALS, SIDE = 4, 8, 64
+#: Least and largest gain.
+LIMITS = (0.5, 2.0)
+
+
+def pieces(shape: tuple[int, ...], count: int = COUNT) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut `count` pieces of planes (C, n, Y, X), spread along Z and over the quarters of XY."""
+    _, n, height, width = shape
+
+    def part(size: int, whole: int, where: float) -> slice:
+        start = round(where * max(0, whole - size))
+        return slice(start, min(start + size, whole))
+
+    for i in range(count):
+        yield (
+            part(INTERVALS + 1, n, (i + 0.5) / count),
+            part(SIDE, height, (0.25, 0.75)[i % 2]),
+            part(SIDE, width, (0.25, 0.75)[i // 2 % 2]),
+        )
+
+
+def roughness(planes: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours along Y and X, of planes (C, n, Y, X): (C,)."""
+    along = [planes.diff(dim=dim).abs().flatten(1) for dim in (2, 3)]
+    return torch.cat(along, dim=1).mean(dim=1)
+
+
+@torch.inference_mode()
+def detail_gains(
+    network: Network,
+    config: ModelConfig,
+    planes: NDArray[np.float32],
+    grid: PlaneGrid,
+    *,
+    evaluations: int,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> list[float]:
+    """Find the gain of each channel's detail; arguments as in `sampler.restore`.
+
+    The dial stands at its default: all fine detail, none of the coarse.
+    """
+    drawn, measured = [], []
+    for depth, *lateral in pieces(planes.shape):
+        piece = np.ascontiguousarray(planes[(slice(None), depth, *lateral)])
+        known = grid.known[depth]
+        part = PlaneGrid(tuple(index - known[0] for index in known))
+        if part.mask.all():
+            continue
+        base = base_volume(piece, part, config.softening)
+        mean, sample = draw(
+            network,
+            config,
+            base,
+            torch.from_numpy(part.mask),
+            evaluations=evaluations,
+            seed=seed,
+            device=device,
+        )
+        if mean is None or sample is None:
+            raise ValueError("a distilled network has no detail apart from its mean")
+        measured.append(torch.from_numpy(piece))
+        detail = blend_detail(mean, sample, DEFAULT_DETAIL, config.sampler.detail_sigma) - mean
+        hidden = torch.from_numpy(~part.mask)
+        drawn.append((mean[:, hidden].add_(base[:, hidden]), detail[:, hidden]))
+    if not measured:
+        return [1.0] * len(planes)
+    wanted = torch.stack([roughness(piece) for piece in measured]).mean(dim=0)
+    flat = torch.cat([piece.flatten(1) for piece in measured], dim=1)
+    lowest, highest = (extreme[:, None, None, None] for extreme in flat.aminmax(dim=1))
+
+    def found(gains: Tensor) -> Tensor:
+        """Roughness of restored planes; no darker nor brighter than measured ones."""
+        column = gains[:, None, None, None]
+        restored = (unstretch(mean + column * d, config.softening) for mean, d in drawn)
+        inside = (volume.clamp(lowest, highest) for volume in restored)
+        return torch.stack([roughness(volume) for volume in inside]).mean(dim=0)
+
+    low, high = (torch.full_like(wanted, limit) for limit in LIMITS)
+    for _ in range(12):  # bisection: detail makes rougher
+        middle = (low + high) / 2
+        enough = found(middle) >= wanted
+        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return [float(gain) for gain in (low + high) / 2]

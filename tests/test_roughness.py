@@ -1,0 +1,100 @@
+"""The gain of a sample's detail: restored planes become as rough as measured ones."""
+
+import numpy as np
+import pytest
+import torch
+
+from isoslice.config import DistilledSettings, ModelConfig
+from isoslice.detail import DEFAULT_DETAIL
+from isoslice.geometry import PlaneGrid, even_grid
+from isoslice.roughness import COUNT, LIMITS, detail_gains, pieces, roughness
+from isoslice.sampler import restore
+
+
+def silent(x, c_noise):
+    """Answer zero: samples are then normal with deviation sigma_data, the mean is linear."""
+    return torch.zeros_like(x[:, : (x.shape[1] - 1) // 2])
+
+
+def rough_planes(deviations, count=12, side=80):
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((len(deviations), count, side, side)).astype(np.float32)
+    return 0.5 + noise * np.array(deviations, np.float32)[:, None, None, None]
+
+
+def test_roughness_of_a_ramp_and_of_noise():
+    ramp = torch.arange(6.0).expand(1, 2, 5, 6)  # one along X, none along Y
+    assert float(roughness(ramp)[0]) == pytest.approx((2 * 5 * 5) / (2 * 5 * 5 + 2 * 4 * 6))
+    noise = torch.from_numpy(rough_planes([0.1, 0.3]))
+    expected = 2 / np.sqrt(np.pi) * np.array([0.1, 0.3])  # mean |a - b| of normal a and b
+    np.testing.assert_allclose(roughness(noise), expected, rtol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 300, 500), (2, 5, 64, 30), (1, 2, 200, 63)])
+def test_pieces_lie_inside_and_are_spread(shape):
+    found = list(pieces(shape))
+    assert len(found) == COUNT
+    for piece in found:
+        for part, size in zip(piece, shape[1:], strict=True):
+            assert 0 <= part.start < part.stop <= size
+    starts = {tuple(part.start for part in piece) for piece in found}
+    assert len(starts) == (4 if shape[1] > 9 else len(starts))
+    assert all(piece[0].stop - piece[0].start >= 2 for piece in found)
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+def test_restored_planes_are_as_rough_as_measured_ones(softening):
+    """Each channel by itself; the right gain is not one."""
+    config = ModelConfig(sigma_data=0.1, softening=softening)
+    planes, grid = rough_planes([0.06, 0.09]), even_grid(12, 4)
+    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    restored = restore(silent, config, planes, grid, gains=gains, seed=5)
+    plain = restore(silent, config, planes, grid, seed=5)
+    hidden = ~grid.mask
+    wanted = roughness(torch.from_numpy(planes))
+    np.testing.assert_allclose(roughness(torch.from_numpy(restored[:, hidden])), wanted, rtol=0.05)
+    without = roughness(torch.from_numpy(plain[:, hidden])) / wanted
+    assert all(abs(ratio - 1) > 0.1 for ratio in without.tolist())
+    assert all(LIMITS[0] < gain < LIMITS[1] for gain in gains)
+    assert gains[0] != pytest.approx(gains[1], rel=0.1)
+
+
+def test_gains_stay_within_limits():
+    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
+    options = {"evaluations": 5}
+    flat = rough_planes([0.0])
+    assert detail_gains(silent, config, flat, grid, **options) == pytest.approx(
+        [LIMITS[0]], abs=1e-3
+    )
+    wild = rough_planes([1.0])
+    assert detail_gains(silent, config, wild, grid, **options) == pytest.approx(
+        [LIMITS[1]], abs=1e-3
+    )
+
+
+def test_nothing_hidden_nothing_to_find():
+    planes, grid = rough_planes([0.1], count=4), PlaneGrid((0, 1, 2, 3))
+    assert detail_gains(silent, ModelConfig(), planes, grid, evaluations=5) == [1.0]
+
+
+def test_a_distilled_network_has_no_gain():
+    config = ModelConfig(distilled=DistilledSettings())
+    with pytest.raises(ValueError, match="distilled"):
+        detail_gains(silent, config, rough_planes([0.1]), even_grid(12, 4), evaluations=5)
+
+
+def test_the_dial_does_not_change_the_gain():
+    """Turned down, a volume becomes smoother: it is not strengthened again."""
+    config = ModelConfig(sigma_data=0.1)
+    planes, grid = rough_planes([0.08]), even_grid(12, 4)
+    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    found = [
+        float(
+            roughness(
+                torch.from_numpy(restore(silent, config, planes, grid, detail=d, gains=gains))
+            )
+        )
+        for d in (0.1, 0.3, DEFAULT_DETAIL)
+    ]
+    assert found == sorted(found)
+    assert found[0] < 0.9 * found[-1]
