@@ -10,10 +10,10 @@ from isoslice.diffusion import (
     NO_SIGNAL,
     denoise,
     draw_sigma,
-    loss,
     network_input,
     noise_schedule,
     precondition,
+    weighted_loss,
 )
 from isoslice.masks import even_rows, fill_rows
 
@@ -75,35 +75,18 @@ def test_network_sees_residual_base_and_mask():
     assert torch.equal(x[:, 4, :, 0].bool(), masks)
 
 
-@pytest.mark.parametrize("sigma", [0.01, 0.1, 1.0])
-def test_a_perfect_network_has_no_loss(sigma):
-    images, base, masks, noise = case()
-    level = torch.full((3,), sigma)
-    scale = precondition(level, SIGMA_DATA)
-    residual = images - base
-
-    def perfect(x, c):
-        noisy = x[:, :2] / scale.c_in[0]
-        return (residual - scale.c_skip[0] * noisy) / scale.c_out[0]
-
-    value = loss(perfect, images, base, masks, level, noise, SIGMA_DATA)
-    assert float(value) < 1e-8
-
-
-def test_loss_of_a_silent_network_is_the_residuals_power():
-    """With no signal and output zero the loss is mean r^2 / sigma_data^2 over hidden voxels."""
-    images, base, masks, noise = case()
-    value = loss(
-        lambda x, c: torch.zeros(3, 2, 9, 6),
-        images,
-        base,
-        masks,
-        torch.full((3,), NO_SIGNAL),
-        noise,
-        SIGMA_DATA,
-    )
-    hidden = (images - base)[:, :, ~masks[0]]
+def test_loss_counts_hidden_voxels_in_units_of_c_out():
+    """With no signal c_out is sigma_data, so the loss is mean e^2 / sigma_data^2 over hidden."""
+    images, base, masks, _ = case()
+    error = images - base + 0.1 * masks[:, None, :, None]  # errors on known rows don't count
+    value = weighted_loss(error, masks, torch.full((3,), NO_SIGNAL), SIGMA_DATA)
+    hidden = error[:, :, ~masks[0]]
     torch.testing.assert_close(value, hidden.square().mean() / SIGMA_DATA**2)
+    sigma = torch.tensor([0.02, 0.1, 3.0])
+    scaled = hidden / precondition(sigma, SIGMA_DATA).c_out[:, None, None, None]
+    torch.testing.assert_close(
+        weighted_loss(error, masks, sigma, SIGMA_DATA), scaled.square().mean()
+    )
 
 
 def test_training_noise_is_log_normal_around_sigma_data():

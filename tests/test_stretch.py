@@ -16,7 +16,7 @@ from isoslice.normalize import percentile_normalization
 from isoslice.planes import plane_stacks
 from isoslice.recipes import build_network
 from isoslice.rows import restore_rows
-from isoslice.stretch import SOFTENINGS, fit_softening, stretch, unstretch
+from isoslice.stretch import SOFTENINGS, fit_softening, intensity_error, stretch, unstretch
 from isoslice.training import residual_statistics
 from isoslice.volume import Volume
 
@@ -45,6 +45,27 @@ def images(grows: float, seed=0):
     base = torch.rand(200_000, generator=generator) ** 3
     error = 0.02 * (1 + (base * grows) ** 2).sqrt()
     return base, error * torch.randn(200_000, generator=generator)
+
+
+def test_the_least_intensity_error_is_the_mean_of_intensities():
+    """A bright structure that is there or not: of a fifth of the crops, one; else nothing."""
+    x = torch.tensor([1.0, 0, 0, 0, 0])
+    y = torch.full((1,), 0.3, requires_grad=True)
+    optimizer = torch.optim.SGD([y], lr=0.02)
+    for _ in range(500):
+        optimizer.zero_grad()
+        intensity_error(y.expand(5), x, 0.08).square().mean().backward()
+        optimizer.step()
+    assert float(unstretch(y.detach(), 0.08)) == pytest.approx(0.2, abs=1e-3)
+    assert float(unstretch(stretch(x, 0.08).mean(), 0.08)) < 0.1  # what a plain error leads to
+
+
+def test_small_intensity_errors_are_those_of_stretched_intensities():
+    x = torch.linspace(-0.1, 1.3, 50)
+    near = stretch(x, 0.16) + 1e-3
+    torch.testing.assert_close(
+        intensity_error(near, x, 0.16), near - stretch(x, 0.16), rtol=0.01, atol=0
+    )
 
 
 @pytest.mark.parametrize("softening", [0.08, 0.16])
