@@ -11,6 +11,9 @@ from isoslice.errors import SettingsError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+#: Volumes of float32 that restoring one needs at most, with what a batch of slices takes.
+VOLUMES = 6
+
 
 def choose_device(name: str = "auto") -> torch.device:
     """Turn ``auto``, ``cpu``, ``cuda`` or ``mps`` into a device that exists here.
@@ -63,6 +66,14 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     if dtype is torch.float32:
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=dtype)
+
+
+def volume_home(device: torch.device, voxels: int) -> torch.device:
+    """Return where to keep a volume of float32: on a GPU if it and all that goes with it fit."""
+    if device.type != "cuda":
+        return torch.device("cpu")
+    free, _ = torch.cuda.mem_get_info(device)
+    return device if 4 * voxels * VOLUMES < free else torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:

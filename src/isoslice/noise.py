@@ -6,49 +6,68 @@ voxel's value comes from integer hashing of its own coordinates, not from a stre
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
+
+import torch
+from torch import Tensor
 
 
-def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _signed(value: int) -> int:
+    """Bits of an unsigned 64-bit integer as the signed one that PyTorch has."""
+    return value - 2**64 if value >= 2**63 else value
+
+
+_GOLDEN, _COLUMN = _signed(0x9E3779B97F4A7C15), _signed(0xD1B54A32D192ED03)
+_FACTORS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
+
+
+def _shifted(x: Tensor, count: int) -> Tensor:
+    """Shift to the right and fill with zeros, which PyTorch's shift of signed integers does not."""
+    return (x >> count).bitwise_and_(2 ** (64 - count) - 1)
+
+
+def _mix(x: Tensor) -> Tensor:
     """Scramble 64-bit integers (the finaliser of SplitMix64, Steele et al. 2014), in place."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x ^= x >> np.uint64(shift)
-        x *= np.uint64(factor)
-    x ^= x >> np.uint64(31)
-    return x
+    for shift, factor in zip((30, 27), _FACTORS, strict=True):
+        x.bitwise_xor_(_shifted(x, shift)).mul_(factor)  # wraps around
+    return x.bitwise_xor_(_shifted(x, 31))
 
 
 def noise_block(
-    seed: int, shape: tuple[int, int, int, int], origin: tuple[int, int, int, int] = (0, 0, 0, 0)
-) -> NDArray[np.float32]:
+    seed: int,
+    shape: tuple[int, int, int, int],
+    origin: tuple[int, int, int, int] = (0, 0, 0, 0),
+    device: torch.device | None = None,
+) -> Tensor:
     """Draw standard normal noise for one block of a volume.
 
     Parameters
     ----------
     seed
-        Any non-negative integer below 2^63.
+        Any non-negative integer below 2^62.
     shape, origin
         Size and position of the block in the volume, both (C, Z, Y, X).
+    device
+        Where to compute; the CPU by default. Devices agree to float32 rounding.
 
     Returns
     -------
     Shape `shape`, float32. A block cut from a larger one equals the same block asked for alone.
     """
-    key = _mix(np.array([seed], dtype=np.uint64) + np.uint64(0x9E3779B97F4A7C15))
+    key = _mix(torch.tensor([seed], device=device) + _GOLDEN)
     for start, length in zip(origin[:3], shape[:3], strict=True):
-        steps = np.arange(start, start + length, dtype=np.uint64)
-        key = _mix(key[..., None] * np.uint64(0x9E3779B97F4A7C15) + steps + np.uint64(1))
+        steps = torch.arange(start + 1, start + length + 1, device=device)
+        key = _mix(key[..., None] * _GOLDEN + steps)
     key = key[0]
-    noise = np.empty(shape, dtype=np.float32)
-    columns = np.arange(origin[3], origin[3] + shape[3], dtype=np.uint64)
-    columns = _mix((columns + np.uint64(1)) * np.uint64(0xD1B54A32D192ED03))
+    noise = torch.empty(shape, device=device)
+    columns = torch.arange(origin[3] + 1, origin[3] + shape[3] + 1, device=device)
+    columns = _mix(columns * _COLUMN)
     for c in range(shape[0]):
-        for z in range(shape[1]):
+        for z in range(shape[1]):  # plane by plane, for memory
             bits = _mix(key[c, z][:, None] + columns)
             # Box-Muller on the two halves; the half step keeps the logarithm finite.
-            radius = ((bits >> np.uint64(32)).astype(np.float32) + 0.5) * np.float32(2**-32)
-            angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float32) * np.float32(2**-32)
-            radius = np.minimum(radius, np.float32(1 - 2**-24))
-            noise[c, z] = np.sqrt(-2 * np.log(radius)) * np.cos(np.float32(2 * np.pi) * angle)
+            radius = (_shifted(bits, 32).float() + 0.5) * 2**-32
+            radius.clamp_(max=1 - 2**-24).log_().mul_(-2).sqrt_()
+            angle = bits.bitwise_and_(2**32 - 1).float() * (2**-32 * 2 * math.pi)
+            torch.mul(radius, angle.cos_(), out=noise[c, z])
     return noise

@@ -35,14 +35,16 @@ class Normalization:
 
     def invert(self, data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Undo `apply`; integer types are rounded and clipped to their range."""
-        low = self._column(self.low, data.ndim)
-        scale = self._column(self.high, data.ndim) - low
-        values = data * scale + low
-        if np.issubdtype(dtype, np.integer):
-            limits = np.iinfo(dtype)
-            np.rint(values, out=values)
-            np.clip(values, limits.min, limits.max, out=values)
-        return values.astype(dtype)
+        inverted = np.empty(data.shape, dtype)
+        limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else None
+        for index in np.ndindex(data.shape[: max(1, data.ndim - 2)]):  # planes: saves memory
+            low, high = self.low[index[0]], self.high[index[0]]
+            values = data[index] * np.float64(high - low) + low
+            if limits is not None:
+                np.rint(values, out=values)
+                np.clip(values, limits.min, limits.max, out=values)
+            inverted[index] = values
+        return inverted
 
 
 def check_finite(data: NDArray[Any], source: str) -> None:

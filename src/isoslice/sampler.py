@@ -23,10 +23,10 @@ from torch import Tensor
 
 from isoslice.config import ModelConfig
 from isoslice.detail import DEFAULT_DETAIL, blend_detail
-from isoslice.device import autocast
+from isoslice.device import autocast, volume_home
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.geometry import PlaneGrid
-from isoslice.interpolate import interpolate
+from isoslice.interpolate import interpolation_matrix
 from isoslice.noise import noise_block
 from isoslice.stretch import stretch, unstretch
 
@@ -66,7 +66,7 @@ def denoise_slices(
     network
         The denoiser, on `device`, in evaluation mode.
     residual, base
-        Noisy residual and interpolated volume, (C, Z, Y, X), on the CPU.
+        Noisy residual and interpolated volume, (C, Z, Y, X), on any device.
     mask
         Known planes, shape (Z,).
     plane
@@ -144,19 +144,28 @@ def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
     return [Step("XZ", first * scale, second / first), Step("YZ", second * scale, 0.0)]
 
 
-def base_volume(planes: NDArray[np.float32], grid: PlaneGrid, softening: float | None) -> Tensor:
+def base_volume(
+    planes: NDArray[np.float32],
+    grid: PlaneGrid,
+    softening: float | None,
+    device: torch.device | None = None,
+) -> Tensor:
     """Stretch planes (C, n, Y, X) and interpolate them linearly: (C, grid.depth, Y, X)."""
-    stretched = stretch(torch.from_numpy(planes), softening).numpy()
-    return torch.from_numpy(np.stack([interpolate(channel, grid) for channel in stretched]))
+    known = stretch(torch.from_numpy(planes).to(device or "cpu"), softening)
+    weights = torch.from_numpy(interpolation_matrix(grid)).to(known.device)
+    base = known.new_empty(len(known), grid.depth, *known.shape[2:])
+    for channel, filled in zip(known, base, strict=True):
+        torch.mm(weights, channel.flatten(1), out=filled.view(grid.depth, -1))
+    return base
 
 
 def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
     """Add noise to the unmeasured planes of a (C, Z, Y, X) volume, in place."""
-    c, z, y, x = residual.shape
-    for index in range(z):  # plane by plane: no second volume for the noise
-        if not mask[index]:
-            noise = torch.from_numpy(noise_block(seed, (c, 1, y, x), (0, index, 0, 0)))
-            residual[:, index] += sigma * noise[:, 0]
+    c, _, y, x = residual.shape
+    for index, measured in enumerate(mask.tolist()):  # no second volume for the noise
+        if not measured:
+            noise = noise_block(seed, (c, 1, y, x), (0, index, 0, 0), residual.device)
+            residual[:, index].add_(noise[:, 0], alpha=sigma)
 
 
 @torch.inference_mode()
@@ -208,15 +217,15 @@ def draw(
 
     mean = None
     if not alone:  # what each direction expects, combined
-        power = agreement = 0.0
+        power, agreement = torch.zeros(2, dtype=torch.float64, device=base.device)
         for view, estimate in denoised("XZ", NO_SIGNAL):
             view.copy_(estimate)
-            power += float(estimate.square().sum(dtype=torch.float64))
+            power += estimate.square().sum(dtype=torch.float64)
         for view, estimate in denoised("YZ", NO_SIGNAL):
-            power += float(estimate.square().sum(dtype=torch.float64))
-            agreement += float((estimate * view).sum(dtype=torch.float64))
+            power += estimate.square().sum(dtype=torch.float64)
+            agreement += (estimate * view).sum(dtype=torch.float64)
             view.add_(estimate)  # what the slices hold is not looked at: no signal
-        residual *= combination_weight(power / 2, agreement)
+        residual *= combination_weight(float(power) / 2, float(agreement))
         mean = residual
     if not steps:
         return mean, None
@@ -275,7 +284,9 @@ def restore(
     -------
     Shape (C, grid.depth, Y, X). Measured planes are bit for bit those of `planes`.
     """
-    base = base_volume(planes, grid, config.softening)
+    device = device or torch.device("cpu")
+    home = volume_home(device, planes[:, 0].size * grid.depth)
+    base = base_volume(planes, grid, config.softening, home)
     mean, sample = draw(
         network,
         config,
@@ -291,6 +302,6 @@ def restore(
         sample = blend_detail(mean, sample, detail, config.sampler.detail_sigma, gains)
     residual = mean if sample is None else sample
     assert residual is not None  # one of the two is always there
-    result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).numpy()
+    result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).cpu().numpy()
     result[:, list(grid.known)] = planes
     return result

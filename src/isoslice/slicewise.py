@@ -111,7 +111,7 @@ def ddim_estimate(
                 block = noise_block(key, (channels, rows, count, columns), (0, 0, start, 0))
             else:
                 block = noise_block(key, (channels, rows, columns, count), (0, 0, 0, start))
-            return slices(torch.from_numpy(block), plane).contiguous().to(known.device)
+            return slices(block, plane).contiguous().to(known.device)
 
         return ddim(blended, known, mask, coefficients, noise, report, settings.clip)
 
