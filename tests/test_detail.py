@@ -33,9 +33,11 @@ def test_ends_of_the_dial_are_mean_and_sample():
     mean, sample = volumes()
     torch.testing.assert_close(blend_detail(mean, sample.clone(), 0.0, 1.5, [1.3, 0.8]), mean)
     torch.testing.assert_close(blend_detail(mean, sample.clone(), 1.0, 1.5), sample)
+
     whole = blend_detail(mean, sample.clone(), 1.0, 1.5, [1.3, 0.8])
     gains = torch.tensor([1.3, 0.8])[:, None, None, None]
-    torch.testing.assert_close(whole - mean, gains * (sample - mean))
+    smooth = blend_detail(mean, sample.clone(), 1.0, 1.5, [0.0, 0.0])
+    torch.testing.assert_close(whole - smooth, gains * (sample - smooth))
 
 
 def test_half_way_fine_detail_is_whole_and_coarse_detail_gone():

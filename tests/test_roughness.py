@@ -77,10 +77,14 @@ def test_nothing_hidden_nothing_to_find():
     assert detail_gains(silent, ModelConfig(sigma_data=0.1), planes, grid, evaluations=5) == [1.0]
 
 
-def test_a_distilled_network_has_no_gain():
+def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
     config = ModelConfig(sigma_data=0.1, distilled=DistilledSettings())
-    with pytest.raises(ValueError, match="distilled"):
-        detail_gains(silent, config, rough_planes([0.1]), even_grid(12, 4), evaluations=5)
+    planes, grid = rough_planes([0.12]), even_grid(12, 4)
+    gains = detail_gains(silent, config, planes, grid, evaluations=2, detail=1.0)
+    restored = restore(silent, config, planes, grid, detail=1.0, gains=gains)
+    hidden = torch.from_numpy(restored[:, ~grid.mask])
+    wanted = roughness(torch.from_numpy(planes))
+    np.testing.assert_allclose(roughness(hidden), wanted, rtol=0.01)
 
 
 def test_the_dial_does_not_change_the_gain():

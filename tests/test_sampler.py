@@ -10,8 +10,8 @@ from isoslice.interpolate import interpolate
 from isoslice.network import Denoiser
 from isoslice.sampler import combination_weight, restore, slices
 
-#: The probability flow as it is, from strong noise.
-SETTINGS = SamplerSettings(sigma_max=6.0, retain=1.0)
+#: From strong noise.
+SETTINGS = SamplerSettings(sigma_max=6.0)
 SIGMA_DATA = 0.1
 CONFIG = ModelConfig(sigma_data=SIGMA_DATA, sampler=SETTINGS)
 

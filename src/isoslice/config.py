@@ -71,9 +71,6 @@ class SamplerSettings(_Frozen):
     sigma_max: Positive = 1.5
     sigma_min: Positive = 0.2
     rho: Positive = 3.0
-    #: Share of the noise kept in each step, against the probability flow's. Two directions that
-    #: take turns lose some variance; a little more noise makes up for it.
-    retain: Annotated[float, Field(gt=0, le=2)] = 1.3
     #: What detail is fine; see `detail.blend_detail`.
     detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.5
 

@@ -43,20 +43,20 @@ def blend_detail(
 ) -> Tensor:
     """Put a part of a sample's detail onto the mean.
 
-    With d = gain (sample - mean) and S smoothing along Z, the result is
-    mean + f (d - S d) + c S d, where f and c are `shares` of `detail`.
+    With d = sample - mean and S smoothing along Z, the result is
+    mean + gain f (d - S d) + c S d, where f and c are `shares` of `detail`.
 
     Parameters
     ----------
     mean, sample
         Volumes (C, Z, Y, X), or their residuals; `sample` is overwritten with the result.
     detail
-        0: the mean; 1/2: all fine detail; 1: the sample (its detail times the gain).
+        0: the mean; 1/2: all fine detail; 1: the sample (its fine detail times the gain).
     sigma
         What counts as fine: detail that a Gaussian of this deviation along Z, in voxels, removes.
     gains
-        One a channel, or None for 1. Two directions that take turns smooth each other's detail a
-        little; this makes up for it.
+        Of fine detail, one a channel, or None for 1. Few steps, by two directions that take turns,
+        give too little of it; this makes up for it.
 
     Returns
     -------
@@ -64,9 +64,10 @@ def blend_detail(
     """
     fine, coarse = shares(detail)
     smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
-    kept = fine * torch.eye(mean.shape[1], device=mean.device) + (coarse - fine) * smooth
+    rough = torch.eye(mean.shape[1], device=mean.device) - smooth
     gains = [1.0] * len(mean) if gains is None else gains
     for known, drawn, gain in zip(mean, sample, gains, strict=True):  # one by one, for memory
         drawn.sub_(known)
-        torch.add(known, torch.tensordot(kept, drawn, dims=1), alpha=gain, out=drawn)
+        kept = gain * fine * rough + coarse * smooth
+        torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)
     return sample

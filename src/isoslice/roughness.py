@@ -1,9 +1,10 @@
-"""How much a sample's detail is strengthened: until restored planes are as rough as measured ones.
+"""How much fine detail is strengthened: until restored planes are as rough as measured ones.
 
-Directions that take turns smooth each other's detail, by how much depends on the specimen, the
-spacing and how long the network was trained. Roughness within planes (the mean absolute difference
-of neighbours along Y and X) is known from the measured ones, and restored ones should have it. A
-few pieces of the stack tell the gain that gives it to them; it then holds for the whole volume.
+A few steps, by two directions that take turns, give too little fine detail; by how much depends on
+the specimen, the spacing and how long the network was trained. Roughness within planes (the mean
+absolute difference of neighbours along Y and X) is known from the measured ones, and restored ones
+should have it. A few pieces of the stack tell the gain that gives it to them; it then holds for the
+whole volume.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from isoslice.stretch import unstretch
 #: Pieces looked at: each of so many intervals between measured planes, and voxels along Y and X.
 COUNT, INTERVALS, SIDE = 4, 8, 64
 #: Least and largest gain.
-LIMITS = (0.5, 2.0)
+LIMITS = (0.5, 2.5)
 
 
 def pieces(shape: tuple[int, ...], count: int = COUNT) -> Iterator[tuple[slice, slice, slice]]:
@@ -58,12 +59,13 @@ def detail_gains(
     grid: PlaneGrid,
     *,
     evaluations: int,
+    detail: float = DEFAULT_DETAIL,
     seed: int = 0,
     device: torch.device | None = None,
 ) -> list[float]:
-    """Find the gain of each channel's detail; arguments as in `sampler.restore`.
+    """Find the gain of each channel's fine detail; arguments as in `sampler.restore`.
 
-    The dial stands at its default: all fine detail, none of the coarse.
+    `detail` is where the dial stands if nobody turns it: turned down, planes are to be smoother.
     """
     drawn, measured = [], []
     for depth, *lateral in pieces(planes.shape):
@@ -82,12 +84,15 @@ def detail_gains(
             seed=seed,
             device=device,
         )
-        if mean is None or sample is None:
-            raise ValueError("a distilled network has no detail apart from its mean")
+        assert sample is not None  # by the mode
         measured.append(torch.from_numpy(piece))
-        detail = blend_detail(mean, sample, DEFAULT_DETAIL, config.sampler.detail_sigma) - mean
+        without, once = (
+            blend_detail(mean, sample.clone(), detail, config.sampler.detail_sigma, gains)
+            for gains in ([0.0] * len(piece), None)
+        )
         hidden = torch.from_numpy(~part.mask)
-        drawn.append((mean[:, hidden].add_(base[:, hidden]), detail[:, hidden]))
+        fine = (once - without)[:, hidden]
+        drawn.append(((base + without)[:, hidden], fine))
     if not measured:
         return [1.0] * len(planes)
     wanted = torch.stack([roughness(piece) for piece in measured]).mean(dim=0)
@@ -97,12 +102,12 @@ def detail_gains(
     def found(gains: Tensor) -> Tensor:
         """Roughness of restored planes; no darker nor brighter than measured ones."""
         column = gains[:, None, None, None]
-        restored = (unstretch(mean + column * d, config.softening) for mean, d in drawn)
+        restored = (unstretch(rest + column * d, config.softening) for rest, d in drawn)
         inside = (volume.clamp(lowest, highest) for volume in restored)
         return torch.stack([roughness(volume) for volume in inside]).mean(dim=0)
 
     low, high = (torch.full_like(wanted, limit) for limit in LIMITS)
-    for _ in range(12):  # bisection: detail makes rougher
+    for _ in range(12):  # bisection: more detail is rougher
         middle = (low + high) / 2
         enough = found(middle) >= wanted
         low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)

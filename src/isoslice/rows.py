@@ -97,8 +97,7 @@ def _residual_rows(
         todo = distilled_steps(config, config.distilled.sigma_second)
     else:
         residual = estimate(torch.zeros_like(base), NO_SIGNAL)
-        # One direction alone smooths nothing, so that no noise has to be made up for.
-        todo = sampling_steps(config, max(1, steps - 1), 1.0) if mode == "sample" else []
+        todo = sampling_steps(config, max(1, steps - 1)) if mode == "sample" else []
     if todo:
         residual = residual + todo[0].sigma * noise * ~masks[:, None, :, None]
     for _, sigma, kept in todo:

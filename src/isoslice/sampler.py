@@ -120,17 +120,14 @@ class Step(NamedTuple):
     kept: float
 
 
-def sampling_steps(config: ModelConfig, count: int, retain: float) -> list[Step]:
-    """List `count` steps, XZ and YZ in turn: Euler's, along the probability flow (EDM eq. 4, 5).
-
-    `retain` is the noise each step keeps, relative to the flow's.
-    """
+def sampling_steps(config: ModelConfig, count: int) -> list[Step]:
+    """List `count` steps, XZ and YZ in turn: Euler's, along the probability flow (EDM eq. 4, 5)."""
     settings, scale = config.sampler, config.sigma_data
     levels = noise_schedule(
         count, settings.sigma_max * scale, settings.sigma_min * scale, settings.rho
     )
     return [
-        Step(("XZ", "YZ")[i % 2], sigma, retain * following / sigma)
+        Step(("XZ", "YZ")[i % 2], sigma, following / sigma)
         for i, (sigma, following) in enumerate(pairwise(levels))
     ]
 
@@ -180,7 +177,7 @@ def draw(
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Tensor, Tensor | None]:
     """Compute the residual's mean and a sample of it; other arguments as in `restore`.
 
     Parameters
@@ -190,8 +187,8 @@ def draw(
 
     Returns
     -------
-    Mean and sample, shape (C, Z, Y, X), zero on known planes. No sample in mode ``mean``; no mean
-    beside the sample of a distilled network, which starts without.
+    Mean and sample, shape (C, Z, Y, X), zero on known planes. In mode ``mean`` there is no sample.
+    Beside the sample of a distilled network, which starts without, the mean is zero.
     """
     device = device or torch.device("cpu")
     residual = torch.zeros_like(base)
@@ -201,7 +198,7 @@ def draw(
     elif config.distilled is not None:
         steps = distilled_steps(config, config.distilled.sigma_second)
     else:
-        steps = sampling_steps(config, max(1, evaluations - 2), config.sampler.retain)
+        steps = sampling_steps(config, max(1, evaluations - 2))
     total = len(steps) if alone else len(steps) + 2
     done = 0.0
 
@@ -215,7 +212,7 @@ def draw(
             done += len(view) / across
             report(min(done / total, 1.0))
 
-    mean = None
+    mean = base.new_zeros(()).expand_as(base)
     if not alone:  # what each direction expects, combined
         power, agreement = torch.zeros(2, dtype=torch.float64, device=base.device)
         for view, estimate in denoised("XZ", NO_SIGNAL):
@@ -271,8 +268,9 @@ def restore(
         distilled model always takes two, and no mean.
     detail
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
+        A distilled network's is 1: it was taught what to leave out.
     gains
-        How much each channel's detail is strengthened; see `roughness.detail_gains`.
+        How much each channel's fine detail is strengthened; see `roughness.detail_gains`.
     seed
         Of the noise field.
     device
@@ -298,10 +296,9 @@ def restore(
         device=device,
         report=report,
     )
-    if mean is not None and sample is not None:
-        sample = blend_detail(mean, sample, detail, config.sampler.detail_sigma, gains)
-    residual = mean if sample is None else sample
-    assert residual is not None  # one of the two is always there
+    residual = mean
+    if sample is not None:
+        residual = blend_detail(mean, sample, detail, config.sampler.detail_sigma, gains)
     result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).cpu().numpy()
     result[:, list(grid.known)] = planes
     return result
