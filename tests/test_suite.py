@@ -275,8 +275,8 @@ def test_bars_are_judged_by_known_numbers():
     floor = Scored("truth", None, {}, {}, {"mean": {"fid": 50.0}})
     network = {
         "inside_seconds": 0.2,
-        "evaluations": 8,
-        "flops_per_voxel": 100_000.0,
+        "inside_pixels": 800_000,
+        "flops_per_pixel": 100_000.0,
         "peak_gflops": 500.0,
     }
     rows = [
@@ -311,7 +311,7 @@ def test_bars_are_judged_by_known_numbers():
     for name, (value, result) in expected.items():
         assert found[name].value == (value if value is None else pytest.approx(value)), name
         assert found[name].result == result, name
-    assert peak_share({}, 10) is None
+    assert peak_share({}) is None
     assert Bar("x", float("nan"), 1.0, ">=").met is None
 
 

@@ -108,16 +108,16 @@ def _speed_bars(where: str, rows: Mapping[str, Scored]) -> list[Bar]:
         found.append(Bar(f"{where}, distilled: voxels/s", rates[DISTILLED], 800_000, ">="))
     sample = rows.get(SAMPLE)
     if sample is not None and sample.restored is not None:
-        share = peak_share(sample.restored.record, sample.restored.volume.size)
+        share = peak_share(sample.restored.record)
         found.append(Bar(f"{where}, sample: network, share of the peak", share, 0.6, ">="))
     return found
 
 
-def peak_share(record: Mapping[str, Any], voxels: int) -> float | None:
+def peak_share(record: Mapping[str, Any]) -> float | None:
     """Operations of the network a second, while it ran, relative to a convolution's peak."""
     if not record.get("inside_seconds"):
         return None
-    operations = record["evaluations"] * voxels * record["flops_per_voxel"]
+    operations = record["inside_pixels"] * record["flops_per_pixel"]
     return float(operations / record["inside_seconds"] / 1e9 / record["peak_gflops"])
 
 

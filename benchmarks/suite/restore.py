@@ -60,7 +60,7 @@ def predicted(
     steps: list[int] = []
 
     def restore(part: np.ndarray) -> np.ndarray:
-        inside.seconds = 0.0
+        inside.seconds, inside.pixels = 0.0, 0
         found = model.predict(
             part,
             axes="ZYX" if part.ndim == 3 else "TZYX",
@@ -84,25 +84,27 @@ def predicted(
         sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
         from machine import convolution_peak, network_flops
 
-        found["inside_seconds"] = inside.seconds
+        found |= {"inside_seconds": inside.seconds, "inside_pixels": inside.pixels}
         inside.remove()
         dtype = fast_dtype(choose_device(options.device))
         found["peak_gflops"] = convolution_peak(dtype=dtype)
-        found["flops_per_voxel"] = network_flops(model)
+        found["flops_per_pixel"] = network_flops(model)
     return found
 
 
 class _Inside:
-    """Adds up the time that a network spends in its forward passes."""
+    """Adds up the time that a network spends in its forward passes, and the pixels it is given."""
 
     def __init__(self, network: Any) -> None:
-        self.seconds, self._start = 0.0, 0.0
+        self.seconds, self.pixels, self._start = 0.0, 0, 0.0
         self._hooks = (
             network.register_forward_pre_hook(self._begin),
             network.register_forward_hook(self._end),
         )
 
-    def _begin(self, *_: Any) -> None:
+    def _begin(self, _: Any, inputs: tuple[Any, ...]) -> None:
+        n, _, height, width = inputs[0].shape
+        self.pixels += n * height * width
         self._start = time.perf_counter()
 
     def _end(self, *_: Any) -> None:

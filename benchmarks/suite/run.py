@@ -196,7 +196,7 @@ def _measured(row: Scored) -> dict[str, Any]:
         found |= {
             "process": row.restored.record,
             "voxels_per_second": row.restored.voxels_per_second,
-            "peak_share": peak_share(row.restored.record, row.restored.volume.size),
+            "peak_share": peak_share(row.restored.record),
             "training": {k: v for k, v in row.restored.training.items() if k != "history"},
         }
     return found
