@@ -80,8 +80,8 @@ def test_nothing_hidden_nothing_to_find():
 def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
     config = ModelConfig(sigma_data=0.1, distilled=DistilledSettings())
     planes, grid = rough_planes([0.12]), even_grid(12, 4)
-    gains = detail_gains(silent, config, planes, grid, evaluations=2, detail=1.0)
-    restored = restore(silent, config, planes, grid, detail=1.0, gains=gains)
+    gains = detail_gains(silent, config, planes, grid, evaluations=2)
+    restored = restore(silent, config, planes, grid, gains=gains)
     hidden = torch.from_numpy(restored[:, ~grid.mask])
     wanted = roughness(torch.from_numpy(planes))
     np.testing.assert_allclose(roughness(hidden), wanted, rtol=0.01)

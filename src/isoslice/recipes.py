@@ -62,18 +62,10 @@ def restore_planes(
 ) -> NDArray[np.float32]:
     """Fill in planes by the model's own recipe; see `sampler.restore`."""
     if isinstance(config, ModelConfig):
-        usual = DEFAULT_DETAIL if config.distilled is None else 1.0
         gains = None
         if mode == "sample":
             gains = detail_gains(
-                network,
-                config,
-                planes,
-                grid,
-                evaluations=steps,
-                detail=usual,
-                seed=seed,
-                device=device,
+                network, config, planes, grid, evaluations=steps, seed=seed, device=device
             )
         return restore(
             network,
@@ -82,7 +74,7 @@ def restore_planes(
             grid,
             mode=mode,
             evaluations=steps,
-            detail=usual if detail is None else detail,
+            detail=detail,
             gains=gains,
             seed=seed,
             device=device,

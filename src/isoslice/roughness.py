@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.config import ModelConfig
-from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.detail import blend_detail
 from isoslice.diffusion import Network
 from isoslice.geometry import PlaneGrid
-from isoslice.sampler import base_volume, draw
+from isoslice.sampler import base_volume, draw, usual_detail
 from isoslice.stretch import unstretch
 
 #: Pieces looked at: each of so many intervals between measured planes, and voxels along Y and X.
@@ -59,13 +59,12 @@ def detail_gains(
     grid: PlaneGrid,
     *,
     evaluations: int,
-    detail: float = DEFAULT_DETAIL,
     seed: int = 0,
     device: torch.device | None = None,
 ) -> list[float]:
     """Find the gain of each channel's fine detail; arguments as in `sampler.restore`.
 
-    `detail` is where the dial stands if nobody turns it: turned down, planes are to be smoother.
+    The dial stands where it does if nobody turns it: turned down, planes are to be smoother.
     """
     drawn, measured = [], []
     for depth, *lateral in pieces(planes.shape):
@@ -87,7 +86,9 @@ def detail_gains(
         assert sample is not None  # by the mode
         measured.append(torch.from_numpy(piece))
         without, once = (
-            blend_detail(mean, sample.clone(), detail, config.sampler.detail_sigma, gains)
+            blend_detail(
+                mean, sample.clone(), usual_detail(config), config.sampler.detail_sigma, gains
+            )
             for gains in ([0.0] * len(piece), None)
         )
         hidden = torch.from_numpy(~part.mask)

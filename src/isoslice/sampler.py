@@ -141,6 +141,11 @@ def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
     return [Step("XZ", first * scale, second / first), Step("YZ", second * scale, 0.0)]
 
 
+def usual_detail(config: ModelConfig) -> float:
+    """Where the dial stands if nobody turns it; what is left out was taught to distilled ones."""
+    return DEFAULT_DETAIL if config.distilled is None else 1.0
+
+
 def base_volume(
     planes: NDArray[np.float32],
     grid: PlaneGrid,
@@ -243,7 +248,7 @@ def restore(
     *,
     mode: Literal["sample", "mean"] = "sample",
     evaluations: int = 5,
-    detail: float = DEFAULT_DETAIL,
+    detail: float | None = None,
     gains: Sequence[float] | None = None,
     seed: int = 0,
     device: torch.device | None = None,
@@ -268,7 +273,7 @@ def restore(
         distilled model always takes two, and no mean.
     detail
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
-        A distilled network's is 1: it was taught what to leave out.
+        By default `usual_detail`.
     gains
         How much each channel's fine detail is strengthened; see `roughness.detail_gains`.
     seed
@@ -298,7 +303,8 @@ def restore(
     )
     residual = mean
     if sample is not None:
-        residual = blend_detail(mean, sample, detail, config.sampler.detail_sigma, gains)
+        share = usual_detail(config) if detail is None else detail
+        residual = blend_detail(mean, sample, share, config.sampler.detail_sigma, gains)
     result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).cpu().numpy()
     result[:, list(grid.known)] = planes
     return result
