@@ -142,7 +142,10 @@ def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
 
 
 def usual_detail(config: ModelConfig) -> float:
-    """Where the dial stands if nobody turns it; what is left out was taught to distilled ones."""
+    """Where the dial stands if nobody turns it; a distilled network has learned what to leave out.
+
+    Such a network's detail is counted from the interpolation, so all of it is kept.
+    """
     return DEFAULT_DETAIL if config.distilled is None else 1.0
 
 
