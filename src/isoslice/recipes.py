@@ -106,7 +106,6 @@ def resolve_options(
     direction: str,
 ) -> tuple[Mode, int, float | None]:
     """Return mode, steps and detail as the recipe has them; detail is None where there is none."""
-    given_steps = steps
     own, sampled = isinstance(config, ModelConfig), isinstance(config, MsdsrConfig)
     if mode is not None and mode not in get_args(Mode):
         raise SettingsError(f"got mode {mode!r}, expected 'sample' or 'mean'")
@@ -134,17 +133,17 @@ def resolve_options(
         return "sample", count, None
     if not own:
         return "mean", 1, None
-    steps = DEFAULT_STEPS if steps is None else steps
     if mode == "mean" or detail == 0:
         return "mean", 2, None
     if isinstance(config, ModelConfig) and config.distilled is not None:
-        for name, value in (("steps", given_steps), ("detail", detail)):
+        for name, value in (("steps", steps), ("detail", detail)):
             if value is not None and (name, value) != ("steps", 2):
                 raise SettingsError(
                     f"got {name} {value:g}, but a distilled model always takes two evaluations, "
                     f"with the detail it was taught; leave the {name} out"
                 )
         return "sample", 2, None
+    steps = DEFAULT_STEPS if steps is None else steps
     if not 3 <= steps <= 1000:
         raise SettingsError(
             f"got steps {steps}, expected 3 to 1000; the default is {DEFAULT_STEPS}"
