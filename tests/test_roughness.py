@@ -34,13 +34,12 @@ def test_roughness_of_a_ramp_and_of_noise():
     ("shape", "places"), [((1, 40, 300, 500), 4), ((2, 5, 64, 30), 1), ((1, 2, 200, 63), 2)]
 )
 def test_pieces_lie_inside_and_are_spread(shape, places):
-    found = list(pieces(shape))
-    assert len(found) == COUNT
+    found = pieces(shape)
+    assert len(found) == places <= COUNT
     for piece in found:
         for part, size in zip(piece, shape[1:], strict=True):
             assert 0 <= part.start < part.stop <= size
-    starts = {tuple(part.start for part in piece) for piece in found}
-    assert len(starts) == places
+
     assert all(piece[0].stop - piece[0].start >= 2 for piece in found)
 
 

@@ -9,8 +9,6 @@ whole volume.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,20 +27,27 @@ COUNT, INTERVALS, SIDE = 4, 8, 64
 LIMITS = (0.5, 2.5)
 
 
-def pieces(shape: tuple[int, ...], count: int = COUNT) -> Iterator[tuple[slice, slice, slice]]:
-    """Cut `count` pieces of planes (C, n, Y, X), spread along Z and over the quarters of XY."""
+def pieces(shape: tuple[int, ...]) -> list[tuple[slice, slice, slice]]:
+    """Cut planes (C, n, Y, X) into pieces spread along Z and over the quarters of XY.
+
+    A small stack has fewer than `COUNT`: the same piece is not looked at twice.
+    """
     _, n, height, width = shape
 
     def part(size: int, whole: int, where: float) -> slice:
         start = round(where * max(0, whole - size))
         return slice(start, min(start + size, whole))
 
-    for i in range(count):
-        yield (
-            part(INTERVALS + 1, n, (i + 0.5) / count),
+    found: list[tuple[slice, slice, slice]] = []
+    for i in range(COUNT):
+        piece = (
+            part(INTERVALS + 1, n, (i + 0.5) / COUNT),
             part(SIDE, height, (0.25, 0.75)[i % 2]),
             part(SIDE, width, (0.25, 0.75)[i // 2 % 2]),
         )
+        if piece not in found:
+            found.append(piece)
+    return found
 
 
 def roughness(planes: Tensor) -> Tensor:
