@@ -155,3 +155,46 @@ def test_arrays_become_volumes():
     assert [v.axes for v in as_volumes([single, single])] == ["YX", "YX"]
     assert as_volumes(colour, "CYX")[0].size("C") == 3
     assert isoslice.train is train
+
+
+def test_continuing_begins_with_the_models_weights_and_measures_the_new_images():
+    begun = fast(steps=4)
+    rate = SETTINGS.model_copy(update={"learning_rate": 1e-12})
+    darker = (stripes(seed=5) // 2 + 20).astype(np.uint8)
+    darker[:, ::2] = 100  # half of every image has nothing to restore: another deviation
+    model = train(darker, axes="ZYX", steps=1, device="cpu", start=begun, settings=rate)
+    # An average over one step is that step's weights, and the step is of no length.
+    assert torch.allclose(weights(model), weights(begun), atol=1e-6)
+    assert model.info["continued_from"] == begun.fingerprint
+    assert model.config.network == begun.config.network
+    scratch = train(darker, axes="ZYX", steps=1, device="cpu", settings=rate, network=NETWORK)
+    assert model.config.sigma_data == scratch.config.sigma_data != begun.config.sigma_data
+
+
+def test_continuing_learns_more_slowly_than_starting():
+    begun = fast(steps=1)
+    model = train(stripes(), axes="ZYX", steps=1, device="cpu", start=begun)
+    assert model.config.training.learning_rate < TrainingSettings().learning_rate
+    assert model.config.training == TrainingSettings(
+        crop=model.config.training.crop, learning_rate=model.config.training.learning_rate
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"preset": "msdsr"}, "preset msdsr and a model of the preset isoslice"),
+        ({"width": 32}, "got a width and a model"),
+        ({"network": NETWORK}, "got a network and a model"),
+        ({"srh": True}, "leave srh out"),
+    ],
+)
+def test_contradictions_to_the_model_one_continues_from_are_refused(options, words):
+    with pytest.raises(SettingsError, match=words):
+        train(stripes(), axes="ZYX", steps=1, device="cpu", start=fast(steps=1), **options)
+
+
+def test_other_channels_than_the_models_are_refused():
+    two = np.stack([stripes(), stripes(seed=1)], axis=1)
+    with pytest.raises(DataError, match=r"got 2 channel\(s\), expected 1"):
+        train(two, axes="ZCYX", steps=1, device="cpu", start=fast(steps=1))

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from isoslice.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.continuing import check_channels
 from isoslice.detail import DEFAULT_DETAIL, blend_detail
 from isoslice.device import autocast, choose_device
 from isoslice.diffusion import NO_SIGNAL, Network, denoise
-from isoslice.errors import DataError, SettingsError
+from isoslice.errors import SettingsError
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import ResidualObjective
@@ -188,11 +189,7 @@ def distill(
     if teacher.config.srh:
         volumes = [srh_channels(volume) for volume in volumes]
     stacks = plane_stacks(volumes, teacher.config.intensities)
-    channels, expected = stacks[0].data.shape[1], teacher.config.network.channels
-    if channels != expected:
-        raise DataError(
-            f"{volumes[0].source}: got {channels} channel(s), expected {expected} as the model has"
-        )
+    check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
     chosen = choose_device(device)
     torch.manual_seed(config.training.seed)

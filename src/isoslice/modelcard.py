@@ -15,7 +15,10 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
     if config.pixel_size is not None:
         pixel = f"{config.pixel_size[0]:g} x {config.pixel_size[1]:g} {unit} (Y, X)"
     validation = info.get("validation") or {}
-    teacher = [info["teacher"]] if "teacher" in info else []
+    origins = {
+        "continued_from": "continued from the model {}",
+        "teacher": "distilled from the model {}, two evaluations a voxel",
+    }
     lines = [
         "# An isoslice model",
         "",
@@ -49,7 +52,7 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         "## Training",
         "",
         f"- recipe {config.recipe}",
-        *(f"- distilled from the model {t}, two evaluations a voxel" for t in teacher),
+        *(f"- {text.format(info[key])}" for key, text in origins.items() if key in info),
         f"- isoslice {info.get('isoslice', '?')}, PyTorch {info.get('torch', '?')}, "
         f"{info.get('device', '?')}",
         f"- {info.get('steps', '?')} steps, {info.get('minutes', 0):.1f} minutes, "

@@ -13,38 +13,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import nn
 
 from isoslice import __version__
 from isoslice.config import (
     AnyConfig,
+    EndToEndConfig,
     MaskedTraining,
-    MsdsrConfig,
     NetworkSettings,
     TrainingSettings,
     UNetSettings,
 )
+from isoslice.continuing import check_channels, check_start, continued_config
 from isoslice.device import choose_device, describe
 from isoslice.errors import DataError, SettingsError
-from isoslice.masks import draw_masks, even_rows, fill_rows
+from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import Objective, objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
 from isoslice.presets import Preset, preset_config
 from isoslice.progress import Progress
 from isoslice.recipes import build_network
-from isoslice.rows import restore_rows
 from isoslice.srh import srh_channels
 from isoslice.stretch import fit_softening, stretch
+from isoslice.validation import validation
 from isoslice.volume import Volume, parse_voxel_size
 
 #: Training time where neither a time nor a step budget is given.
 DEFAULT_MINUTES = 10.0
-#: Factors at which validation hides rows.
-VALIDATION_FACTORS = (2, 4, 8)
-
-#: Crops of a validation, and of one that samples; steps of those samples.
-VALIDATION_CROPS, MSDSR_CROPS, MSDSR_STEPS = 64, 8, 20
 
 AnyTraining = TypeVar("AnyTraining", bound=TrainingSettings | MaskedTraining)
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
@@ -61,8 +57,9 @@ def train(
     steps: int | None = None,
     seed: int | None = None,
     device: str = "auto",
-    preset: Preset = "isoslice",
+    preset: Preset | None = None,
     width: int | None = None,
+    start: Model | None = None,
     settings: TrainingSettings | MaskedTraining | None = None,
     network: NetworkSettings | UNetSettings | None = None,
     intensities: tuple[float, float] | None = None,
@@ -89,8 +86,12 @@ def train(
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     preset, width
-        Recipe: isoslice's own, ``"msdsr"`` (the paper's) or ``"end-to-end"`` (its baseline); and
-        the width of the latter two's network, 224 as released. See `presets`.
+        Recipe: isoslice's own (the default), ``"msdsr"`` (the paper's) or ``"end-to-end"`` (its
+        baseline); and the width of the latter two's network, 224 as released. See `presets`.
+    start
+        A model to continue from, on images like those it learned from or not. Its recipe, network,
+        intensities and SRH setting stay; what is measured on images before training, and the
+        training settings, are new, with a lower learning rate.
     settings, network
         How to train and what, of the preset's kind; the preset's by default.
     intensities
@@ -112,16 +113,22 @@ def train(
     Raises
     ------
     DataError
-        If the images cannot be used.
+        If the images cannot be used, or have other channels than `start`.
     SettingsError
-        If an option is out of range, or the extra ``isoslice[train]`` is not installed.
+        If an option is out of range or contradicts `start`, or the extra ``isoslice[train]`` is
+        not installed.
     """
     minutes = training_budget(minutes, steps)
     progress = progress or Progress()
-    chosen_preset = preset_config(preset, width)
-    settings = settings or chosen_preset.training
-    shape = network or chosen_preset.network
-    _check_kinds(preset, settings, shape)
+    if start is None:
+        chosen = preset_config(preset or "isoslice", width)
+    else:
+        check_start(start, preset, width, network, srh)
+        chosen = continued_config(start.config)
+        intensities, srh = intensities or chosen.intensities, chosen.srh
+    settings = settings or chosen.training
+    shape = network or chosen.network
+    _check_kinds(chosen.recipe, settings, shape)
     if seed is not None:
         settings = _changed(settings, seed=seed)
     if resume and workdir is None:
@@ -131,13 +138,15 @@ def train(
     if srh:
         volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
     stacks = plane_stacks(volumes, intensities)
+    if start is not None:
+        check_channels(volumes, stacks, start.config)
     shape = _changed(shape, channels=stacks[0].data.shape[1])
     training, held_out = split(stacks, settings.validation_share, settings.seed)
     settings = _fitted(settings, crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
-    config = chosen_preset.model_validate(
+    config = chosen.model_validate(
         {
-            "recipe": preset,
+            "recipe": chosen.recipe,
             "network": shape,
             "training": settings,
             "pixel_size": (spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
@@ -145,9 +154,7 @@ def train(
             "channel_names": volumes[0].channel_names,
             "intensities": intensities,
             "srh": srh,
-            **(
-                {"sampler": chosen_preset.sampler} if isinstance(chosen_preset, MsdsrConfig) else {}
-            ),
+            **({} if isinstance(chosen, EndToEndConfig) else {"sampler": chosen.sampler}),
             **(
                 residual_statistics(training, settings)
                 if isinstance(settings, TrainingSettings)
@@ -156,8 +163,11 @@ def train(
         }
     )
     torch.manual_seed(settings.seed)
-    return run_training(
-        build_network(config),
+    untrained = build_network(config)
+    if start is not None:
+        untrained.load_state_dict(start.network.state_dict())
+    model = run_training(
+        untrained,
         objective_of(config),
         config,
         volumes,
@@ -170,6 +180,8 @@ def train(
         resume=resume,
         progress=progress,
     )
+    origin = {} if start is None else {"continued_from": start.fingerprint}
+    return Model(config, model.network, {**model.info, **origin})
 
 
 def run_training(
@@ -322,38 +334,6 @@ def residual_statistics(
     return {"softening": softening, "sigma_data": deviation}
 
 
-def validation(
-    network: nn.Module, held_out: Sequence[PlaneStack], config: AnyConfig, device: torch.device
-) -> dict[str, dict[str, float]]:
-    """Paired PSNR over hidden rows of held-out crops: the mean, and aligned linear interpolation.
-
-    Masked slice diffusion has no mean; a short sample of few crops stands for it, to save time.
-
-    Returns
-    -------
-    ``{"4": {"psnr": ..., "linear_psnr": ...}, ...}`` in dB for data range 1; empty without
-    held-out planes.
-    """
-    if not held_out:
-        return {}
-    generator = torch.Generator().manual_seed(0)
-    crop = config.training.crop
-    count = MSDSR_CROPS if isinstance(config, MsdsrConfig) else VALIDATION_CROPS
-    images = draw_crops(held_out, count, crop, generator).to(device)
-    scores = {}
-    for factor in VALIDATION_FACTORS:
-        masks = even_rows(crop, factor).expand(len(images), -1).to(device)
-        last = int(masks[0].nonzero().max()) + 1  # between known rows only, as in a stack
-        base = fill_rows(images[:, :, :last], masks[:, :last])
-        restored = restore_rows(network, config, images, masks, mode="mean", steps=MSDSR_STEPS)
-        truth, hidden = images[:, :, :last], ~masks[:, :last]
-        scores[str(factor)] = {
-            "psnr": _psnr(restored[:, :, :last] - truth, hidden),
-            "linear_psnr": _psnr(base - truth, hidden),
-        }
-    return scores
-
-
 def _check_kinds(preset: str, settings: object, shape: object) -> None:
     """Raise if settings and network are not of the preset's kind."""
     own = preset == "isoslice"
@@ -375,8 +355,3 @@ def _fitted(settings: AnyTraining, crop: int) -> AnyTraining:
         low, high = (round(rows * crop / settings.crop) for rows in settings.hidden_rows)
         return _changed(settings, crop=crop, hidden_rows=(low, high))
     return _changed(settings, crop=crop)
-
-
-def _psnr(error: Tensor, hidden: Tensor) -> float:
-    where = hidden[:, None, :, None].expand_as(error)
-    return float(-10 * torch.log10(error[where].square().mean().clamp(min=1e-12)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +28,9 @@ from isoslice.cli.trainings import (
     prepare_workdir,
 )
 
+if TYPE_CHECKING:
+    from isoslice.presets import Preset as Recipe
+
 
 def train(
     images: Annotated[
@@ -38,10 +42,17 @@ def train(
     voxel_size: VoxelSizeText = None,
     minutes: Minutes = None,
     steps: Steps = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="MODEL", help="Continue from this model on these images."),
+    ] = None,
     preset: Annotated[
-        Preset,
-        typer.Option("--preset", help="isoslice's own recipe, the MSDSR paper's, or its baseline."),
-    ] = Preset.isoslice,
+        Preset | None,
+        typer.Option(
+            "--preset",
+            help="isoslice's own recipe, the MSDSR paper's, or its baseline. [default: isoslice]",
+        ),
+    ] = None,
     width: Annotated[
         int | None,
         typer.Option(
@@ -60,14 +71,22 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
+    from isoslice.continuing import check_start
     from isoslice.device import choose_device
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
+    from isoslice.model import Model
     from isoslice.presets import preset_config
     from isoslice.training import train as train_model
 
     check_output(output, overwrite)
-    preset_config(preset.value, width)
+    recipe: Recipe | None = None if preset is None else preset.value
+    begun = None if start is None else Model.load(start)
+    if begun is None:
+        preset_config(recipe or "isoslice", width)
+    else:
+        check_start(begun, recipe, width, None, srh)
+        srh = begun.config.srh
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite)
     size = voxel_size_of(voxel_size)
     choose_device(device.value)
@@ -82,8 +101,9 @@ def train(
             volumes,
             minutes=minutes,
             steps=steps,
-            preset=preset.value,
+            preset=recipe,
             width=width,
+            start=begun,
             srh=srh,
             seed=seed,
             device=device.value,
