@@ -150,6 +150,15 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
         fast(steps=6, workdir=tmp_path, resume=True, network=other)
 
 
+def test_a_checkpoint_of_a_version_with_another_optimizer_is_refused(tmp_path):
+    interrupt(tmp_path, at=0.1)
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    kept["optimizer_states"][0]["param_groups"].pop()
+    torch.save(kept, tmp_path / CHECKPOINT)
+    with pytest.raises(SettingsError, match="another network or version"):
+        fast(steps=6, workdir=tmp_path, resume=True)
+
+
 def test_arrays_become_volumes():
     single, colour = np.zeros((40, 40), np.uint8), np.zeros((3, 40, 40), np.uint8)
     assert [v.axes for v in as_volumes([single, single])] == ["YX", "YX"]

@@ -49,8 +49,9 @@ class TrainingSettings(_Frozen):
 
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     crop: Annotated[int, Field(ge=16, le=1024)] = 64
-    batch: Count = 16
-    learning_rate: Positive = 2e-2
+    batch: Count = 32
+    #: Root mean square of a step against that of the weights, at its highest.
+    learning_rate: Positive = 1e-2
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     #: Exponent of the power-function average of the weights (EDM2 section 3.1).
     average_gamma: Positive = 16.0
@@ -60,7 +61,7 @@ class TrainingSettings(_Frozen):
     #: Noise levels: log-normal, and a share without any signal, which trains the mean.
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4
-    no_signal_share: Share = 0.15
+    no_signal_share: Share = 0.3
     #: Share of the images kept for validation.
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
 

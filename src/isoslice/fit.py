@@ -296,11 +296,11 @@ def fit(
         try:
             with _finish_step_first(watch):
                 trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
-        except RuntimeError as error:
-            if start and "state_dict" in str(error):
+        except (RuntimeError, ValueError) as error:
+            if start and ("state_dict" in str(error) or "parameter group" in str(error)):
                 raise SettingsError(
-                    f"{folder}: got a checkpoint of another network, expected one of this "
-                    "training; delete the folder to start afresh"
+                    f"{folder}: got a checkpoint of another network or version, expected one of "
+                    "this training; delete the folder to start afresh"
                 ) from error
             raise
         except SystemExit as stop:  # how Lightning answers Ctrl-C

@@ -20,12 +20,14 @@ from isoslice.config import (
 from isoslice.diffusion import denoise, draw_sigma, weighted_loss
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.msdsr import direct_loss, hidden_row_masks, noise_loss, spread_timesteps
+from isoslice.muon import Muon
 from isoslice.network import Denoiser, MPConv
 from isoslice.schedule import cosine_alphas_cumprod
 from isoslice.stretch import intensity_error, stretch
 
-#: Learning rate of the few weights that are not normalised, against that of those that are.
-OTHER_RATE = 0.5
+#: Learning rates against that of the matrices inside: of the network's first and last layers and
+#: its embedding, and of the few weights that are not normalised.
+EDGE_RATE, OTHER_RATE = 2.0, 1.0
 #: Gradients longer than this are shortened; typical ones are 0.2.
 CLIP_NORM = 1.0
 
@@ -143,16 +145,20 @@ class ResidualObjective:
         return weighted_loss(error, masks, sigma, scale)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Adam; weights outside `MPConv` move more slowly."""
-        normalised = [m.weight for m in network.modules() if isinstance(m, MPConv)]
-        known = {id(weight) for weight in normalised}
+        """Muon for the convolutions inside; Adam for the first, the last, and what is no matrix."""
+        layers = [m for m in network.modules() if isinstance(m, MPConv)]
+        edges = {id(getattr(network, name, None)) for name in ("enter", "leave")}
+        inside = [m for m in layers if m.weight.ndim == 4 and id(m) not in edges]
+        matrices = [m.weight for m in inside]
+        edge = [m.weight for m in layers if m not in inside]
+        known = {id(weight) for weight in (*matrices, *edge)}
         others = [p for p in network.parameters() if id(p) not in known]
         groups = [
-            {"params": normalised, "scale": 1.0},
+            {"params": matrices, "scale": 1.0, "orthogonal": True},
+            {"params": edge, "scale": EDGE_RATE},
             {"params": others, "scale": OTHER_RATE},
         ]
-        rate = self.config.training.learning_rate
-        return torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.99), fused=True)
+        return Muon([g for g in groups if g["params"]], lr=self.config.training.learning_rate)
 
     def rate(self, step: int, done: float) -> float:
         """See `learning_rate`."""

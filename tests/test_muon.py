@@ -1,0 +1,79 @@
+"""Muon: steps are orthogonal matrices; what is no matrix is left to Adam."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from isoslice.config import ModelConfig, NetworkSettings
+from isoslice.muon import ROUNDS, Muon, orthogonalized
+from isoslice.objectives import ResidualObjective
+from isoslice.recipes import build_network
+
+
+def matrix(rows, columns, seed=0):
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def after_rounds(values):
+    """What the published iteration makes of singular values, one by one."""
+    for _ in range(ROUNDS):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return values
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (24, 24), (1, 5), (7, 1)])
+def test_singular_vectors_stay_and_values_follow_the_published_iteration(shape):
+    given = matrix(*shape).double()
+    u, s, vt = torch.linalg.svd(given, full_matrices=False)
+    expected = u @ torch.diag(after_rounds(s / given.norm())) @ vt
+    assert torch.allclose(orthogonalized(given), expected, atol=1e-5)
+
+
+def test_singular_values_become_about_one_whatever_the_scale():
+    given = matrix(16, 90)
+    for scale in (1e-3, 1.0, 1e3):
+        values = torch.linalg.svdvals(orthogonalized(scale * given))
+        assert values.min() > 0.65
+        assert values.max() < 1.25
+    assert torch.allclose(orthogonalized(given.T), orthogonalized(given).T, atol=1e-5)
+
+
+def test_nothing_becomes_nothing():
+    assert torch.equal(orthogonalized(torch.zeros(4, 9)), torch.zeros(4, 9))
+
+
+def test_matrices_move_by_the_rate():
+    weight = torch.nn.Parameter(matrix(12, 4 * 9).reshape(12, 4, 3, 3))
+    before = weight.detach().clone()
+    weight.grad = matrix(12, 4 * 9, 1).reshape(12, 4, 3, 3)
+    Muon([{"params": [weight], "orthogonal": True}], lr=0.02).step()
+    moved = (weight.detach() - before).square().mean().sqrt()
+    assert 0.7 * 0.02 < moved < 1.2 * 0.02
+    assert (weight.grad * (weight.detach() - before)).sum() < 0
+
+
+def test_other_weights_move_as_by_adam():
+    ours, theirs = (torch.nn.Parameter(matrix(5, 3)) for _ in range(2))
+    muon = Muon([{"params": [ours]}], lr=0.01)
+    adam = torch.optim.Adam([theirs], lr=0.01, betas=(0.9, 0.99))
+    for seed in range(5):
+        for weight, optimizer in ((ours, muon), (theirs, adam)):
+            weight.grad = matrix(5, 3, seed + 10)
+            optimizer.step()
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_recipe_trains_every_weight_once_and_only_inner_convolutions_as_matrices():
+    config = ModelConfig(network=NetworkSettings(), sigma_data=0.1)
+    network = build_network(config)
+    groups = ResidualObjective(config).optimizer(network).param_groups
+    trained = [id(weight) for group in groups for weight in group["params"]]
+    assert sorted(trained) == sorted(id(weight) for weight in network.parameters())
+    (inside,) = [group for group in groups if group["orthogonal"]]
+    names = {id(weight): name for name, weight in network.named_parameters()}
+    found = {names[id(weight)] for weight in inside["params"]}
+    assert "down.0.blocks.0.conv1.weight" in found
+    assert {"shrink.0.weight", "grow.0.weight"} <= found
+    assert not {"enter.weight", "leave.weight", "embed.weight"} & found
+    assert all(weight.ndim == 4 for weight in inside["params"])
