@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from isoslice import roughness as module
 from isoslice.config import DistilledSettings, ModelConfig
 from isoslice.detail import DEFAULT_DETAIL
 from isoslice.geometry import PlaneGrid, even_grid
-from isoslice.roughness import COUNT, LIMITS, detail_gains, pieces, roughness
+from isoslice.interpolate import interpolate
+from isoslice.roughness import COUNT, LIMITS, LOSS, detail_gains, linear_error, pieces, roughness
 from isoslice.sampler import restore
 
 
@@ -20,6 +22,12 @@ def rough_planes(deviations, count=12, side=80):
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((len(deviations), count, side, side)).astype(np.float32)
     return 0.5 + noise * np.array(deviations, np.float32)[:, None, None, None]
+
+
+@pytest.fixture
+def regardless(monkeypatch):
+    """As rough as measured planes, whatever that costs."""
+    monkeypatch.setattr(module, "LOSS", 100.0)
 
 
 def test_roughness_of_a_ramp_and_of_noise():
@@ -43,6 +51,40 @@ def test_pieces_lie_inside_and_are_spread(shape, places):
     assert all(piece[0].stop - piece[0].start >= 2 for piece in found)
 
 
+def test_linear_error_of_a_ramp_and_of_noise():
+    ramp = torch.arange(30.0).expand(1, 3, 20, 30)
+    assert float(linear_error(ramp, 4)[0]) == pytest.approx(0, abs=1e-9)
+    noise = torch.from_numpy(rough_planes([0.1, 0.3]))
+    t = np.arange(1, 4) / 4
+    power = 1 + np.mean(t**2 + (1 - t) ** 2)  # of what is hidden, and of a sum of its neighbours
+    np.testing.assert_allclose(linear_error(noise, 4), power * np.array([0.01, 0.09]), rtol=0.02)
+    assert linear_error(noise[:, :, :4, :4], 4).isnan().all()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_cost_no_more_than_the_loss_that_is_allowed(channels):
+    """Noise is as wrong as it is large: what is left of it is told by the truth."""
+    config, factor, count = ModelConfig(sigma_data=0.1), 4, 12
+    grid = even_grid(count, factor)
+    truth = rough_planes([0.1, 0.2][:channels], count=grid.depth)
+    planes = truth[:, list(grid.known)]
+    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    restored = restore(silent, config, planes, grid, gains=gains, seed=5)
+    for channel, (got, true) in enumerate(zip(restored, truth, strict=True)):
+        linear = interpolate(planes[channel], grid)
+        errors = [((x - true)[~grid.mask] ** 2).mean() for x in (got, linear)]
+        assert 10 * np.log10(errors[0] / errors[1]) == pytest.approx(LOSS, abs=0.05)
+
+
+def test_tiny_planes_tell_nothing_of_the_error():
+    """They are too small to hide rows in; the roughness alone decides."""
+    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 8)
+    planes = rough_planes([0.06], side=8)
+    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    assert LIMITS[0] < gains[0] < LIMITS[1]
+
+
+@pytest.mark.usefixtures("regardless")
 @pytest.mark.parametrize("softening", [None, 0.3])
 def test_restored_planes_are_as_rough_as_measured_ones(softening):
     """Each channel by itself; the right gain is not one."""
@@ -60,6 +102,7 @@ def test_restored_planes_are_as_rough_as_measured_ones(softening):
     assert gains[0] != pytest.approx(gains[1], rel=0.1)
 
 
+@pytest.mark.usefixtures("regardless")
 def test_gains_stay_within_limits():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
     options = {"evaluations": 5}
@@ -88,6 +131,7 @@ def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
     np.testing.assert_allclose(roughness(hidden), wanted, rtol=0.01)
 
 
+@pytest.mark.usefixtures("regardless")
 def test_the_dial_does_not_change_the_gain():
     """Turned down, a volume becomes smoother: it is not strengthened again."""
     config = ModelConfig(sigma_data=0.1)

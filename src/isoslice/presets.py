@@ -3,7 +3,7 @@
 =============  ==========================================  ==========================
 preset         network                                     training
 =============  ==========================================  ==========================
-isoslice       1.3 M, half resolution, no group norm       residual diffusion
+isoslice       1.4 M, half resolution, no group norm       residual diffusion
 msdsr          274 M at width 224, attention               masked slice diffusion
 end-to-end     the same                                    one pass, L1
 =============  ==========================================  ==========================
