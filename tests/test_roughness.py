@@ -10,12 +10,18 @@ from isoslice.detail import DEFAULT_DETAIL
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.roughness import COUNT, LIMITS, LOSS, detail_gains, linear_error, pieces, roughness
-from isoslice.sampler import restore
+from isoslice.sampler import base_volume, draw, restore
 
 
 def silent(x, c_noise):
     """Answer zero: samples are then normal with deviation sigma_data, the mean is linear."""
     return torch.zeros_like(x[:, : (x.shape[1] - 1) // 2])
+
+
+def gains_of(config, planes, grid, evaluations=5):
+    base, mask = base_volume(planes, grid, config.softening), torch.from_numpy(grid.mask)
+    mean, sample = draw(silent, config, base, mask, evaluations=evaluations)
+    return detail_gains(config, planes, grid, base, mean, sample)
 
 
 def rough_planes(deviations, count=12, side=80):
@@ -68,7 +74,7 @@ def test_samples_cost_no_more_than_the_loss_that_is_allowed(channels):
     grid = even_grid(count, factor)
     truth = rough_planes([0.1, 0.2][:channels], count=grid.depth)
     planes = truth[:, list(grid.known)]
-    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    gains = gains_of(config, planes, grid)
     restored = restore(silent, config, planes, grid, gains=gains, seed=5)
     for channel, (got, true) in enumerate(zip(restored, truth, strict=True)):
         linear = interpolate(planes[channel], grid)
@@ -80,7 +86,7 @@ def test_tiny_planes_tell_nothing_of_the_error():
     """They are too small to hide rows in; the roughness alone decides."""
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 8)
     planes = rough_planes([0.06], side=8)
-    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    gains = gains_of(config, planes, grid)
     assert LIMITS[0] < gains[0] < LIMITS[1]
 
 
@@ -90,9 +96,9 @@ def test_restored_planes_are_as_rough_as_measured_ones(softening):
     """Each channel by itself; the right gain is not one."""
     config = ModelConfig(sigma_data=0.1, softening=softening)
     planes, grid = rough_planes([0.06, 0.15]), even_grid(12, 4)
-    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    gains = gains_of(config, planes, grid)
     restored = restore(silent, config, planes, grid, gains=gains, seed=5)
-    plain = restore(silent, config, planes, grid, seed=5)
+    plain = restore(silent, config, planes, grid, gains=[1.0, 1.0], seed=5)
     hidden = ~grid.mask
     wanted = roughness(torch.from_numpy(planes))
     np.testing.assert_allclose(roughness(torch.from_numpy(restored[:, hidden])), wanted, rtol=0.01)
@@ -105,26 +111,30 @@ def test_restored_planes_are_as_rough_as_measured_ones(softening):
 @pytest.mark.usefixtures("regardless")
 def test_gains_stay_within_limits():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
-    options = {"evaluations": 5}
     flat = rough_planes([0.0])
-    assert detail_gains(silent, config, flat, grid, **options) == pytest.approx(
-        [LIMITS[0]], abs=1e-3
-    )
+    assert gains_of(config, flat, grid) == pytest.approx([LIMITS[0]], abs=1e-3)
     wild = rough_planes([1.0])
-    assert detail_gains(silent, config, wild, grid, **options) == pytest.approx(
-        [LIMITS[1]], abs=1e-3
-    )
+    assert gains_of(config, wild, grid) == pytest.approx([LIMITS[1]], abs=1e-3)
+
+
+def test_unless_told_restoring_finds_the_gain_itself():
+    config = ModelConfig(sigma_data=0.1)
+    planes, grid = rough_planes([0.08]), even_grid(12, 4)
+    gains = gains_of(config, planes, grid)
+    told = restore(silent, config, planes, grid, gains=gains)
+    np.testing.assert_array_equal(restore(silent, config, planes, grid), told)
+    assert not np.array_equal(told, restore(silent, config, planes, grid, gains=[1.0]))
 
 
 def test_nothing_hidden_nothing_to_find():
     planes, grid = rough_planes([0.1], count=4), PlaneGrid((0, 1, 2, 3))
-    assert detail_gains(silent, ModelConfig(sigma_data=0.1), planes, grid, evaluations=5) == [1.0]
+    assert gains_of(ModelConfig(sigma_data=0.1), planes, grid) == [1.0]
 
 
 def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
     config = ModelConfig(sigma_data=0.1, distilled=DistilledSettings())
     planes, grid = rough_planes([0.12]), even_grid(12, 4)
-    gains = detail_gains(silent, config, planes, grid, evaluations=2)
+    gains = gains_of(config, planes, grid, 2)
     restored = restore(silent, config, planes, grid, gains=gains)
     hidden = torch.from_numpy(restored[:, ~grid.mask])
     wanted = roughness(torch.from_numpy(planes))
@@ -136,7 +146,7 @@ def test_the_dial_does_not_change_the_gain():
     """Turned down, a volume becomes smoother: it is not strengthened again."""
     config = ModelConfig(sigma_data=0.1)
     planes, grid = rough_planes([0.08]), even_grid(12, 4)
-    gains = detail_gains(silent, config, planes, grid, evaluations=5)
+    gains = gains_of(config, planes, grid)
     volumes = (
         restore(silent, config, planes, grid, detail=detail, gains=gains)
         for detail in (0.1, 0.3, DEFAULT_DETAIL)

@@ -14,8 +14,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from isoslice.config import ModelConfig
+
 #: Where the dial stands if nobody turns it: all of the fine detail, none of the coarse.
 DEFAULT_DETAIL = 0.5
+
+
+def usual_detail(config: ModelConfig) -> float:
+    """Where the dial stands if nobody turns it; a distilled network has learned what to leave out.
+
+    Such a network's detail is counted from the interpolation, so all of it is kept.
+    """
+    return DEFAULT_DETAIL if config.distilled is None else 1.0
 
 
 def shares(detail: float) -> tuple[float, float]:

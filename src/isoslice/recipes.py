@@ -15,7 +15,6 @@ from isoslice.detail import DEFAULT_DETAIL
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
-from isoslice.roughness import detail_gains
 from isoslice.sampler import restore
 from isoslice.schedule import ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
@@ -62,11 +61,6 @@ def restore_planes(
 ) -> NDArray[np.float32]:
     """Fill in planes by the model's own recipe; see `sampler.restore`."""
     if isinstance(config, ModelConfig):
-        gains = None
-        if mode == "sample":
-            gains = detail_gains(
-                network, config, planes, grid, evaluations=steps, seed=seed, device=device
-            )
         return restore(
             network,
             config,
@@ -75,7 +69,6 @@ def restore_planes(
             mode=mode,
             evaluations=steps,
             detail=detail,
-            gains=gains,
             seed=seed,
             device=device,
             report=report,

@@ -3,8 +3,8 @@
 A few steps, by two directions that take turns, give too little fine detail; by how much depends on
 the specimen, the spacing and how long the network was trained. Roughness within planes (the mean
 absolute difference of neighbours along Y and X) is known from the measured ones, and restored ones
-should have it. A few pieces of the stack tell the gain that gives it to them; it then holds for the
-whole volume.
+should have it. A few pieces of the drawn volume tell the gain that gives it to them; it then holds
+for all of it.
 
 Detail that nobody measured costs accuracy, most in a noisy specimen. How much accuracy there is to
 spend can be told from the stack. Rows hidden in measured planes show the error e of linear
@@ -24,12 +24,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.config import ModelConfig
-from isoslice.detail import blend_detail
-from isoslice.diffusion import Network
+from isoslice.detail import blend_detail, usual_detail
 from isoslice.geometry import PlaneGrid
 from isoslice.interpolate import interpolate
 from isoslice.masks import even_rows, fill_rows
-from isoslice.sampler import base_volume, draw, usual_detail
 from isoslice.stretch import unstretch
 
 #: Pieces looked at: each of so many intervals between measured planes, and voxels along Y and X.
@@ -96,52 +94,43 @@ class Piece(NamedTuple):
     fine: Tensor
 
 
-@torch.inference_mode()
-def restored_pieces(
-    network: Network,
+def drawn_pieces(
     config: ModelConfig,
     planes: NDArray[np.float32],
     grid: PlaneGrid,
-    *,
-    evaluations: int,
-    seed: int = 0,
-    device: torch.device | None = None,
+    base: Tensor,
+    mean: Tensor,
+    sample: Tensor,
 ) -> list[Piece]:
-    """Restore a few pieces of the stack; arguments as in `sampler.restore`.
+    """Cut pieces of what was drawn; arguments as in `detail_gains`.
 
     The dial stands where it does if nobody turns it: turned down, planes are to be smoother.
     """
     found = []
     for depth, *lateral in pieces(planes.shape):
-        piece = np.ascontiguousarray(planes[(slice(None), depth, *lateral)])
+        measured = np.ascontiguousarray(planes[(slice(None), depth, *lateral)])
         known = grid.known[depth]
         part = PlaneGrid(tuple(index - known[0] for index in known))
         if part.mask.all():
             continue
-        base = base_volume(piece, part, config.softening)
-        mean, sample = draw(
-            network,
-            config,
-            base,
-            torch.from_numpy(part.mask),
-            evaluations=evaluations,
-            seed=seed,
-            device=device,
-        )
-        assert sample is not None  # by the mode
+        place = (slice(None), slice(known[0], known[-1] + 1), *lateral)
         without, once = (
             blend_detail(
-                mean, sample.clone(), usual_detail(config), config.sampler.detail_sigma, gains
+                mean[place],
+                sample[place].clone(),
+                usual_detail(config),
+                config.sampler.detail_sigma,
+                gains,
             )
-            for gains in ([0.0] * len(piece), None)
+            for gains in ([0.0] * len(measured), None)
         )
-        hidden = torch.from_numpy(~part.mask)
-        linear = torch.from_numpy(interpolate(piece.swapaxes(0, 1), part)).transpose(0, 1)
+        linear = torch.from_numpy(interpolate(measured.swapaxes(0, 1), part)).transpose(0, 1)
+        hidden = torch.from_numpy(~part.mask).to(base.device)
         found.append(
             Piece(
-                torch.from_numpy(piece),
-                linear[:, hidden],
-                (base + without)[:, hidden],
+                torch.from_numpy(measured).to(base.device),
+                linear.to(base.device)[:, hidden],
+                (base[place] + without)[:, hidden],
                 (once - without)[:, hidden],
             )
         )
@@ -149,19 +138,28 @@ def restored_pieces(
 
 
 def detail_gains(
-    network: Network,
     config: ModelConfig,
     planes: NDArray[np.float32],
     grid: PlaneGrid,
-    *,
-    evaluations: int,
-    seed: int = 0,
-    device: torch.device | None = None,
+    base: Tensor,
+    mean: Tensor,
+    sample: Tensor,
 ) -> list[float]:
-    """Find the gain of each channel's fine detail; arguments as in `sampler.restore`."""
-    looked_at = restored_pieces(
-        network, config, planes, grid, evaluations=evaluations, seed=seed, device=device
-    )
+    """Find the gain of each channel's fine detail.
+
+    Parameters
+    ----------
+    config
+        The model's settings.
+    planes
+        Measured planes, normalised, shape (C, n, Y, X).
+    grid
+        Where they lie.
+    base, mean, sample
+        Interpolated volume, stretched, and the residuals that `sampler.draw` gives for it,
+        (C, grid.depth, Y, X).
+    """
+    looked_at = drawn_pieces(config, planes, grid, base, mean, sample)
     if not looked_at:
         return [1.0] * len(planes)
     measured = [piece.measured for piece in looked_at]

@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.config import ModelConfig
-from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.detail import blend_detail, usual_detail
 from isoslice.device import autocast, volume_home
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.geometry import PlaneGrid
 from isoslice.interpolate import interpolation_matrix
 from isoslice.noise import noise_block
+from isoslice.roughness import detail_gains
 from isoslice.stretch import stretch, unstretch
 
 Plane = Literal["XZ", "YZ"]
@@ -139,14 +140,6 @@ def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
     """
     first, scale = config.sampler.sigma_max, config.sigma_data
     return [Step("XZ", first * scale, second / first), Step("YZ", second * scale, 0.0)]
-
-
-def usual_detail(config: ModelConfig) -> float:
-    """Where the dial stands if nobody turns it; a distilled network has learned what to leave out.
-
-    Such a network's detail is counted from the interpolation, so all of it is kept.
-    """
-    return DEFAULT_DETAIL if config.distilled is None else 1.0
 
 
 def base_volume(
@@ -276,9 +269,10 @@ def restore(
         distilled model always takes two, and no mean.
     detail
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
-        By default `usual_detail`.
+        By default `detail.usual_detail`.
     gains
-        How much each channel's fine detail is strengthened; see `roughness.detail_gains`.
+        How much each channel's fine detail is strengthened; by default `roughness.detail_gains`
+        finds it.
     seed
         Of the noise field.
     device
@@ -307,6 +301,8 @@ def restore(
     residual = mean
     if sample is not None:
         share = usual_detail(config) if detail is None else detail
+        if gains is None:
+            gains = detail_gains(config, planes, grid, base, mean, sample)
         residual = blend_detail(mean, sample, share, config.sampler.detail_sigma, gains)
     result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).cpu().numpy()
     result[:, list(grid.known)] = planes
