@@ -7,15 +7,16 @@ should have it. A few pieces of the drawn volume tell the gain that gives it to 
 for all of it.
 
 Detail that nobody measured costs accuracy, most in a noisy specimen. How much accuracy there is to
-spend can be told from the stack. Rows hidden in measured planes show the error e of linear
-interpolation, if the specimen is alike in all directions. The mean m is an expectation, so its
-error is uncorrelated with what it changes, and is e - |m - linear|^2; invented detail adds its own
-power. So the gain stops where that sum reaches e plus `LOSS` decibels.
+spend can be told from the stack: rows hidden in measured planes show the error e of linear
+interpolation (`linear_error`), corrected for a specimen that is not alike in all directions
+(`anisotropy`). The mean m is an expectation, so its error is uncorrelated with what it changes, and
+is e - |m - linear|^2; invented detail adds its own power. So the gain stops where that sum reaches
+e plus `LOSS` decibels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,7 @@ COUNT, INTERVALS, SIDE = 4, 8, 64
 #: Least and largest gain.
 LIMITS = (0.5, 2.5)
 #: Expected PSNR of a sample below that of linear interpolation, in dB, at most. Measured losses are
-#: 0.1 to 0.3 dB smaller (docs/experiments.md).
+#: a little smaller (docs/experiments.md).
 LOSS = 0.7
 
 
@@ -81,6 +82,28 @@ def linear_error(planes: Tensor, factor: int) -> Tensor:
         filled = fill_rows(images, known.expand(len(images), -1))
         errors.append((filled - images)[:, :, ~known].square().flatten(1))
     return torch.cat(errors, dim=1).mean(dim=1)
+
+
+def midpoint_error(planes: Tensor, dim: int, step: int) -> Tensor:
+    """Mean squared error of voxels as means of those `step` before and after them, (C,).
+
+    Not a number where `planes` (C, n, Y, X) are too few, or too small.
+    """
+    inside = max(0, planes.shape[dim] - 2 * step)
+    start = 0 if not inside else step
+    before, at, after = (planes.narrow(dim, i * start, inside) for i in range(3))
+    return (at - (before + after) / 2).square().flatten(1).mean(dim=1)
+
+
+def anisotropy(pieces: Sequence[Tensor], factor: int) -> Tensor:
+    """How much larger errors are between planes than between rows as far apart, (C,).
+
+    From measured planes as means of their neighbours, against voxels as means of those `factor` to
+    either side. Where that cannot be told, 1.
+    """
+    across = sum(midpoint_error(piece, 1, 1) for piece in pieces)
+    within = sum(midpoint_error(piece, dim, factor) / 2 for piece in pieces for dim in (2, 3))
+    return torch.as_tensor(across / within).nan_to_num(nan=1.0, posinf=1.0)
 
 
 class Piece(NamedTuple):
@@ -184,6 +207,7 @@ def detail_gains(
     if config.distilled is None:
         factor = max(2, round((grid.depth - 1) / (len(grid.known) - 1)))
         error = average(linear_error(piece, factor) for piece in measured)
+        error *= anisotropy(measured, factor)
         spare = (10 ** (LOSS / 10) - 1) * error
         allowed = change(means, (piece.linear for piece in looked_at)) + spare
     else:  # such a network gives no mean
