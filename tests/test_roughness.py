@@ -54,16 +54,29 @@ def test_roughness_of_a_ramp_and_of_noise():
 
 
 @pytest.mark.parametrize(
-    ("shape", "places"), [((1, 40, 300, 500), 4), ((2, 5, 64, 30), 1), ((1, 2, 200, 63), 2)]
+    ("shape", "places"), [((1, 40, 300, 500), 4), ((2, 5, 64, 30), 1), ((1, 2, 200, 63), 4)]
 )
 def test_pieces_lie_inside_and_are_spread(shape, places):
-    found = pieces(shape)
+    found = pieces(np.random.default_rng(0).random(shape, np.float32))
     assert len(found) == places <= COUNT
     for piece in found:
         for part, size in zip(piece, shape[1:], strict=True):
             assert 0 <= part.start < part.stop <= size
 
     assert all(piece[0].stop - piece[0].start >= 2 for piece in found)
+
+
+def test_pieces_are_taken_where_there_is_something():
+    planes = np.zeros((1, 40, 300, 500), np.float32)
+    planes[:, :, 200:280, 30:120] = np.random.default_rng(0).random((80, 90))
+    for _, y, x in pieces(planes):
+        assert np.ptp(planes[0, 0, y, x]) > 0.9
+
+
+def test_pieces_of_planes_that_are_empty_here_and_there():
+    planes = np.zeros((1, 40, 300, 500), np.float32)
+    planes[:, 20:] = np.random.default_rng(0).random((300, 500))
+    assert len(pieces(planes)) == COUNT
 
 
 def test_linear_error_of_a_ramp_and_of_noise():

@@ -8,7 +8,7 @@ from isoslice.config import ModelConfig, SamplerSettings
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.network import Denoiser
-from isoslice.sampler import combination_weight, restore, slices
+from isoslice.sampler import WEIGHT, restore, slices
 
 #: From strong noise.
 SETTINGS = SamplerSettings(sigma_max=6.0)
@@ -79,27 +79,7 @@ def test_mean_combines_both_directions(xz, yz):
     data, grid = planes(), even_grid(4, 3)
     residual = run(network, data, grid, mode="mean")[0] - interpolate(data[0], grid)
     hidden = np.delete(residual, list(grid.known), axis=0)
-    weight = combination_weight((xz**2 + yz**2) / 2, xz * yz)
-    np.testing.assert_allclose(hidden, weight * (xz + yz) * SIGMA_DATA, atol=1e-5)
-
-
-@pytest.mark.parametrize("shared", [0.0, 0.3, 1.0])
-def test_combination_has_the_least_squared_error(shared):
-    """r = a + b + c; one direction knows a and b, the other b and c: their expectations of r."""
-    rng = np.random.default_rng(0)
-    a, b, c, unknown = rng.normal(size=(4, 200_000)) * [[1], [shared], [1], [1]]
-    if shared == 1.0:
-        a = c = 0 * a  # both know the same
-    one, other, truth = a + b, b + c, a + b + c + unknown
-    weight = combination_weight((one**2).mean() / 2 + (other**2).mean() / 2, (one * other).mean())
-    best = (truth * (one + other)).mean() / ((one + other) ** 2).mean()
-    assert weight == pytest.approx(best, rel=0.02)
-
-
-def test_combination_of_nothing_is_the_average():
-    assert combination_weight(0.0, 0.0) == 0.5
-    assert combination_weight(1.0, 1.0) == 0.5
-    assert combination_weight(1.0, 0.0) == 1.0
+    np.testing.assert_allclose(hidden, WEIGHT * (xz + yz) * SIGMA_DATA, atol=1e-5)
 
 
 def test_sampling_a_gaussian_gives_its_deviation():

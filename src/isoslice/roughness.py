@@ -31,36 +31,50 @@ from isoslice.interpolate import interpolate
 from isoslice.masks import even_rows, fill_rows
 from isoslice.stretch import unstretch
 
-#: Pieces looked at: each of so many intervals between measured planes, and voxels along Y and X.
-COUNT, INTERVALS, SIDE = 4, 8, 64
+#: Pieces looked at, and from how many places a side each is taken; their size: so many intervals
+#: between measured planes, and voxels along Y and X.
+COUNT, PLACES, INTERVALS, SIDE = 4, 4, 8, 64
 #: Least and largest gain.
 LIMITS = (0.5, 2.5)
 #: Expected PSNR of a sample below that of linear interpolation, in dB, at most. Measured losses are
 #: a little smaller (docs/experiments.md).
 LOSS = 0.7
 
+#: A part of a volume or of planes: along Z, Y and X.
+Place = tuple[slice, slice, slice]
 
-def pieces(shape: tuple[int, ...]) -> list[tuple[slice, slice, slice]]:
-    """Cut planes (C, n, Y, X) into pieces spread along Z and over the quarters of XY.
 
-    A small stack has fewer than `COUNT`: the same piece is not looked at twice.
+def pieces(planes: NDArray[np.float32]) -> list[Place]:
+    """Cut planes (C, n, Y, X) into pieces spread over the depth and over what the planes show.
+
+    At each of `COUNT` depths, the piece is taken at which the sum of roughness over places, row by
+    row, passes a certain share: rarely an empty one, and on a diagonal where all are alike. A small
+    stack has fewer than `COUNT`: the same piece is not looked at twice.
     """
-    _, n, height, width = shape
+    _, n, height, width = planes.shape
 
-    def part(size: int, whole: int, where: float) -> slice:
-        start = round(where * max(0, whole - size))
-        return slice(start, min(start + size, whole))
+    def parts(size: int, whole: int, count: int) -> list[slice]:
+        starts = ((i + 0.5) / count * max(0, whole - size) for i in range(count))
+        return [slice(round(start), min(round(start) + size, whole)) for start in starts]
 
-    found: list[tuple[slice, slice, slice]] = []
-    for i in range(COUNT):
-        piece = (
-            part(INTERVALS + 1, n, (i + 0.5) / COUNT),
-            part(SIDE, height, (0.25, 0.75)[i % 2]),
-            part(SIDE, width, (0.25, 0.75)[i // 2 % 2]),
-        )
+    found: list[Place] = []
+    lateral = [(y, x) for y in parts(SIDE, height, PLACES) for x in parts(SIDE, width, PLACES)]
+    for i, z in enumerate(parts(INTERVALS + 1, n, COUNT)):
+        here = (torch.from_numpy(np.ascontiguousarray(planes[:, z, y, x])) for y, x in lateral)
+        sums = np.cumsum([float(roughness(piece).sum()) for piece in here])
+        share = (i * (PLACES + 1) + 0.5) / PLACES**2
+        piece = (z, *lateral[int(np.searchsorted(sums, share * sums[-1]))])
         if piece not in found:
             found.append(piece)
     return found
+
+
+def drawn_places(looked_at: Sequence[Place], grid: PlaneGrid) -> list[Place]:
+    """Say where pieces of the measured planes lie in the volume."""
+    return [
+        (slice(grid.known[depth.start], grid.known[depth.stop - 1] + 1), y, x)
+        for depth, y, x in looked_at
+    ]
 
 
 def roughness(planes: Tensor) -> Tensor:
@@ -130,13 +144,13 @@ def drawn_pieces(
     The dial stands where it does if nobody turns it: turned down, planes are to be smoother.
     """
     found = []
-    for depth, *lateral in pieces(planes.shape):
+    looked_at = pieces(planes)
+    for (depth, *lateral), drawn in zip(looked_at, drawn_places(looked_at, grid), strict=True):
         measured = np.ascontiguousarray(planes[(slice(None), depth, *lateral)])
-        known = grid.known[depth]
-        part = PlaneGrid(tuple(index - known[0] for index in known))
+        part = PlaneGrid(tuple(index - drawn[0].start for index in grid.known[depth]))
         if part.mask.all():
             continue
-        place = (slice(None), slice(known[0], known[-1] + 1), *lateral)
+        place = (slice(None), *drawn)
         without, once = (
             blend_detail(
                 mean[place],
