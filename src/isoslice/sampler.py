@@ -13,6 +13,7 @@ the other axis without halos or seams.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -28,6 +29,7 @@ from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.geometry import PlaneGrid
 from isoslice.interpolate import interpolation_matrix
 from isoslice.noise import noise_block
+from isoslice.parallel import on_all_cores
 from isoslice.roughness import detail_gains
 from isoslice.stretch import stretch, unstretch
 
@@ -65,7 +67,8 @@ def denoise_slices(
     sigma: float,
     sigma_data: float,
     device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor]]:
+    update: Callable[[Tensor, Tensor], object],
+) -> Iterator[int]:
     """Denoise a volume slice by slice.
 
     Parameters
@@ -82,26 +85,33 @@ def denoise_slices(
         Noise level of `residual`, and the model's residual deviation.
     device
         Where to compute.
+    update
+        Called for each batch of slices with a view into `residual` and the estimate of it,
+        (n, C, Z, W); on a CPU from several threads.
 
     Yields
     ------
-    For each batch of slices, a view into `residual` and the estimate of it, (n, C, Z, W).
+    How many slices each batch had.
     """
     residual_slices, base_slices = slices(residual, plane), slices(base, plane)
-    level = torch.tensor([sigma], device=device)
+    level, mask = torch.tensor([sigma], device=device), mask.to(device)
     pixels = residual_slices.shape[2] * residual_slices.shape[3]
-    for batch in _batches(len(residual_slices), pixels, device):
+
+    def work(batch: slice) -> None:
         view = residual_slices[batch]
-        with autocast(device):
+        with torch.inference_mode(), autocast(device):  # which other threads don't inherit
             estimate = denoise(
                 network,
                 view.to(device),
                 base_slices[batch].to(device),
-                mask.to(device).expand(len(view), -1),
+                mask.expand(len(view), -1),
                 level,
                 sigma_data,
             )
-        yield view, estimate.float().to(residual.device)
+            update(view, estimate.float().to(residual.device))
+
+    for batch in on_all_cores(work, _batches(len(residual_slices), pixels, device), device):
+        yield batch.stop - batch.start
 
 
 class Step(NamedTuple):
@@ -158,6 +168,11 @@ def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
             residual[:, index].add_(noise[:, 0], alpha=sigma)
 
 
+def _step(view: Tensor, estimate: Tensor, kept: float) -> None:
+    """Move slices towards their estimate, and keep a share of the distance."""
+    view.copy_(torch.lerp(estimate, view, kept))
+
+
 @torch.inference_mode()
 def draw(
     network: Network,
@@ -195,30 +210,26 @@ def draw(
     total = len(steps) if alone else len(steps) + 2
     done = 0.0
 
-    def denoised(plane: Plane, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
+    def denoised(plane: Plane, sigma: float, update: Callable[[Tensor, Tensor], object]) -> None:
         nonlocal done
         across = residual.shape[_SLICE_DIM[plane]]
-        for view, estimate in denoise_slices(
-            network, residual, base, mask, plane, sigma, config.sigma_data, device
+        for count in denoise_slices(
+            network, residual, base, mask, plane, sigma, config.sigma_data, device, update
         ):
-            yield view, estimate
-            done += len(view) / across
+            done += count / across
             report(min(done / total, 1.0))
 
     mean = base.new_zeros(()).expand_as(base)
-    if not alone:  # what each direction expects, combined
-        for view, estimate in denoised("XZ", NO_SIGNAL):
-            view.copy_(estimate)
-        for view, estimate in denoised("YZ", NO_SIGNAL):
-            view.add_(estimate)  # what the slices hold is not looked at: no signal
+    if not alone:  # what each direction expects; what slices hold is not looked at: no signal
+        denoised("XZ", NO_SIGNAL, lambda view, estimate: view.copy_(estimate))
+        denoised("YZ", NO_SIGNAL, lambda view, estimate: view.add_(estimate))
         mean = residual.mul_(WEIGHT)
     if not steps:
         return mean, None
     residual = residual.clone()
     add_noise(residual, mask, steps[0].sigma, seed)
     for plane, sigma, kept in steps:
-        for view, estimate in denoised(plane, sigma):
-            view.copy_(torch.lerp(estimate, view, kept))
+        denoised(plane, sigma, partial(_step, kept=kept))
     return mean, residual
 
 

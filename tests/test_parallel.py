@@ -1,0 +1,82 @@
+"""Work on all cores: what comes out, in which order, and what stays as it was."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from isoslice.config import ModelConfig
+from isoslice.geometry import even_grid
+from isoslice.network import Denoiser
+from isoslice.parallel import on_all_cores
+from isoslice.sampler import restore
+
+CPU, META = torch.device("cpu"), torch.device("meta")
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_all_is_done_and_told_in_order(threads, count):
+    threads(count)
+    done = []
+    assert list(on_all_cores(done.append, range(20), CPU)) == list(range(20))
+    assert sorted(done) == list(range(20))
+    assert torch.get_num_threads() == count
+
+
+def test_threads_compute_alone(threads):
+    threads(3)
+    seen = []
+
+    def work(item):
+        seen.append((torch.get_num_threads(), threading.current_thread()))
+
+    list(on_all_cores(work, range(8), CPU))
+    assert {number for number, _ in seen} == {1}
+    assert threading.main_thread() not in {thread for _, thread in seen}
+
+
+def test_an_error_ends_it(threads):
+    threads(2)
+    done = []
+
+    def work(item):
+        if item == 3:
+            raise ValueError("three")
+        time.sleep(0.001)
+        done.append(item)
+
+    with pytest.raises(ValueError, match="three"):
+        list(on_all_cores(work, range(1000), CPU))
+    assert len(done) < 900
+    assert torch.get_num_threads() == 2
+
+
+def test_other_devices_take_turns():
+    names = []
+    list(on_all_cores(lambda _: names.append(threading.current_thread()), range(3), META))
+    assert set(names) == {threading.main_thread()}
+
+
+def test_any_number_of_threads_gives_the_same_bits(threads):
+    torch.manual_seed(0)
+    network = Denoiser(2, (8, 12, 16), (1, 1, 1), (1, 1, 0)).eval()
+    network.renormalize()
+    with torch.no_grad():
+        network.leave_gain.fill_(0.5)
+    planes = np.random.default_rng(0).random((2, 9, 75, 93), np.float32)
+    config = ModelConfig(sigma_data=0.1)
+    found = []
+    for count in (1, 2, 3, 5):
+        threads(count)
+        found.append(restore(network, config, planes, even_grid(9, 4)))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
