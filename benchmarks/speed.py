@@ -47,11 +47,10 @@ def made_up(planes: int, height: int, width: int) -> np.ndarray:
 
 def measure(model: Model, stack: np.ndarray, factor: int, device: torch.device) -> dict[str, Any]:
     """Restore twice, the first time a piece to warm up; return what was measured."""
-    seen = 0
+    seen: list[int] = []  # appended to by several threads
 
     def count(_: Any, inputs: tuple[Any, ...]) -> None:
-        nonlocal seen
-        seen += inputs[0].shape[0] * inputs[0].shape[2] * inputs[0].shape[3]
+        seen.append(inputs[0].shape[0] * inputs[0].shape[2] * inputs[0].shape[3])
 
     def restore(planes: np.ndarray) -> np.ndarray:
         return model.predict(planes, axes="ZYX", factor=factor, device=device.type).volume
@@ -67,13 +66,13 @@ def measure(model: Model, stack: np.ndarray, factor: int, device: torch.device) 
     on_gpu = device.type == "cuda"
     memory = torch.cuda.max_memory_allocated(device) / 1e9 if on_gpu else None
     peak = matrix_peak(device) if on_gpu else convolution_peak(dtype=fast_dtype(device))
-    reached = seen * network_flops(model) / seconds / 1e9
+    reached = sum(seen) * network_flops(model) / seconds / 1e9
     return {
         "device": describe(device),
         "voxels": voxels,
         "seconds": round(seconds, 2),
         "Mvoxels_per_second": round(voxels / seconds / 1e6, 3),
-        "evaluations_per_voxel": round(seen / voxels, 2),
+        "evaluations_per_voxel": round(sum(seen) / voxels, 2),
         "kflops_per_evaluation": round(network_flops(model) / 1e3, 1),
         "gflops_reached_end_to_end": round(reached, 1),
         "peak_gflops": round(peak, 1),

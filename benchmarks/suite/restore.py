@@ -12,6 +12,7 @@ import argparse
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def predicted(
     from isoslice.model import Model
 
     model = Model.load(folder)
-    inside = _Inside(model.network)
+    inside = _Inside(model.network, threads_inside(options))
     steps: list[int] = []
 
     def restore(part: np.ndarray) -> np.ndarray:
@@ -89,6 +90,13 @@ def predicted(
     return found
 
 
+def threads_inside(options: argparse.Namespace) -> int:
+    """How many threads of isoslice's sampler are in the network at once."""
+    from isoslice.device import choose_device
+
+    return int(options.threads) if choose_device(options.device).type == "cpu" else 1
+
+
 def _peak(device: str) -> float:
     """GFLOP/s of a convolution just now."""
     from isoslice.device import choose_device, fast_dtype
@@ -104,22 +112,28 @@ def _flops(model: Any) -> float:
 
 
 class _Inside:
-    """Adds up the time that a network spends in its forward passes, and the pixels it is given."""
+    """Adds up the time that a network spends in its forward passes, and the pixels it is given.
 
-    def __init__(self, network: Any) -> None:
-        self.seconds, self.pixels, self._start = 0.0, 0, 0.0
+    On a CPU several threads are in it at once; the time is that of all of them, divided by their
+    number.
+    """
+
+    def __init__(self, network: Any, threads: int) -> None:
+        self.seconds, self.pixels, self._threads = 0.0, 0, threads
+        self._own, self._lock = threading.local(), threading.Lock()
         self._hooks = (
             network.register_forward_pre_hook(self._begin),
             network.register_forward_hook(self._end),
         )
 
-    def _begin(self, _: Any, inputs: tuple[Any, ...]) -> None:
-        n, _, height, width = inputs[0].shape
-        self.pixels += n * height * width
-        self._start = time.perf_counter()
+    def _begin(self, *_: Any) -> None:
+        self._own.start = time.perf_counter()
 
-    def _end(self, *_: Any) -> None:
-        self.seconds += time.perf_counter() - self._start
+    def _end(self, _: Any, inputs: tuple[Any, ...], __: Any) -> None:
+        n, _channels, height, width = inputs[0].shape
+        with self._lock:
+            self.seconds += (time.perf_counter() - self._own.start) / self._threads
+            self.pixels += n * height * width
 
     def remove(self) -> None:
         """Stop counting."""
