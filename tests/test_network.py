@@ -28,13 +28,13 @@ def test_any_height_and_width(shape, channels):
 
 
 def test_the_default_is_small():
-    """A good million weights, 48 thousand operations a pixel: what speed rests on."""
+    """A good million weights, 53 thousand operations a pixel: what speed rests on."""
     shape = NetworkSettings()
     network = Denoiser(1, shape.widths, shape.blocks_down, shape.blocks_up)
     assert 1e6 < sum(p.numel() for p in network.parameters()) < 1.5e6
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, 3, 64, 64), torch.zeros(1))
-    assert counter.get_total_flops() / 64**2 < 50_000
+    assert counter.get_total_flops() / 64**2 < 54_000
 
 
 def test_outside_training_nothing_changes_once_weights_are_normalised():

@@ -45,8 +45,12 @@ def mp_sum_weights(t: float) -> tuple[float, float]:
 
 def even(x: Tensor) -> Tensor:
     """Repeat the last row and column of (N, C, H, W) where H or W is odd."""
-    pad = (x.shape[3] % 2, x.shape[2] % 2)
-    return F.pad(x, (0, pad[0], 0, pad[1]), mode="replicate") if any(pad) else x
+    # Not F.pad: autocast on CPUs has it compute in float32, copying the image there and back.
+    if x.shape[3] % 2:
+        x = torch.cat([x, x[..., -1:]], dim=3)
+    if x.shape[2] % 2:
+        x = torch.cat([x, x[:, :, -1:]], dim=2)
+    return x
 
 
 class MPConv(nn.Module):

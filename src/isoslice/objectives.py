@@ -225,10 +225,11 @@ class MaskedObjective:
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """AdamW with PyTorch's betas, as released."""
+        # Not fused: Lightning clips no gradients of a fused optimiser in mixed precision.
         settings = self.config.training
         groups = [{"params": list(network.parameters()), "scale": 1.0}]
         return torch.optim.AdamW(
-            groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            groups, lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
         )
 
     def rate(self, step: int, done: float) -> float:
