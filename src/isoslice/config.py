@@ -27,8 +27,8 @@ class NetworkSettings(_Frozen):
     """Shape of the denoiser: 1.4 M parameters, 53 kFLOP a pixel."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 1
-    #: Channels at 1/2, 1/4, 1/8, ... resolution, and residual blocks there. Multiples of 16 are what
-    #: processors and GPUs compute at full speed in bfloat16.
+    #: Channels at 1/2, 1/4, 1/8, ... resolution, and residual blocks there. Multiples of 16 are
+    #: what processors and GPUs compute at full speed in bfloat16.
     widths: tuple[Count, ...] = (32, 48, 112, 192)
     blocks_down: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 1)
     blocks_up: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 0)
