@@ -122,7 +122,9 @@ def test_every_method_is_scored_and_nothing_is_computed_twice(run, monkeypatch):
     assert not outcome.failures
     text = (out / "tables" / "fib25_4x.md").read_text()
     assert "ECLARE is left out: no interpreter" in text
-    assert (out / "tables" / "bars.csv").stat().st_size > 0
+    assert "1 threads" in text
+    assert "of that." in text
+    assert (out / "tables" / "fib25_bars.csv").stat().st_size > 0
     stored = json.loads((out / "suite.json").read_text())
     measured = stored["results"]["fib25"]["4x"]
     assert measured["CARE"]["training"] == {"minutes": 0.5, "steps": 7}
@@ -292,7 +294,7 @@ def test_bars_are_judged_by_known_numbers():
     assert distance(rows[4], floor, rows[1]) == pytest.approx(1 / 3)
     assert distance(rows[0], floor, rows[1]) == 0
     assert distance(rows[4], floor, None) is None
-    found = {bar.name: bar for bar in bars({"fib25": {4: rows}}, ["CARE", "ECLARE"])}
+    found = {bar.name: bar for bar in bars("fib25", {4: rows}, ["CARE", "ECLARE"])}
     expected = {
         "fib25 4x, sample: SliceFID distance / linear's": (1 / 3, "met"),
         "fib25 4x, sample: SliceFID distance / msdsr's": (50 / 120, "met"),

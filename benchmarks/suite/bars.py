@@ -14,7 +14,8 @@ from suite.scoring import Scored
 
 #: The scale that the bars speak of.
 SCALE = 4
-Results = Mapping[str, Mapping[int, Sequence[Scored]]]
+#: A case's rows at each scale.
+Results = Mapping[int, Sequence[Scored]]
 
 
 @dataclass(frozen=True)
@@ -49,19 +50,18 @@ class Bar:
         return {True: "met", False: "missed", None: "not measured"}[self.met]
 
 
-def bars(results: Results, peers: Sequence[str]) -> list[Bar]:
-    """Hold results (case, factor, rows) against all bars; `peers` are names of other programs."""
+def bars(case: str, factors: Results, peers: Sequence[str]) -> list[Bar]:
+    """Hold a case's rows at each scale against all bars; `peers` are names of other programs."""
     found: list[Bar] = []
-    for case, factors in results.items():
-        for factor, rows in factors.items():
-            by_name = {row.method: row for row in rows}
-            where = f"{case} {factor}x"
-            if factor == SCALE:
-                found += _sample_bars(where, by_name)
-                if case == "fib25":
-                    found.append(_interpolation_bar(where, by_name))
-            found += _peer_bars(where, by_name, peers)
-            found += _speed_bars(where, by_name)
+    for factor, rows in factors.items():
+        by_name = {row.method: row for row in rows}
+        where = f"{case} {factor}x"
+        if factor == SCALE:
+            found += _sample_bars(where, by_name)
+            if case == "fib25":
+                found.append(_interpolation_bar(where, by_name))
+        found += _peer_bars(where, by_name, peers)
+        found += _speed_bars(where, by_name)
     return found
 
 
@@ -121,6 +121,18 @@ def peak_share(record: Mapping[str, Any]) -> float | None:
     return float(operations / record["inside_seconds"] / 1e9 / record["peak_gflops"])
 
 
+def speed_notes(rows: Sequence[Scored]) -> list[str]:
+    """Say where a sample was restored, and what its network reached there."""
+    record = next((r.restored.record for r in rows if r.restored and r.method == SAMPLE), {})
+    share = peak_share(record)
+    if share is None:
+        return []
+    return [
+        f"Machine: {record['machine']}; its convolutions reach {record['peak_gflops']:.0f} "
+        f"GFLOP/s, the network {100 * share:.0f}% of that."
+    ]
+
+
 def _gain(row: Scored | None, others: Sequence[Scored]) -> float | None:
     """PSNR less the best of others; over the blocks where one of them has no more."""
     if row is None or not others:
@@ -130,8 +142,8 @@ def _gain(row: Scored | None, others: Sequence[Scored]) -> float | None:
     return float(row.fidelity["psnr"] - max(other.fidelity["psnr"] for other in others))
 
 
-def bars_table(found: Sequence[Bar]) -> Table:
-    """Show the bars, their outcome in the rows' names."""
+def bars_table(case: str, found: Sequence[Bar]) -> Table:
+    """Show one case's bars, their outcome in the rows' names."""
     columns = (Column("value", digits=3), Column("target", digits=3))
     rows = tuple(
         Row(f"{bar.name} {bar.sense} target: {bar.result}", (Cell(bar.value), Cell(bar.target)))
@@ -139,8 +151,8 @@ def bars_table(found: Sequence[Bar]) -> Table:
     )
     counts = {result: sum(bar.result == result for bar in found) for result in ("met", "missed")}
     return Table(
-        "bars",
-        "Bars of the milestone",
+        f"{case}_bars",
+        f"Bars of the milestone: {case}",
         f"{counts['met']} met, {counts['missed']} missed, of {len(found)}. A distance is a "
         "SliceFID less that of the truth's own slices.",
         columns,

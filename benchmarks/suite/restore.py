@@ -53,9 +53,12 @@ def predicted(
     stack: np.ndarray, factor: int, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Restore by a trained model, and measure what its network reached."""
+    from isoslice.device import choose_device, describe
+    from isoslice.environment import environment
     from isoslice.model import Model
 
     model = Model.load(folder)
+    machine = f"{environment().processor}: {describe(choose_device(options.device))}"
     inside = _Inside(model.network, threads_inside(options))
     steps: list[int] = []
 
@@ -81,7 +84,7 @@ def predicted(
         found |= {"seconds": time.perf_counter() - start, "peak_mb": peak_mb()}
     else:
         found = timed(restore, stack)
-    found |= {"evaluations": steps[-1], "model": model.fingerprint}
+    found |= {"evaluations": steps[-1], "model": model.fingerprint, "machine": machine}
     inside.remove()
     if peaks is not None:
         found |= {"inside_seconds": inside.seconds, "inside_pixels": inside.pixels}

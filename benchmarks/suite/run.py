@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from isoslice.benchmark.tables import to_json, write_tables
 from isoslice.features import Extractor
 from isoslice.io.atomic import atomic_output
 from isoslice.progress import Progress
-from suite.bars import Bar, Results, bars, bars_table, peak_share
+from suite.bars import Bar, Results, bars, bars_table, peak_share, speed_notes
 from suite.cases import CaseData, load_case, share_of_blocks
 from suite.children import ChildError
 from suite.methods import Bench, restored
@@ -91,7 +91,7 @@ def run_suite(
             outcome.results.setdefault(name, {})[factor] = rows
             outcome.failures.extend(f"{name} {factor}x: {error}" for error in errors)
             notes = [caption(factor, settings.blocks, bench.case.block, rows[0].realism)]
-            notes += _notes(bench.case, settings, factor, errors)
+            notes += _notes(bench.case, settings, factor, errors) + speed_notes(rows)
             outcome.tables.append(case_table(name, factor, rows, notes, extractor.name))
             if pictures:
                 from suite.pictures import draw
@@ -148,8 +148,9 @@ def _notes(
 def _write(folder: Path, outcome: Outcome, settings: SuiteSettings, extractor: Extractor) -> None:
     """Write all tables so far, the bars, and everything as JSON."""
     names = [peer.row for peer in settings.peers]
-    outcome.bars[:] = bars(outcome.results, names)
-    tables = [*outcome.tables, bars_table(outcome.bars)]
+    found = {case: bars(case, factors, names) for case, factors in outcome.results.items()}
+    outcome.bars[:] = [bar for case in found.values() for bar in case]
+    tables = [*outcome.tables, *(bars_table(case, held) for case, held in found.items())]
     (folder / "tables").mkdir(exist_ok=True)
     write_tables(tables, folder / "tables")
     record = {
@@ -174,7 +175,7 @@ def _write(folder: Path, outcome: Outcome, settings: SuiteSettings, extractor: E
         draft.write_text(json.dumps(record, indent=1, default=str) + "\n")
 
 
-def _plain(results: Results) -> dict[str, Any]:
+def _plain(results: Mapping[str, Results]) -> dict[str, Any]:
     """Return everything that was measured as plain data."""
     return {
         case: {
