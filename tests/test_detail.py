@@ -57,3 +57,11 @@ def test_the_result_takes_the_place_of_the_sample():
     before = mean.clone()
     assert blend_detail(mean, sample, 0.3, 1.5) is sample
     assert torch.equal(mean, before)
+
+
+def test_planes_can_have_gains_of_their_own():
+    mean, sample = volumes()
+    each = torch.rand(2, 21)
+    found = blend_detail(mean, sample.clone(), 1.0, 1.5, each)
+    smooth = blend_detail(mean, sample.clone(), 1.0, 1.5, [0.0, 0.0])
+    torch.testing.assert_close(found - smooth, each[:, :, None, None] * (sample - smooth))

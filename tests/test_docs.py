@@ -5,6 +5,7 @@ An HTML comment that begins with ``setup`` holds code that runs before the examp
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -77,3 +78,47 @@ def test_make_targets_named_in_the_readme_exist():
     for block in COMMANDS.findall((ROOT / "README.md").read_text()):
         for target in re.findall(r"^make ([a-z]+)\b", block, re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+#: Names of rows in the README, and those in the suite's tables where they differ.
+SUITE_NAMES = {"mean": "isoslice, mean", "sample": "isoslice, sample"} | {
+    "distilled": "isoslice, distilled",
+    "MSDSR": "msdsr (blocks)",
+    "IsotropicCARE": "CARE",
+}
+
+INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
+
+
+def suite_cells() -> dict[tuple[str, str, str], float]:
+    """What the suite's last run on FIB-SEM measured: (row, group, column) -> value."""
+    with (ROOT / "docs" / "results" / "suite" / "fib25_4x.csv").open() as file:
+        return {
+            (line["row"], line["group"], line["column"]): float(line["value"])
+            for line in csv.DictReader(file)
+            if line["value"]
+        }
+
+
+def test_numbers_in_the_readme_are_those_of_the_suites_last_run():
+    cells, readme = suite_cells(), (ROOT / "README.md").read_text()
+    table = readme.partition("| SliceFID | voxels/s |\n")[2].partition("\n\n")[0]
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines()[1:]]
+    assert len(lines) > 8
+    for name, *shown in lines:
+        plain = re.sub(r"\*|\(.*\)", "", name).strip()
+        row = SUITE_NAMES.get(plain, plain)
+
+        def cell(group: str, column: str, form: str, row: str = row) -> str:
+            value = cells.get((row, group, column))
+            return "" if value is None else format(value, form)
+
+        speed = cells.get((row, "cost", "voxels/s"))
+        network = speed if speed is not None and row not in INTERPOLATIONS else None
+        expected = [
+            cell("whole volume", "PSNR (dB)", ".2f"),
+            " / ".join(cell("whole volume", f"gradient {axis}", ".2f") for axis in "ZYX"),
+            cell("blocks", "SliceFID", ".0f"),
+            "" if network is None else f"{float(f'{network:.3g}'):,.0f}",
+        ]
+        assert shown == [part.replace(" /  / ", "") for part in expected], name

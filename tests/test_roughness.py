@@ -15,8 +15,10 @@ from isoslice.roughness import (
     LIMITS,
     anisotropy,
     detail_gains,
+    gains_for,
     linear_error,
     pieces,
+    plane_distances,
     roughness,
 )
 from isoslice.sampler import base_volume, draw, restore
@@ -47,10 +49,15 @@ def regardless(monkeypatch):
 
 def test_roughness_of_a_ramp_and_of_noise():
     ramp = torch.arange(6.0).expand(1, 2, 5, 6)  # one along X, none along Y
-    assert float(roughness(ramp)[0]) == pytest.approx((2 * 5 * 5) / (2 * 5 * 5 + 2 * 4 * 6))
+    assert roughness(ramp).tolist() == [pytest.approx([5 * 5 / (5 * 5 + 4 * 6)] * 2)]
     noise = torch.from_numpy(rough_planes([0.1, 0.3]))
     expected = 2 / np.sqrt(np.pi) * np.array([0.1, 0.3])  # mean |a - b| of normal a and b
-    np.testing.assert_allclose(roughness(noise), expected, rtol=0.02)
+    np.testing.assert_allclose(roughness(noise), expected[:, None].repeat(12, 1), rtol=0.05)
+
+
+def test_distances_from_measured_planes():
+    assert plane_distances(even_grid(3, 4)).tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0]
+    assert plane_distances(PlaneGrid((0, 3, 4))).tolist() == [0, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -125,34 +132,64 @@ def test_tiny_planes_tell_nothing_of_the_error():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 8)
     planes = rough_planes([0.06], side=8)
     gains = gains_of(config, planes, grid)
-    assert LIMITS[0] < gains[0] < LIMITS[1]
+    assert ((gains > LIMITS[0]) & (gains < LIMITS[1])).all()
+
+
+def test_gains_are_read_off_and_stay_among_those_tried():
+    gains = torch.tensor([0.5, 1.0, 2.0])
+    rough = torch.tensor([[[1.0, 2.0, 3.0], [4.0, 3.9, 6.0]]])  # not even always rising
+    for wanted, expected in ((1.5, [0.75, 0.5]), (0.2, [0.5, 0.5]), (5.0, [2.0, 1.5])):
+        assert gains_for(torch.tensor([wanted]), gains, rough).tolist() == [expected]
+
+
+def ratios(restored, planes, grid):
+    """Roughness within restored planes at each distance, and along Z, per channel; wanted is 1."""
+    volume = torch.from_numpy(restored)
+    wanted = roughness(torch.from_numpy(planes)).mean(1)
+    distances, rough = plane_distances(grid), roughness(volume)
+    within = [rough[:, distances == d].mean(1) for d in range(1, int(distances.max()) + 1)]
+    across = volume.diff(dim=1).abs().mean(dim=(1, 2, 3))
+    return torch.stack(within) / wanted, across / wanted
 
 
 @pytest.mark.usefixtures("regardless")
 @pytest.mark.parametrize("softening", [None, 0.3])
 def test_restored_planes_are_as_rough_as_measured_ones(softening):
-    """Each channel by itself; the right gain is not one."""
+    """Each channel by itself, planes at all distances alike; the right gain is not one."""
     config = ModelConfig(sigma_data=0.1, softening=softening)
     planes, grid = rough_planes([0.06, 0.15]), even_grid(12, 4)
     gains = gains_of(config, planes, grid)
     restored = restore(silent, config, planes, grid, gains=gains, seed=5)
     plain = restore(silent, config, planes, grid, gains=[1.0, 1.0], seed=5)
-    hidden = ~grid.mask
-    wanted = roughness(torch.from_numpy(planes))
-    np.testing.assert_allclose(roughness(torch.from_numpy(restored[:, hidden])), wanted, rtol=0.01)
-    without = roughness(torch.from_numpy(plain[:, hidden])) / wanted
-    assert all(abs(ratio - 1) > 0.1 for ratio in without.tolist())
-    assert all(LIMITS[0] < gain < LIMITS[1] for gain in gains)
-    assert gains[0] != pytest.approx(gains[1], rel=0.1)
+    within, across = ratios(restored, planes, grid)
+    np.testing.assert_allclose((within.mean(0) + across) / 2, 1, rtol=0.01)
+    plainly, _ = ratios(plain, planes, grid)
+    spread, before = ((x[0] / x[1] - 1).abs() for x in (within, plainly))
+    assert (spread < 0.02).all()
+    assert before.max() > 0.05
+    assert ((plainly - 1).abs() > 0.05).all()
+    assert ((gains > LIMITS[0]) & (gains < LIMITS[1])).all()
+    assert (gains[0, 1] / gains[1, 1] - 1).abs() > 0.1
+
+
+@pytest.mark.usefixtures("regardless")
+@pytest.mark.parametrize("strength", [0.8, 1.2])
+def test_specimens_that_are_rougher_along_z_become_so(monkeypatch, strength):
+    monkeypatch.setattr(module, "anisotropy", lambda *_: torch.tensor([strength**2]))
+    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
+    planes = rough_planes([0.1])
+    restored = restore(silent, config, planes, grid, gains=gains_of(config, planes, grid), seed=5)
+    within, across = ratios(restored, planes, grid)
+    assert float((within.mean(0) + across) / (1 + strength)) == pytest.approx(1, rel=0.01)
 
 
 @pytest.mark.usefixtures("regardless")
 def test_gains_stay_within_limits():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
     flat = rough_planes([0.0])
-    assert gains_of(config, flat, grid) == pytest.approx([LIMITS[0]], abs=1e-3)
+    assert gains_of(config, flat, grid).tolist()[0] == pytest.approx([LIMITS[0]] * 45, abs=2e-3)
     wild = rough_planes([1.0])
-    assert gains_of(config, wild, grid) == pytest.approx([LIMITS[1]], abs=1e-3)
+    assert gains_of(config, wild, grid).tolist()[0] == pytest.approx([LIMITS[1]] * 45, abs=2e-3)
 
 
 def test_unless_told_restoring_finds_the_gain_itself():
@@ -166,7 +203,7 @@ def test_unless_told_restoring_finds_the_gain_itself():
 
 def test_nothing_hidden_nothing_to_find():
     planes, grid = rough_planes([0.1], count=4), PlaneGrid((0, 1, 2, 3))
-    assert gains_of(ModelConfig(sigma_data=0.1), planes, grid) == [1.0]
+    assert gains_of(ModelConfig(sigma_data=0.1), planes, grid).tolist() == [[1.0] * 4]
 
 
 def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
@@ -174,9 +211,8 @@ def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
     planes, grid = rough_planes([0.12]), even_grid(12, 4)
     gains = gains_of(config, planes, grid, 2)
     restored = restore(silent, config, planes, grid, gains=gains)
-    hidden = torch.from_numpy(restored[:, ~grid.mask])
-    wanted = roughness(torch.from_numpy(planes))
-    np.testing.assert_allclose(roughness(hidden), wanted, rtol=0.01)
+    within, across = ratios(restored, planes, grid)
+    np.testing.assert_allclose((within.mean(0) + across) / 2, 1, rtol=0.01)
 
 
 @pytest.mark.usefixtures("regardless")
@@ -189,6 +225,6 @@ def test_the_dial_does_not_change_the_gain():
         restore(silent, config, planes, grid, detail=detail, gains=gains)
         for detail in (0.1, 0.3, DEFAULT_DETAIL)
     )
-    found = [float(roughness(torch.from_numpy(volume))[0]) for volume in volumes]
+    found = [float(roughness(torch.from_numpy(volume)).mean()) for volume in volumes]
     assert found == sorted(found)
     assert found[0] < 0.9 * found[-1]

@@ -49,24 +49,28 @@ def smoothing_matrix(depth: int, sigma: float) -> Tensor:
 
 
 def blend_detail(
-    mean: Tensor, sample: Tensor, detail: float, sigma: float, gains: Sequence[float] | None = None
+    mean: Tensor,
+    sample: Tensor,
+    detail: float,
+    sigma: float,
+    gains: Tensor | Sequence[float] | None = None,
 ) -> Tensor:
     """Put a part of a sample's detail onto the mean.
 
     With d = sample - mean and S smoothing along Z, the result is
-    mean + gain f (d - S d) + c S d, where f and c are `shares` of `detail`.
+    mean + g f (d - S d) + c S d, where g are gains, and f and c `shares` of `detail`.
 
     Parameters
     ----------
     mean, sample
         Volumes (C, Z, Y, X), or their residuals; `sample` is overwritten with the result.
     detail
-        0: the mean; 1/2: all fine detail; 1: the sample (its fine detail times the gain).
+        0: the mean; 1/2: all fine detail; 1: the sample (its fine detail times the gains).
     sigma
         What counts as fine: detail that a Gaussian of this deviation along Z, in voxels, removes.
     gains
-        Of fine detail, one a channel, or None for 1. Few steps, by two directions that take turns,
-        give too little of it; this makes up for it.
+        Of fine detail, of each channel (C,) or of each of its planes (C, Z), or None for 1. Few
+        steps, by two directions that take turns, give too little of it; this makes up for it.
 
     Returns
     -------
@@ -75,8 +79,9 @@ def blend_detail(
     fine, coarse = shares(detail)
     smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
     rough = torch.eye(mean.shape[1], device=mean.device) - smooth
-    gains = [1.0] * len(mean) if gains is None else gains
-    for known, drawn, gain in zip(mean, sample, gains, strict=True):  # one by one, for memory
+    gains = torch.ones(len(mean)) if gains is None else torch.as_tensor(gains)
+    columns = gains.to(rough).reshape(len(mean), -1, 1)
+    for known, drawn, gain in zip(mean, sample, columns, strict=True):  # one by one, for memory
         drawn.sub_(known)
         kept = gain * fine * rough + coarse * smooth
         torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)

@@ -1,17 +1,17 @@
-"""How much fine detail is strengthened: until restored planes are as rough as measured ones.
+"""How much fine detail is strengthened: until restored slices are as rough as measured planes.
 
 A few steps, by two directions that take turns, give too little fine detail; by how much depends on
-the specimen, the spacing and how long the network was trained. Roughness within planes (the mean
-absolute difference of neighbours along Y and X) is known from the measured ones, and restored ones
-should have it. A few pieces of the drawn volume tell the gain that gives it to them; it then holds
-for all of it.
+the specimen, the spacing and how long the network was trained, and on how far a plane is from the
+next measured one. Roughness within planes (the mean absolute difference of neighbours along Y and
+X) is known from the measured ones; along Z it is as large, but for a specimen that is not alike in
+all directions (`anisotropy`). A few pieces of the drawn volume tell the gains that give it to them;
+they then hold for all of it.
 
 Detail that nobody measured costs accuracy, most in a noisy specimen. How much accuracy there is to
 spend can be told from the stack: rows hidden in measured planes show the error e of linear
-interpolation (`linear_error`), corrected for a specimen that is not alike in all directions
-(`anisotropy`). The mean m is an expectation, so its error is uncorrelated with what it changes, and
-is e - |m - linear|^2; invented detail adds its own power. So the gain stops where that sum reaches
-e plus `LOSS` decibels.
+interpolation (`linear_error`), times `anisotropy`. The mean m is an expectation, so its error is
+uncorrelated with what it changes, and is e - |m - linear|^2; invented detail adds its own power. So
+the gains stop where that sum reaches e plus `LOSS` decibels.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ from isoslice.stretch import unstretch
 #: Pieces looked at, and from how many places a side each is taken; their size: so many intervals
 #: between measured planes, and voxels along Y and X.
 COUNT, PLACES, INTERVALS, SIDE = 4, 4, 8, 64
-#: Least and largest gain.
-LIMITS = (0.5, 2.5)
+#: Least and largest gain, and how many are tried between them.
+LIMITS, TRIED = (0.5, 2.5), 17
+#: Roughness within restored planes, relative to measured ones, is sought between these.
+LEVELS = (0.5, 1.5)
 #: Expected PSNR of a sample below that of linear interpolation, in dB, at most. Measured losses are
 #: a little smaller (docs/experiments.md).
 LOSS = 0.7
@@ -61,7 +63,7 @@ def pieces(planes: NDArray[np.float32]) -> list[Place]:
     lateral = [(y, x) for y in parts(SIDE, height, PLACES) for x in parts(SIDE, width, PLACES)]
     for i, z in enumerate(parts(INTERVALS + 1, n, COUNT)):
         here = (torch.from_numpy(np.ascontiguousarray(planes[:, z, y, x])) for y, x in lateral)
-        sums = np.cumsum([float(roughness(piece).sum()) for piece in here])
+        sums = np.cumsum([float(roughness(piece).mean(dim=1).sum()) for piece in here])
         share = (i * (PLACES + 1) + 0.5) / PLACES**2
         piece = (z, *lateral[int(np.searchsorted(sums, share * sums[-1]))])
         if piece not in found:
@@ -78,9 +80,9 @@ def drawn_places(looked_at: Sequence[Place], grid: PlaneGrid) -> list[Place]:
 
 
 def roughness(planes: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours along Y and X, of planes (C, n, Y, X): (C,)."""
-    along = [planes.diff(dim=dim).abs().flatten(1) for dim in (2, 3)]
-    return torch.cat(along, dim=1).mean(dim=1)
+    """Mean absolute difference of neighbours along Y and X, of each plane (C, n, Y, X): (C, n)."""
+    along = [planes.diff(dim=dim).abs().flatten(2) for dim in (2, 3)]
+    return torch.cat(along, dim=2).mean(dim=2)
 
 
 def linear_error(planes: Tensor, factor: int) -> Tensor:
@@ -120,15 +122,23 @@ def anisotropy(pieces: Sequence[Tensor], factor: int) -> Tensor:
     return torch.as_tensor(across / within).nan_to_num(nan=1.0, posinf=1.0)
 
 
+def plane_distances(grid: PlaneGrid) -> Tensor:
+    """How far each plane is from the next measured one, (grid.depth,)."""
+    known = torch.tensor(grid.known)
+    return (torch.arange(grid.depth)[:, None] - known).abs().amin(dim=1)
+
+
 class Piece(NamedTuple):
-    """A piece of the stack and its unmeasured planes, (C, planes, Y, X)."""
+    """A piece of the stack, and of what was drawn between its planes, (C, planes, Y, X)."""
 
     measured: Tensor
     #: Interpolated linearly.
     linear: Tensor
-    #: Restored without fine detail, and that detail; both stretched.
+    #: Restored without fine detail, and that detail, which measured planes have none of; stretched.
     rest: Tensor
     fine: Tensor
+    #: Of each plane from the next measured one, (planes,).
+    distance: Tensor
 
 
 def drawn_pieces(
@@ -159,19 +169,42 @@ def drawn_pieces(
                 config.sampler.detail_sigma,
                 gains,
             )
-            for gains in ([0.0] * len(measured), None)
+            for gains in (torch.zeros(len(measured)), None)
         )
         linear = torch.from_numpy(interpolate(measured.swapaxes(0, 1), part)).transpose(0, 1)
-        hidden = torch.from_numpy(~part.mask).to(base.device)
+        hidden = torch.from_numpy(~part.mask).to(base.device)[:, None, None]
         found.append(
             Piece(
                 torch.from_numpy(measured).to(base.device),
-                linear.to(base.device)[:, hidden],
-                (base[place] + without)[:, hidden],
-                (once - without)[:, hidden],
+                linear.to(base.device),
+                base[place] + without * hidden,
+                (once - without) * hidden,
+                plane_distances(part).to(base.device),
             )
         )
     return found
+
+
+def gains_for(wanted: Tensor, gains: Tensor, rough: Tensor) -> Tensor:
+    """Read off the gains that give a wanted roughness.
+
+    Parameters
+    ----------
+    wanted
+        Roughness, (C,).
+    gains, rough
+        Rising gains (G,), and the roughness that each gives, (C, distances, G).
+
+    Returns
+    -------
+    Gains, (C, distances): interpolated, the first or the last one where that is not enough.
+    """
+    rough = rough.cummax(dim=2).values.contiguous()
+    sought = wanted[:, None, None].expand(*rough.shape[:2], 1).contiguous()
+    above = torch.searchsorted(rough, sought).clamp(1, len(gains) - 1)
+    low, high = rough.gather(2, above - 1), rough.gather(2, above)
+    share = ((sought - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
+    return torch.lerp(gains[above - 1], gains[above], share)[..., 0]
 
 
 def detail_gains(
@@ -181,8 +214,12 @@ def detail_gains(
     base: Tensor,
     mean: Tensor,
     sample: Tensor,
-) -> list[float]:
-    """Find the gain of each channel's fine detail.
+) -> Tensor:
+    """Find the gains of fine detail.
+
+    Each distance from the next measured plane has a gain of its own, so that planes are alike.
+    Their roughness rises until XZ and YZ slices are as rough as measured planes say, along Z and
+    across, or until accuracy is spent.
 
     Parameters
     ----------
@@ -195,43 +232,70 @@ def detail_gains(
     base, mean, sample
         Interpolated volume, stretched, and the residuals that `sampler.draw` gives for it,
         (C, grid.depth, Y, X).
+
+    Returns
+    -------
+    For each channel and plane, (C, grid.depth).
     """
     looked_at = drawn_pieces(config, planes, grid, base, mean, sample)
     if not looked_at:
-        return [1.0] * len(planes)
+        return torch.ones(len(planes), grid.depth)
     measured = [piece.measured for piece in looked_at]
     flat = torch.cat([piece.flatten(1) for piece in measured], dim=1)
     lowest, highest = (extreme[:, None, None, None] for extreme in flat.aminmax(dim=1))
+    distances = torch.cat([piece.distance for piece in looked_at])
+    farthest = int(distances.max())
+    of_distance = torch.nn.functional.one_hot(distances)[:, 1:].float()
+    of_distance /= of_distance.sum(dim=0)
 
     def average(values: Iterable[Tensor]) -> Tensor:
         return torch.stack(list(values)).mean(dim=0)
 
     def restored(gains: Tensor) -> list[Tensor]:
-        """Pieces, no darker nor brighter than measured planes."""
-        column = gains[:, None, None, None]
-        volumes = (unstretch(rest + column * d, config.softening) for *_, rest, d in looked_at)
+        """Pieces by gains (C, farthest), no darker nor brighter than measured planes."""
+        of_plane = torch.nn.functional.pad(gains, (1, 0))
+        volumes = (
+            unstretch(p.rest + of_plane[:, p.distance, None, None] * p.fine, config.softening)
+            for p in looked_at
+        )
         return [volume.clamp(lowest, highest) for volume in volumes]
 
-    def change(volumes: Iterable[Tensor], others: Iterable[Tensor]) -> Tensor:
-        pairs = zip(volumes, others, strict=True)
-        return average((a - b).square().mean(dim=(1, 2, 3)) for a, b in pairs)
+    def within(volumes: Sequence[Tensor]) -> Tensor:
+        """Roughness along Y and X at each distance, (C, farthest)."""
+        return torch.cat([roughness(volume) for volume in volumes], dim=1) @ of_distance
 
-    wanted = average(roughness(piece) for piece in measured)
-    means = restored(torch.zeros_like(wanted))
+    def across(volumes: Sequence[Tensor]) -> Tensor:
+        """Roughness along Z, (C,)."""
+        return average(volume.diff(dim=1).abs().mean(dim=(1, 2, 3)) for volume in volumes)
+
+    def change(volumes: Iterable[Tensor], others: Iterable[Tensor]) -> Tensor:
+        """Mean squared difference of planes that were not measured, (C,)."""
+        return average(
+            (a - b)[:, p.distance > 0].square().mean(dim=(1, 2, 3))
+            for a, b, p in zip(volumes, others, looked_at, strict=True)
+        )
+
+    wanted = average(roughness(piece).mean(dim=1) for piece in measured)
+    factor = max(2, round((grid.depth - 1) / (len(grid.known) - 1)))
+    unlike = anisotropy(measured, factor)
+    none = wanted.new_zeros(len(wanted), farthest)
+    means = restored(none)
     if config.distilled is None:
-        factor = max(2, round((grid.depth - 1) / (len(grid.known) - 1)))
-        error = average(linear_error(piece, factor) for piece in measured)
-        error *= anisotropy(measured, factor)
+        error = average(linear_error(piece, factor) for piece in measured) * unlike
         spare = (10 ** (LOSS / 10) - 1) * error
         allowed = change(means, (piece.linear for piece in looked_at)) + spare
     else:  # such a network gives no mean
         allowed = torch.full_like(wanted, torch.inf)
 
-    low, high = (torch.full_like(wanted, limit) for limit in LIMITS)
+    tried = torch.linspace(*LIMITS, TRIED, device=wanted.device)
+    rough = torch.stack([within(restored(none + gain)) for gain in tried], dim=2)
+    low, high = (torch.full_like(wanted, level) for level in LEVELS)
     for _ in range(12):  # bisection: more detail is rougher, and costs more
-        middle = (low + high) / 2
-        volumes = restored(middle)
-        rough = average(roughness(volume) for volume in volumes) >= wanted
-        enough = rough | (change(volumes, means) >= allowed)
-        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    return [float(gain) for gain in (low + high) / 2]
+        level = (low + high) / 2
+        volumes = restored(gains_for(level * wanted, tried, rough))
+        found = within(volumes).mean(dim=1) + across(volumes)
+        enough = (found >= (1 + unlike.sqrt()) * wanted) | (change(volumes, means) >= allowed)
+        low, high = torch.where(enough, low, level), torch.where(enough, level, high)
+    gains = gains_for((low + high) / 2 * wanted, tried, rough)
+    everywhere = plane_distances(grid).clamp(1, farthest).to(gains.device) - 1
+    return gains[:, everywhere]

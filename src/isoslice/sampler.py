@@ -243,7 +243,7 @@ def restore(
     mode: Literal["sample", "mean"] = "sample",
     evaluations: int = 5,
     detail: float | None = None,
-    gains: Sequence[float] | None = None,
+    gains: Tensor | Sequence[float] | None = None,
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
@@ -269,8 +269,8 @@ def restore(
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
         By default `detail.usual_detail`.
     gains
-        How much each channel's fine detail is strengthened; by default `roughness.detail_gains`
-        finds it.
+        How much fine detail is strengthened, in each channel (C,) or each of its planes
+        (C, grid.depth); by default `roughness.detail_gains` finds it.
     seed
         Of the noise field.
     device
