@@ -85,6 +85,7 @@ SUITE_NAMES = {"mean": "isoslice, mean", "sample": "isoslice, sample"} | {
     "distilled": "isoslice, distilled",
     "MSDSR": "msdsr (blocks)",
     "IsotropicCARE": "CARE",
+    "ECLARE": "ECLARE (blocks)",
 }
 
 INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
@@ -103,7 +104,7 @@ def suite_cells() -> dict[tuple[str, str, str], float]:
 def test_numbers_in_the_readme_are_those_of_the_suites_last_run():
     cells, readme = suite_cells(), (ROOT / "README.md").read_text()
     table = readme.partition("| SliceFID | voxels/s |\n")[2].partition("\n\n")[0]
-    lines = [line.strip("| ").split(" | ") for line in table.splitlines()[1:]]
+    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines()[1:]]
     assert len(lines) > 8
     for name, *shown in lines:
         plain = re.sub(r"\*|\(.*\)", "", name).strip()
