@@ -52,7 +52,8 @@ def test_roughness_of_a_ramp_and_of_noise():
     assert roughness(ramp).tolist() == [pytest.approx([5 * 5 / (5 * 5 + 4 * 6)] * 2)]
     noise = torch.from_numpy(rough_planes([0.1, 0.3]))
     expected = 2 / np.sqrt(np.pi) * np.array([0.1, 0.3])  # mean |a - b| of normal a and b
-    np.testing.assert_allclose(roughness(noise), expected[:, None].repeat(12, 1), rtol=0.05)
+    assert roughness(noise).shape == (2, 12)
+    np.testing.assert_allclose(roughness(noise).mean(1), expected, rtol=0.02)
 
 
 def test_distances_from_measured_planes():
@@ -187,9 +188,9 @@ def test_specimens_that_are_rougher_along_z_become_so(monkeypatch, strength):
 def test_gains_stay_within_limits():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
     flat = rough_planes([0.0])
-    assert gains_of(config, flat, grid).tolist()[0] == pytest.approx([LIMITS[0]] * 45, abs=2e-3)
+    assert gains_of(config, flat, grid).tolist()[0] == pytest.approx([LIMITS[0]] * 45)
     wild = rough_planes([1.0])
-    assert gains_of(config, wild, grid).tolist()[0] == pytest.approx([LIMITS[1]] * 45, abs=2e-3)
+    assert gains_of(config, wild, grid).tolist()[0] == pytest.approx([LIMITS[1]] * 45)
 
 
 def test_unless_told_restoring_finds_the_gain_itself():

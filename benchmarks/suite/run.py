@@ -119,7 +119,8 @@ def _notes(
     shape = " x ".join(map(str, case.truth.data.shape))
     notes = [
         f"The volume has {shape} voxels; the blocks are {100 * share_of_blocks(case):.1f}% of it.",
-        f"Everything that learns had {settings.minutes:g} minutes on {settings.threads} threads.",
+        f"Everything that learns was given {settings.minutes:g} minutes on {settings.threads} "
+        "threads; the last column says what it took.",
     ]
     if settings.distill:
         notes.append(

@@ -34,12 +34,12 @@ def on_all_cores(
         Where `work` computes.
     """
     threads = torch.get_num_threads()
-    keep_freed_memory()
     if device.type != "cpu":
         for item in items:
             work(item)
             yield item
         return
+    keep_freed_memory()
     # The number of threads that PyTorch uses is a thread's own.
     pool = ThreadPoolExecutor(threads, "isoslice", torch.set_num_threads, (1,))
     try:
