@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from isoslice.diffusion import (
+    LEAST_ERROR,
     NO_SIGNAL,
     denoise,
     draw_sigma,
@@ -75,18 +76,26 @@ def test_network_sees_residual_base_and_mask():
     assert torch.equal(x[:, 4, :, 0].bool(), masks)
 
 
-def test_loss_counts_hidden_voxels_in_units_of_c_out():
-    """With no signal c_out is sigma_data, so the loss is mean e^2 / sigma_data^2 over hidden."""
+def test_loss_is_the_rms_of_hidden_voxels_in_units_of_c_out():
+    """With no signal c_out is sigma_data; errors on known rows don't count."""
     images, base, masks, _ = case()
-    error = images - base + 0.1 * masks[:, None, :, None]  # errors on known rows don't count
-    value = weighted_loss(error, masks, torch.full((3,), NO_SIGNAL), SIGMA_DATA)
+    error = images - base + 0.1 * masks[:, None, :, None]
     hidden = error[:, :, ~masks[0]]
-    torch.testing.assert_close(value, hidden.square().mean() / SIGMA_DATA**2)
-    sigma = torch.tensor([0.02, 0.1, 3.0])
-    scaled = hidden / precondition(sigma, SIGMA_DATA).c_out[:, None, None, None]
-    torch.testing.assert_close(
-        weighted_loss(error, masks, sigma, SIGMA_DATA), scaled.square().mean()
-    )
+    for sigma in (torch.full((3,), NO_SIGNAL), torch.tensor([0.02, 0.1, 3.0])):
+        c_out = precondition(sigma, SIGMA_DATA).c_out
+        rms = hidden.square().mean(dim=(1, 2, 3)).sqrt() / c_out
+        expected = (rms.square() + LEAST_ERROR).sqrt().mean()
+        torch.testing.assert_close(weighted_loss(error, masks, sigma, SIGMA_DATA), expected)
+
+
+def test_images_with_large_errors_have_no_larger_gradients():
+    """But for images that are nearly right: the loss is flat at zero, and finite there."""
+    images, base, masks, _ = case()
+    error = ((images - base) * torch.tensor([1.0, 20.0, 0.0])[:, None, None, None]).requires_grad_()
+    weighted_loss(error, masks, torch.full((3,), NO_SIGNAL), SIGMA_DATA).backward()
+    first, second, none = (float(gradient.norm()) for gradient in error.grad)
+    assert second == pytest.approx(first, rel=0.01)
+    assert none == 0
 
 
 def test_training_noise_is_log_normal_around_sigma_data():

@@ -20,6 +20,8 @@ Network = Callable[[Tensor, Tensor], Tensor]
 NO_SIGNAL = float("inf")
 # ln(sigma / sigma_data) / 4 of any level used in sampling stays far below this.
 _C_NOISE_NO_SIGNAL = 1.5
+#: Added to an image's mean squared error in the loss, whose root is steep near zero.
+LEAST_ERROR = 1e-3
 
 
 class Preconditioning(NamedTuple):
@@ -97,14 +99,19 @@ def denoise(
 
 
 def weighted_loss(error: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """Mean over hidden voxels of (error / c_out)^2: EDM equation 8 with lambda = 1 / c_out^2.
+    """RMS of error / c_out over the hidden voxels of each image, averaged over images.
+
+    Its square is EDM equation 8 with lambda = 1 / c_out^2, under which all noise levels count
+    alike in an untrained network. In a trained one, images of whose residual least can be told,
+    by their noise, mask or content, keep most of the error and would rule all gradients; the root
+    divides each image's gradient by what error it has left.
 
     Shapes (N, C, H, W), (N, H) and (N,).
     """
-    hidden = ~masks[:, None, :, None]
-    share = hidden.expand_as(error).float().mean()
+    hidden = (~masks[:, None, :, None]).expand_as(error)
     scaled = error * hidden / _column(precondition(sigma, sigma_data).c_out)
-    return scaled.square().mean() / share
+    squares = scaled.square().sum(dim=(1, 2, 3)) / hidden.sum(dim=(1, 2, 3)).clamp(min=1)
+    return (squares + LEAST_ERROR).sqrt().mean()
 
 
 def draw_sigma(
