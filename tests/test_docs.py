@@ -91,9 +91,9 @@ SUITE_NAMES = {"mean": "isoslice, mean", "sample": "isoslice, sample"} | {
 INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
 
 
-def suite_cells() -> dict[tuple[str, str, str], float]:
-    """What the suite's last run on FIB-SEM measured: (row, group, column) -> value."""
-    with (ROOT / "docs" / "results" / "suite" / "fib25_4x.csv").open() as file:
+def suite_cells(case: str = "fib25") -> dict[tuple[str, str, str], float]:
+    """What the suite's last run on a case at 4x measured: (row, group, column) -> value."""
+    with (ROOT / "docs" / "results" / "suite" / f"{case}_4x.csv").open() as file:
         return {
             (line["row"], line["group"], line["column"]): float(line["value"])
             for line in csv.DictReader(file)
@@ -123,3 +123,37 @@ def test_numbers_in_the_readme_are_those_of_the_suites_last_run():
             "" if network is None else f"{float(f'{network:.3g}'):,.0f}",
         ]
         assert shown == [part.replace(" /  / ", "") for part in expected], name
+
+
+def summary(case: str) -> str:
+    """A case as the README sums it up: what the mean and the sample gain on others."""
+    cells = suite_cells(case)
+
+    def over(row: str) -> str:
+        """PSNR of the mean less that of `row`, over the blocks where that is all it restored."""
+        group = "blocks" if row.endswith("(blocks)") else "whole volume"
+        if (row, group, "PSNR (dB)") not in cells:
+            return "–"
+        gain = cells["isoslice, mean", group, "PSNR (dB)"] - cells[row, group, "PSNR (dB)"]
+        return f"{gain:+.2f}"
+
+    def fid(row: str) -> str:
+        value = cells.get((row, "blocks", "SliceFID"))
+        return "–" if value is None else f"{value:.0f}"
+
+    others = ("linear", "cubic", "CARE", "ECLARE (blocks)", "msdsr (blocks)")
+    sample = "isoslice, sample"
+    loss = cells[sample, "whole volume", "PSNR (dB)"] - cells["linear", "whole volume", "PSNR (dB)"]
+    gradient = (cells[sample, "whole volume", f"gradient {axis}"] for axis in "ZYX")
+    parts = [
+        " / ".join(map(over, others)),
+        f"{loss:+.2f}",
+        " / ".join(f"{value:.2f}" for value in gradient),
+        " / ".join(map(fid, ("truth", "linear", "msdsr (blocks)", sample))),
+    ]
+    return " | ".join(parts).replace("-", "−")
+
+
+@pytest.mark.parametrize("case", ["fib25", "lucchi"])
+def test_gains_in_the_readme_are_those_of_the_suites_last_run(case):
+    assert f"| `{case}` | {summary(case)} |" in (ROOT / "README.md").read_text()

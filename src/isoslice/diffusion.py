@@ -1,8 +1,8 @@
 """Residual diffusion conditioned on known rows.
 
 With b the image whose hidden rows are interpolated from the known ones, only the residual
-r = x - b is diffused: zero on known rows, small elsewhere. Preconditioning, loss weighting and
-noise distribution follow Karras et al. 2022 ("EDM", arXiv 2206.00364).
+r = x - b is diffused: zero on known rows, small elsewhere. Preconditioning and noise distribution
+follow Karras et al. 2022 ("EDM", arXiv 2206.00364); so does the loss, but for a root.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ class DistillationObjective(ResidualObjective):
     teacher: nn.Module = field(default_factory=nn.Identity)
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Squared distance in units of EDM's c_out, averaged over hidden voxels.
+        """`weighted_loss` of the distance.
 
         Of the crops, which are drawn at random, the first ones learn the mean, the next ones the
         first pass, the rest the second.

@@ -84,7 +84,7 @@ def average_decay(step: int, gamma: float) -> float:
 
 @dataclass(frozen=True)
 class ResidualObjective:
-    """isoslice's own recipe: EDM loss on the residual, magnitude-preserving weights."""
+    """isoslice's own recipe: diffusion of the residual, magnitude-preserving weights."""
 
     config: ModelConfig
     clip_norm: float = CLIP_NORM
@@ -101,7 +101,7 @@ class ResidualObjective:
         return self.config.training.batch
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """EDM loss of residuals with noise, of stretched intensities."""
+        """`weighted_loss` of residuals with noise, of stretched intensities."""
         settings, sigma_data = self.config.training, self.config.sigma_data
         stretched = stretch(images, self.config.softening)
         count, size = len(images), images.shape[2]
@@ -132,7 +132,7 @@ class ResidualObjective:
         masks: Tensor,
         sigma: Tensor,
     ) -> Tensor:
-        """EDM loss of estimates against `target`; the mean is one of intensities, not stretched.
+        """`weighted_loss` of estimates against `target`; of the mean, one of intensities as they were.
 
         Shapes as in `diffusion.denoise`; `images` are as they were before the stretch.
         """
