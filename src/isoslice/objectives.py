@@ -132,7 +132,7 @@ class ResidualObjective:
         masks: Tensor,
         sigma: Tensor,
     ) -> Tensor:
-        """`weighted_loss` of estimates against `target`; of the mean, one of intensities as they were.
+        """`weighted_loss` of estimates; errors of the mean are of intensities, not stretched ones.
 
         Shapes as in `diffusion.denoise`; `images` are as they were before the stretch.
         """
