@@ -3,14 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import convolve1d, gaussian_filter1d
 
-from isoslice.detail import blend_detail, shares, smoothing_matrix
+from isoslice.detail import Gains, blend_detail, shares, smoothing_matrix, soften, split_detail
 
 
 def volumes(depth=21, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(2, 2, depth, 5, 6, generator=generator)
+
+
+def constant(fine, coarse=1.0, depth=21):
+    """One gain of fine detail for each of two channels, one of coarse detail for both."""
+    return Gains(torch.tensor(fine)[:, None].expand(2, depth), torch.full((2, depth), coarse))
 
 
 def test_the_dial_lets_fine_detail_in_first():
@@ -31,12 +36,14 @@ def test_smoothing_agrees_with_scipy(depth, sigma):
 
 def test_ends_of_the_dial_are_mean_and_sample():
     mean, sample = volumes()
-    torch.testing.assert_close(blend_detail(mean, sample.clone(), 0.0, 1.5, [1.3, 0.8]), mean)
+    torch.testing.assert_close(
+        blend_detail(mean, sample.clone(), 0.0, 1.5, constant([1.3, 0.8])), mean
+    )
     torch.testing.assert_close(blend_detail(mean, sample.clone(), 1.0, 1.5), sample)
 
-    whole = blend_detail(mean, sample.clone(), 1.0, 1.5, [1.3, 0.8])
+    whole = blend_detail(mean, sample.clone(), 1.0, 1.5, constant([1.3, 0.8]))
     gains = torch.tensor([1.3, 0.8])[:, None, None, None]
-    smooth = blend_detail(mean, sample.clone(), 1.0, 1.5, [0.0, 0.0])
+    smooth = blend_detail(mean, sample.clone(), 1.0, 1.5, constant([0.0, 0.0]))
     torch.testing.assert_close(whole - smooth, gains * (sample - smooth))
 
 
@@ -61,7 +68,29 @@ def test_the_result_takes_the_place_of_the_sample():
 
 def test_planes_can_have_gains_of_their_own():
     mean, sample = volumes()
-    each = torch.rand(2, 21)
-    found = blend_detail(mean, sample.clone(), 1.0, 1.5, each)
-    smooth = blend_detail(mean, sample.clone(), 1.0, 1.5, [0.0, 0.0])
-    torch.testing.assert_close(found - smooth, each[:, :, None, None] * (sample - smooth))
+    each, slow = torch.rand(2, 2, 21)
+    found = blend_detail(mean, sample.clone(), 1.0, 1.5, Gains(each, slow))
+    fine, coarse = split_detail(sample - mean, 1.5)
+    expected = mean + each[:, :, None, None] * fine + slow[:, :, None, None] * coarse
+    torch.testing.assert_close(found, expected)
+
+
+def test_grain_is_what_a_mean_of_neighbours_takes_off():
+    planes = np.random.default_rng(0).normal(size=(3, 8, 9)).astype(np.float32)
+    blurred = planes
+    for axis in (1, 2):
+        blurred = convolve1d(blurred, np.array([1, 2, 1]) / 4, axis=axis, mode="nearest")
+    for kept in (1.0, 0.7, 0.0):
+        found = torch.from_numpy(planes.copy())
+        soften(found, kept)
+        expected = kept * planes + (1 - kept) * blurred
+        np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+def test_grain_is_taken_off_the_detail_alone():
+    mean, sample = volumes()
+    detail = sample - mean
+    for channel in detail:
+        soften(channel, 0.6)
+    found = blend_detail(mean, sample.clone(), 1.0, 1.5, grain=0.6)
+    torch.testing.assert_close(found, mean + detail)

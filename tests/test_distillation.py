@@ -14,7 +14,7 @@ from isoslice.config import (
     SamplerSettings,
     TrainingSettings,
 )
-from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.detail import Gains, blend_detail
 from isoslice.diffusion import precondition
 from isoslice.distillation import (
     DistillationObjective,
@@ -66,9 +66,7 @@ def test_fine_detail_of_images_is_that_of_volumes():
     mean, sample = torch.randn(2, 3, 2, 20, 7, generator=generator)
     found = fine_detail_only(mean, sample, 1.5)
     for n in range(3):
-        as_volume = blend_detail(
-            mean[n][:, :, None], sample[n][:, :, None].clone(), DEFAULT_DETAIL, 1.5
-        )
+        as_volume = blend_detail(mean[n][:, :, None], sample[n][:, :, None].clone(), 0.5, 1.5)
         torch.testing.assert_close(found[n], as_volume[:, :, 0])
 
 
@@ -120,7 +118,9 @@ def test_two_passes_of_a_silent_network():
         sampler=SamplerSettings(sigma_max=2.0),
         distilled=DistilledSettings(sigma_second=0.5),
     )
-    found = restore(silent, config, planes, grid, gains=[1.0], report=seen.append)
+    found = restore(
+        silent, config, planes, grid, gains=Gains(*torch.ones(2, 1, 33)), report=seen.append
+    )
     np.testing.assert_array_equal(found[:, ::4], planes)
     residual = (found[0] - interpolate(planes[0], grid))[~grid.mask]
     # A silent network keeps c_skip of what it sees: 1/5 at level 2, 4/5 at level 1/2.

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from isoslice import roughness as module
 from isoslice.config import DistilledSettings, ModelConfig
-from isoslice.detail import DEFAULT_DETAIL
+from isoslice.detail import DEFAULT_DETAIL, Gains
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.roughness import (
@@ -39,6 +39,11 @@ def rough_planes(deviations, count=12, side=80):
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((len(deviations), count, side, side)).astype(np.float32)
     return 0.5 + noise * np.array(deviations, np.float32)[:, None, None, None]
+
+
+def once(channels, depth=45):
+    """Detail as it is."""
+    return Gains(*torch.ones(2, channels, depth))
 
 
 @pytest.fixture
@@ -133,7 +138,7 @@ def test_tiny_planes_tell_nothing_of_the_error():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 8)
     planes = rough_planes([0.06], side=8)
     gains = gains_of(config, planes, grid)
-    assert ((gains > LIMITS[0]) & (gains < LIMITS[1])).all()
+    assert ((gains.fine > LIMITS[0]) & (gains.fine < LIMITS[1])).all()
 
 
 def test_gains_are_read_off_and_stay_among_those_tried():
@@ -161,7 +166,7 @@ def test_restored_planes_are_as_rough_as_measured_ones(softening):
     planes, grid = rough_planes([0.06, 0.15]), even_grid(12, 4)
     gains = gains_of(config, planes, grid)
     restored = restore(silent, config, planes, grid, gains=gains, seed=5)
-    plain = restore(silent, config, planes, grid, gains=[1.0, 1.0], seed=5)
+    plain = restore(silent, config, planes, grid, gains=once(2), seed=5)
     within, across = ratios(restored, planes, grid)
     np.testing.assert_allclose((within.mean(0) + across) / 2, 1, rtol=0.01)
     plainly, _ = ratios(plain, planes, grid)
@@ -169,8 +174,8 @@ def test_restored_planes_are_as_rough_as_measured_ones(softening):
     assert (spread < 0.02).all()
     assert before.max() > 0.05
     assert ((plainly - 1).abs() > 0.05).all()
-    assert ((gains > LIMITS[0]) & (gains < LIMITS[1])).all()
-    assert (gains[0, 1] / gains[1, 1] - 1).abs() > 0.1
+    assert ((gains.fine > LIMITS[0]) & (gains.fine < LIMITS[1])).all()
+    assert (gains.fine[0, 1] / gains.fine[1, 1] - 1).abs() > 0.1
 
 
 @pytest.mark.usefixtures("regardless")
@@ -188,9 +193,9 @@ def test_specimens_that_are_rougher_along_z_become_so(monkeypatch, strength):
 def test_gains_stay_within_limits():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
     flat = rough_planes([0.0])
-    assert gains_of(config, flat, grid).tolist()[0] == pytest.approx([LIMITS[0]] * 45)
+    assert gains_of(config, flat, grid).fine.tolist()[0] == pytest.approx([LIMITS[0]] * 45)
     wild = rough_planes([1.0])
-    assert gains_of(config, wild, grid).tolist()[0] == pytest.approx([LIMITS[1]] * 45)
+    assert gains_of(config, wild, grid).fine.tolist()[0] == pytest.approx([LIMITS[1]] * 45)
 
 
 def test_unless_told_restoring_finds_the_gain_itself():
@@ -199,12 +204,13 @@ def test_unless_told_restoring_finds_the_gain_itself():
     gains = gains_of(config, planes, grid)
     told = restore(silent, config, planes, grid, gains=gains)
     np.testing.assert_array_equal(restore(silent, config, planes, grid), told)
-    assert not np.array_equal(told, restore(silent, config, planes, grid, gains=[1.0]))
+    assert not np.array_equal(told, restore(silent, config, planes, grid, gains=once(1)))
 
 
 def test_nothing_hidden_nothing_to_find():
     planes, grid = rough_planes([0.1], count=4), PlaneGrid((0, 1, 2, 3))
-    assert gains_of(ModelConfig(sigma_data=0.1), planes, grid).tolist() == [[1.0] * 4]
+    found = gains_of(ModelConfig(sigma_data=0.1), planes, grid)
+    assert [each.tolist() for each in found] == [[[1.0] * 4]] * 2
 
 
 def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():

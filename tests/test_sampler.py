@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from isoslice.config import ModelConfig, SamplerSettings
+from isoslice.detail import Gains
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.network import Denoiser
 from isoslice.sampler import WEIGHT, restore, slices
 
-#: From strong noise.
-SETTINGS = SamplerSettings(sigma_max=6.0)
+#: From strong noise, and all of the grain.
+SETTINGS = SamplerSettings(sigma_max=6.0, detail_grain=1.0)
 SIGMA_DATA = 0.1
 CONFIG = ModelConfig(sigma_data=SIGMA_DATA, sampler=SETTINGS)
 
@@ -86,7 +87,7 @@ def test_sampling_a_gaussian_gives_its_deviation():
     """For r ~ N(0, sigma_data^2) the ideal network answers zero; samples must have its spread."""
     data = planes(count=9, side=(24, 24))
     grid = even_grid(9, 4)
-    out = run(silent, data, grid, evaluations=200, detail=1, gains=[1.0], seed=3)[0]
+    out = run(silent, data, grid, evaluations=200, gains=Gains(*torch.ones(2, 1, 33)), seed=3)[0]
     hidden = np.delete(out - interpolate(data[0], grid), list(grid.known), axis=0)
     assert hidden.std() == pytest.approx(SIGMA_DATA, rel=0.1)
     assert abs(hidden.mean()) < 0.01
@@ -95,7 +96,8 @@ def test_sampling_a_gaussian_gives_its_deviation():
 def test_detail_goes_from_the_mean_to_the_sample():
     data, grid = planes(), even_grid(4, 3)
     mean = run(real(), data, grid, mode="mean")
-    none, some, all_of_it = (run(real(), data, grid, detail=d) for d in (0, 0.5, 1))
+    ones = Gains(*torch.ones(2, 1, 10))
+    none, some, all_of_it = (run(real(), data, grid, detail=d, gains=ones) for d in (0, 0.5, 1))
     np.testing.assert_allclose(none, mean, atol=1e-6)
     assert 0 < np.abs(some - mean).mean() < np.abs(all_of_it - mean).mean()
     np.testing.assert_array_equal(some[:, ::3], data)

@@ -73,8 +73,9 @@ class SamplerSettings(_Frozen):
     sigma_max: Positive = 1.5
     sigma_min: Positive = 0.2
     rho: Positive = 3.0
-    #: What detail is fine; see `detail.blend_detail`.
-    detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.5
+    #: What detail is fine, and what share of its grain is kept; see `detail.blend_detail`.
+    detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.0
+    detail_grain: Share = 0.8
 
 
 class DistilledSettings(_Frozen):

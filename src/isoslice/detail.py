@@ -2,30 +2,40 @@
 
 The mean is the most faithful volume and smooth; a sample is as rough as the specimen, and every
 voxel's share of invention costs accuracy. The two frequency ranges of invention differ in what they
-give: coarse detail (slow along Z) costs most of the accuracy and is hardly seen; fine detail makes
-the volume look real. So the dial first lets fine detail in, then coarse.
+give: fine detail makes the volume look real; coarse detail (slow along Z) costs most of the
+accuracy and is hardly seen, but where a specimen is noisy, noise without it looks unreal. So the
+dial first lets fine detail in, then as much of the coarse as suits the specimen (`roughness`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from isoslice.config import ModelConfig
 
-#: Where the dial stands if nobody turns it: all of the fine detail, none of the coarse.
-DEFAULT_DETAIL = 0.5
+#: Where the dial stands if nobody turns it: all of the detail.
+DEFAULT_DETAIL = 1.0
 
 
-def usual_detail(config: ModelConfig) -> float:
-    """Where the dial stands if nobody turns it; a distilled network has learned what to leave out.
+def usual_grain(config: ModelConfig) -> float:
+    """Share of the grain that is kept.
 
-    Such a network's detail is counted from the interpolation, so all of it is kept.
+    All of it of a distilled network, whose detail is counted from the interpolation: it holds what
+    the network knows, too.
     """
-    return DEFAULT_DETAIL if config.distilled is None else 1.0
+    return config.sampler.detail_grain if config.distilled is None else 1.0
+
+
+class Gains(NamedTuple):
+    """How much the detail of each channel's planes is strengthened, (C, Z)."""
+
+    fine: Tensor
+    coarse: Tensor
 
 
 def shares(detail: float) -> tuple[float, float]:
@@ -48,17 +58,38 @@ def smoothing_matrix(depth: int, sigma: float) -> Tensor:
     return torch.where(inside, taps[distance.clamp(-reach, reach) + reach], 0.0)
 
 
+def soften(planes: Tensor, kept: float) -> None:
+    """Of what a 1-2-1 mean along Y and X takes off planes (n, Y, X), keep a share; in place.
+
+    Beyond the edges planes go on as they end.
+    """
+    if kept == 1:
+        return
+    for plane in planes:  # one by one, for memory
+        around = F.pad(plane[None, None], (1, 1, 1, 1), mode="replicate")
+        pairs = F.avg_pool2d(around, 2, stride=1)
+        plane.lerp_(F.avg_pool2d(pairs, 2, stride=1)[0, 0], 1 - kept)
+
+
+def split_detail(detail: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """Split detail (C, Z, Y, X) into what is fine along Z and what is coarse: d - S d and S d."""
+    smooth = smoothing_matrix(detail.shape[1], sigma).to(detail)
+    coarse = torch.einsum("zk,ckyx->czyx", smooth, detail)
+    return detail - coarse, coarse
+
+
 def blend_detail(
     mean: Tensor,
     sample: Tensor,
     detail: float,
     sigma: float,
-    gains: Tensor | Sequence[float] | None = None,
+    gains: Gains | None = None,
+    grain: float = 1.0,
 ) -> Tensor:
     """Put a part of a sample's detail onto the mean.
 
-    With d = sample - mean and S smoothing along Z, the result is
-    mean + g f (d - S d) + c S d, where g are gains, and f and c `shares` of `detail`.
+    With d = sample - mean, softened within planes, and S smoothing along Z, the result is
+    mean + g f (d - S d) + h c S d, where g and h are gains, and f and c `shares` of `detail`.
 
     Parameters
     ----------
@@ -69,8 +100,9 @@ def blend_detail(
     sigma
         What counts as fine: detail that a Gaussian of this deviation along Z, in voxels, removes.
     gains
-        Of fine detail, of each channel (C,) or of each of its planes (C, Z), or None for 1. Few
-        steps, by two directions that take turns, give too little of it; this makes up for it.
+        One by default.
+    grain
+        See `soften`: those steps' detail is grainier than the specimen.
 
     Returns
     -------
@@ -79,10 +111,12 @@ def blend_detail(
     fine, coarse = shares(detail)
     smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
     rough = torch.eye(mean.shape[1], device=mean.device) - smooth
-    gains = torch.ones(len(mean)) if gains is None else torch.as_tensor(gains)
-    columns = gains.to(rough).reshape(len(mean), -1, 1)
-    for known, drawn, gain in zip(mean, sample, columns, strict=True):  # one by one, for memory
+    if gains is None:
+        gains = Gains(*torch.ones(2, *mean.shape[:2]))
+    columns = (each.to(rough)[:, :, None] for each in gains)
+    for known, drawn, g, h in zip(mean, sample, *columns, strict=True):  # one by one, for memory
         drawn.sub_(known)
-        kept = gain * fine * rough + coarse * smooth
+        soften(drawn, grain)
+        kept = g * fine * rough + h * coarse * smooth
         torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)
     return sample

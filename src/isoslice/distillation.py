@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from isoslice.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.continuing import check_channels
-from isoslice.detail import DEFAULT_DETAIL, blend_detail
+from isoslice.detail import blend_detail
 from isoslice.device import autocast, choose_device
 from isoslice.diffusion import NO_SIGNAL, Network, denoise
 from isoslice.errors import SettingsError
@@ -37,6 +37,9 @@ from isoslice.training import Images, as_volumes, run_training, training_budget
 MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
 #: Noise levels of the second kind of start, in units of the residual's deviation.
 SECOND_LEVELS = (0.2, 1.0)
+#: What is taught of the first pass: half-way of the dial, all detail that is fine along the rows'
+#: axis and none of the coarse, by a Gaussian of this deviation. The second pass brings the rest.
+TAUGHT_DETAIL, TAUGHT_SIGMA = 0.5, 1.5
 #: Steps of the teacher.
 TEACHER_STEPS = 3
 
@@ -84,9 +87,9 @@ def end_points(
 
 
 def fine_detail_only(mean: Tensor, sample: Tensor, sigma: float) -> Tensor:
-    """Default position of the dial (`detail.blend_detail`) for images (N, C, H, W), along H."""
+    """Keep what `detail.blend_detail` does half-way of the dial, of images (N, C, H, W) along H."""
     known, drawn = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
-    return blend_detail(known, drawn, DEFAULT_DETAIL, sigma).view_as(sample)
+    return blend_detail(known, drawn, TAUGHT_DETAIL, sigma).view_as(sample)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,7 @@ class DistillationObjective(ResidualObjective):
                 sampler.sigma_min * scale,
                 scale,
             ).float()
-        target[first] = fine_detail_only(mean, target[first], sampler.detail_sigma)
+        target[first] = fine_detail_only(mean, target[first], TAUGHT_SIGMA)
         sigma[:plain] = NO_SIGNAL
         return self.denoising_loss(network, seen, target, images, base, masks, sigma)
 

@@ -217,7 +217,7 @@ class Model:
             U-Net no sample.
         detail
             How much of the sample's detail is kept: from 0, the mean and most faithful, over 0.5
-            (the default: all fine detail, none of the coarse) to 1, the whole sample.
+            (all fine detail, none of the coarse) to 1, the default and most realistic.
         direction
             Of msdsr and the end-to-end U-Net: slices to restore, for ablations; by default both,
             averaged.

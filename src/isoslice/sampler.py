@@ -12,7 +12,7 @@ the other axis without halos or seams.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.config import ModelConfig
-from isoslice.detail import blend_detail, usual_detail
+from isoslice.detail import DEFAULT_DETAIL, Gains, blend_detail, usual_grain
 from isoslice.device import autocast, volume_home
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.geometry import PlaneGrid
@@ -243,7 +243,7 @@ def restore(
     mode: Literal["sample", "mean"] = "sample",
     evaluations: int = 5,
     detail: float | None = None,
-    gains: Tensor | Sequence[float] | None = None,
+    gains: Gains | None = None,
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
@@ -267,10 +267,9 @@ def restore(
         distilled model always takes two, and no mean.
     detail
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
-        By default `detail.usual_detail`.
+        All by default.
     gains
-        How much fine detail is strengthened, in each channel (C,) or each of its planes
-        (C, grid.depth); by default `roughness.detail_gains` finds it.
+        How much detail is strengthened; by default `roughness.detail_gains` finds it.
     seed
         Of the noise field.
     device
@@ -298,10 +297,11 @@ def restore(
     )
     residual = mean
     if sample is not None:
-        share = usual_detail(config) if detail is None else detail
+        share = DEFAULT_DETAIL if detail is None else detail
         if gains is None:
             gains = detail_gains(config, planes, grid, base, mean, sample)
-        residual = blend_detail(mean, sample, share, config.sampler.detail_sigma, gains)
+        sigma, grain = config.sampler.detail_sigma, usual_grain(config)
+        residual = blend_detail(mean, sample, share, sigma, gains, grain)
     result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).cpu().numpy()
     result[:, list(grid.known)] = planes
     return result

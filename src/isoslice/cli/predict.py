@@ -68,8 +68,8 @@ def predict(
         typer.Option(
             "--detail",
             metavar="D",
-            help="From 0, the mean and most faithful, to 1, a whole sample, most rough. "
-            "[default: 0.5, all of the fine detail]",
+            help="From 0, the mean and most faithful, over 0.5, fine detail alone, to 1, all of "
+            "it, most realistic. [default: 1]",
         ),
     ] = None,
     direction: Annotated[
