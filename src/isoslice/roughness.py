@@ -1,4 +1,4 @@
-"""How much fine detail is strengthened: until restored slices are as rough as measured planes.
+"""How much detail is strengthened: until restored slices are as rough as measured planes.
 
 A few steps, by two directions that take turns, give too little fine detail; by how much depends on
 the specimen, the spacing and how long the network was trained, and on how far a plane is from the
@@ -12,6 +12,10 @@ spend can be told from the stack: rows hidden in measured planes show the error 
 interpolation (`linear_error`), times `anisotropy`. The mean m is an expectation, so its error is
 uncorrelated with what it changes, and is e - |m - linear|^2; invented detail adds its own power. So
 the gains stop where that sum reaches e plus `LOSS` decibels.
+
+Coarse detail, slow along Z, costs much of that and gives little roughness along Z. But noise that
+lacks it looks unreal: where fine detail makes volumes rougher along Z than they should be, compared
+with roughness within planes, the specimen is noisy, and coarse detail is kept (`BALANCE`).
 """
 
 from __future__ import annotations
