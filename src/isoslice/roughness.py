@@ -39,7 +39,7 @@ from isoslice.stretch import unstretch
 #: between measured planes, and voxels along Y and X.
 COUNT, PLACES, INTERVALS, SIDE = 4, 4, 8, 64
 #: Least and largest gain, and how many are tried between them.
-LIMITS, TRIED = (0.0, 4.5), 28
+LIMITS, TRIED = (0.5, 4.5), 25
 #: Roughness within restored planes, relative to measured ones, is sought between these.
 LEVELS = (0.5, 1.5)
 #: Expected PSNR of a sample below that of linear interpolation, in dB, at most. Measured losses are
