@@ -64,7 +64,7 @@ def test_levels_below_the_lowest_are_left_alone():
 def test_fine_detail_of_images_is_that_of_volumes():
     generator = torch.Generator().manual_seed(0)
     mean, sample = torch.randn(2, 3, 2, 20, 7, generator=generator)
-    found = fine_detail_only(mean, sample, 1.5)
+    found = fine_detail_only(mean, sample)
     for n in range(3):
         as_volume = blend_detail(mean[n][:, :, None], sample[n][:, :, None].clone(), 0.5, 1.5)
         torch.testing.assert_close(found[n], as_volume[:, :, 0])

@@ -190,6 +190,23 @@ def test_specimens_that_are_rougher_along_z_become_so(monkeypatch, strength):
 
 
 @pytest.mark.usefixtures("regardless")
+@pytest.mark.parametrize(("unlike", "kept"), [(0.25, 1.0), (4.0, 0.0)])
+def test_coarse_detail_is_kept_where_roughness_along_z_leads(monkeypatch, unlike, kept):
+    """As far as it is not strengthened; the less the rougher along Z the specimen is."""
+    monkeypatch.setattr(module, "anisotropy", lambda *_: torch.tensor([unlike]))
+    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
+    gains = gains_of(config, rough_planes([0.1]), grid)
+    torch.testing.assert_close(gains.coarse, kept * gains.fine.clamp(max=1))
+
+
+def test_a_distilled_networks_coarse_detail_is_left_alone(monkeypatch):
+    monkeypatch.setattr(module, "anisotropy", lambda *_: torch.tensor([4.0]))
+    config = ModelConfig(sigma_data=0.1, distilled=DistilledSettings())
+    gains = gains_of(config, rough_planes([0.12]), even_grid(12, 4), 2)
+    assert (gains.coarse == 1).all()
+
+
+@pytest.mark.usefixtures("regardless")
 def test_gains_stay_within_limits():
     config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
     flat = rough_planes([0.0])

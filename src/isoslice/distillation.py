@@ -86,10 +86,10 @@ def end_points(
     return state
 
 
-def fine_detail_only(mean: Tensor, sample: Tensor, sigma: float) -> Tensor:
+def fine_detail_only(mean: Tensor, sample: Tensor) -> Tensor:
     """Keep what `detail.blend_detail` does half-way of the dial, of images (N, C, H, W) along H."""
     known, drawn = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
-    return blend_detail(known, drawn, TAUGHT_DETAIL, sigma).view_as(sample)
+    return blend_detail(known, drawn, TAUGHT_DETAIL, TAUGHT_SIGMA).view_as(sample)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class DistillationObjective(ResidualObjective):
                 sampler.sigma_min * scale,
                 scale,
             ).float()
-        target[first] = fine_detail_only(mean, target[first], TAUGHT_SIGMA)
+        target[first] = fine_detail_only(mean, target[first])
         sigma[:plain] = NO_SIGNAL
         return self.denoising_loss(network, seen, target, images, base, masks, sigma)
 
