@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.ndimage import convolve1d, gaussian_filter1d
 
-from isoslice.detail import Gains, blend_detail, shares, smoothing_matrix, soften, split_detail
+from isoslice.detail import Gains, blend_detail, smoothing_matrix, soften, split_detail
 
 
 def volumes(depth=21, seed=0):
@@ -18,12 +20,35 @@ def constant(fine, coarse=1.0, depth=21):
     return Gains(torch.tensor(fine)[:, None].expand(2, depth), torch.full((2, depth), coarse))
 
 
-def test_the_dial_lets_fine_detail_in_first():
-    assert shares(0) == (0, 0)
-    assert shares(0.25) == (0.5, 0)
-    assert shares(0.5) == (1, 0)
-    assert shares(0.75) == (1, 0.5)
-    assert shares(1) == (1, 1)
+@pytest.mark.parametrize(
+    ("coarse", "detail", "expected"),
+    [
+        (1.0, 0.0, (0, 0)),
+        (1.0, 0.25, (0.5, 0)),
+        (1.0, 0.5, (1, 0)),
+        (1.0, 0.75, (1, 0.5)),
+        (1.0, 1.0, (1, 1)),
+        (0.5, 0.5, (0.75, 0)),
+        (0.5, 0.8, (1, 0.2)),
+        (0.5, 1.0, (1, 0.5)),
+        (0.0, 0.7, (0.7, 0)),
+        (0.0, 1.0, (1, 0)),
+    ],
+)
+def test_the_dial_lets_fine_detail_in_first(coarse, detail, expected):
+    fine, slow = Gains(torch.tensor(1.5), torch.tensor(coarse)).at(detail)
+    assert (fine.item() / 1.5, slow.item()) == pytest.approx(expected)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_every_part_of_the_dial_lets_more_in(coarse, detail, further):
+    gains = Gains(torch.tensor(2.0), torch.tensor(coarse))
+    less, more = sorted((detail, further))
+    before, after = gains.at(less), gains.at(more)
+    assert before.fine <= after.fine
+    assert before.coarse <= after.coarse
+    if more - less > 1e-3:
+        assert before != after
 
 
 @pytest.mark.parametrize(("depth", "sigma"), [(21, 1.5), (3, 2.0), (40, 0.4)])

@@ -32,15 +32,20 @@ def usual_grain(config: ModelConfig) -> float:
 
 
 class Gains(NamedTuple):
-    """How much the detail of each channel's planes is strengthened, (C, Z)."""
+    """How much of its detail each channel's planes have where the dial stands at 1, (C, Z)."""
 
     fine: Tensor
+    #: From 0 to 1.
     coarse: Tensor
 
+    def at(self, detail: float) -> Gains:
+        """Return the gains at another position of the dial, from 0 to 1.
 
-def shares(detail: float) -> tuple[float, float]:
-    """Shares of fine and of coarse detail at a position of the dial, 0 ... 1."""
-    return min(1.0, 2 * detail), max(0.0, 2 * detail - 1)
+        Of 1 + h in all, h being the coarse detail's, the dial lets in a share; the fine detail has
+        the first 1 of it.
+        """
+        let_in = detail * (1 + self.coarse)
+        return Gains(self.fine * let_in.clamp(max=1), (let_in - 1).clamp(min=0))
 
 
 def smoothing_matrix(depth: int, sigma: float) -> Tensor:
@@ -89,14 +94,14 @@ def blend_detail(
     """Put a part of a sample's detail onto the mean.
 
     With d = sample - mean, softened within planes, and S smoothing along Z, the result is
-    mean + g f (d - S d) + h c S d, where g and h are gains, and f and c `shares` of `detail`.
+    mean + g (d - S d) + h S d, where g and h are the gains at the dial's position.
 
     Parameters
     ----------
     mean, sample
         Volumes (C, Z, Y, X), or their residuals; `sample` is overwritten with the result.
     detail
-        0: the mean; 1/2: all fine detail; 1: the sample (its fine detail times the gains).
+        0: the mean; 1: all detail, times the gains. Between them, see `Gains.at`.
     sigma
         What counts as fine: detail that a Gaussian of this deviation along Z, in voxels, removes.
     gains
@@ -108,15 +113,14 @@ def blend_detail(
     -------
     `sample`, overwritten.
     """
-    fine, coarse = shares(detail)
     smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
     rough = torch.eye(mean.shape[1], device=mean.device) - smooth
     if gains is None:
         gains = Gains(*torch.ones(2, *mean.shape[:2]))
-    columns = (each.to(rough)[:, :, None] for each in gains)
+    columns = (each.to(rough)[:, :, None] for each in gains.at(detail))
     for known, drawn, g, h in zip(mean, sample, *columns, strict=True):  # one by one, for memory
         drawn.sub_(known)
         soften(drawn, grain)
-        kept = g * fine * rough + h * coarse * smooth
+        kept = g * rough + h * smooth
         torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)
     return sample

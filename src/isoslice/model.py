@@ -216,8 +216,9 @@ class Model:
             By default what the model can do, a sample if both; msdsr has no mean, the end-to-end
             U-Net no sample.
         detail
-            How much of the sample's detail is kept: from 0, the mean and most faithful, over 0.5
-            (all fine detail, none of the coarse) to 1, the default and most realistic.
+            How much of the sample's detail is kept: from 0, the mean and most faithful, to 1, the
+            default and most realistic. Fine detail comes first, then what the specimen needs of the
+            coarse.
         direction
             Of msdsr and the end-to-end U-Net: slices to restore, for ablations; by default both,
             averaged.

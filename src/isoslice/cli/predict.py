@@ -68,8 +68,8 @@ def predict(
         typer.Option(
             "--detail",
             metavar="D",
-            help="From 0, the mean and most faithful, over 0.5, fine detail alone, to 1, all of "
-            "it, most realistic. [default: 1]",
+            help="From 0, the mean and most faithful, to 1, all detail, fine detail first: most "
+            "realistic. [default: 1]",
         ),
     ] = None,
     direction: Annotated[
