@@ -154,6 +154,6 @@ def summary(case: str) -> str:
     return " | ".join(parts).replace("-", "−")
 
 
-@pytest.mark.parametrize("case", ["fib25", "lucchi"])
+@pytest.mark.parametrize("case", ["fib25", "lucchi", "mouse_ct"])
 def test_gains_in_the_readme_are_those_of_the_suites_last_run(case):
     assert f"| `{case}` | {summary(case)} |" in (ROOT / "README.md").read_text()
