@@ -91,9 +91,9 @@ SUITE_NAMES = {"mean": "isoslice, mean", "sample": "isoslice, sample"} | {
 INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
 
 
-def suite_cells(case: str = "fib25") -> dict[tuple[str, str, str], float]:
-    """What the suite's last run on a case at 4x measured: (row, group, column) -> value."""
-    with (ROOT / "docs" / "results" / "suite" / f"{case}_4x.csv").open() as file:
+def suite_cells(case: str = "fib25", factor: int = 4) -> dict[tuple[str, str, str], float]:
+    """What the suite's last run on a case measured: (row, group, column) -> value."""
+    with (ROOT / "docs" / "results" / "suite" / f"{case}_{factor}x.csv").open() as file:
         return {
             (line["row"], line["group"], line["column"]): float(line["value"])
             for line in csv.DictReader(file)
@@ -157,3 +157,27 @@ def summary(case: str) -> str:
 @pytest.mark.parametrize("case", ["fib25", "lucchi", "mouse_ct"])
 def test_gains_in_the_readme_are_those_of_the_suites_last_run(case):
     assert f"| `{case}` | {summary(case)} |" in (ROOT / "README.md").read_text()
+
+
+def scales(case: str) -> str:
+    """A case at 2x, 4x and 8x: the mean and the sample over linear, the sample's SliceFID."""
+    parts: list[list[str]] = [[], [], [], []]
+    for factor in (2, 4, 8):
+        cells = suite_cells(case, factor)
+        names = ("truth", "linear", "isoslice, sample")
+        truth, linear, sample = (cells[name, "blocks", "SliceFID"] for name in names)
+        psnr = {
+            name: cells[name, "whole volume", "PSNR (dB)"]
+            for name in ("linear", "isoslice, mean", "isoslice, sample")
+        }
+        gradient = (cells["isoslice, sample", "whole volume", f"gradient {a}"] for a in "ZYX")
+        parts[0].append(f"{psnr['isoslice, mean'] - psnr['linear']:+.2f}")
+        parts[1].append(f"{psnr['isoslice, sample'] - psnr['linear']:+.2f}")
+        parts[2].append(" ".join(f"{value:.2f}" for value in gradient))
+        parts[3].append(f"{(sample - truth) / (linear - truth):.2f}")
+    return " | ".join(" / ".join(part) for part in parts).replace("-", "−")
+
+
+@pytest.mark.parametrize("case", ["fib25", "lucchi", "mouse_ct"])
+def test_other_scales_in_the_readme_are_those_of_the_suites_last_run(case):
+    assert f"| `{case}` | {scales(case)} |" in (ROOT / "README.md").read_text()

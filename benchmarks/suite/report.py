@@ -85,7 +85,7 @@ def caption(factor: int, blocks: int, size: Sequence[int], counts: dict[str, Any
     images = ", ".join(f"{counts['axes'][name]['images']} {name}" for name in SLICES)
     shape = " x ".join(map(str, size))
     return (
-        f"Every {factor}th plane kept, as point samples; measured plane i is output plane "
+        f"One plane of {factor} kept, as point samples; measured plane i is output plane "
         f"{factor} i for all methods. PSNR over the planes that were not measured, range: the "
         "truth's 0.1 to 99.9 percentile; SSIM over slices of all directions; gradient and power "
         "(fine detail, 1/4 to 1/2 cycle a voxel) relative to the truth's, 1 is best; FSC: "
