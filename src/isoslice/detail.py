@@ -32,11 +32,22 @@ def usual_grain(config: ModelConfig) -> float:
 
 
 class Gains(NamedTuple):
-    """How much of its detail each channel's planes have where the dial stands at 1, (C, Z)."""
+    """How much of its detail each channel's planes have where the dial stands at 1, (C, Z).
+
+    Or planes at each distance from the next measured one, (C, farthest): see `of_planes`.
+    """
 
     fine: Tensor
     #: From 0 to 1.
     coarse: Tensor
+
+    def of_planes(self, distances: Tensor) -> Gains:
+        """Gains of planes, (C, Z), from those of distances 1, 2, ...; `distances` is (Z,).
+
+        Measured planes, at distance 0, have no detail: theirs don't matter.
+        """
+        index = distances.clamp(1, self.fine.shape[1]).to(self.fine.device) - 1
+        return Gains(self.fine[:, index], self.coarse[:, index])
 
     def at(self, detail: float) -> Gains:
         """Return the gains at another position of the dial, from 0 to 1.

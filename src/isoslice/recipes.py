@@ -15,12 +15,11 @@ from isoslice.detail import DEFAULT_DETAIL
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
-from isoslice.sampler import restore
+from isoslice.sampler import Mode, restore
 from isoslice.schedule import ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
 from isoslice.unet import UNet
 
-Mode = Literal["sample", "mean"]
 Direction = Literal["both", "XZ", "YZ"]
 #: Network evaluations of isoslice's own sampler.
 DEFAULT_STEPS = 5

@@ -6,13 +6,13 @@ evaluations is enough. The first two evaluations, one per direction, see no nois
 are the mean that ``mode="mean"`` returns, that sampling starts from, and onto which a part of the
 sample's detail is put at the end (see `detail`).
 
-A pass over XZ slices touches each y alone, one over YZ slices each x: a volume can be cut along
-the other axis without halos or seams.
+A pass over XZ slices touches each y alone, one over YZ slices each x. So the last pass over a block
+of a volume needs no more than the slices through it; see `blocks.pass_boxes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -22,18 +22,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoslice.blocks import Box, Plane, Triple, whole
 from isoslice.config import ModelConfig
 from isoslice.detail import DEFAULT_DETAIL, Gains, blend_detail, usual_grain
 from isoslice.device import autocast, volume_home
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
+from isoslice.gains import detail_gains
 from isoslice.geometry import PlaneGrid
 from isoslice.interpolate import interpolation_matrix
 from isoslice.noise import noise_block
 from isoslice.parallel import on_all_cores
-from isoslice.roughness import detail_gains
+from isoslice.pieces import drawn_pieces, plane_distances
 from isoslice.stretch import stretch, unstretch
 
-Plane = Literal["XZ", "YZ"]
+Mode = Literal["sample", "mean"]
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
 _SLICE_DIM: dict[Plane, int] = {"XZ": 2, "YZ": 3}
@@ -123,6 +125,10 @@ class Step(NamedTuple):
     kept: float
 
 
+#: The mean's two passes: what slices hold is not looked at, there is no signal.
+MEAN_STEPS = (Step("XZ", NO_SIGNAL, 0.0), Step("YZ", NO_SIGNAL, 0.0))
+
+
 def sampling_steps(config: ModelConfig, count: int) -> list[Step]:
     """List `count` steps, XZ and YZ in turn: Euler's, along the probability flow (EDM eq. 4, 5)."""
     settings, scale = config.sampler, config.sigma_data
@@ -144,27 +150,40 @@ def distilled_steps(config: ModelConfig, second: float) -> list[Step]:
     return [Step("XZ", first * scale, second / first), Step("YZ", second * scale, 0.0)]
 
 
+def all_steps(config: ModelConfig, mode: Mode, evaluations: int) -> list[Step]:
+    """List all passes; those of the mean, where there is one, come first."""
+    if mode == "mean":
+        return list(MEAN_STEPS)
+    if config.distilled is not None:
+        return distilled_steps(config, config.distilled.sigma_second)
+    return [*MEAN_STEPS, *sampling_steps(config, max(1, evaluations - 2))]
+
+
 def base_volume(
     planes: NDArray[np.float32],
     grid: PlaneGrid,
     softening: float | None,
     device: torch.device | None = None,
+    rows: slice = slice(None),
 ) -> Tensor:
-    """Stretch planes (C, n, Y, X) and interpolate them linearly: (C, grid.depth, Y, X)."""
+    """Stretch planes (C, n, Y, X) and interpolate them linearly: `rows` of (C, grid.depth, Y, X)."""
     known = stretch(torch.from_numpy(planes).to(device or "cpu"), softening)
-    weights = torch.from_numpy(interpolation_matrix(grid)).to(known.device)
-    base = known.new_empty(len(known), grid.depth, *known.shape[2:])
+    weights = torch.from_numpy(interpolation_matrix(grid)[rows]).to(known.device)
+    base = known.new_empty(len(known), len(weights), *known.shape[2:])
     for channel, filled in zip(known, base, strict=True):
-        torch.mm(weights, channel.flatten(1), out=filled.view(grid.depth, -1))
+        torch.mm(weights, channel.flatten(1), out=filled.view(len(weights), -1))
     return base
 
 
-def add_noise(residual: Tensor, mask: Tensor, sigma: float, seed: int) -> None:
-    """Add noise to the unmeasured planes of a (C, Z, Y, X) volume, in place."""
+def add_noise(
+    residual: Tensor, mask: Tensor, sigma: float, seed: int, origin: Triple = (0, 0, 0)
+) -> None:
+    """Add noise to the unmeasured planes of a (C, Z, Y, X) volume that begins at `origin`."""
     c, _, y, x = residual.shape
     for index, measured in enumerate(mask.tolist()):  # no second volume for the noise
         if not measured:
-            noise = noise_block(seed, (c, 1, y, x), (0, index, 0, 0), residual.device)
+            place = (0, origin[0] + index, origin[1], origin[2])
+            noise = noise_block(seed, (c, 1, y, x), place, residual.device)
             residual[:, index].add_(noise[:, 0], alpha=sigma)
 
 
@@ -180,11 +199,13 @@ def draw(
     base: Tensor,
     mask: Tensor,
     *,
-    mode: Literal["sample", "mean"] = "sample",
+    mode: Mode = "sample",
     evaluations: int = 5,
     seed: int = 0,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
+    boxes: Sequence[Box] | None = None,
+    origin: Triple = (0, 0, 0),
 ) -> tuple[Tensor, Tensor | None]:
     """Compute the residual's mean and a sample of it; other arguments as in `restore`.
 
@@ -192,6 +213,10 @@ def draw(
     ----------
     base, mask
         Interpolated volume (C, Z, Y, X), stretched, and known planes (Z,).
+    boxes
+        What each of `all_steps` looks at, in the coordinates of the whole volume; all by default.
+    origin
+        Where in the whole volume `base` begins.
 
     Returns
     -------
@@ -199,38 +224,65 @@ def draw(
     Beside the sample of a distilled network, which starts without, the mean is zero.
     """
     device = device or torch.device("cpu")
+    steps = all_steps(config, mode, evaluations)
+    if boxes is None:
+        boxes = [whole((base.shape[1], base.shape[2], base.shape[3]))] * len(steps)
+    count = 2 if steps[0].sigma == NO_SIGNAL else 0
+    total, done = sum(box.size for box in boxes), 0
     residual = torch.zeros_like(base)
-    alone = mode == "sample" and config.distilled is not None
-    if mode == "mean":
-        steps = []
-    elif config.distilled is not None:
-        steps = distilled_steps(config, config.distilled.sigma_second)
-    else:
-        steps = sampling_steps(config, max(1, evaluations - 2))
-    total = len(steps) if alone else len(steps) + 2
-    done = 0.0
 
-    def denoised(plane: Plane, sigma: float, update: Callable[[Tensor, Tensor], object]) -> None:
+    def denoised(step: Step, box: Box, update: Callable[[Tensor, Tensor], object]) -> None:
         nonlocal done
-        across = residual.shape[_SLICE_DIM[plane]]
-        for count in denoise_slices(
-            network, residual, base, mask, plane, sigma, config.sigma_data, device, update
+        place = (slice(None), *box.slices(origin))
+        a_slice = box.size // box.shape[_SLICE_DIM[step.plane] - 1]
+        for slices_done in denoise_slices(
+            network,
+            residual[place],
+            base[place],
+            mask[place[1]],
+            step.plane,
+            step.sigma,
+            config.sigma_data,
+            device,
+            update,
         ):
-            done += count / across
-            report(min(done / total, 1.0))
+            done += slices_done * a_slice
+            report(done / total)
 
     mean = base.new_zeros(()).expand_as(base)
-    if not alone:  # what each direction expects; what slices hold is not looked at: no signal
-        denoised("XZ", NO_SIGNAL, lambda view, estimate: view.copy_(estimate))
-        denoised("YZ", NO_SIGNAL, lambda view, estimate: view.add_(estimate))
+    if count:
+        denoised(steps[0], boxes[0], lambda view, estimate: view.copy_(estimate))
+        denoised(steps[1], boxes[1], lambda view, estimate: view.add_(estimate))
         mean = residual.mul_(WEIGHT)
-    if not steps:
+    if len(steps) == count:
         return mean, None
     residual = residual.clone()
-    add_noise(residual, mask, steps[0].sigma, seed)
-    for plane, sigma, kept in steps:
-        denoised(plane, sigma, partial(_step, kept=kept))
+    place = boxes[count].slices(origin)
+    noisy = residual[(slice(None), *place)]
+    add_noise(noisy, mask[place[0]], steps[count].sigma, seed, boxes[count].start)
+    for step, box in zip(steps[count:], boxes[count:], strict=True):
+        denoised(step, box, partial(_step, kept=step.kept))
     return mean, residual
+
+
+def put_together(
+    config: ModelConfig,
+    base: Tensor,
+    mean: Tensor,
+    sample: Tensor | None,
+    detail: float | None,
+    gains: Gains | None,
+) -> Tensor:
+    """Return intensities (C, Z, Y, X) from an interpolation and what was drawn; all overwritten.
+
+    `gains` are those of the volume's planes, see `detail.blend_detail`.
+    """
+    residual = mean
+    if sample is not None:
+        share = DEFAULT_DETAIL if detail is None else detail
+        sigma, grain = config.sampler.detail_sigma, usual_grain(config)
+        residual = blend_detail(mean, sample, share, sigma, gains, grain)
+    return unstretch(base.add_(residual), config.softening)
 
 
 @torch.inference_mode()
@@ -240,7 +292,7 @@ def restore(
     planes: NDArray[np.float32],
     grid: PlaneGrid,
     *,
-    mode: Literal["sample", "mean"] = "sample",
+    mode: Mode = "sample",
     evaluations: int = 5,
     detail: float | None = None,
     gains: Gains | None = None,
@@ -269,7 +321,8 @@ def restore(
         How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
         All by default.
     gains
-        How much detail is strengthened; by default `roughness.detail_gains` finds it.
+        How much detail is strengthened at each distance from the next measured plane; by default
+        `gains.detail_gains` finds it.
     seed
         Of the noise field.
     device
@@ -295,13 +348,11 @@ def restore(
         device=device,
         report=report,
     )
-    residual = mean
     if sample is not None:
-        share = DEFAULT_DETAIL if detail is None else detail
         if gains is None:
-            gains = detail_gains(config, planes, grid, base, mean, sample)
-        sigma, grain = config.sampler.detail_sigma, usual_grain(config)
-        residual = blend_detail(mean, sample, share, sigma, gains, grain)
-    result: NDArray[np.float32] = unstretch(base.add_(residual), config.softening).cpu().numpy()
+            looked_at = drawn_pieces(config, planes, grid, base, mean, sample)
+            gains = detail_gains(config, looked_at, len(planes))
+        gains = gains.of_planes(plane_distances(grid))
+    result: NDArray[np.float32] = put_together(config, base, mean, sample, detail, gains).cpu().numpy()
     result[:, list(grid.known)] = planes
     return result

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from isoslice.blocks import Plane
 from isoslice.config import DdimSettings
 from isoslice.device import autocast
 from isoslice.diffusion import Network
 from isoslice.geometry import PlaneGrid
 from isoslice.msdsr import ddim, direct
 from isoslice.noise import noise_block
-from isoslice.sampler import Plane, slices
+from isoslice.sampler import slices
 from isoslice.schedule import ddim_coefficients
 from isoslice.windows import windowed
 

@@ -1,0 +1,201 @@
+"""A part of a volume as if all of it had been restored: reads, and computes, what that needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.blocks import Box, Reach, Triple, pass_boxes, span, widened
+from isoslice.config import ModelConfig
+from isoslice.detail import Gains
+from isoslice.device import volume_home
+from isoslice.diffusion import NO_SIGNAL, Network
+from isoslice.gains import detail_gains
+from isoslice.geometry import PlaneGrid
+from isoslice.pieces import Read, drawn_piece, drawn_place, piece_grid, pieces, plane_distances
+from isoslice.sampler import Mode, all_steps, base_volume, draw, put_together
+
+#: How far a voxel of a slice matters, measured with trained networks (docs/scaling.md).
+REACH = Reach(32, 48)
+
+
+@dataclass(frozen=True)
+class Volume3D:
+    """A volume to be: its measured planes, and how they become it.
+
+    Attributes
+    ----------
+    network, config
+        The denoiser, on `device`, in evaluation mode; the model's settings.
+    read
+        Gives parts of the measured planes, normalised.
+    grid
+        Where the planes lie.
+    lateral
+        Length along Y and X.
+    mode, evaluations, detail, seed, device
+        As in `sampler.restore`.
+    """
+
+    network: Network
+    config: ModelConfig
+    read: Read
+    grid: PlaneGrid
+    lateral: tuple[int, int]
+    mode: Mode = "sample"
+    evaluations: int = 5
+    detail: float | None = None
+    seed: int = 0
+    device: torch.device = torch.device("cpu")
+    reach: Reach = REACH
+
+    @property
+    def shape(self) -> Triple:
+        """Length of the whole volume along Z, Y and X."""
+        return (self.grid.depth, *self.lateral)
+
+    def boxes(self, part: Box) -> list[Box]:
+        """What each pass over slices looks at to draw `part`."""
+        steps = all_steps(self.config, self.mode, self.evaluations)
+        means = sum(step.sigma == NO_SIGNAL for step in steps)
+        planes = [step.plane for step in steps]
+        stride = 2 ** len(self.config.network.widths)
+        return pass_boxes(part, self.shape, planes, means, self.reach, stride)
+
+    def drawn_for(self, part: Box) -> Box:
+        """What has to be drawn for `part`: detail is smoothed along Z and softened in XY."""
+        if self.mode == "mean":
+            return part
+        return widened(part, self.shape, (math.ceil(3 * self.config.sampler.detail_sigma), 1, 1))
+
+    def window(self, part: Box) -> Box:
+        """All that passes look at to restore `part`."""
+        return span(self.boxes(self.drawn_for(part)))
+
+
+class Drawn(NamedTuple):
+    """What `sampler.draw` gives for a part, (C, Z, Y, X)."""
+
+    base: Tensor
+    mean: Tensor
+    sample: Tensor | None
+
+
+def draw_part(
+    volume: Volume3D, part: Box, report: Callable[[float], None] = lambda fraction: None
+) -> Drawn:
+    """Draw the residual in one part of a volume."""
+    boxes = volume.boxes(part)
+    window = span(boxes)
+    first, last, grid = planes_around(volume.grid, window.start[0], window.stop[0])
+    z0 = volume.grid.known[first]
+    rows = slice(window.start[0] - z0, window.stop[0] - z0)
+    _, y, x = window.slices()
+    planes = volume.read((slice(first, last + 1), y, x))
+    home = volume_home(volume.device, len(planes) * window.size)
+    base = base_volume(planes, grid, volume.config.softening, home, rows)
+    mean, sample = draw(
+        volume.network,
+        volume.config,
+        base,
+        torch.from_numpy(grid.mask[rows]),
+        mode=volume.mode,
+        evaluations=volume.evaluations,
+        seed=volume.seed,
+        device=volume.device,
+        report=report,
+        boxes=boxes,
+        origin=window.start,
+    )
+    place = (slice(None), *part.slices(window.start))
+    return Drawn(base[place], mean[place], None if sample is None else sample[place])
+
+
+def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, PlaneGrid]:
+    """Return the first and last measured plane that rows from `start` to `stop` lie between.
+
+    And the grid of these planes, which begins at the first of them.
+    """
+    known = np.asarray(grid.known)
+    first = int(np.searchsorted(known, start, side="right")) - 1
+    last = int(np.searchsorted(known, stop - 1, side="left"))
+    first, last = (first, last) if first < last else _pair(first, len(known))
+    return first, last, PlaneGrid(tuple((known[first : last + 1] - known[first]).tolist()))
+
+
+def _pair(plane: int, count: int) -> tuple[int, int]:
+    """A grid has two planes at least."""
+    return (plane, plane + 1) if plane + 1 < count else (plane - 1, plane)
+
+
+@torch.inference_mode()
+def find_gains(volume: Volume3D) -> Gains | None:
+    """Find how much the whole volume's detail is strengthened, from a few pieces drawn for that.
+
+    None for a mean, which has no detail.
+    """
+    if volume.mode == "mean":
+        return None
+    found = []
+    n = len(volume.grid.known)
+    for piece in pieces((n, *volume.lateral), volume.read):
+        own = piece_grid(piece, volume.grid)
+        if own.mask.all():
+            continue
+        z, y, x = drawn_place(piece, volume.grid)
+        drawn = draw_part(volume, Box((z.start, y.start, x.start), (z.stop, y.stop, x.stop)))
+        assert drawn.sample is not None  # there is one in every mode but the mean
+        found.append(
+            drawn_piece(volume.config, volume.read(piece), own, drawn.base, drawn.mean, drawn.sample)
+        )
+    return detail_gains(volume.config, found, volume.config.network.channels)
+
+
+@torch.inference_mode()
+def restore_part(
+    volume: Volume3D,
+    part: Box,
+    gains: Gains | None,
+    report: Callable[[float], None] = lambda fraction: None,
+) -> NDArray[np.float32]:
+    """Restore one part of a volume.
+
+    Parameters
+    ----------
+    volume
+        Which.
+    part
+        What is wanted of it.
+    gains
+        What `find_gains` found for the volume.
+    report
+        Called with the fraction done.
+
+    Returns
+    -------
+    Shape (C, z, y, x); measured planes as `volume.read` gives them.
+    """
+    wider = volume.drawn_for(part)
+    drawn = draw_part(volume, wider, report)
+    z = slice(wider.start[0], wider.stop[0])
+    if gains is not None:
+        gains = gains.of_planes(plane_distances(volume.grid)[z])
+    done = put_together(
+        volume.config, drawn.base, drawn.mean, drawn.sample, volume.detail, gains
+    )
+    place = (slice(None), *part.slices(wider.start))
+    result: NDArray[np.float32] = np.ascontiguousarray(done[place].cpu().numpy())
+    first, last, _ = planes_around(volume.grid, part.start[0], part.stop[0])
+    _, y, x = part.slices()
+    for index in range(first, last + 1):
+        row = volume.grid.known[index] - part.start[0]
+        if 0 <= row < result.shape[1]:
+            result[:, row] = volume.read((slice(index, index + 1), y, x))[:, 0]
+    return result

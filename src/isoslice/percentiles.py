@@ -1,0 +1,132 @@
+"""Exact percentiles of data that is read part by part, in memory that does not grow with it.
+
+Numbers of a type that computers compare as integers are counted by their leading 16 bits, then
+again by the next 16 within the few bins that hold what is asked for: one pass over 16-bit images,
+two over float32, four over float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Bits that one pass tells apart.
+_BITS = 16
+
+Parts = Callable[[], Iterable[NDArray[Any]]]
+
+
+def percentiles(parts: Parts, wanted: Sequence[float]) -> list[float]:
+    """Measure percentiles as `numpy.percentile` does, by linear interpolation between ranks.
+
+    Parameters
+    ----------
+    parts
+        Called once a pass; gives all numbers, in parts of any shape and of one type: unsigned
+        integers, or finite floats.
+    wanted
+        From 0 to 100.
+
+    Returns
+    -------
+    One for each of `wanted`.
+
+    Raises
+    ------
+    ValueError
+        If there is no number at all.
+    """
+    first = _count(parts(), [()])
+    (counts,), dtype = first
+    total = int(counts.sum())
+    if not total:
+        raise ValueError("got no numbers, expected some to take percentiles of")
+    # NumPy computes in the numbers' own type where they are floats.
+    places = [(total - 1) * p / 100 for p in wanted]
+    ranks = sorted({int(np.floor(p)) for p in places} | {int(np.ceil(p)) for p in places})
+    values = dict(zip(ranks, _ranked(parts, counts, ranks, dtype), strict=True))
+    found = []
+    for place in places:
+        low, high = values[int(np.floor(place))], values[int(np.ceil(place))]
+        found.append(float(low + (high - low) * (place - np.floor(place))))
+    return found
+
+
+def _ranked(
+    parts: Parts, counts: NDArray[np.int64], ranks: Sequence[int], dtype: np.dtype[Any]
+) -> list[float]:
+    """Return the numbers at `ranks` of the sorted data, `counts` being those of leading bits."""
+    # By rank: the leading bits so far, and the rank among the numbers that have them.
+    found: list[tuple[tuple[int, ...], int]] = []
+    for rank in ranks:
+        found.append(_descend(counts, (), rank))
+    for _ in range(1, _passes(dtype)):
+        prefixes = sorted({prefix for prefix, _ in found})
+        tables, _dtype = _count(parts(), prefixes)
+        table = dict(zip(prefixes, tables, strict=True))
+        found = [_descend(table[prefix], prefix, rank) for prefix, rank in found]
+    return [_from_key(prefix, dtype) for prefix, _ in found]
+
+
+def _descend(
+    counts: NDArray[np.int64], prefix: tuple[int, ...], rank: int
+) -> tuple[tuple[int, ...], int]:
+    sums = np.cumsum(counts)
+    index = int(np.searchsorted(sums, rank, side="right"))
+    return (*prefix, index), rank - int(sums[index] - counts[index])
+
+
+def _count(
+    parts: Iterable[NDArray[Any]], prefixes: Sequence[tuple[int, ...]]
+) -> tuple[list[NDArray[np.int64]], np.dtype[Any]]:
+    """Count the next bits of the numbers that begin with each prefix."""
+    tables = [np.zeros(2**_BITS, np.int64) for _ in prefixes]
+    dtype = np.dtype(np.uint8)
+    for part in parts:
+        dtype = part.dtype
+        digits = _digits(np.ascontiguousarray(part).reshape(-1))
+        for prefix, table in zip(prefixes, tables, strict=True):
+            inside: slice | NDArray[np.bool_] = slice(None)
+            for level, digit in enumerate(prefix):
+                same = digits[level] == digit
+                inside = same if isinstance(inside, slice) else inside & same
+            table += np.bincount(digits[len(prefix)][inside], minlength=2**_BITS)
+    return tables, dtype
+
+
+def _passes(dtype: np.dtype[Any]) -> int:
+    return max(1, dtype.itemsize // 2)
+
+
+def _digits(values: NDArray[Any]) -> list[NDArray[np.uint16]]:
+    """Split numbers into 16-bit digits, leading first, that sort as the numbers do."""
+    if values.dtype.kind == "f":
+        bits = values.view(f"u{values.dtype.itemsize}")
+        sign = bits >> (8 * values.dtype.itemsize - 1)
+        # Negative floats sort backwards: turn all their bits; of others, the sign alone.
+        one = np.ones((), bits.dtype)
+        flip = np.where(sign.astype(bool), ~(bits & 0), one << (8 * values.dtype.itemsize - 1))
+        bits = bits ^ flip
+    else:
+        bits = values
+    count = _passes(values.dtype)
+    return [
+        (bits >> np.asarray(_BITS * (count - 1 - level)).astype(bits.dtype)).astype(np.uint16)
+        for level in range(count)
+    ]
+
+
+def _from_key(digits: tuple[int, ...], dtype: np.dtype[Any]) -> float:
+    """Undo `_digits` for one number."""
+    key = 0
+    for digit in digits:
+        key = key << _BITS | digit
+    if dtype.kind != "f":
+        return float(key)
+    width = 8 * dtype.itemsize
+    top = 1 << (width - 1)
+    bits = key ^ top if key & top else key ^ ((1 << width) - 1)
+    return float(np.asarray(bits, f"u{dtype.itemsize}").view(dtype))
