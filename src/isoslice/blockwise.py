@@ -27,7 +27,7 @@ REACH = Reach(32, 48)
 
 
 @dataclass(frozen=True)
-class Volume3D:
+class Restoration:
     """A volume to be: its measured planes, and how they become it.
 
     Attributes
@@ -75,9 +75,9 @@ class Volume3D:
             return part
         return widened(part, self.shape, (math.ceil(3 * self.config.sampler.detail_sigma), 1, 1))
 
-    def window(self, part: Box) -> Box:
-        """All that passes look at to restore `part`."""
-        return span(self.boxes(self.drawn_for(part)))
+    def boxes_for(self, part: Box) -> list[Box]:
+        """What each pass over slices looks at to restore `part`."""
+        return self.boxes(self.drawn_for(part))
 
 
 class Drawn(NamedTuple):
@@ -89,7 +89,7 @@ class Drawn(NamedTuple):
 
 
 def draw_part(
-    volume: Volume3D, part: Box, report: Callable[[float], None] = lambda fraction: None
+    volume: Restoration, part: Box, report: Callable[[float], None] = lambda fraction: None
 ) -> Drawn:
     """Draw the residual in one part of a volume."""
     boxes = volume.boxes(part)
@@ -136,7 +136,7 @@ def _pair(plane: int, count: int) -> tuple[int, int]:
 
 
 @torch.inference_mode()
-def find_gains(volume: Volume3D) -> Gains | None:
+def find_gains(volume: Restoration) -> Gains | None:
     """Find how much the whole volume's detail is strengthened, from a few pieces drawn for that.
 
     None for a mean, which has no detail.
@@ -160,7 +160,7 @@ def find_gains(volume: Volume3D) -> Gains | None:
 
 @torch.inference_mode()
 def restore_part(
-    volume: Volume3D,
+    volume: Restoration,
     part: Box,
     gains: Gains | None,
     report: Callable[[float], None] = lambda fraction: None,

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError, SettingsError
+from isoslice.percentiles import percentiles
+from isoslice.progress import Progress
+from isoslice.volume import Volume
 
 #: Percentiles mapped to 0 and 1; what lies beyond is not clipped, so nothing is lost.
 PERCENTILES = (0.1, 99.9)
+#: What is measured: these, and the least and the largest.
+LEVELS = (0.0, *PERCENTILES, 100.0)
+#: Bytes that are read at once to measure them.
+PART = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -87,11 +96,45 @@ def percentile_normalization(data: NDArray[Any], source: str = "array") -> Norma
         beside others that are not keeps its value.
     """
     check_finite(data, source)
+    flat = data.reshape(len(data), -1)
+    return _from_levels([np.percentile(channel, LEVELS).tolist() for channel in flat], source)
+
+
+def streamed_normalization(volume: Volume, progress: Progress) -> Normalization:
+    """Measure the percentiles of each channel of a volume that is read part by part.
+
+    The same as `percentile_normalization` of all of it, and the same errors.
+    """
+    from isoslice.io.read import read_part  # which needs this file
+
+    times, channels, depth, height, width = (volume.size(axis) for axis in "TCZYX")
+    # Whole planes, some megabytes of them, as they lie in files.
+    count = max(1, PART // (height * width * volume.data.dtype.itemsize))
+    starts = [(t, z) for t in range(times) for z in range(0, depth, count)]
+    passes = [0]
+
+    def parts(channel: int) -> Iterator[NDArray[Any]]:
+        for number, (t, z) in enumerate(starts):
+            part = read_part(volume, (t, channel, slice(z, min(z + count, depth))))
+            check_finite(part, volume.source)
+            yield part
+            if len(starts) > 1:
+                progress.update(f"looking at intensities, channel {channel + 1}, pass {passes[0] + 1}", (number + 1) / len(starts))
+        passes[0] += 1
+
+    levels = []
+    for channel in range(channels):
+        passes[0] = 0
+        levels.append(percentiles(partial(parts, channel), LEVELS))
+    return _from_levels(levels, volume.source)
+
+
+def _from_levels(levels: Sequence[Sequence[float]], source: str) -> Normalization:
+    """Choose from each channel's percentiles at `LEVELS`."""
     lows, highs = [], []
-    for channel in data.reshape(len(data), -1):
-        low, high = (float(p) for p in np.percentile(channel, PERCENTILES))
+    for least, low, high, most in levels:
         if not high > low:  # a sparse signal: almost all voxels are equal
-            low, high = float(channel.min()), float(channel.max())
+            low, high = least, most
         lows.append(low)
         highs.append(high)
     if not any(high > low for low, high in zip(lows, highs, strict=True)):

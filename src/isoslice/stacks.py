@@ -22,7 +22,7 @@ def as_volume(
     spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
     if isinstance(stack, Volume):
         return Volume(
-            stack.data,
+            np.asarray(stack.data),
             axes or stack.axes,
             spacing or stack.spacing,
             stack.unit,

@@ -78,11 +78,45 @@ Light = Annotated[
     bool,
     typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory that a process may take, such as 4GB: decides into which blocks an OME-Zarr "
+        "output is cut. [default: half of what is free, shared among workers]",
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, max=1024, metavar="N", help="Processes on this machine.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="ADDRESS", help="Use the workers of a Dask scheduler."),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--part", metavar="I/N", help="Restore one of N shares of the blocks; other runs do the rest."
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write.")]
 
 #: Minutes of training when neither --minutes nor --steps is given.
 DEFAULT_MINUTES = 10.0
+
+
+def part_of(text: str | None) -> tuple[int, int] | None:
+    """Share of the blocks as given on the command line."""
+    from isoslice.errors import SettingsError
+
+    if text is None:
+        return None
+    first, _, last = text.partition("/")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise SettingsError(f"got part {text!r}, expected I/N with I from 1 to N, such as 3/16")
+    return int(first), int(last)
 
 
 def voxel_size_of(text: str | None) -> VoxelSize | None:

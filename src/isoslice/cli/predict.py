@@ -15,16 +15,23 @@ from isoslice.cli.options import (
     Device,
     DeviceOption,
     Direction,
+    Memory,
     Mode,
     Output,
     Overwrite,
+    Part,
     Quiet,
+    Scheduler,
     Seed,
     VoxelSizeText,
+    Workers,
+    part_of,
     voxel_size_of,
 )
 
 if TYPE_CHECKING:
+    from isoslice.config import AnyConfig
+    from isoslice.jobs.run import How
     from isoslice.model import Model
     from isoslice.progress import Progress
     from isoslice.volume import Volume
@@ -83,13 +90,21 @@ def predict(
     minutes: Annotated[
         float, typer.Option("--minutes", metavar="M", help="Time to train if no model is given.")
     ] = DEFAULT_MINUTES,
+    memory: Memory = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    part: Part = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an interrupted run left.")
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Restore a stack; train on its own planes if there is no model."""
     from isoslice.device import choose_device
-    from isoslice.io import check_suffix, read_volume, require_voxel_size, write_volume
+    from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
+    from isoslice.io.read import open_volume
     from isoslice.model import Model
     from isoslice.presets import preset_config
     from isoslice.progress import terminal_progress
@@ -97,10 +112,14 @@ def predict(
 
     check_suffix(output)
     check_output(output, overwrite)
+    how = _how(workers, scheduler, part, resume, overwrite)
     own_model = model_beside(output)
+    if model is None and resume and (own_model / "config.json").is_file():
+        model = own_model
     if model is None:
         check_output(own_model, overwrite)
-    volume = read_volume(stack, axes=axes, voxel_size=voxel_size_of(voxel_size))
+    size = voxel_size_of(voxel_size)
+    volume = open_volume(stack, axes=axes, voxel_size=size)
     # The output must carry a true voxel size, so this holds even where --factor is given.
     require_voxel_size(volume)
     check_stack(volume, factor)
@@ -108,39 +127,97 @@ def predict(
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
     config = preset_config("isoslice") if restorer is None else restorer.config
-    resolve_options(
-        config, None if mode is None else mode.value, steps, detail, seed, direction.value
-    )
+    chosen_mode = None if mode is None else mode.value
+    resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
+    in_blocks = _in_blocks(output, config, blur, how)
+    budget = _budget(memory, how)
     progress = terminal_progress(quiet)
     trained = False
     try:
         if restorer is None:
             restorer = _train_on(volume, minutes, seed, device, progress)
             restorer.save(own_model, overwrite=overwrite)
-            trained = True
+            trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
-        started = time.perf_counter()
-        prediction = restorer.predict(
-            volume,
-            factor=factor,
-            steps=steps,
-            seed=seed,
-            mode=None if mode is None else mode.value,
-            detail=detail,
-            direction=direction.value,
-            blur=blur,
-            device=device.value,
-            progress=progress,
-        )
-        seconds = time.perf_counter() - started
-        write_volume(output, prediction.to_volume(), overwrite=overwrite)
+        if in_blocks:
+            from isoslice.jobs.begin import Request
+            from isoslice.jobs.run import restore_image
+
+            assert model is not None
+            request = Request(
+                Path(stack), model, output, axes, size, factor, chosen_mode, steps, detail, seed,
+                device.value, budget, _threads(how),
+            )  # fmt: skip
+            outcome = restore_image(request, how, progress)
+            seconds, voxels = outcome.seconds, outcome.voxels
+            if not outcome.finished:
+                progress.note(f"part {part} is done; the output is whole once all parts are")
+        else:
+            started = time.perf_counter()
+            prediction = restorer.predict(
+                volume,
+                factor=factor,
+                steps=steps,
+                seed=seed,
+                mode=chosen_mode,
+                detail=detail,
+                direction=direction.value,
+                blur=blur,
+                device=device.value,
+                progress=progress,
+            )
+            seconds, voxels = time.perf_counter() - started, prediction.volume.size
+            write_volume(output, prediction.to_volume(), overwrite=overwrite)
     except KeyboardInterrupt:
-        raise Interrupted(_what_is_left(own_model if trained else None)) from None
+        raise Interrupted(_what_is_left(output, own_model if trained else None)) from None
     finally:
         progress.close()
     if not quiet:
-        speed = prediction.volume.size / max(seconds, 1e-9)
+        speed = voxels / max(seconds, 1e-9)
         typer.echo(f"restored: {output} ({seconds:.1f} s, {speed:,.0f} voxels/s)")
+
+
+def _how(
+    workers: int, scheduler: str | None, part: str | None, resume: bool, overwrite: bool
+) -> How:
+    from isoslice.errors import SettingsError
+    from isoslice.jobs.run import How
+
+    if (workers > 1) + (scheduler is not None) + (part is not None) > 1:
+        raise SettingsError(
+            "got more than one of --workers, --scheduler and --part, expected one at most; choose "
+            "who restores the blocks"
+        )
+    return How(workers, scheduler, part_of(part), resume, overwrite)
+
+
+def _in_blocks(output: Path, config: AnyConfig, blur: bool, how: How) -> bool:
+    """Whether the output is written block by block; if not, refuse options that need that."""
+    from isoslice.errors import SettingsError
+    from isoslice.jobs.begin import can_be_cut
+
+    possible = output.name.endswith(".zarr") and can_be_cut(config) and not blur
+    if not possible and (how.workers > 1 or how.scheduler or how.part or how.resume):
+        raise SettingsError(
+            "got --workers, --scheduler, --part or --resume for a volume that is not restored in "
+            "blocks, expected an .ome.zarr output, a model of the preset isoslice without SRH "
+            "channels, and no --blur; leave the option out"
+        )
+    return possible
+
+
+def _budget(memory: str | None, how: How) -> int:
+    from isoslice.jobs.memory import available_memory, parse_memory
+
+    if memory is not None:
+        return parse_memory(memory)
+    return available_memory() // 2 // how.workers
+
+
+def _threads(how: How) -> int:
+    import torch
+
+    return max(1, torch.get_num_threads() // how.workers)
 
 
 def model_beside(output: Path) -> Path:
@@ -165,7 +242,11 @@ def check_stack(volume: Volume, factor: int | None) -> None:
     even_grid(volume.size("Z"), check_factor(factor))
 
 
-def _what_is_left(own_model: Path | None) -> str:
+def _what_is_left(output: Path, own_model: Path | None) -> str:
+    from isoslice.jobs.begin import unfinished
+
+    if unfinished(output).exists():
+        return "what is restored is kept; go on with --resume"
     if own_model is not None:
         return f"the model is kept; run again with -m {own_model}"
     return "nothing was written"

@@ -130,6 +130,14 @@ def output_error(path: str | Path, error: OSError) -> OutputError:
     return OutputError(f"{path}: could not be written ({reason}); {advice}")
 
 
+def replace_output(finished: Path, path: Path) -> None:
+    """Give a finished output its final name, in the place of one that `check_output` allows."""
+    try:
+        _put(finished, _target(path))
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
 def _target(path: Path) -> Path:
     return path.resolve() if path.is_symlink() else path
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
+from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import as_note, make_note
 from isoslice.io.raw import Raw
 from isoslice.volume import Volume
@@ -28,9 +29,10 @@ def read_npy(path: Path) -> Raw:
         If the file is damaged or holds Python objects, or the JSON file describes another array.
     """
     with reading(path, "a plain .npy array", "save it again with numpy.save"):
-        data = np.load(path, allow_pickle=False)
-        if not isinstance(data, np.ndarray):
+        stored = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(stored, np.ndarray):
             raise ValueError("it is an archive of arrays")
+        data = LazyArray(stored)
     beside = sidecar(path)
     if not beside.exists():
         return Raw(data, "Q" * data.ndim)

@@ -10,6 +10,7 @@ import numpy as np
 
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
+from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import KEY, Note, as_note
 from isoslice.io.omezarr_check import check_chunks
 from isoslice.io.raw import Raw
@@ -27,7 +28,7 @@ def is_zarr(path: Path) -> bool:
 
 
 def read_omezarr(path: Path) -> Raw:
-    """Read the highest resolution of the first image of an OME-Zarr folder.
+    """Open the highest resolution of the first image of an OME-Zarr folder.
 
     A scale of exactly 1 on all spatial axes without unit is the format's way of not knowing, so
     it gives no spacing. Of a ``bioformats2raw`` folder, series 0 is read.
@@ -76,13 +77,13 @@ def _image(group: Any, path: Path) -> Raw:
     spacing, unit = _spacing(axes, listed, dataset, multiscale)
     note: Note | None = as_note(attrs.get(KEY))
     check_chunks(array, path / dataset["path"])
-    return Raw(np.asarray(array[...]), axes, spacing, unit, _channel_names(ome), note)
+    return Raw(LazyArray(array), axes, spacing, unit, _channel_names(ome), note)
 
 
 def _plain(array: Any, path: Path) -> Raw:
     check_chunks(array, path)
     names = getattr(array.metadata, "dimension_names", None) or ["?"] * array.ndim
-    return Raw(np.asarray(array[...]), "".join(_letter(name or "?") for name in names))
+    return Raw(LazyArray(array), "".join(_letter(name or "?") for name in names))
 
 
 def _letter(axis: str | Mapping[str, Any]) -> str:

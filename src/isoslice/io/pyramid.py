@@ -19,14 +19,17 @@ class Level:
 
     Attributes
     ----------
-    data
-        Voxels, in the order of the pyramid's axes.
+    shape
+        Its length along each of the pyramid's axes.
     factors
         How many voxels of the first level one voxel spans, per dimension.
+    halved
+        Dimensions along which it has half the voxels of the level before.
     """
 
-    data: NDArray[Any]
+    shape: tuple[int, ...]
     factors: tuple[int, ...]
+    halved: tuple[int, ...] = ()
 
     @property
     def offset(self) -> tuple[float, ...]:
@@ -37,18 +40,18 @@ class Level:
         return tuple((f - 1) / 2 for f in self.factors)
 
 
-def pyramid(
-    data: NDArray[Any], axes: str, spacing: Mapping[str, float], small: int = SMALL_ENOUGH
-) -> Iterator[Level]:
-    """Yield `data` and its halvings, finest first.
+def levels(
+    shape: Sequence[int], axes: str, spacing: Mapping[str, float], small: int = SMALL_ENOUGH
+) -> list[Level]:
+    """List a volume's resolutions, finest first.
 
     The finest axes are halved, and coarser ones once the others have caught up, so that voxels
     become nearly isotropic and then stay so.
 
     Parameters
     ----------
-    data
-        Voxels, one dimension per letter of `axes`.
+    shape
+        Of the volume, one length per letter of `axes`.
     axes
         Letters of TCZYX.
     spacing
@@ -56,13 +59,26 @@ def pyramid(
     small
         Stop once no spatial axis is longer than this.
     """
-    level = Level(data, (1,) * data.ndim)
-    yield level
-    while max(n for axis, n in zip(axes, level.data.shape, strict=True) if axis in "ZYX") > small:
-        halved = _halved(level, axes, spacing)
-        factors = tuple(f * (2 if i in halved else 1) for i, f in enumerate(level.factors))
-        level = Level(block_mean(level.data, halved), factors)
-        yield level
+    found = [Level(tuple(shape), (1,) * len(axes))]
+    while max(n for axis, n in zip(axes, found[-1].shape, strict=True) if axis in "ZYX") > small:
+        last = found[-1]
+        halved = _halved(last, axes, spacing)
+        found.append(
+            Level(
+                tuple(n // 2 if i in halved else n for i, n in enumerate(last.shape)),
+                tuple(f * (2 if i in halved else 1) for i, f in enumerate(last.factors)),
+                halved,
+            )
+        )
+    return found
+
+
+def pyramid(data: NDArray[Any], found: Sequence[Level]) -> Iterator[NDArray[Any]]:
+    """Yield `data` and its halvings, as `levels` lists them."""
+    for level in found:
+        if level.halved:
+            data = block_mean(data, level.halved)
+        yield data
 
 
 def block_mean(data: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
@@ -91,7 +107,7 @@ def _halved(level: Level, axes: str, spacing: Mapping[str, float]) -> tuple[int,
     steps = {
         i: spacing.get(axis, 1.0) * level.factors[i]
         for i, axis in enumerate(axes)
-        if axis in "ZYX" and level.data.shape[i] > 1
+        if axis in "ZYX" and level.shape[i] > 1
     }
     finest = min(steps.values())
     return tuple(i for i, step in steps.items() if step < 1.5 * finest)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
+from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import Note, noted_axes, noted_spacing
 from isoslice.volume import AXES, DTYPES, Volume, VoxelSize, check_axes
+
+Voxels: TypeAlias = NDArray[Any] | LazyArray
 
 #: Unit of the voxel size that a caller gives (``--voxel-size``).
 GIVEN_UNIT = "micrometer"
@@ -25,7 +28,7 @@ class Raw:
     Attributes
     ----------
     data
-        Voxels as stored.
+        Voxels as stored, perhaps still to be read.
     axes
         A letter per dimension: those of TCZYX, ``S`` for colour samples, any other for a
         dimension the file does not name.
@@ -39,7 +42,7 @@ class Raw:
         What isoslice noted in the file, if it wrote it.
     """
 
-    data: NDArray[Any]
+    data: Voxels
     axes: str
     spacing: Mapping[str, float] = field(default_factory=dict)
     unit: str | None = None
@@ -67,7 +70,8 @@ def finish(
     Returns
     -------
     Volume
-        Voxels unchanged but for byte order; colour samples become the axis C.
+        Voxels unchanged but for byte order, still to be read where `raw`'s are; colour samples
+        become the axis C.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def finish(
         unit = GIVEN_UNIT
     spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
     return Volume(
-        _native(data),
+        cast("NDArray[Any]", data if isinstance(data, LazyArray) else _native(data)),
         names,
         spacing,
         unit if spacing else None,
@@ -95,7 +99,7 @@ def finish(
     )
 
 
-def _named(raw: Raw, source: str, given: str | None) -> tuple[NDArray[Any], str, dict[str, float]]:
+def _named(raw: Raw, source: str, given: str | None) -> tuple[Voxels, str, dict[str, float]]:
     data, names = _by_itself(raw)
     # Naming the axes as the file does changes nothing, even where colours were moved first.
     if given is None or (given == names and not _unknown(names)):
@@ -113,28 +117,30 @@ def _named(raw: Raw, source: str, given: str | None) -> tuple[NDArray[Any], str,
     if len(given) != data.ndim:
         dropped = tuple(i for i, n in enumerate(data.shape) if n == 1)
         if len(given) == data.ndim - len(dropped):
-            data = np.squeeze(data, dropped)
+            data = data.squeeze(dropped)
             stored = "".join(a for i, a in enumerate(stored) if i not in dropped)
     check_axes(given, data.ndim, source)
     return data, given, _renamed(raw.spacing, stored, given)
 
 
-def _by_itself(raw: Raw) -> tuple[NDArray[Any], str]:
+def _by_itself(raw: Raw) -> tuple[Voxels, str]:
     """Return voxels and axes by the file's own words: unnamed singletons dropped, S as C."""
     data, axes = raw.data, raw.axes
     for index in reversed(range(data.ndim)):
         unnamed = axes[index] not in AXES and data.shape[index] == 1
         if unnamed and data.ndim > 2:
-            data = np.squeeze(data, index)
+            data = data.squeeze(index)
             axes = axes[:index] + axes[index + 1 :]
     if "S" in axes and "C" in axes and data.shape[axes.index("C")] == 1:
-        data = np.squeeze(data, axes.index("C"))
+        data = data.squeeze(axes.index("C"))
         axes = axes.replace("C", "")
     if "S" in axes and "C" not in axes and axes.count("S") == 1:
         # Channels belong before the planes, as every other format has them.
         others = axes.replace("S", "")
         place = next((i for i, axis in enumerate(others) if axis in "ZYX"), len(others))
-        data = np.moveaxis(data, axes.index("S"), place)
+        order = [i for i in range(data.ndim) if axes[i] != "S"]
+        order.insert(place, axes.index("S"))
+        data = data.transpose(order)
         axes = others[:place] + "C" + others[place:]
     return data, axes
 
@@ -152,7 +158,7 @@ def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str,
     return {axis: step for axis, step in renamed.items() if axis in "ZYX"}
 
 
-def _channel_names(raw: Raw, data: NDArray[Any], axes: str) -> tuple[str, ...] | None:
+def _channel_names(raw: Raw, data: Voxels, axes: str) -> tuple[str, ...] | None:
     channels = data.shape[axes.index("C")] if "C" in axes else 1
     noted = (raw.note or {}).get("channel_names")
     for names in (noted, raw.channel_names):
@@ -161,7 +167,7 @@ def _channel_names(raw: Raw, data: NDArray[Any], axes: str) -> tuple[str, ...] |
     return None
 
 
-def _check_voxels(data: NDArray[Any], source: str) -> None:
+def _check_voxels(data: Voxels, source: str) -> None:
     if data.dtype.name not in DTYPES:
         raise DataError(
             f"{source}: got voxels of type {data.dtype.name}, expected one of "

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from isoslice.errors import DataError
+from isoslice.io.failure import reading
 from isoslice.io.omezarr import is_zarr, read_omezarr
 from isoslice.io.raw import Raw, finish
 from isoslice.volume import Volume, VoxelSize
@@ -38,6 +45,19 @@ def read_volume(
     DataError
         If the file is missing, empty, damaged or of an unknown format, or an axis is unknown.
     """
+    volume = open_volume(path, axes, voxel_size)
+    with _explained(Path(path)):
+        return replace(volume, data=np.asarray(volume.data))
+
+
+def open_volume(
+    path: str | Path, axes: str | None = None, voxel_size: VoxelSize | None = None
+) -> Volume:
+    """Open an image as `read_volume` does, with voxels that are read where they are indexed.
+
+    That is so of OME-Zarr, ``.npy`` and uncompressed TIFF; other formats are read at once. Integers
+    and slices index ``data``, and ``tczyx()`` works.
+    """
     path = Path(path)
     return finish(read_raw(path), path, axes, voxel_size)
 
@@ -51,10 +71,17 @@ def read_raw(path: Path) -> Raw:
         If the file is missing, empty, damaged or of an unknown format.
     """
     reader = _reader(path)
-    try:
+    with _explained(path):
         if path.is_file() and path.stat().st_size == 0:
             raise DataError(f"{path}: got an empty file, expected an image; copy it again")
         return reader(path)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        with reading(path, "an image"):
+            yield
     except MemoryError as error:
         raise DataError(
             f"{path}: got an image that does not fit in memory, or a damaged file; crop the image"
@@ -65,6 +92,18 @@ def read_raw(path: Path) -> Raw:
             f"{path}: cannot be opened ({reason}), expected a readable image; check the path and "
             "its permissions"
         ) from error
+
+
+def read_part(volume: Volume, index: tuple[int | slice, ...]) -> NDArray[Any]:
+    """Read a part of an opened volume, by an index of (T, C, Z, Y, X).
+
+    Raises
+    ------
+    DataError
+        If it cannot be read (any more).
+    """
+    with _explained(Path(volume.source)):
+        return np.asarray(volume.tczyx()[index])
 
 
 def require_voxel_size(volume: Volume) -> VoxelSize:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
+from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import Note, find_note, noted_axes
 from isoslice.io.raw import Raw
 from isoslice.io.tiff_check import TruncatedTiffError, check_chain, check_strips
@@ -78,13 +81,27 @@ def _first_series(tif: TiffFile) -> Raw:
 
 
 def _voxels(series: TiffPageSeries) -> tuple[NDArray[Any], str]:
-    """Return the voxels without axes of length 1 (Y and X stay), and their axes."""
-    data = series.asarray()
+    """Return the voxels without axes of length 1 (Y and X stay), and their axes.
+
+    Where they lie in the file one after the other, they are read when they are asked for.
+    """
+    data = _mapped(series)
     shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
     if data.size != math.prod(shape):
         raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
     kept = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
     return data.reshape([shape[i] for i in kept]), "".join(axes[i] for i in kept)
+
+
+def _mapped(series: TiffPageSeries) -> Any:
+    page = series.keyframe
+    in_one_piece = series.dataoffset is not None and page.is_final and series.dtype is not None
+    if not in_one_piece or len({p.parent for p in series.pages if p is not None}) > 1:
+        return series.asarray()
+    file = page.parent
+    dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
+    voxels = np.memmap(file.filehandle.path, dtype, "r", series.dataoffset, tuple(series.shape))
+    return LazyArray(voxels)
 
 
 def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:

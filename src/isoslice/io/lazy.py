@@ -1,0 +1,117 @@
+"""Voxels on disk that are read where they are indexed, by names that differ from how they lie."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class LazyArray:
+    """An array on disk whose dimensions may be moved, dropped and added, as NumPy does.
+
+    What is indexed is read, and nothing else; dimensions that are dropped or added have length 1.
+    Bytes come in the machine's own order.
+
+    Parameters
+    ----------
+    stored
+        Anything with a shape and a dtype that can be indexed by integers and slices: a Zarr array,
+        a memory-mapped file.
+    order
+        Which dimension of `stored` each one is; None for one of length 1 that was added.
+    """
+
+    def __init__(self, stored: Any, order: Sequence[int | None] | None = None) -> None:
+        self._stored = stored
+        self._order = tuple(range(len(stored.shape)) if order is None else order)
+        self.shape = tuple(1 if d is None else int(stored.shape[d]) for d in self._order)
+        self.dtype = np.dtype(stored.dtype).newbyteorder("=")
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all voxels."""
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def transpose(self, *axes: Any) -> LazyArray:
+        """Return the dimensions in another order."""
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        order = range(self.ndim)[::-1] if order in ((), None) else order
+        order = [operator.index(axis) for axis in order]
+        if sorted(axis % self.ndim for axis in order) != list(range(self.ndim)):
+            raise ValueError(f"got axes {order}, expected each of {self.ndim} once")
+        return LazyArray(self._stored, [self._order[axis] for axis in order])
+
+    def squeeze(self, axis: int | tuple[int, ...] | None = None) -> LazyArray:
+        """Return it without dimensions of length 1: all of these, or `axis`."""
+        if axis is None:
+            axis = tuple(i for i, n in enumerate(self.shape) if n == 1)
+        dropped = {a % self.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
+        if any(self.shape[i] != 1 for i in dropped):
+            raise ValueError(f"got dimensions {sorted(dropped)} of shape {self.shape}, expected 1")
+        return LazyArray(self._stored, [d for i, d in enumerate(self._order) if i not in dropped])
+
+    def reshape(self, *shape: Any) -> LazyArray:
+        """Return it with dimensions of length 1 added or dropped; others keep their order."""
+        wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        longer = [d for d, n in zip(self._order, self.shape, strict=True) if n != 1]
+        if [n for n in wanted if n != 1] != [n for n in self.shape if n != 1]:
+            raise ValueError(f"got shape {wanted}, expected {self.shape} but for lengths of 1")
+        rest = iter(longer)
+        return LazyArray(self._stored, [None if n == 1 else next(rest) for n in wanted])
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Read a part, given by integers and slices of step 1."""
+        given = self._whole(index if isinstance(index, tuple) else (index,))
+        taken: list[Any] = [0] * len(self._stored.shape)
+        kept = []  # dimensions of the result: of `stored`, or None
+        for part, length, dimension in zip(given, self.shape, self._order, strict=True):
+            if isinstance(part, slice):
+                start, stop, step = part.indices(length)
+                if step != 1:
+                    raise IndexError(f"got a step of {step}, expected 1")
+                part = slice(start, max(start, stop))
+                kept.append((dimension, part))
+            else:
+                place = operator.index(part)
+                if not -length <= place < length:
+                    raise IndexError(f"got index {place} of {length}")
+                part = place % length
+            if dimension is not None:
+                taken[dimension] = part
+        found = np.asarray(self._stored[tuple(taken)])
+        stayed = [d for d, part in enumerate(taken) if isinstance(part, slice)]
+        found = found.transpose([stayed.index(d) for d, _ in kept if d is not None])
+        shape = [n for _, n in ((d, len(range(s.start, s.stop))) for d, s in kept)]
+        return found.reshape(shape).astype(self.dtype, copy=False)
+
+    def _whole(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Give every dimension an index."""
+        if Ellipsis in index:
+            at = index.index(Ellipsis)
+            filled = (slice(None),) * (self.ndim - len(index) + 1)
+            index = (*index[:at], *filled, *index[at + 1 :])
+        if len(index) > self.ndim:
+            raise IndexError(f"got {len(index)} indices for {self.ndim} dimensions")
+        return (*index, *(slice(None),) * (self.ndim - len(index)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Read all of it."""
+        return self[...].astype(dtype or self.dtype, copy=False)

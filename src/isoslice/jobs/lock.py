@@ -1,0 +1,59 @@
+"""Two runs never write the same output: the system's own locks, which end with the process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isoslice.errors import OutputError
+
+
+@contextmanager
+def locked(path: Path, output: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock on the file `path` while the block runs.
+
+    Parameters
+    ----------
+    path
+        The file; made if it is missing, and left where it is.
+    output
+        What it protects, for the message.
+    shared
+        Others may hold it too, as long as they share it.
+
+    Raises
+    ------
+    OutputError
+        If another run holds it.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _taken(handle, shared):
+            raise OutputError(
+                f"{output}: another run is writing it, expected none; wait until that has ended, "
+                "or choose another name"
+            )
+        yield
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int, shared: bool) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            # Windows has no shared locks of this kind; parts then lock files of their own alone.
+            if not shared:
+                msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
