@@ -15,6 +15,8 @@ from typing import Literal, NamedTuple
 
 from isoslice.errors import SettingsError
 
+#: A part of an array (..., Z, Y, X).
+Place = tuple[slice, slice, slice]
 #: Direction of slices.
 Plane = Literal["XZ", "YZ"]
 
@@ -58,6 +60,11 @@ class Box(NamedTuple):
 def whole(shape: Triple) -> Box:
     """Return all of a volume."""
     return Box((0, 0, 0), shape)
+
+
+def box_of(place: Place) -> Box:
+    """Return the box that slices with a start and a stop name."""
+    return Box(_triple([s.start for s in place]), _triple([s.stop for s in place]))
 
 
 def span(boxes: Iterable[Box]) -> Box:

@@ -10,17 +10,16 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from isoslice.blocks import Box, Reach, Triple, pass_boxes, span, widened
+from isoslice.base import Base, make_base
+from isoslice.blocks import Box, Reach, Triple, box_of, pass_boxes, span, widened
 from isoslice.config import ModelConfig
 from isoslice.detail import Gains
-from isoslice.device import volume_home
 from isoslice.diffusion import NO_SIGNAL, Network
 from isoslice.gains import detail_gains
 from isoslice.geometry import PlaneGrid
 from isoslice.pieces import Read, drawn_piece, drawn_place, piece_grid, pieces, plane_distances
-from isoslice.sampler import Mode, all_steps, base_volume, draw, put_together
+from isoslice.sampler import Drawn, Mode, all_steps, compose, draw
 
 #: How far a voxel of a slice matters, measured with trained networks (docs/scaling.md).
 REACH = Reach(32, 48)
@@ -80,17 +79,18 @@ class Restoration:
         return self.boxes(self.drawn_for(part))
 
 
-class Drawn(NamedTuple):
-    """What `sampler.draw` gives for a part, (C, Z, Y, X)."""
+class Window(NamedTuple):
+    """What was drawn for a part of a volume, and more around it."""
 
-    base: Tensor
-    mean: Tensor
-    sample: Tensor | None
+    base: Base
+    drawn: Drawn
+    #: Where in the volume it begins.
+    origin: Triple
 
 
 def draw_part(
     volume: Restoration, part: Box, report: Callable[[float], None] = lambda fraction: None
-) -> Drawn:
+) -> Window:
     """Draw the residual in one part of a volume."""
     boxes = volume.boxes(part)
     window = span(boxes)
@@ -99,13 +99,11 @@ def draw_part(
     rows = slice(window.start[0] - z0, window.stop[0] - z0)
     _, y, x = window.slices()
     planes = volume.read((slice(first, last + 1), y, x))
-    home = volume_home(volume.device, len(planes) * window.size)
-    base = base_volume(planes, grid, volume.config.softening, home, rows)
-    mean, sample = draw(
+    base = make_base(planes, grid, volume.config.softening, volume.device, rows)
+    drawn = draw(
         volume.network,
         volume.config,
         base,
-        torch.from_numpy(grid.mask[rows]),
         mode=volume.mode,
         evaluations=volume.evaluations,
         seed=volume.seed,
@@ -114,8 +112,7 @@ def draw_part(
         boxes=boxes,
         origin=window.start,
     )
-    place = (slice(None), *part.slices(window.start))
-    return Drawn(base[place], mean[place], None if sample is None else sample[place])
+    return Window(base, drawn, window.start)
 
 
 def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, PlaneGrid]:
@@ -149,11 +146,14 @@ def find_gains(volume: Restoration) -> Gains | None:
         own = piece_grid(piece, volume.grid)
         if own.mask.all():
             continue
-        z, y, x = drawn_place(piece, volume.grid)
-        drawn = draw_part(volume, Box((z.start, y.start, x.start), (z.stop, y.stop, x.stop)))
-        assert drawn.sample is not None  # there is one in every mode but the mean
+        place = drawn_place(piece, volume.grid)
+        part = box_of(place)
+        base, drawn, origin = draw_part(volume, part)
+        inside = part.slices(origin)
+        mean, sample = drawn.part(inside)
+        assert sample is not None  # there is one in every mode but the mean
         found.append(
-            drawn_piece(volume.config, volume.read(piece), own, drawn.base, drawn.mean, drawn.sample)
+            drawn_piece(volume.config, volume.read(piece), own, base.part(inside), mean, sample)
         )
     return detail_gains(volume.config, found, volume.config.network.channels)
 
@@ -183,15 +183,14 @@ def restore_part(
     Shape (C, z, y, x); measured planes as `volume.read` gives them.
     """
     wider = volume.drawn_for(part)
-    drawn = draw_part(volume, wider, report)
-    z = slice(wider.start[0], wider.stop[0])
+    base, drawn, origin = draw_part(volume, wider, report)
     if gains is not None:
+        z = slice(origin[0], origin[0] + base.shape[0])
         gains = gains.of_planes(plane_distances(volume.grid)[z])
-    done = put_together(
-        volume.config, drawn.base, drawn.mean, drawn.sample, volume.detail, gains
-    )
-    place = (slice(None), *part.slices(wider.start))
-    result: NDArray[np.float32] = np.ascontiguousarray(done[place].cpu().numpy())
+    result = np.empty((len(base.planes), *part.shape), np.float32)
+    inside = part.slices(origin)
+    for rows, values in compose(volume.config, base, drawn, inside, volume.detail, gains):
+        result[:, :, rows] = values.cpu().numpy()
     first, last, _ = planes_around(volume.grid, part.start[0], part.stop[0])
     _, y, x = part.slices()
     for index in range(first, last + 1):

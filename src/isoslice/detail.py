@@ -59,19 +59,19 @@ class Gains(NamedTuple):
         return Gains(self.fine * let_in.clamp(max=1), (let_in - 1).clamp(min=0))
 
 
-def smoothing_matrix(depth: int, sigma: float) -> Tensor:
-    """Gaussian smoothing along Z as a matrix (depth, depth); nothing lies beyond the ends.
+def smooth_along_z(detail: Tensor, sigma: float) -> Tensor:
+    """Smooth (C, Z, Y, X) along Z by a Gaussian; nothing lies beyond the ends.
 
-    `sigma` is the Gaussian's deviation in voxels; it is cut at three of them, and its full rows sum
-    to one.
+    `sigma` is its deviation in voxels; it is cut at three of them, and its taps sum to one.
     """
     reach = max(1, math.ceil(3 * sigma))
-    offsets = torch.arange(-reach, reach + 1)
-    taps = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    taps /= taps.sum()
-    distance = torch.arange(depth)[None] - torch.arange(depth)[:, None]
-    inside = distance.abs() <= reach
-    return torch.where(inside, taps[distance.clamp(-reach, reach) + reach], 0.0)
+    taps = [math.exp(-0.5 * (offset / sigma) ** 2) for offset in range(reach + 1)]
+    total = taps[0] + 2 * sum(taps[1:])
+    smooth = detail * (taps[0] / total)
+    for offset, tap in enumerate(taps[1 : detail.shape[1]], start=1):
+        smooth[:, offset:].add_(detail[:, :-offset], alpha=tap / total)
+        smooth[:, :-offset].add_(detail[:, offset:], alpha=tap / total)
+    return smooth
 
 
 def soften(planes: Tensor, kept: float) -> None:
@@ -89,8 +89,7 @@ def soften(planes: Tensor, kept: float) -> None:
 
 def split_detail(detail: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Split detail (C, Z, Y, X) into what is fine along Z and what is coarse: d - S d and S d."""
-    smooth = smoothing_matrix(detail.shape[1], sigma).to(detail)
-    coarse = torch.einsum("zk,ckyx->czyx", smooth, detail)
+    coarse = smooth_along_z(detail, sigma)
     return detail - coarse, coarse
 
 
@@ -124,14 +123,12 @@ def blend_detail(
     -------
     `sample`, overwritten.
     """
-    smooth = smoothing_matrix(mean.shape[1], sigma).to(mean.device)
-    rough = torch.eye(mean.shape[1], device=mean.device) - smooth
     if gains is None:
         gains = Gains(*torch.ones(2, *mean.shape[:2]))
-    columns = (each.to(rough)[:, :, None] for each in gains.at(detail))
+    columns = (each.to(sample)[:, :, None, None] for each in gains.at(detail))
     for known, drawn, g, h in zip(mean, sample, *columns, strict=True):  # one by one, for memory
         drawn.sub_(known)
         soften(drawn, grain)
-        kept = g * rough + h * smooth
-        torch.add(known, torch.tensordot(kept, drawn, dims=1), out=drawn)
+        coarse = smooth_along_z(drawn[None], sigma)[0]
+        drawn.mul_(g).add_(coarse.mul_(h - g)).add_(known)
     return sample

@@ -11,8 +11,8 @@ from isoslice.errors import SettingsError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
-#: Volumes of float32 that restoring one needs at most, with what a batch of slices takes.
-VOLUMES = 6
+#: Bytes a voxel that restoring a volume takes at most, beside batches of slices.
+VOXEL = 10
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -69,11 +69,11 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def volume_home(device: torch.device, voxels: int) -> torch.device:
-    """Return where to keep a volume of float32: on a GPU if it and all that goes with it fit."""
+    """Return where to keep a volume's residuals: on a GPU if all that goes with it fits."""
     if device.type != "cuda":
         return torch.device("cpu")
     free, _ = torch.cuda.mem_get_info(device)
-    return device if 4 * voxels * VOLUMES < free else torch.device("cpu")
+    return device if voxels * VOXEL < free * 0.8 else torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoslice.base import Base
+from isoslice.blocks import Place
 from isoslice.config import ModelConfig
 from isoslice.detail import soften, split_detail, usual_grain
 from isoslice.geometry import PlaneGrid
@@ -20,8 +22,6 @@ from isoslice.roughness import roughness
 #: between measured planes, and voxels along Y and X.
 COUNT, PLACES, INTERVALS, SIDE = 4, 4, 8, 64
 
-#: A part of a volume or of planes: along Z, Y and X.
-Place = tuple[slice, slice, slice]
 #: Gives a part of the measured planes, normalised, (C, n, y, x).
 Read = Callable[[Place], NDArray[np.float32]]
 
@@ -74,6 +74,13 @@ def plane_distances(grid: PlaneGrid) -> Tensor:
     known, z = torch.tensor(grid.known), torch.arange(grid.depth)
     above = torch.searchsorted(known, z).clamp(max=len(known) - 1)
     return torch.minimum(known[above] - z, (z - known[(above - 1).clamp(min=0)]).abs())
+
+
+class SupportsParts(Protocol):
+    """What `sampler.draw` gives."""
+
+    def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
+        """Mean and sample of a part."""
 
 
 class Piece(NamedTuple):
@@ -140,9 +147,8 @@ def drawn_pieces(
     config: ModelConfig,
     planes: NDArray[np.float32],
     grid: PlaneGrid,
-    base: Tensor,
-    mean: Tensor,
-    sample: Tensor,
+    base: Base,
+    drawn: SupportsParts,
 ) -> Sequence[Piece]:
     """Cut pieces out of what was drawn for a whole stack; those with nothing hidden tell nothing.
 
@@ -154,9 +160,8 @@ def drawn_pieces(
         Measured planes, normalised, shape (C, n, Y, X).
     grid
         Where they lie.
-    base, mean, sample
-        Interpolated volume, stretched, and the residuals that `sampler.draw` gives for it,
-        (C, grid.depth, Y, X).
+    base, drawn
+        The interpolated volume, and what `sampler.draw` gives for it.
     """
     read, found = reader(planes), []
     n, y, x = planes.shape[1:]
@@ -164,8 +169,8 @@ def drawn_pieces(
         own = piece_grid(piece, grid)
         if own.mask.all():
             continue
-        place = (slice(None), *drawn_place(piece, grid))
-        found.append(
-            drawn_piece(config, read(piece), own, base[place], mean[place], sample[place])
-        )
+        place = drawn_place(piece, grid)
+        mean, sample = drawn.part(place)
+        assert sample is not None  # detail is looked at where there is some
+        found.append(drawn_piece(config, read(piece), own, base.part(place), mean, sample))
     return found

@@ -12,6 +12,7 @@ of a volume needs no more than the slices through it; see `blocks.pass_boxes`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
@@ -22,18 +23,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.blocks import Box, Plane, Triple, whole
+from isoslice.base import Base, make_base
+from isoslice.blocks import Box, Place, Plane, Triple, whole
 from isoslice.config import ModelConfig
 from isoslice.detail import DEFAULT_DETAIL, Gains, blend_detail, usual_grain
-from isoslice.device import autocast, volume_home
+from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.gains import detail_gains
 from isoslice.geometry import PlaneGrid
-from isoslice.interpolate import interpolation_matrix
 from isoslice.noise import noise_block
 from isoslice.parallel import on_all_cores
 from isoslice.pieces import drawn_pieces, plane_distances
-from isoslice.stretch import stretch, unstretch
+from isoslice.stretch import unstretch
 
 Mode = Literal["sample", "mean"]
 
@@ -46,6 +47,8 @@ _SLICE_DIM: dict[Plane, int] = {"XZ": 2, "YZ": 3}
 #: (docs/experiments.md). One number for all, so that a volume's parts need not know of each other.
 WEIGHT = 0.57
 
+#: Voxels that are put together at once.
+COMPOSED = 2**22
 #: Pixels in one batch of slices; what bounds memory beside the volume itself.
 BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**19}
 
@@ -63,24 +66,26 @@ def _batches(count: int, pixels: int, device: torch.device) -> Iterator[slice]:
 def denoise_slices(
     network: Network,
     residual: Tensor,
-    base: Tensor,
-    mask: Tensor,
+    base: Base,
+    box: Place,
     plane: Plane,
     sigma: float,
     sigma_data: float,
     device: torch.device,
     update: Callable[[Tensor, Tensor], object],
 ) -> Iterator[int]:
-    """Denoise a volume slice by slice.
+    """Denoise a part of a volume slice by slice.
 
     Parameters
     ----------
     network
         The denoiser, on `device`, in evaluation mode.
-    residual, base
-        Noisy residual and interpolated volume, (C, Z, Y, X), on any device.
-    mask
-        Known planes, shape (Z,).
+    residual
+        Noisy residual, (C, Z, Y, X), on any device.
+    base
+        What it is added to, of the same size.
+    box
+        Which part.
     plane
         Direction of the slices.
     sigma, sigma_data
@@ -88,31 +93,35 @@ def denoise_slices(
     device
         Where to compute.
     update
-        Called for each batch of slices with a view into `residual` and the estimate of it,
+        Called for each batch of slices with a view into `residual` and the estimate of it, both
         (n, C, Z, W); on a CPU from several threads.
 
     Yields
     ------
     How many slices each batch had.
     """
-    residual_slices, base_slices = slices(residual, plane), slices(base, plane)
-    level, mask = torch.tensor([sigma], device=device), mask.to(device)
-    pixels = residual_slices.shape[2] * residual_slices.shape[3]
+    part = slices(residual[(slice(None), *box)], plane)
+    level, mask = torch.tensor([sigma], device=device), base.mask[box[0]].to(device)
+    across = _SLICE_DIM[plane] - 1
+    first = box[across].start
 
     def work(batch: slice) -> None:
-        view = residual_slices[batch]
+        view = part[batch]
+        place = list(box)
+        place[across] = slice(first + batch.start, first + batch.stop)
         with torch.inference_mode(), autocast(device):  # which other threads don't inherit
             estimate = denoise(
                 network,
-                view.to(device),
-                base_slices[batch].to(device),
+                view.to(device, torch.float32),
+                slices(base.part((place[0], place[1], place[2])), plane).to(device),
                 mask.expand(len(view), -1),
                 level,
                 sigma_data,
             )
             update(view, estimate.float().to(residual.device))
 
-    for batch in on_all_cores(work, _batches(len(residual_slices), pixels, device), device):
+    pixels = part.shape[2] * part.shape[3]
+    for batch in on_all_cores(work, _batches(len(part), pixels, device), device):
         yield batch.stop - batch.start
 
 
@@ -159,22 +168,6 @@ def all_steps(config: ModelConfig, mode: Mode, evaluations: int) -> list[Step]:
     return [*MEAN_STEPS, *sampling_steps(config, max(1, evaluations - 2))]
 
 
-def base_volume(
-    planes: NDArray[np.float32],
-    grid: PlaneGrid,
-    softening: float | None,
-    device: torch.device | None = None,
-    rows: slice = slice(None),
-) -> Tensor:
-    """Stretch planes (C, n, Y, X) and interpolate them linearly: `rows` of (C, grid.depth, Y, X)."""
-    known = stretch(torch.from_numpy(planes).to(device or "cpu"), softening)
-    weights = torch.from_numpy(interpolation_matrix(grid)[rows]).to(known.device)
-    base = known.new_empty(len(known), len(weights), *known.shape[2:])
-    for channel, filled in zip(known, base, strict=True):
-        torch.mm(weights, channel.flatten(1), out=filled.view(len(weights), -1))
-    return base
-
-
 def add_noise(
     residual: Tensor, mask: Tensor, sigma: float, seed: int, origin: Triple = (0, 0, 0)
 ) -> None:
@@ -183,21 +176,37 @@ def add_noise(
     for index, measured in enumerate(mask.tolist()):  # no second volume for the noise
         if not measured:
             place = (0, origin[0] + index, origin[1], origin[2])
-            noise = noise_block(seed, (c, 1, y, x), place, residual.device)
-            residual[:, index].add_(noise[:, 0], alpha=sigma)
+            noise = noise_block(seed, (c, 1, y, x), place, residual.device)[:, 0]
+            residual[:, index] = residual[:, index].float().add_(noise, alpha=sigma)
 
 
 def _step(view: Tensor, estimate: Tensor, kept: float) -> None:
     """Move slices towards their estimate, and keep a share of the distance."""
-    view.copy_(torch.lerp(estimate, view, kept))
+    view.copy_(torch.lerp(estimate, view.float(), kept))
+
+
+class Drawn(NamedTuple):
+    """What `draw` gives, (C, Z, Y, X), zero on known planes, in half precision."""
+
+    #: The residual's mean; nothing of a distilled network's, which starts without.
+    mean: Tensor | None
+    #: A sample of it; none in mode ``mean``.
+    sample: Tensor | None
+
+    def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
+        """Copy a part of both, in single precision; zeros where there is no mean."""
+        some = self.mean if self.mean is not None else self.sample
+        assert some is not None
+        index = (slice(None), *place)
+        mean = some[index].float() if self.mean is not None else torch.zeros_like(some[index]).float()
+        return mean, None if self.sample is None else self.sample[index].float()
 
 
 @torch.inference_mode()
 def draw(
     network: Network,
     config: ModelConfig,
-    base: Tensor,
-    mask: Tensor,
+    base: Base,
     *,
     mode: Mode = "sample",
     evaluations: int = 5,
@@ -206,40 +215,34 @@ def draw(
     report: Callable[[float], None] = lambda fraction: None,
     boxes: Sequence[Box] | None = None,
     origin: Triple = (0, 0, 0),
-) -> tuple[Tensor, Tensor | None]:
+) -> Drawn:
     """Compute the residual's mean and a sample of it; other arguments as in `restore`.
 
     Parameters
     ----------
-    base, mask
-        Interpolated volume (C, Z, Y, X), stretched, and known planes (Z,).
+    base
+        The interpolated volume.
     boxes
         What each of `all_steps` looks at, in the coordinates of the whole volume; all by default.
     origin
         Where in the whole volume `base` begins.
-
-    Returns
-    -------
-    Mean and sample, shape (C, Z, Y, X), zero on known planes. In mode ``mean`` there is no sample.
-    Beside the sample of a distilled network, which starts without, the mean is zero.
     """
     device = device or torch.device("cpu")
     steps = all_steps(config, mode, evaluations)
     if boxes is None:
-        boxes = [whole((base.shape[1], base.shape[2], base.shape[3]))] * len(steps)
-    count = 2 if steps[0].sigma == NO_SIGNAL else 0
+        boxes = [whole(base.shape)] * len(steps)
+    count = sum(step.sigma == NO_SIGNAL for step in steps)
     total, done = sum(box.size for box in boxes), 0
-    residual = torch.zeros_like(base)
+    residual = base.zeros()
 
     def denoised(step: Step, box: Box, update: Callable[[Tensor, Tensor], object]) -> None:
         nonlocal done
-        place = (slice(None), *box.slices(origin))
         a_slice = box.size // box.shape[_SLICE_DIM[step.plane] - 1]
         for slices_done in denoise_slices(
             network,
-            residual[place],
-            base[place],
-            mask[place[1]],
+            residual,
+            base,
+            box.slices(origin),
             step.plane,
             step.sigma,
             config.sigma_data,
@@ -249,40 +252,74 @@ def draw(
             done += slices_done * a_slice
             report(done / total)
 
-    mean = base.new_zeros(()).expand_as(base)
-    if count:
-        denoised(steps[0], boxes[0], lambda view, estimate: view.copy_(estimate))
-        denoised(steps[1], boxes[1], lambda view, estimate: view.add_(estimate))
-        mean = residual.mul_(WEIGHT)
+    mean = None
+    if count:  # their sum, weighted
+        denoised(steps[0], boxes[0], lambda view, estimate: view.copy_(WEIGHT * estimate))
+        denoised(steps[1], boxes[1], lambda view, estimate: view.add_(WEIGHT * estimate))
+        mean = residual
     if len(steps) == count:
-        return mean, None
+        return Drawn(mean, None)
     residual = residual.clone()
-    place = boxes[count].slices(origin)
+    place = box_z, *_ = boxes[count].slices(origin)
     noisy = residual[(slice(None), *place)]
-    add_noise(noisy, mask[place[0]], steps[count].sigma, seed, boxes[count].start)
+    add_noise(noisy, base.mask[box_z], steps[count].sigma, seed, boxes[count].start)
     for step, box in zip(steps[count:], boxes[count:], strict=True):
         denoised(step, box, partial(_step, kept=step.kept))
-    return mean, residual
+    return Drawn(mean, residual)
 
 
-def put_together(
+@torch.inference_mode()
+def compose(
     config: ModelConfig,
-    base: Tensor,
-    mean: Tensor,
-    sample: Tensor | None,
-    detail: float | None,
-    gains: Gains | None,
-) -> Tensor:
-    """Return intensities (C, Z, Y, X) from an interpolation and what was drawn; all overwritten.
+    base: Base,
+    drawn: Drawn,
+    part: Place,
+    detail: float | None = None,
+    gains: Gains | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """Put together interpolation, mean and detail.
 
-    `gains` are those of the volume's planes, see `detail.blend_detail`.
+    Parameters
+    ----------
+    config
+        The model's settings.
+    base, drawn
+        Of a volume, or of a window of it.
+    part
+        What is wanted of that.
+    detail
+        See `restore`.
+    gains
+        Of each of the volume's (or the window's) planes, (C, Z).
+
+    Yields
+    ------
+    Rows of `part` along Y, and their intensities (C, z, y, x), float32.
     """
-    residual = mean
-    if sample is not None:
-        share = DEFAULT_DETAIL if detail is None else detail
-        sigma, grain = config.sampler.detail_sigma, usual_grain(config)
-        residual = blend_detail(mean, sample, share, sigma, gains, grain)
-    return unstretch(base.add_(residual), config.softening)
+    share = DEFAULT_DETAIL if detail is None else detail
+    sigma, grain = config.sampler.detail_sigma, usual_grain(config)
+    z, y, x = part
+    # What softening and smoothing look at beside it, as far as there is anything.
+    margin = math.ceil(3 * sigma)
+    depth, height, width = base.shape
+    around_z = slice(max(0, z.start - margin), min(depth, z.stop + margin))
+    around_x = slice(max(0, x.start - 1), min(width, x.stop + 1))
+    if gains is not None:
+        gains = Gains(*(each[:, around_z] for each in gains))
+    step = max(1, COMPOSED // ((around_z.stop - around_z.start) * (around_x.stop - around_x.start)))
+    for start in range(y.start, y.stop, step):
+        rows = slice(start, min(start + step, y.stop))
+        around_y = slice(max(0, rows.start - 1), min(height, rows.stop + 1))
+        place = around_z, around_y, around_x
+        residual, sample = drawn.part(place)
+        if sample is not None:
+            residual = blend_detail(residual, sample, share, sigma, gains, grain)
+        inner = tuple(
+            slice(a.start - b.start, a.stop - b.start)
+            for a, b in zip((z, rows, x), place, strict=True)
+        )
+        total = base.part((z, rows, x)).add_(residual[(slice(None), *inner)])
+        yield slice(rows.start - y.start, rows.stop - y.start), unstretch(total, config.softening)
 
 
 @torch.inference_mode()
@@ -335,24 +372,24 @@ def restore(
     Shape (C, grid.depth, Y, X). Measured planes are bit for bit those of `planes`.
     """
     device = device or torch.device("cpu")
-    home = volume_home(device, planes[:, 0].size * grid.depth)
-    base = base_volume(planes, grid, config.softening, home)
-    mean, sample = draw(
+    base = make_base(planes, grid, config.softening, device)
+    drawn = draw(
         network,
         config,
         base,
-        torch.from_numpy(grid.mask),
         mode=mode,
         evaluations=evaluations,
         seed=seed,
         device=device,
         report=report,
     )
-    if sample is not None:
+    if drawn.sample is not None:
         if gains is None:
-            looked_at = drawn_pieces(config, planes, grid, base, mean, sample)
-            gains = detail_gains(config, looked_at, len(planes))
+            gains = detail_gains(config, drawn_pieces(config, planes, grid, base, drawn), len(planes))
         gains = gains.of_planes(plane_distances(grid))
-    result: NDArray[np.float32] = put_together(config, base, mean, sample, detail, gains).cpu().numpy()
+    result = np.empty((len(planes), *base.shape), np.float32)
+    part = whole(base.shape).slices()
+    for rows, volume in compose(config, base, drawn, part, detail, gains):
+        result[:, :, rows] = volume.cpu().numpy()
     result[:, list(grid.known)] = planes
     return result
