@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from isoslice import gains as module
+from isoslice.base import make_base
 from isoslice.config import DistilledSettings, ModelConfig
 from isoslice.detail import DEFAULT_DETAIL, Gains
 from isoslice.gains import LIMITS, detail_gains, gains_for
@@ -13,7 +14,7 @@ from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.pieces import COUNT, drawn_pieces, pieces, plane_distances, reader
 from isoslice.roughness import anisotropy, linear_error, roughness
-from isoslice.sampler import base_volume, draw, restore
+from isoslice.sampler import draw, restore
 
 
 def silent(x, c_noise):
@@ -22,9 +23,9 @@ def silent(x, c_noise):
 
 
 def gains_of(config, planes, grid, evaluations=5):
-    base, mask = base_volume(planes, grid, config.softening), torch.from_numpy(grid.mask)
-    mean, sample = draw(silent, config, base, mask, evaluations=evaluations)
-    looked_at = drawn_pieces(config, planes, grid, base, mean, sample)
+    base = make_base(planes, grid, config.softening, torch.device("cpu"))
+    drawn = draw(silent, config, base, evaluations=evaluations)
+    looked_at = drawn_pieces(config, planes, grid, base, drawn)
     return detail_gains(config, looked_at, len(planes))
 
 

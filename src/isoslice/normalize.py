@@ -97,7 +97,11 @@ def percentile_normalization(data: NDArray[Any], source: str = "array") -> Norma
     """
     check_finite(data, source)
     flat = data.reshape(len(data), -1)
-    return _from_levels([np.percentile(channel, LEVELS).tolist() for channel in flat], source)
+    return _from_levels([percentiles(partial(_all_of, channel), LEVELS) for channel in flat], source)
+
+
+def _all_of(channel: NDArray[Any]) -> list[NDArray[Any]]:
+    return [channel]
 
 
 def streamed_normalization(volume: Volume, progress: Progress) -> Normalization:

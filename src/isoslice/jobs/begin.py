@@ -13,7 +13,7 @@ import torch
 
 from isoslice import __version__
 from isoslice.blocks import core_size
-from isoslice.blockwise import find_gains
+from isoslice.blockwise import REACH, find_gains
 from isoslice.config import ModelConfig
 from isoslice.device import choose_device, describe, fast_dtype
 from isoslice.errors import OutputError, SettingsError
@@ -114,7 +114,7 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
     grid = even_grid(volume.size("Z"), factor)
     works = [
         restoration(
-            volume, model, normalization, grid, t, mode, steps, detail, request.seed, device
+            volume, model, normalization, grid, t, mode, steps, detail, request.seed, device, REACH
         )
         for t in range(volume.size("T"))
     ]
@@ -140,6 +140,7 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
         low=normalization.low,
         high=normalization.high,
         core=core,
+        reach=REACH,
         gains=tuple(stored_gains(each) for each in gains),
     )
     folder = unfinished(request.output)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from isoslice.blocks import Box, Triple, block_count, nth_core
+from isoslice.blocks import Box, Reach, Triple, block_count, nth_core
 from isoslice.blockwise import Restoration, restore_part
 from isoslice.config import ModelConfig
 from isoslice.detail import Gains
@@ -104,6 +104,7 @@ class Job:
             self.plan.detail,
             self.plan.seed,
             self.device,
+            Reach(*self.plan.reach),
         )
 
     def place(self, index: int) -> tuple[int, Box]:
@@ -161,6 +162,7 @@ def restoration(
     detail: float | None,
     seed: int,
     device: torch.device,
+    reach: Reach,
 ) -> Restoration:
     """Make what `blockwise` needs of one time point."""
     assert isinstance(model.config, ModelConfig)  # others are not restored block by block
@@ -182,6 +184,7 @@ def restoration(
         detail,
         seed,
         device,
+        reach,
     )
 
 

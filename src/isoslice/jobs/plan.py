@@ -43,8 +43,9 @@ class Plan(BaseModel):
     #: Intensities that become 0 and 1, per channel.
     low: tuple[float, ...]
     high: tuple[float, ...]
-    #: Shape of a block, and one entry for each time point.
+    #: Shape of a block, how far influence is followed, and one entry for each time point.
     core: tuple[Size, Size, Size]
+    reach: tuple[Size, Size]
     gains: tuple[StoredGains, ...]
 
 

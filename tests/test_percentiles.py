@@ -1,0 +1,59 @@
+"""Percentiles of data that is never in memory as a whole, against NumPy's."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from isoslice.errors import DataError
+from isoslice.normalize import percentile_normalization, streamed_normalization
+from isoslice.percentiles import percentiles
+from isoslice.progress import Progress
+from isoslice.volume import Volume
+
+DTYPES = st.sampled_from(["uint8", "uint16", "float32", "float64"])
+
+
+@given(
+    DTYPES.flatmap(
+        lambda name: arrays.arrays(
+            name,
+            st.integers(1, 60),
+            elements=None
+            if name[0] == "u"
+            else st.floats(-1e30, 1e30, width=32 if name == "float32" else 64),
+        )
+    ),
+    st.lists(st.floats(0, 100), min_size=1, max_size=4),
+    st.integers(1, 5),
+)
+def test_percentiles_are_numpys(data, wanted, parts):
+    found = percentiles(lambda: np.array_split(data, parts), wanted)
+    expected = np.percentile(data.astype(np.float64), wanted)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
+
+
+def test_no_numbers():
+    with pytest.raises(ValueError, match="no numbers"):
+        percentiles(lambda: [np.zeros(0, np.uint8)], [50])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+def test_streamed_normalization_is_that_of_all(monkeypatch, dtype):
+    monkeypatch.setattr("isoslice.normalize.PART", 2000)
+    rng = np.random.default_rng(0)
+    data = (rng.gamma(2, 20, size=(2, 3, 12, 20, 15))).astype(dtype)
+    data[:, 1] = 7  # a channel that is constant beside others
+    expected = percentile_normalization(data.swapaxes(0, 1))
+    found = streamed_normalization(Volume(data, "TCZYX"), Progress())
+    assert found == expected
+
+
+def test_streamed_normalization_refuses_what_cannot_be_used():
+    with pytest.raises(DataError, match="constant"):
+        streamed_normalization(Volume(np.ones((3, 4, 5), np.uint8), "ZYX"), Progress())
+    bad = np.zeros((3, 4, 5), np.float32)
+    bad[1, 2, 3] = np.nan
+    with pytest.raises(DataError, match="NaN"):
+        streamed_normalization(Volume(bad, "ZYX"), Progress())
