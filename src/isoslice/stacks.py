@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,12 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.geometry import check_factor, factor_from_voxel_size, output_voxel_size
+from isoslice.io.read import read_part
 from isoslice.progress import Progress
-from isoslice.volume import Volume, parse_voxel_size
+from isoslice.volume import AXES, Volume, parse_voxel_size
+
+#: Bytes of planes that are read to train on.
+LEARNED_FROM = 2 * 10**9
 
 
 def as_volume(
@@ -51,6 +56,18 @@ def check_stack(volume: Volume, channels: int) -> None:
             f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as the "
             "model was trained on; use a model for these channels, or train one on this stack"
         )
+
+
+def planes_to_learn_from(volume: Volume, limit: int = LEARNED_FROM) -> Volume:
+    """Read a stack's planes, or as many of them, evenly spaced, as fit into `limit` bytes."""
+    depth = volume.size("Z")
+    count = max(2, min(depth, limit // max(1, volume.data.nbytes // depth)))
+    if count == depth:
+        return replace(volume, data=read_part(volume, (slice(None),) * 5), axes=AXES)
+    planes = np.linspace(0, depth - 1, count).round().astype(int).tolist()
+    every = slice(None)
+    parts = [read_part(volume, (every, every, slice(z, z + 1), every, every)) for z in planes]
+    return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES)
 
 
 def choose_factor(volume: Volume, factor: int | None, progress: Progress) -> int:

@@ -255,10 +255,13 @@ def _what_is_left(output: Path, own_model: Path | None) -> str:
 def _train_on(
     volume: Volume, minutes: float, seed: int, device: Device, progress: Progress
 ) -> Model:
+    from isoslice.stacks import planes_to_learn_from
     from isoslice.training import train
 
+    planes = planes_to_learn_from(volume)
+    of = "" if planes.size("Z") == volume.size("Z") else f" of {volume.size('Z'):,}"
     progress.note(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
-        f"{volume.size('Z')} planes"
+        f"{planes.size('Z'):,}{of} planes"
     )
-    return train(volume, minutes=minutes, seed=seed, device=device.value, progress=progress)
+    return train(planes, minutes=minutes, seed=seed, device=device.value, progress=progress)
