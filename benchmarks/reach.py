@@ -2,8 +2,8 @@
 
     python benchmarks/reach.py MODEL VOLUME --factor 4
 
-For each reach, blocks in the middle of the volume are restored by themselves and compared with the
-whole: the largest and the root mean square difference, of the intensity range. Along Z and laterally
+For each reach, blocks in the middle of the volume are restored by themselves and compared with
+the whole: the largest and the root mean square difference, of the intensity range. Along Z and laterally
 apart, in this machine's precision and in float32, without rounding to integers.
 """
 
@@ -59,17 +59,21 @@ def main() -> None:
     grid = even_grid(planes.shape[1], options.factor)
     print("precision | along | reach | largest | rms")
     for precise in (False, True):
-        patched = mock.patch("isoslice.device.cpu_has_bfloat16", lambda: False)
+        patched = mock.patch("isoslice.device.cpu_has_bfloat16", return_value=False)
         with patched if precise else mock.MagicMock():
-            base = dict(
-                network=model.network,
-                config=model.config,
-                read=reader(planes),
-                grid=grid,
-                lateral=planes.shape[2:],
-                mode=options.mode,
-            )
-            work = Restoration(**base, reach=Reach(FAR, FAR))
+
+            def restoration(reach: Reach) -> Restoration:
+                return Restoration(
+                    model.network,
+                    model.config,
+                    reader(planes),
+                    grid,
+                    planes.shape[2:],
+                    options.mode,
+                    reach=reach,
+                )
+
+            work = restoration(Reach(FAR, FAR))
             gains = find_gains(work)
             expected = restore_part(work, whole(work.shape), gains)
             z, y, x = work.shape
@@ -83,7 +87,7 @@ def main() -> None:
                     halo = Reach(
                         FAR if along == "lateral" else reach, FAR if along == "Z" else reach
                     )
-                    part = Restoration(**base, reach=halo)
+                    part = restoration(halo)
                     largest, rms = differences(part, expected, gains, blocks)
                     name = "float32" if precise else "as here"
                     print(f"{name} | {along} | {reach} | {largest:.1e} | {rms:.1e}", flush=True)

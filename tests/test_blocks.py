@@ -97,7 +97,7 @@ def test_too_little_memory_is_refused_with_what_is_needed():
     def boxes_of(part):
         return pass_boxes(part, (500, 500, 500), ["XZ", "YZ"], 2, Reach(20, 20), 16)
 
-    with pytest.raises(SettingsError, match="expected at least .* --memory"):
+    with pytest.raises(SettingsError, match=r"expected at least .* --memory"):
         core_size((500, 500, 500), boxes_of, 10_000, 64)
 
 

@@ -99,7 +99,7 @@ def test_a_cluster_makes_the_same_image(request_, undisturbed):
     np.testing.assert_array_equal(voxels(request_.output), undisturbed)
 
 
-class Stop(Exception):
+class Stop(Exception):  # noqa: N818
     pass
 
 

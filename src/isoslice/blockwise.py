@@ -23,6 +23,7 @@ from isoslice.sampler import Drawn, Mode, all_steps, compose, draw
 
 #: How far a voxel of a slice matters, measured with trained networks (docs/scaling.md).
 REACH = Reach(32, 48)
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Restoration:
     evaluations: int = 5
     detail: float | None = None
     seed: int = 0
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     reach: Reach = REACH
 
     @property
@@ -61,7 +62,7 @@ class Restoration:
         return (self.grid.depth, *self.lateral)
 
     def boxes(self, part: Box) -> list[Box]:
-        """What each pass over slices looks at to draw `part`."""
+        """List what each pass over slices looks at to draw `part`."""
         steps = all_steps(self.config, self.mode, self.evaluations)
         means = sum(step.sigma == NO_SIGNAL for step in steps)
         planes = [step.plane for step in steps]
@@ -69,13 +70,13 @@ class Restoration:
         return pass_boxes(part, self.shape, planes, means, self.reach, stride)
 
     def drawn_for(self, part: Box) -> Box:
-        """What has to be drawn for `part`: detail is smoothed along Z and softened in XY."""
+        """Return what has to be drawn for `part`: detail is smoothed along Z and softened in XY."""
         if self.mode == "mean":
             return part
         return widened(part, self.shape, (math.ceil(3 * self.config.sampler.detail_sigma), 1, 1))
 
     def boxes_for(self, part: Box) -> list[Box]:
-        """What each pass over slices looks at to restore `part`."""
+        """List what each pass over slices looks at to restore `part`."""
         return self.boxes(self.drawn_for(part))
 
 
@@ -128,7 +129,7 @@ def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, Pla
 
 
 def _pair(plane: int, count: int) -> tuple[int, int]:
-    """A grid has two planes at least."""
+    """Choose two planes, the fewest that a grid has."""
     return (plane, plane + 1) if plane + 1 < count else (plane - 1, plane)
 
 

@@ -43,6 +43,7 @@ LOSS = 0.85
 #: planes by this factor. Of noisy specimens all of it stays; elsewhere it costs more than it gives.
 COARSE, BALANCE = (0.75, 0.5, 0.25, 0.0), 1.1
 
+
 def gains_for(wanted: Tensor, gains: Tensor, rough: Tensor) -> Tensor:
     """Read off the gains that give a wanted roughness.
 

@@ -97,7 +97,9 @@ def percentile_normalization(data: NDArray[Any], source: str = "array") -> Norma
     """
     check_finite(data, source)
     flat = data.reshape(len(data), -1)
-    return _from_levels([percentiles(partial(_all_of, channel), LEVELS) for channel in flat], source)
+    return _from_levels(
+        [percentiles(partial(_all_of, channel), LEVELS) for channel in flat], source
+    )
 
 
 def _all_of(channel: NDArray[Any]) -> list[NDArray[Any]]:
@@ -123,7 +125,10 @@ def streamed_normalization(volume: Volume, progress: Progress) -> Normalization:
             check_finite(part, volume.source)
             yield part
             if len(starts) > 1:
-                progress.update(f"looking at intensities, channel {channel + 1}, pass {passes[0] + 1}", (number + 1) / len(starts))
+                progress.update(
+                    f"looking at intensities, channel {channel + 1}, pass {passes[0] + 1}",
+                    (number + 1) / len(starts),
+                )
         passes[0] += 1
 
     levels = []

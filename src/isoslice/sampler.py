@@ -198,7 +198,9 @@ class Drawn(NamedTuple):
         some = self.mean if self.mean is not None else self.sample
         assert some is not None
         index = (slice(None), *place)
-        mean = some[index].float() if self.mean is not None else torch.zeros_like(some[index]).float()
+        mean = (
+            some[index].float() if self.mean is not None else torch.zeros_like(some[index]).float()
+        )
         return mean, None if self.sample is None else self.sample[index].float()
 
 
@@ -385,7 +387,9 @@ def restore(
     )
     if drawn.sample is not None:
         if gains is None:
-            gains = detail_gains(config, drawn_pieces(config, planes, grid, base, drawn), len(planes))
+            gains = detail_gains(
+                config, drawn_pieces(config, planes, grid, base, drawn), len(planes)
+            )
         gains = gains.of_planes(plane_distances(grid))
     result = np.empty((len(planes), *base.shape), np.float32)
     part = whole(base.shape).slices()

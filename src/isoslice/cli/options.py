@@ -97,7 +97,9 @@ Scheduler = Annotated[
 Part = Annotated[
     str | None,
     typer.Option(
-        "--part", metavar="I/N", help="Restore one of N shares of the blocks; other runs do the rest."
+        "--part",
+        metavar="I/N",
+        help="Restore one of N shares of the blocks; other runs do the rest.",
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -193,7 +193,10 @@ def _shards(image: Image, level: Level, own: bool) -> tuple[tuple[int, ...], tup
             )
         ]
         return tuple(max(1, s) for s in shards), tuple(chunks)
-    chunks = [max(1, min(n, CHUNK if a in "ZYX" else 1)) for a, n in zip(image.axes, level.shape, strict=True)]
+    chunks = [
+        max(1, min(n, CHUNK if a in "ZYX" else 1))
+        for a, n in zip(image.axes, level.shape, strict=True)
+    ]
     shards = [
         chunk * max(1, min(_PART // chunk, -(-n // chunk))) if axis in "ZYX" else 1
         for axis, n, chunk in zip(image.axes, level.shape, chunks, strict=True)

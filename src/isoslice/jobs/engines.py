@@ -1,4 +1,4 @@
-"""Who restores the blocks: this process, or the workers of a Dask cluster. The voxels are the same."""
+"""Who restores the blocks: this process, or a Dask cluster's workers. Voxels are the same."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def run_on(
     otherwise is raised here.
     """
     distributed = _distributed()
-    waiting, done = list(reversed(blocks)), 0
+    waiting = list(reversed(blocks))
     stream = distributed.as_completed()
 
     def hand_out() -> None:
@@ -108,11 +108,10 @@ def run_on(
             )
 
     hand_out()
-    for future in stream:
+    for done, future in enumerate(stream, start=1):
         index, files = future.result()
         future.release()
         finished(index, files)
-        done += 1
         report(done / len(blocks))
         hand_out()
 

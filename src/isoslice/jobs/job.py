@@ -148,7 +148,7 @@ class Job:
         return result
 
     def _own_shape(self, zyx: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple({"T": 1, "C": 1} .get(axis) or zyx["ZYX".index(axis)] for axis in self.axes)
+        return tuple({"T": 1, "C": 1}.get(axis) or zyx["ZYX".index(axis)] for axis in self.axes)
 
 
 def restoration(
@@ -189,7 +189,7 @@ def restoration(
 
 
 def spacing_of(volume: Volume, factor: int) -> dict[str, float]:
-    """True spacing of a restored volume."""
+    """Return the true spacing of a restored volume."""
     size = volume.voxel_size
     if size is None:
         return dict(volume.spacing)
