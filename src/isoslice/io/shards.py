@@ -77,9 +77,10 @@ class Image:
             first = [a // f for a, f in zip(start, level.factors, strict=True)]
             place = tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))
             array = zarr.open_array(store=self.path / str(number), mode="r+")
-            array[place] = part
             index = [a // c for a, c in zip(start, self.core, strict=True)]
             file = self.path / str(number) / "c" / Path(*map(str, index))
+            file.unlink(missing_ok=True)  # Zarr would read it first, and it may be cut off
+            array[place] = part
             if file.exists():
                 flush(file)
                 files[file.relative_to(self.path).as_posix()] = file.stat().st_size
