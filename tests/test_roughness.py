@@ -9,10 +9,10 @@ from isoslice import gains as module
 from isoslice.base import make_base
 from isoslice.config import DistilledSettings, ModelConfig
 from isoslice.detail import DEFAULT_DETAIL, Gains
-from isoslice.gains import LIMITS, detail_gains, gains_for
+from isoslice.gains import LIMITS, find_gains, gains_for
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
-from isoslice.pieces import COUNT, drawn_pieces, pieces, plane_distances, reader
+from isoslice.pieces import COUNT, pieces, plane_distances, reader
 from isoslice.roughness import anisotropy, linear_error, roughness
 from isoslice.sampler import draw, restore
 
@@ -25,8 +25,7 @@ def silent(x, c_noise):
 def gains_of(config, planes, grid, evaluations=5):
     base = make_base(planes, grid, config.softening, torch.device("cpu"))
     drawn = draw(silent, config, base, evaluations=evaluations)
-    looked_at = drawn_pieces(config, planes, grid, base, drawn)
-    return detail_gains(config, looked_at, len(planes))
+    return find_gains(config, reader(planes), planes.shape[1:], grid, drawn)
 
 
 def rough_planes(deviations, count=12, side=80):

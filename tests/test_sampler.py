@@ -9,7 +9,8 @@ from isoslice.detail import Gains
 from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.interpolate import interpolate
 from isoslice.network import Denoiser
-from isoslice.sampler import WEIGHT, restore, slices
+from isoslice.passes import BATCH_PIXELS, WEIGHT, slices
+from isoslice.sampler import restore
 
 #: From strong noise, and all of the grain.
 SETTINGS = SamplerSettings(sigma_max=6.0, detail_grain=1.0)
@@ -118,7 +119,7 @@ def test_batches_do_not_show(monkeypatch, bfloat16, tolerance):
     monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: bfloat16)
     data, grid = planes(), even_grid(4, 3)
     whole = run(real(), data, grid)
-    monkeypatch.setitem(__import__("isoslice.sampler").sampler.BATCH_PIXELS, "cpu", 1)
+    monkeypatch.setitem(BATCH_PIXELS, "cpu", 1)
     np.testing.assert_allclose(run(real(), data, grid), whole, atol=tolerance)
 
 

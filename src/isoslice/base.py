@@ -50,10 +50,14 @@ class Base:
         return below.lerp_(above, self.share[z, None, None])
 
     def zeros(self) -> Tensor:
-        """Make a residual of zeros, (C, Z, Y, X), in half precision if intensities allow."""
-        fits = bool(self.planes.abs().amax() < HALF)
-        dtype = torch.float16 if fits else torch.float32
+        """Make a residual of zeros, (C, Z, Y, X)."""
+        dtype = residual_dtype(float(self.planes.abs().amax()))
         return self.planes.new_zeros((len(self.planes), *self.shape), dtype=dtype)
+
+
+def residual_dtype(largest: float) -> torch.dtype:
+    """Return half precision, if the largest intensity (stretched, of either sign) allows."""
+    return torch.float16 if largest < HALF else torch.float32
 
 
 def make_base(
@@ -63,7 +67,7 @@ def make_base(
     device: torch.device,
     rows: slice = slice(None),
 ) -> Base:
-    """Stretch planes (C, n, Y, X), and say how `rows` of their grid lie between them.
+    """Stretch planes (C, n, Y, X), normalised, and say how `rows` of their grid lie between them.
 
     They are kept on a GPU if there is room for all that a volume needs.
     """

@@ -3,7 +3,7 @@
 The teacher's deterministic sampler maps noise to an end point; the student regresses that map
 (Luhman & Luhman 2021, arXiv 2101.02388; consistency distillation, Song et al. 2023, arXiv
 2303.01469, with the teacher's end point in place of the student's own). Only 2D images are needed.
-Two kinds of start are learned, for the two passes of `sampler.distilled_steps`:
+Two kinds of start are learned, for the two passes of `passes.distilled_passes`:
 
 - noise alone, at the level sampling starts with: what the XZ pass sees;
 - an image plus noise of a lower level: what the YZ pass sees.

@@ -27,7 +27,9 @@ from torch import Tensor
 
 from isoslice.config import ModelConfig
 from isoslice.detail import Gains
-from isoslice.pieces import Piece
+from isoslice.geometry import PlaneGrid
+from isoslice.parallel import one_thread
+from isoslice.pieces import Parts, Piece, Read, drawn_pieces
 from isoslice.roughness import anisotropy, linear_error, roughness
 from isoslice.stretch import unstretch
 
@@ -64,6 +66,20 @@ def gains_for(wanted: Tensor, gains: Tensor, rough: Tensor) -> Tensor:
     low, high = rough.gather(2, above - 1), rough.gather(2, above)
     share = ((sought - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
     return torch.lerp(gains[above - 1], gains[above], share)[..., 0]
+
+
+@torch.inference_mode()
+def find_gains(
+    config: ModelConfig, read: Read, shape: tuple[int, int, int], grid: PlaneGrid, drawn: Parts
+) -> Gains:
+    """Find the gains of detail of a whole volume, from a few pieces of it.
+
+    Arguments as in `pieces.drawn_pieces`; see `detail_gains`.
+    """
+    with one_thread():  # sums differ in their last digits by how they are shared among threads
+        looked_at = drawn_pieces(config, read, shape, grid, drawn)
+        channels = len(read((slice(0, 1), slice(0, 1), slice(0, 1))))
+        return detail_gains(config, looked_at, channels)
 
 
 def detail_gains(config: ModelConfig, looked_at: Sequence[Piece], channels: int) -> Gains:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.base import Base
-from isoslice.blocks import Place
+from isoslice.base import make_base
+from isoslice.blocks import Place, whole
 from isoslice.config import ModelConfig
 from isoslice.detail import soften, split_detail, usual_grain
 from isoslice.geometry import PlaneGrid
@@ -76,8 +76,8 @@ def plane_distances(grid: PlaneGrid) -> Tensor:
     return torch.minimum(known[above] - z, (z - known[(above - 1).clamp(min=0)]).abs())
 
 
-class SupportsParts(Protocol):
-    """What `sampler.draw` gives."""
+class Parts(Protocol):
+    """What was drawn for a volume, in memory or not: its residual's mean, and a sample."""
 
     def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
         """Mean and sample of a part."""
@@ -144,11 +144,7 @@ def piece_grid(piece: Place, grid: PlaneGrid) -> PlaneGrid:
 
 
 def drawn_pieces(
-    config: ModelConfig,
-    planes: NDArray[np.float32],
-    grid: PlaneGrid,
-    base: Base,
-    drawn: SupportsParts,
+    config: ModelConfig, read: Read, shape: tuple[int, int, int], grid: PlaneGrid, drawn: Parts
 ) -> Sequence[Piece]:
     """Cut pieces out of what was drawn for a whole stack; those with nothing hidden tell nothing.
 
@@ -156,21 +152,22 @@ def drawn_pieces(
     ----------
     config
         The model's settings.
-    planes
-        Measured planes, normalised, shape (C, n, Y, X).
+    read, shape
+        Gives parts of the measured planes, normalised; their shape, (n, Y, X).
     grid
         Where they lie.
-    base, drawn
-        The interpolated volume, and what `sampler.draw` gives for it.
+    drawn
+        What was drawn between them.
     """
-    read, found = reader(planes), []
-    n, y, x = planes.shape[1:]
-    for piece in pieces((n, y, x), read):
+    found = []
+    for piece in pieces(shape, read):
         own = piece_grid(piece, grid)
         if own.mask.all():
             continue
-        place = drawn_place(piece, grid)
-        mean, sample = drawn.part(place)
+        mean, sample = drawn.part(drawn_place(piece, grid))
         assert sample is not None  # detail is looked at where there is some
-        found.append(drawn_piece(config, read(piece), own, base.part(place), mean, sample))
+        measured = read(piece)
+        base = make_base(measured, own, config.softening, mean.device)
+        linear = base.part(whole(base.shape).slices()).to(mean.device)
+        found.append(drawn_piece(config, measured, own, linear, mean, sample))
     return found

@@ -15,7 +15,8 @@ from isoslice.detail import DEFAULT_DETAIL
 from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
-from isoslice.sampler import Mode, restore
+from isoslice.passes import Mode
+from isoslice.sampler import restore
 from isoslice.schedule import ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
 from isoslice.unet import UNet

@@ -12,7 +12,7 @@ from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, Network, denoise
 from isoslice.masks import fill_rows
 from isoslice.msdsr import ddim, direct, put_known
-from isoslice.sampler import distilled_steps, sampling_steps
+from isoslice.passes import distilled_passes, sampling_passes
 from isoslice.schedule import ddim_coefficients
 from isoslice.stretch import stretch, unstretch
 
@@ -94,12 +94,12 @@ def _residual_rows(
 
     if mode == "sample" and config.distilled is not None:
         residual = torch.zeros_like(base)
-        todo = distilled_steps(config, config.distilled.sigma_second)
+        todo = distilled_passes(config, config.distilled.sigma_second)
     else:
         residual = estimate(torch.zeros_like(base), NO_SIGNAL)
-        todo = sampling_steps(config, max(1, steps - 1)) if mode == "sample" else []
+        todo = sampling_passes(config, max(1, steps - 1)) if mode == "sample" else []
     if todo:
         residual = residual + todo[0].sigma * noise * ~masks[:, None, :, None]
-    for _, sigma, kept in todo:
-        residual = torch.lerp(estimate(residual, sigma), residual, kept)
+    for step in todo:
+        residual = torch.lerp(estimate(residual, step.sigma), residual, step.kept)
     return base + residual

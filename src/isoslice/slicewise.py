@@ -17,7 +17,7 @@ from isoslice.diffusion import Network
 from isoslice.geometry import PlaneGrid
 from isoslice.msdsr import ddim, direct
 from isoslice.noise import noise_block
-from isoslice.sampler import slices
+from isoslice.passes import slices
 from isoslice.schedule import ddim_coefficients
 from isoslice.windows import windowed
 

@@ -1,6 +1,8 @@
-"""Large slices through a network that knows only small ones: overlapping windows, blended."""
+"""Large slices through a network in overlapping windows, blended."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -43,5 +45,63 @@ def windowed(network: Network, window: int) -> Network:
                 total[part] += weight * network(x[part].contiguous(), t).to(x.dtype)
                 weights[part] += weight
         return total / weights
+
+    return blended
+
+
+#: Slices are taken whole up to this side, and in windows up to it beyond.
+WHOLE = 1024
+#: Windows begin at multiples of this, as the network's coarsest pixels do.
+STRIDE = 32
+#: How far neighbours overlap. A window is not looked at in the outer `IGNORED` pixels, where it
+#: lacks most of what lies beyond; across the rest, weights go over from one to the other. See
+#: docs/scaling.md for how far a pixel matters.
+OVERLAP, IGNORED = 128, 32
+
+
+def spans(length: int) -> list[tuple[int, int]]:
+    """Cut a side into windows of about one size that overlap: first pixel, and last plus one."""
+    if length <= WHOLE:
+        return [(0, length)]
+    count = -(-length // (WHOLE - OVERLAP - STRIDE))
+    inner = [round(i * length / count / STRIDE) * STRIDE for i in range(1, count)]
+    cuts = [0, *inner, length]
+    half = OVERLAP // 2
+    return [(max(0, a - half), min(length, b + half)) for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def weights(length: int) -> Iterator[tuple[slice, Tensor]]:
+    """Yield each window of a side, and the weight of its pixels; at every pixel they sum to one."""
+    found = spans(length)
+    for number, (start, stop) in enumerate(found):
+        weight = torch.ones(stop - start)
+        ramp = ((torch.arange(OVERLAP) + 0.5 - IGNORED) / (OVERLAP - 2 * IGNORED)).clamp(0, 1)
+        if number:
+            weight[:OVERLAP] = ramp
+        if number + 1 < len(found):
+            weight[-OVERLAP:] = 1 - ramp
+        yield slice(start, stop), weight
+
+
+def tiled(network: Network) -> Network:
+    """Apply `network` to images of any size in little memory: windows at places that never change.
+
+    A network without attention and statistics over the image depends on a finite neighbourhood;
+    what lies far away matters so little that windows give what the whole would.
+    """
+
+    def blended(x: Tensor, t: Tensor) -> Tensor:
+        if max(x.shape[2:]) <= WHOLE:
+            return network(x, t)
+        total = None
+        for rows, down in weights(x.shape[2]):
+            for columns, across in weights(x.shape[3]):
+                found = network(x[..., rows, columns].contiguous(), t).float()
+                found *= (down[:, None] * across).to(found.device)
+                if total is None:
+                    total = found.new_zeros((*found.shape[:2], *x.shape[2:]))
+                total[..., rows, columns] += found
+        assert total is not None
+        return total
 
     return blended
