@@ -1,6 +1,5 @@
 """Runs that are killed at random moments, again and again."""
 
-import json
 import os
 import random
 import signal
@@ -11,96 +10,123 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from isoslice import write_volume
-from isoslice.config import ModelConfig, NetworkSettings
-from isoslice.io import read_volume
-from isoslice.model import Model
-from isoslice.network import Denoiser
+from isoslice.jobs.job import HIDDEN
+from isoslice.jobs.ledger import Ledger
 from isoslice.volume import Volume
+from test_jobs import SPACING, files, small_model
 
-#: A run that makes many small blocks, and says which one it computes.
+#: A run of many small tasks, which says what it does.
 RUN = """
-import sys, os
-from pathlib import Path
+import os, sys, time
 import isoslice.jobs.begin as begin
-from isoslice.blocks import Reach
-from isoslice.jobs.job import Job
-begin.REACH = Reach(8, 8)
-begin.window_voxels = lambda *_: 700_000
-restore = Job.restore
-def told(self, index, report=lambda fraction: None):
+import isoslice.jobs.engines as engines
+from isoslice.passes import BATCH_PIXELS
+begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
+run_task = engines.run_task
+def told(job, stage, index, report):
     with open(os.environ["COMPUTED"], "a") as log:
-        log.write(f"{index}\\n")
-    return restore(self, index, report)
-Job.restore = told
-from isoslice.cli import main
-sys.exit(main(sys.argv[1:]))
+        log.write(stage.task(index) + "\\n")
+    time.sleep(0.05)
+    return run_task(job, stage, index, report)
+engines.run_task = told
 """
-KILLS = 30
+COMMAND = """
+from isoslice.cli import main
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
-def computed(log: Path) -> list[int]:
-    return [int(line) for line in log.read_text().split()] if log.exists() else []
+def computed(log: Path) -> list[str]:
+    return log.read_text().split() if log.exists() else []
 
 
-def recorded(folder: Path) -> set[int]:
-    found = set()
-    for path in folder.glob(".isoslice/done-*.jsonl"):
-        for line in path.read_text().splitlines():
-            try:
-                found.add(json.loads(line)["block"])
-            except ValueError:
-                continue
+def recorded(folder: Path) -> tuple[set[str], set[str]]:
+    ledger = Ledger(folder / HIDDEN)
+    return set(ledger.done), ledger.stages
+
+
+def descendants(process: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == process:
+            child = int(path.parent.name)
+            found += [child, *descendants(child)]
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("options", [[], ["--workers", "2"]])
-def test_killed_runs_go_on(tmp_path, options):
-    """Of the parent and, with workers, of these: what is recorded is never computed again."""
-    if options:
-        pytest.importorskip("distributed")
-    torch.manual_seed(0)
-    shape = NetworkSettings(channels=1, widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0))
-    network = Denoiser(1, shape.widths, shape.blocks_down, shape.blocks_up).eval()
-    network.renormalize()
-    Model(ModelConfig(sigma_data=0.1, network=shape), network).save(tmp_path / "m.model")
-    data = np.random.default_rng(0).integers(0, 255, (40, 260, 260)).astype(np.uint8)
-    spacing = {"Z": 2.0, "Y": 0.5, "X": 0.5}
-    write_volume(tmp_path / "stack.ome.zarr", Volume(data, "ZYX", spacing, "micrometer"))
-    log, output = tmp_path / "computed", tmp_path / "out.ome.zarr"
-    folder = output.with_name("out.ome.zarr.unfinished")
-    base = [sys.executable, "-c", RUN, "predict", str(tmp_path / "stack.ome.zarr")]
-    base += ["-m", str(tmp_path / "m.model"), "--device", "cpu", "-q"]
-    environment = {**os.environ, "COMPUTED": str(log), "OMP_NUM_THREADS": "1"}
+def kill(process: int, choose: random.Random) -> None:
+    """Kill all of a run, or its parent alone; or a worker first, which is replaced."""
+    what = choose.choice(["all", "parent", "worker"])
+    workers = descendants(process)
+    if what == "worker" and workers:
+        os.kill(choose.choice(workers), signal.SIGKILL)
+        time.sleep(choose.uniform(0.0, 2.0))
+        what = choose.choice(["all", "parent"])
+    if what == "parent":
+        os.kill(process, signal.SIGKILL)
+    else:
+        os.killpg(process, signal.SIGKILL)
 
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@pytest.mark.parametrize(
+    ("options", "wanted"), [(["--workers", "2"], 30), ([], 10), (["--part", "1/2"], 10)]
+)
+def test_killed_runs_go_on(tmp_path, options, wanted):
+    """What is recorded is never computed again, and voxels are those of a run left alone."""
+    if "--workers" in options:
+        pytest.importorskip("distributed")
+    small_model(tmp_path / "m.model")
+    data = np.random.default_rng(0).integers(0, 255, (8, 90, 75)).astype(np.uint8)
+    write_volume(tmp_path / "stack.ome.zarr", Volume(data, "ZYX", SPACING, "micrometer"))
+    script, log = tmp_path / "run.py", tmp_path / "computed"
+    script.write_text(RUN + COMMAND)  # workers import it again, and so its patches
+    base = [sys.executable, str(script), "predict", str(tmp_path / "stack.ome.zarr")]
+    base += ["-m", str(tmp_path / "m.model"), "--device", "cpu", "-q", "--slab", "5"]
+    environment = {**os.environ, "COMPUTED": str(log), "OMP_NUM_THREADS": "1"}
     undisturbed = tmp_path / "undisturbed.ome.zarr"
     subprocess.run([*base, "-o", str(undisturbed)], check=True, env=environment)
     total = len(computed(log))
-    assert total > 10
-    log.unlink()
+    assert total > 50
+    expected = files(undisturbed)
 
-    choose = random.Random(0)
-    kills = 0
-    while not output.exists():
-        resume = ["--resume"] if (folder / ".isoslice" / "plan.json").exists() else []
-        if not resume:
-            subprocess.run(["rm", "-rf", str(folder)], check=True)
-        before, started = recorded(folder), len(computed(log))
-        process = subprocess.Popen(
-            [*base, "-o", str(output), *resume, *options],
-            env=environment,
-            start_new_session=True,
-            stderr=subprocess.PIPE,
-        )
-        if kills < KILLS:
-            time.sleep(choose.uniform(1.0, 4.0))
-            os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
-        _, errors = process.communicate(timeout=600)
-        assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-        again = set(computed(log)[started:])
-        assert not before & again
-    np.testing.assert_array_equal(read_volume(output).data, read_volume(undisturbed).data)
+    choose, kills, outputs = random.Random(0), 0, 0
+    while kills < wanted:
+        outputs += 1
+        began = len(computed(log))
+        output = tmp_path / f"out{outputs}.ome.zarr"
+        folder = output.with_name(output.name + ".unfinished")
+        while not output.exists():
+            (before, stages), started = recorded(folder), len(computed(log))
+            planned = (folder / HIDDEN / "plan.json").exists()
+            resume = ["--resume"] if planned and "--part" not in options else []
+            process = subprocess.Popen(
+                [*base, "-o", str(output), *resume, *options],
+                env=environment,
+                start_new_session=True,
+                stderr=subprocess.PIPE,
+            )
+            if kills < wanted:
+                try:
+                    process.wait(choose.uniform(1.5, 6.0))
+                except subprocess.TimeoutExpired:
+                    kill(process.pid, choose)
+                    kills += 1
+            errors = process.communicate(timeout=600)[1].decode()
+            if "another run is writing it" in errors:
+                time.sleep(1)
+                continue
+            assert process.returncode in (0, -signal.SIGKILL), errors
+            again = set(computed(log)[started:])
+            assert not before & again
+            assert not {task for task in again if task.rpartition("/")[0] in stages}
+        assert files(output) == expected
+        assert len(computed(log)) - began >= total

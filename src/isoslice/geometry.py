@@ -103,3 +103,16 @@ def crop_to_grid(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[An
     """Drop the planes of a true volume that lie behind the last one that `thin` keeps."""
     depth = (volume.shape[axis] - 1) // factor * factor + 1
     return np.take(volume, range(depth), axis=axis)
+
+
+def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, PlaneGrid]:
+    """Return the first and last measured plane that rows from `start` to `stop` lie between.
+
+    And the grid of these planes, which begins at the first of them.
+    """
+    known = np.asarray(grid.known)
+    first = int(np.searchsorted(known, start, side="right")) - 1
+    last = int(np.searchsorted(known, stop - 1, side="left"))
+    if first == last:  # a grid has two at least
+        first, last = (first, last + 1) if last + 1 < len(known) else (first - 1, last)
+    return first, last, PlaneGrid(tuple((known[first : last + 1] - known[first]).tolist()))

@@ -26,8 +26,9 @@ from isoslice.io.atomic import atomic_output
 from isoslice.modelcard import model_card
 from isoslice.msdsr import blur as blurred
 from isoslice.normalize import fixed_normalization, percentile_normalization
+from isoslice.passes import Mode
 from isoslice.progress import Progress
-from isoslice.recipes import Direction, Mode, build_network, resolve_options, restore_planes
+from isoslice.recipes import Direction, build_network, resolve_options, restore_planes
 from isoslice.srh import srh_channels
 from isoslice.stacks import as_volume, check_stack, choose_factor
 from isoslice.volume import Volume, VoxelSize, from_tczyx

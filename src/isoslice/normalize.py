@@ -97,7 +97,7 @@ def percentile_normalization(data: NDArray[Any], source: str = "array") -> Norma
     """
     check_finite(data, source)
     flat = data.reshape(len(data), -1)
-    return _from_levels(
+    return normalization_of(
         [percentiles(partial(_all_of, channel), LEVELS) for channel in flat], source
     )
 
@@ -106,10 +106,13 @@ def _all_of(channel: NDArray[Any]) -> list[NDArray[Any]]:
     return [channel]
 
 
-def streamed_normalization(volume: Volume, progress: Progress) -> Normalization:
-    """Measure the percentiles of each channel of a volume that is read part by part.
+def streamed_levels(volume: Volume, progress: Progress) -> list[list[float]]:
+    """Measure `LEVELS` of each channel of a volume that is read part by part.
 
-    The same as `percentile_normalization` of all of it, and the same errors.
+    Raises
+    ------
+    DataError
+        If a voxel is NaN or infinite.
     """
     from isoslice.io.read import read_part  # which needs this file
 
@@ -135,11 +138,17 @@ def streamed_normalization(volume: Volume, progress: Progress) -> Normalization:
     for channel in range(channels):
         passes[0] = 0
         levels.append(percentiles(partial(parts, channel), LEVELS))
-    return _from_levels(levels, volume.source)
+    return levels
 
 
-def _from_levels(levels: Sequence[Sequence[float]], source: str) -> Normalization:
-    """Choose from each channel's percentiles at `LEVELS`."""
+def normalization_of(levels: Sequence[Sequence[float]], source: str) -> Normalization:
+    """Choose what becomes 0 and 1 from each channel's percentiles at `LEVELS`.
+
+    Raises
+    ------
+    DataError
+        If every channel is constant.
+    """
     lows, highs = [], []
     for least, low, high, most in levels:
         if not high > low:  # a sparse signal: almost all voxels are equal

@@ -62,7 +62,7 @@ MEAN_PASSES = (Pass("XZ", NO_SIGNAL), Pass("YZ", NO_SIGNAL))
 
 
 def sampling_passes(config: ModelConfig, count: int) -> list[Pass]:
-    """List `count` passes, XZ and YZ in turn: Euler's, along the probability flow (EDM eq. 4, 5)."""
+    """List `count` passes, XZ and YZ in turn: Euler's, along the flow (EDM eq. 4, 5)."""
     settings, scale = config.sampler, config.sigma_data
     levels = noise_schedule(
         count, settings.sigma_max * scale, settings.sigma_min * scale, settings.rho

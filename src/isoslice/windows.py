@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def spans(length: int) -> list[tuple[int, int]]:
     inner = [round(i * length / count / STRIDE) * STRIDE for i in range(1, count)]
     cuts = [0, *inner, length]
     half = OVERLAP // 2
-    return [(max(0, a - half), min(length, b + half)) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [(max(0, a - half), min(length, b + half)) for a, b in pairwise(cuts)]
 
 
 def weights(length: int) -> Iterator[tuple[slice, Tensor]]:

@@ -14,8 +14,9 @@ from isoslice.benchmark.settings import BenchmarkSettings
 from isoslice.benchmark.store import Store
 from isoslice.geometry import PlaneGrid, even_grid, thin
 from isoslice.model import Model
+from isoslice.passes import Mode
 from isoslice.progress import Progress
-from isoslice.recipes import Direction, Mode
+from isoslice.recipes import Direction
 from isoslice.volume import Volume
 
 Voxels = NDArray[np.float32]

@@ -83,8 +83,17 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory that a process may take, such as 4GB: decides into which blocks an OME-Zarr "
-        "output is cut. [default: half of what is free, shared among workers]",
+        help="Memory that a process may take, such as 4GB, to make an OME-Zarr output of any size. "
+        "[default: half of what is free, shared among workers]",
+    ),
+]
+Slab = Annotated[
+    int | None,
+    typer.Option(
+        "--slab",
+        min=1,
+        metavar="N",
+        help="Slices that are worked on at once. [default: from --memory]",
     ),
 ]
 Workers = Annotated[
@@ -99,7 +108,7 @@ Part = Annotated[
     typer.Option(
         "--part",
         metavar="I/N",
-        help="Restore one of N shares of the blocks; other runs do the rest.",
+        help="Be one of N runs that share the work, such as jobs of a batch system.",
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -110,7 +119,7 @@ DEFAULT_MINUTES = 10.0
 
 
 def part_of(text: str | None) -> tuple[int, int] | None:
-    """Share of the blocks as given on the command line."""
+    """Part as given on the command line."""
     from isoslice.errors import SettingsError
 
     if text is None:

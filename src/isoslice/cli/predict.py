@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,7 @@ from isoslice.cli.options import (
     Quiet,
     Scheduler,
     Seed,
+    Slab,
     VoxelSizeText,
     Workers,
     part_of,
@@ -94,6 +95,7 @@ def predict(
     workers: Workers = 1,
     scheduler: Scheduler = None,
     part: Part = None,
+    slab: Slab = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run left.")
     ] = False,
@@ -127,7 +129,7 @@ def predict(
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
     config = preset_config("isoslice") if restorer is None else restorer.config
-    chosen_mode = None if mode is None else mode.value
+    chosen_mode: Literal["sample", "mean"] | None = None if mode is None else mode.value
     resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
     in_blocks = _in_blocks(output, config, blur, how)
     budget = _budget(memory, how)
@@ -146,12 +148,10 @@ def predict(
             assert model is not None
             request = Request(
                 Path(stack), model, output, axes, size, factor, chosen_mode, steps, detail, seed,
-                device.value, budget, _threads(how),
+                device.value, budget, _threads(how), slab,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
-            if not outcome.finished:
-                progress.note(f"part {part} is done; the output is whole once all parts are")
         else:
             started = time.perf_counter()
             prediction = restorer.predict(

@@ -29,7 +29,9 @@ class LazyArray:
     def __init__(self, stored: Any, order: Sequence[int | None] | None = None) -> None:
         self._stored = stored
         self._order = tuple(range(len(stored.shape)) if order is None else order)
-        self.shape = tuple(1 if d is None else int(stored.shape[d]) for d in self._order)
+        self.shape: tuple[int, ...] = tuple(
+            1 if d is None else int(stored.shape[d]) for d in self._order
+        )
         self.dtype = np.dtype(stored.dtype).newbyteorder("=")
 
     @property

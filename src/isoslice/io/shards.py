@@ -92,7 +92,8 @@ class Image:
 
         group = zarr.open_group(store=self.path, mode="r+")
         for number in range(self.own, len(self.levels)):
-            before, array = group[str(number - 1)], group[str(number)]
+            before: Any = group[str(number - 1)]
+            array: Any = group[str(number)]
             for place in _parts(array.shape):
                 double = tuple(
                     slice(2 * s.start, 2 * s.stop) if i in self.levels[number].halved else s

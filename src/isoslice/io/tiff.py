@@ -100,7 +100,8 @@ def _mapped(series: TiffPageSeries) -> Any:
         return series.asarray()
     file = page.parent
     dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
-    voxels = np.memmap(file.filehandle.path, dtype, "r", series.dataoffset, tuple(series.shape))
+    start = int(series.dataoffset or 0)
+    voxels = np.memmap(file.filehandle.path, dtype, "r", start, tuple(series.shape))
     return LazyArray(voxels)
 
 

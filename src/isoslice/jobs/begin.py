@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from isoslice import __version__
-from isoslice.blocks import core_size
-from isoslice.blockwise import REACH, find_gains
+from isoslice.base import residual_dtype
 from isoslice.config import ModelConfig
 from isoslice.device import choose_device, describe, fast_dtype
-from isoslice.errors import OutputError, SettingsError
+from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.geometry import even_grid
-from isoslice.io.atomic import check_output, replace_output
+from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
 from isoslice.io.omezarr_meta import Description
-from isoslice.io.shards import CHUNK, create_image, flush
-from isoslice.jobs.job import (
-    HIDDEN,
-    PLAN,
-    Job,
-    open_job,
-    restoration,
-    spacing_of,
-    stored_gains,
-)
-from isoslice.jobs.ledger import Ledger
-from isoslice.jobs.memory import window_voxels
-from isoslice.jobs.plan import Plan, check_same, files_digest
+from isoslice.io.shards import create_image, flush
+from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
+from isoslice.jobs.memory import Sizes, slab_slices
+from isoslice.jobs.plan import Plan, check_same, files_digest, files_glance
 from isoslice.model import Model
-from isoslice.normalize import fixed_normalization, streamed_normalization
+from isoslice.normalize import fixed_normalization, normalization_of, streamed_levels
+from isoslice.passes import Mode
 from isoslice.progress import Progress
-from isoslice.recipes import Mode, resolve_options
+from isoslice.recipes import resolve_options
 from isoslice.stacks import check_stack, choose_factor
+from isoslice.stretch import stretch
 from isoslice.volume import Volume
+
+#: Side of an output's blocks, each a file: the same on all machines.
+BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,8 @@ class Request:
         Bytes that a process may take.
     threads
         Threads of each process.
+    slab
+        Slices of a slab, whatever the memory.
     """
 
     stack: Path
@@ -75,6 +74,7 @@ class Request:
     device: str = "auto"
     memory: int = 4 * 10**9
     threads: int = 1
+    slab: int | None = None
 
 
 def unfinished(output: Path) -> Path:
@@ -106,28 +106,31 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
     factor = choose_factor(volume, request.factor, progress)
     device = choose_device(request.device)
     progress.note(f"computing on {describe(device)}")
+    levels = streamed_levels(volume, progress)
     if config.intensities is None:
-        normalization = streamed_normalization(volume, progress)
+        normalization = normalization_of(levels, volume.source)
     else:
         normalization = fixed_normalization(*config.intensities, volume.size("C"))
+    extremes = normalization.apply(np.asarray(levels)[:, [0, -1]])
+    residual = residual_dtype(
+        float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
+    )
     model.network.to(device)
-    grid = even_grid(volume.size("Z"), factor)
-    works = [
-        restoration(
-            volume, model, normalization, grid, t, mode, steps, detail, request.seed, device, REACH
-        )
-        for t in range(volume.size("T"))
-    ]
-    shape = works[0].shape
-    voxels = window_voxels(request.memory, config.network.channels, request.threads)
-    core = core_size(shape, works[0].boxes_for, voxels, CHUNK, volume.source)
-    gains = [find_gains(work) for work in works]
+    depth = even_grid(volume.size("Z"), factor).depth
+    sizes = Sizes(
+        (depth, volume.size("Y"), volume.size("X")),
+        volume.size("C"),
+        volume.size("Z"),
+        residual.itemsize,
+    )
+    slabs = slab_slices(sizes, request.memory, request.threads, device, request.slab)
     plan = Plan(
         isoslice=__version__,
         stack=str(request.stack.absolute()),
         axes=request.axes,
         voxel_size=request.voxel_size,
         stack_digest=files_digest(request.stack),
+        stack_glance=files_glance(request.stack.absolute()),
         model=str(request.model.absolute()),
         model_fingerprint=model.fingerprint,
         factor=factor,
@@ -135,38 +138,62 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
         steps=steps,
         detail=detail,
         seed=request.seed,
-        blur=False,
         arithmetic=arithmetic(device),
         low=normalization.low,
         high=normalization.high,
-        core=core,
-        reach=REACH,
-        gains=tuple(stored_gains(each) for each in gains),
+        residual=str(residual).removeprefix("torch."),
+        slabs=slabs,
+        block=(BLOCK, BLOCK, BLOCK),
     )
     folder = unfinished(request.output)
     job = Job(plan, folder, volume, model, device)
     progress.note(told(job, request.memory))
+    _check_room(job, request.output)
     axes, lengths, spacing, block = job.layout()
     try:
         create_image(folder, axes, lengths, volume.data.dtype, spacing, block)
-        hidden = folder / HIDDEN
-        hidden.mkdir()
-        draft = hidden / (PLAN + ".draft")
+        job.hidden.mkdir()
+        draft = job.hidden / (PLAN + ".draft")
         draft.write_text(plan.model_dump_json(indent=1) + "\n")
         flush(draft)
-        draft.rename(hidden / PLAN)  # with it, the output can be gone on with
-        flush(hidden / PLAN)
-    except OSError:
+        draft.rename(job.hidden / PLAN)  # with it, the output can be gone on with
+        flush(job.hidden / PLAN)
+    except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
+        raise output_error(request.output, error) from error
     return job
 
 
 def told(job: Job, memory: int) -> str:
-    """Say how a volume is cut."""
-    z, y, x = job.plan.core
-    count = "one block" if job.blocks == 1 else f"{job.blocks:,} blocks of {z} x {y} x {x}"
-    return f"{count}, for {memory / 1e9:.3g} GB of memory (--memory)"
+    """Say how the work is cut, and what it needs."""
+    xz, yz = job.plan.slabs
+    counts = [stage.tasks for stage in job.stages() if stage.name.startswith("pass")]
+    return (
+        f"{len(counts)} passes over slabs of {xz} XZ and {yz} YZ slices, for "
+        f"{memory / 1e9:.3g} GB of memory (--memory, --slab); up to "
+        f"{scratch_bytes(job) / 1e9:.3g} GB on the disk beside the output while it is made"
+    )
+
+
+def scratch_bytes(job: Job) -> int:
+    """Bytes of the residual of one time point: the mean, and before and after a pass."""
+    copies = min(3, len(job.passes))
+    each = 2 if job.plan.residual == "float16" else 4
+    return copies * each * job.channels * math.prod(job.shape)
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that are free on a folder's disk."""
+    return shutil.disk_usage(folder).free
+
+
+def _check_room(job: Job, output: Path) -> None:
+    needed, free = scratch_bytes(job), free_bytes(output.absolute().parent)
+    if needed > free:
+        raise OutputError(
+            f"{output}: got a disk with {free / 1e9:.3g} GB free, expected {needed / 1e9:.3g} GB "
+            "for what lies there while the volume is made; choose another disk"
+        )
 
 
 def arithmetic(device: torch.device) -> str:
@@ -183,12 +210,11 @@ def go_on(request: Request, model: Model, progress: Progress) -> Job:
         If there is no unfinished output, or something was asked for, or has become, otherwise.
     """
     folder = unfinished(request.output)
-    if not (folder / HIDDEN / PLAN).is_file():
+    if not can_go_on(folder):
         raise SettingsError(
             f"got --resume, but there is no unfinished output at {folder}; leave out --resume to "
             "start one"
         )
-    job = open_job(folder, request.device)
     mode, steps, detail = resolve_options(
         model.config, request.mode, request.steps, request.detail, request.seed, "both"
     )
@@ -201,62 +227,80 @@ def go_on(request: Request, model: Model, progress: Progress) -> Job:
         "steps": steps,
         "detail": detail,
         "seed": request.seed,
-        "arithmetic": arithmetic(job.device),
+        "arithmetic": arithmetic(choose_device(request.device)),
     }
     if request.factor is not None:
         now["factor"] = request.factor
-    check_same(job.plan, now, folder)
-    return job
+    check_same(read_plan(folder), now, folder)
+    return open_job(folder, request.device)
 
 
-def check_unfinished(output: Path, *, resume: bool, overwrite: bool) -> None:
-    """Refuse to begin where there is an unfinished output, unless told what to do with it.
+def can_go_on(folder: Path) -> bool:
+    """Whether an unfinished output got as far as its plan."""
+    return (folder / HIDDEN / PLAN).is_file()
+
+
+def is_made(request: Request) -> bool:
+    """Whether a finished output is there, made of the same stack with the same seed."""
+    try:
+        record = json.loads(record_path(request.output).read_text())
+        plan = Plan.model_validate(record["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    same = plan.stack_digest == files_digest(request.stack) and plan.seed == request.seed
+    return request.output.exists() and same
+
+
+def record_path(output: Path) -> Path:
+    """Return where the record of an output's run is."""
+    return output.with_name(output.name + ".json")
+
+
+def check_unfinished(output: Path, *, overwrite: bool) -> None:
+    """Refuse to begin where there is an unfinished output to go on with, unless told to.
 
     Raises
     ------
     OutputError
-        If there is one, and neither `resume` nor `overwrite`.
+        If there is one, and not `overwrite`; or if something else has its name.
     """
     folder = unfinished(output)
-    if not folder.exists() or resume:
+    if not folder.exists():
         return
-    if not overwrite:
+    ours = folder.is_dir() and ((folder / HIDDEN).is_dir() or (folder / "zarr.json").is_file())
+    if not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(
+            f"{folder} exists and was not made by isoslice, expected that name to be free; choose "
+            "another output"
+        )
+    if can_go_on(folder) and not overwrite:
         raise OutputError(
             f"{folder} exists, what an interrupted run left; go on with --resume, or begin anew "
             "with --overwrite"
         )
 
 
-def end(job: Job, output: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -> None:
     """Make the unfinished output the finished one, with a record of the run beside it."""
     volume, plan = job.volume, job.plan
     names, windows = volume.channel_names, tuple(zip(plan.low, plan.high, strict=True))
     image = Description(
-        job.axes,
-        job.spacing,
-        volume.unit,
-        names,
-        windows if names else (),
-        volume.data.dtype,
+        job.axes, job.spacing, volume.unit, names, windows if names else (), volume.data.dtype
     )
     made = Volume(
-        volume.data,
-        volume.axes,
-        spacing_of(volume, plan.factor),
-        volume.unit,
-        names,
-        provenance(plan),
+        volume.data, volume.axes, job.spacing, volume.unit, names, provenance=provenance(plan)
     )
     check_output(output, overwrite)
+    if files_digest(Path(plan.stack)) != plan.stack_digest:
+        raise DataError(
+            f"{plan.stack}: got another stack than when this run began, expected it unchanged; "
+            "begin anew with --overwrite"
+        )
     job.image().finish(image, make_note(made, job.axes))
-    hidden = job.folder / HIDDEN
-    aside = job.folder.with_name(job.folder.name + ".plan")
-    shutil.rmtree(aside, ignore_errors=True)
-    hidden.rename(aside)
+    with atomic_output(record_path(output), overwrite=True) as draft:
+        draft.write_text(json.dumps({**record, "plan": plan.model_dump()}, indent=1) + "\n")
     replace_output(job.folder, output)
-    shutil.rmtree(aside, ignore_errors=True)
-    beside = output.with_name(output.name + ".json")
-    beside.write_text(json.dumps(record | {"plan": plan.model_dump()}, indent=1) + "\n")
+    shutil.rmtree(output / HIDDEN, ignore_errors=True)
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
@@ -270,16 +314,9 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "steps": plan.steps,
         "detail": plan.detail,
         "direction": "both",
-        "blur": plan.blur,
+        "blur": False,
         "seed": plan.seed,
         "source": Path(plan.stack).name,
         "normalization": {"low": plan.low, "high": plan.high},
         "measured_planes": "every output plane i * factor is measured plane i, unchanged",
     }
-
-
-def left(job: Job, part: Sequence[int] | None = None) -> list[int]:
-    """List the blocks that are not done; of part I of N alone."""
-    done = Ledger(job.folder / HIDDEN).done(job.folder)
-    mine = range(job.blocks) if part is None else range(part[0] - 1, job.blocks, part[1])
-    return [index for index in mine if index not in done]

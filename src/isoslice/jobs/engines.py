@@ -1,44 +1,162 @@
-"""Who restores the blocks: this process, or a Dask cluster's workers. Voxels are the same."""
+"""Who does the tasks: this process, a Dask cluster's workers, or runs that know of each other.
+
+Each task is claimed, done, and recorded where it is done. Voxels are the same whoever does it.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isoslice.errors import SettingsError
-from isoslice.jobs.job import Job, open_job
+from isoslice.errors import IsosliceError, SettingsError
+from isoslice.jobs.job import HIDDEN, Job, Stage, open_job
+from isoslice.jobs.ledger import Ledger
+from isoslice.jobs.lock import PAUSE, claimed
+from isoslice.jobs.work import Report, run_task
 
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Called with a finished block and its files.
-Finished = Callable[[int, dict[str, int]], None]
-#: Blocks that a cluster is given at once, per worker: no more than keeps it busy.
+#: Called with the number of a finished task.
+Finished = Callable[[int], None]
+#: Does some tasks of a stage: (stage, their numbers, finished, report of the task at hand).
+Engine = Callable[[Stage, Sequence[int], Finished, Report], None]
+#: Tasks that a cluster is given at once, per worker: no more than keeps it busy.
 AHEAD = 2
-#: How often a block is tried again whose worker died.
+#: How often a task is tried again whose worker died.
 RETRIES = 3
 
 
-def run_here(
-    job: Job, blocks: Sequence[int], finished: Finished, report: Callable[[float], None]
-) -> None:
-    """Restore blocks one after the other; `report` hears the share of them that is done."""
-    for number, index in enumerate(blocks):
+def do_task(
+    job: Job, ledger: Ledger, stage: Stage, index: int, report: Report, *, shared: bool
+) -> bool:
+    """Do a task and record it, unless that is done already.
 
-        def heard(fraction: float, number: int = number) -> None:
-            report((number + fraction) / len(blocks))
+    Parameters
+    ----------
+    job, ledger, stage, index
+        Which, and where to record it.
+    report
+        Hears the share of it that is done.
+    shared
+        Others work at this stage too: what one of them holds is left to it. Otherwise whoever
+        holds it is waited for: what is left of a run that was killed.
 
-        finished(index, job.restore(index, heard))
+    Returns
+    -------
+    Whether it is done now.
+    """
+    claims = job.hidden / "claims"
+    claims.mkdir(exist_ok=True)
+    name = stage.task(index)
+    with claimed(claims / name.replace("/", "-"), wait=not shared) as free:
+        if free is False:
+            return False
+        if shared or free is None:
+            ledger.refresh()
+            if name in ledger.done or stage.key in ledger.stages:
+                return True
+        ledger.record(name, run_task(job, stage, index, report))
+    return True
+
+
+def run_here(job: Job, ledger: Ledger) -> Engine:
+    """Do tasks one after the other."""
+
+    def engine(stage: Stage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+        for index in tasks:
+            do_task(job, ledger, stage, index, report, shared=False)
+            finished(index)
+
+    return engine
+
+
+def run_beside(job: Job, ledger: Ledger, part: tuple[int, int]) -> Engine:
+    """Do what other runs leave, own share first: part I of N."""
+
+    def engine(stage: Stage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+        number, count = part
+        left = sorted(tasks, key=lambda index: ((index - number + 1) % count, index))
+        while left:
+            waiting = []
+            for index in left:
+                if stage.task(index) in ledger.done or do_task(
+                    job, ledger, stage, index, report, shared=True
+                ):
+                    finished(index)
+                else:
+                    waiting.append(index)
+            ledger.refresh()
+            if stage.key in ledger.stages:
+                return
+            job.hidden.stat()  # gone if another run has ended it all
+            if len(waiting) == len(left):
+                time.sleep(PAUSE)
+            left = waiting
+
+    return engine
+
+
+def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
+    """Give tasks to the workers of a cluster.
+
+    A worker that dies is replaced by its nanny, and its task given to another one. What goes wrong
+    otherwise is raised here.
+    """
+    distributed = _distributed()
+
+    def engine(stage: Stage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+        waiting, stream = list(reversed(tasks)), distributed.as_completed()
+
+        def hand_out() -> None:
+            workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+            while waiting and stream.count() < AHEAD * workers:
+                index = waiting.pop()
+                stream.add(
+                    client.submit(
+                        do_on_worker,
+                        str(job.folder.absolute()),
+                        tuple(stage),
+                        index,
+                        device,
+                        pure=False,
+                        retries=RETRIES,
+                    )
+                )
+
+        hand_out()
+        for future in stream:
+            try:
+                index = future.result()
+            except distributed.KilledWorker as error:
+                raise IsosliceError(
+                    f"{RETRIES + 1} workers died at the same task (of {stage.key}), expected them "
+                    "to live; give them more memory than --memory says, and go on with --resume"
+                ) from error
+            future.release()
+            finished(index)
+            hand_out()
+
+    return engine
+
+
+def do_on_worker(folder: str, stage: tuple[Any, ...], index: int, device: str) -> int:
+    """Do one task where this is called; the model is loaded with the first one."""
+    job, ledger = _opened(folder, _pinned(device))
+    do_task(job, ledger, Stage(*stage), index, lambda fraction: None, shared=False)
+    return index
 
 
 @contextmanager
 def local_cluster(workers: int, threads: int) -> Iterator[Client]:
     """Start workers on this machine, each a process with so many threads."""
     distributed = _distributed()
+    threaded = {"OMP_NUM_THREADS": str(threads), "ISOSLICE_THREADS": str(threads)}
     with (
         distributed.LocalCluster(
             n_workers=workers,
@@ -46,7 +164,8 @@ def local_cluster(workers: int, threads: int) -> Iterator[Client]:
             processes=True,
             dashboard_address=None,
             memory_limit=0,  # our own budget holds; Dask's would kill what is counted differently
-            env={"OMP_NUM_THREADS": str(threads), "ISOSLICE_THREADS": str(threads)},
+            silence_logs=50,  # what matters is raised
+            env=threaded,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -74,75 +193,17 @@ def remote_cluster(address: str) -> Iterator[Client]:
         yield client
 
 
-def run_on(
-    client: Client,
-    folder: Path,
-    blocks: Sequence[int],
-    finished: Finished,
-    report: Callable[[float], None],
-    device: str = "auto",
-) -> None:
-    """Restore blocks on the workers of a cluster.
-
-    A worker that dies is replaced by its nanny, and its block given to another one. What goes wrong
-    otherwise is raised here.
-    """
-    distributed = _distributed()
-    waiting = list(reversed(blocks))
-    stream = distributed.as_completed()
-
-    def hand_out() -> None:
-        workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-        while waiting and stream.count() < AHEAD * workers:
-            index = waiting.pop()
-            stream.add(
-                client.submit(
-                    restore_on_worker,
-                    str(folder),
-                    index,
-                    device,
-                    pure=False,
-                    retries=RETRIES,
-                    key=f"isoslice-{folder.name}-{index}",
-                )
-            )
-
-    hand_out()
-    for done, future in enumerate(stream, start=1):
-        index, files = future.result()
-        future.release()
-        finished(index, files)
-        report(done / len(blocks))
-        hand_out()
-
-
-def restore_on_worker(folder: str, index: int, device: str) -> tuple[int, dict[str, int]]:
-    """Restore one block where this is called; the model is loaded with the first one."""
-    return index, _opened(folder, _pinned(device)).restore(index)
-
-
 @lru_cache(maxsize=1)
-def _opened(folder: str, device: str) -> Job:
+def _opened(folder: str, device: str) -> tuple[Job, Ledger]:
     import torch
 
     threads = os.environ.get("ISOSLICE_THREADS")
     if threads:
         torch.set_num_threads(int(threads))
-    job = open_job(Path(folder), device.partition(":")[0])
     if ":" in device:
-        job = _moved(job, device)
-    return job
-
-
-def _moved(job: Job, device: str) -> Job:
-    from dataclasses import replace
-
-    import torch
-
-    chosen = torch.device(device)
-    torch.cuda.set_device(chosen)
-    job.model.network.to(chosen)
-    return replace(job, device=chosen)
+        torch.cuda.set_device(device)
+    job = open_job(Path(folder), torch.device(device) if ":" in device else device)
+    return job, Ledger(Path(folder) / HIDDEN)
 
 
 def _pinned(device: str) -> str:
@@ -152,10 +213,7 @@ def _pinned(device: str) -> str:
     if device not in ("auto", "cuda") or not torch.cuda.is_available():
         return device
     count = torch.cuda.device_count()
-    try:
-        name = str(_distributed().get_worker().name)
-    except ValueError:
-        return device
+    name = str(_distributed().get_worker().name)
     digits = "".join(c for c in name if c.isdigit())
     return f"cuda:{int(digits or 0) % count}"
 

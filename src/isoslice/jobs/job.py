@@ -1,40 +1,60 @@
-"""A volume that is restored block by block into an OME-Zarr image."""
+"""A volume that is restored task by task into an OME-Zarr image: what there is to do, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import NamedTuple, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from isoslice.blocks import Box, Reach, Triple, block_count, nth_core
-from isoslice.blockwise import Restoration, restore_part
+from isoslice.blocks import Triple, block_count
 from isoslice.config import ModelConfig
-from isoslice.detail import Gains
 from isoslice.device import choose_device
+from isoslice.errors import DataError, OutputError
 from isoslice.geometry import PlaneGrid, even_grid, output_voxel_size
 from isoslice.io.omezarr_write import ORDER
-from isoslice.io.read import open_volume, read_part
+from isoslice.io.read import open_volume
 from isoslice.io.shards import Image, lay_out
-from isoslice.jobs.plan import Plan, StoredGains
+from isoslice.jobs.plan import Plan, files_glance
+from isoslice.jobs.scratch import Scratch
 from isoslice.model import Model
-from isoslice.normalize import Normalization, check_finite
-from isoslice.pieces import Place
-from isoslice.recipes import Mode
+from isoslice.normalize import Normalization
+from isoslice.passes import Mode, Pass, all_passes
 from isoslice.volume import Volume, VoxelSize
 
-#: In an unfinished output: the folder with the plan and the lines about finished blocks.
+#: In an unfinished output: the folder with the plan, what is done, and the residual between passes.
 HIDDEN, PLAN = ".isoslice", "plan.json"
+#: Work of putting a voxel together, of which one pass is 1.
+COMPOSING = 0.15
+
+
+class Stage(NamedTuple):
+    """Tasks that need not know of each other; those of the next stage need all of them."""
+
+    time: int
+    #: ``pass-0`` and so on, ``gains`` or ``blocks``.
+    name: str
+    tasks: int
+    #: Work of one task, in voxels that go once through the network.
+    work: float
+
+    @property
+    def key(self) -> str:
+        """What it is called in a ledger."""
+        return f"{self.time}/{self.name}"
+
+    def task(self, index: int) -> str:
+        """Name a task, for a ledger."""
+        return f"{self.key}/{index}"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A plan with everything that it names, ready to restore blocks.
+    """A plan with everything that it names, ready to work.
 
     Attributes
     ----------
@@ -65,9 +85,94 @@ class Job:
         return self.grid.depth, self.volume.size("Y"), self.volume.size("X")
 
     @property
-    def blocks(self) -> int:
-        """How many there are, of all time points."""
-        return self.volume.size("T") * block_count(self.shape, self.plan.core)
+    def channels(self) -> int:
+        """How many there are."""
+        return self.volume.size("C")
+
+    @property
+    def voxels(self) -> int:
+        """Of all channels and time points."""
+        z, y, x = self.shape
+        return self.volume.size("T") * self.channels * z * y * x
+
+    @property
+    def hidden(self) -> Path:
+        """Folder of all that the finished output has not."""
+        return self.folder / HIDDEN
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's settings."""
+        assert isinstance(self.model.config, ModelConfig)  # others are not restored in parts
+        return self.model.config
+
+    @property
+    def normalization(self) -> Normalization:
+        """Of the whole stack."""
+        return Normalization(self.plan.low, self.plan.high)
+
+    @cached_property
+    def passes(self) -> list[Pass]:
+        """The passes of one time point."""
+        return all_passes(self.config, cast("Mode", self.plan.mode), self.plan.steps)
+
+    def stages(self) -> Iterator[Stage]:
+        """List everything there is to do, in its order."""
+        voxels = self.voxels // self.volume.size("T")
+        blocks = block_count(self.shape, self.plan.block)
+        for time in range(self.volume.size("T")):
+            for number, step in enumerate(self.passes):
+                count = len(self.scratch(time).slabs(step.plane))
+                yield Stage(time, f"pass-{number}", count, voxels / count)
+            if self.plan.mode == "sample":
+                yield Stage(time, "gains", 1, 0.0)
+            yield Stage(time, "blocks", blocks, COMPOSING * voxels / blocks)
+
+    def scratch(self, time: int) -> Scratch:
+        """Files of a time point's residual between passes."""
+        dtype = getattr(torch, self.plan.residual)
+        folder = self.hidden / f"time-{time}"
+        return Scratch(folder, self.channels, self.shape, self.plan.slabs, dtype)
+
+    def check_stack(self) -> None:
+        """Raise `DataError` if the stack is no longer there, which Zarr reads as zeros."""
+        if files_glance(Path(self.plan.stack)) != self.plan.stack_glance:
+            raise DataError(
+                f"{self.plan.stack}: got another stack than when this run began, or none, expected "
+                "it unchanged; put it back and go on with --resume, or begin anew with --overwrite"
+            )
+
+    def clean(self, stage: Stage) -> None:
+        """Remove what nobody needs once a stage is done."""
+        folder = self.scratch(stage.time).folder
+        if stage.name == "blocks":
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        for number in set(range(self._last_pass(stage) + 1)) - self._needed_after(stage):
+            shutil.rmtree(folder / f"pass-{number}", ignore_errors=True)
+
+    def needed(self, stage: Stage) -> list[str]:
+        """Name the stages whose files are needed once this one is done."""
+        if stage.name == "blocks":
+            return []
+        passes = [f"{stage.time}/pass-{number}" for number in sorted(self._needed_after(stage))]
+        return [*passes, f"{stage.time}/gains"] if stage.name == "gains" else passes
+
+    def _needed_after(self, stage: Stage) -> set[int]:
+        last, kept = self._last_pass(stage), self.mean_pass
+        return {last} | ({kept} if kept is not None and kept <= last else set())
+
+    def _last_pass(self, stage: Stage) -> int:
+        """Which pass was the last when this stage is done."""
+        if stage.name in ("gains", "blocks"):
+            return len(self.passes) - 1
+        return int(stage.name.partition("-")[2])
+
+    @property
+    def mean_pass(self) -> int | None:
+        """Which pass leaves the mean, which is kept until blocks are put together."""
+        means = [number for number, step in enumerate(self.passes) if step.is_mean]
+        return means[-1] if means else None
 
     @property
     def axes(self) -> str:
@@ -77,7 +182,10 @@ class Job:
     @property
     def spacing(self) -> dict[str, float]:
         """True spacing of the output."""
-        return spacing_of(self.volume, self.plan.factor)
+        size = self.volume.voxel_size
+        if size is None:
+            return dict(self.volume.spacing)
+        return dict(zip("ZYX", output_voxel_size(size, self.plan.factor), strict=True))
 
     def image(self) -> Image:
         """Describe the output's arrays."""
@@ -87,129 +195,29 @@ class Job:
         """Return the output's axes, shape, spacing and shape of blocks."""
         lengths = dict(zip("ZYX", self.shape, strict=True))
         shape = tuple(lengths.get(axis, self.volume.size(axis)) for axis in self.axes)
-        sides = dict(zip("ZYX", self.plan.core, strict=True))
-        core = tuple(min(sides.get(axis, 1), n) for axis, n in zip(self.axes, shape, strict=True))
-        return self.axes, shape, self.spacing, core
-
-    def restoration(self, time: int) -> Restoration:
-        """Return what a part of one time point's volume is restored from."""
-        return restoration(
-            self.volume,
-            self.model,
-            Normalization(self.plan.low, self.plan.high),
-            self.grid,
-            time,
-            cast("Mode", self.plan.mode),
-            self.plan.steps,
-            self.plan.detail,
-            self.plan.seed,
-            self.device,
-            Reach(*self.plan.reach),
-        )
-
-    def place(self, index: int) -> tuple[int, Box]:
-        """Return a block's time point and where it lies in the volume."""
-        time, rest = divmod(index, block_count(self.shape, self.plan.core))
-        return time, nth_core(rest, self.shape, self.plan.core)
-
-    def restore(
-        self, index: int, report: Callable[[float], None] = lambda fraction: None
-    ) -> dict[str, int]:
-        """Restore one block and write it.
-
-        Returns
-        -------
-        Its files and their bytes, safely on the disk; see `shards.Image.write`.
-        """
-        time, core = self.place(index)
-        voxels = self.voxels(time, core, report)
-        image = self.image()
-        files = {}
-        for channel, data in enumerate(voxels):
-            at = dict(zip("ZYX", core.start, strict=True)) | {"T": time, "C": channel}
-            start = [at[axis] for axis in self.axes]
-            files |= image.write(start, data.reshape(self._own_shape(data.shape)))
-        return files
-
-    def voxels(
-        self, time: int, core: Box, report: Callable[[float], None] = lambda fraction: None
-    ) -> NDArray[Any]:
-        """Restore part of a time point: (C, z, y, x), of the stack's type."""
-        work = self.restoration(time)
-        restored = restore_part(work, core, gains_of(self.plan.gains[time]), report)
-        normalization = Normalization(self.plan.low, self.plan.high)
-        result = normalization.invert(restored, self.volume.data.dtype)
-        # Measured planes, bit for bit.
-        _, y, x = core.slices()
-        first = -(-core.start[0] // self.plan.factor)
-        for plane in range(first, (core.stop[0] - 1) // self.plan.factor + 1):
-            row = plane * self.plan.factor - core.start[0]
-            result[:, row] = read_part(self.volume, (time, slice(None), plane, y, x))
-        return result
-
-    def _own_shape(self, zyx: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple({"T": 1, "C": 1}.get(axis) or zyx["ZYX".index(axis)] for axis in self.axes)
+        sides = dict(zip("ZYX", self.plan.block, strict=True))
+        block = tuple(min(sides.get(axis, 1), n) for axis, n in zip(self.axes, shape, strict=True))
+        return self.axes, shape, self.spacing, block
 
 
-def restoration(
-    volume: Volume,
-    model: Model,
-    normalization: Normalization,
-    grid: PlaneGrid,
-    time: int,
-    mode: Mode,
-    steps: int,
-    detail: float | None,
-    seed: int,
-    device: torch.device,
-    reach: Reach,
-) -> Restoration:
-    """Make what `blockwise` needs of one time point."""
-    assert isinstance(model.config, ModelConfig)  # others are not restored block by block
+def read_plan(folder: Path) -> Plan:
+    """Read the plan of an unfinished output.
 
-    def read(place: Place) -> NDArray[np.float32]:
-        z, y, x = place
-        part = read_part(volume, (time, slice(None), z, y, x))
-        check_finite(part, volume.source)
-        return normalization.apply(part)
-
-    return Restoration(
-        model.network,
-        model.config,
-        read,
-        grid,
-        (volume.size("Y"), volume.size("X")),
-        mode,
-        steps,
-        detail,
-        seed,
-        device,
-        reach,
-    )
+    Raises
+    ------
+    OutputError
+        If it is damaged.
+    """
+    try:
+        return Plan.model_validate_json((folder / HIDDEN / PLAN).read_bytes())
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{folder / HIDDEN / PLAN}: got a plan that cannot be read, expected what isoslice "
+            "left there; begin anew with --overwrite"
+        ) from error
 
 
-def spacing_of(volume: Volume, factor: int) -> dict[str, float]:
-    """Return the true spacing of a restored volume."""
-    size = volume.voxel_size
-    if size is None:
-        return dict(volume.spacing)
-    return dict(zip("ZYX", output_voxel_size(size, factor), strict=True))
-
-
-def gains_of(stored: StoredGains) -> Gains | None:
-    """Return gains as they are computed with."""
-    return None if stored is None else Gains(*(torch.tensor(each) for each in stored))
-
-
-def stored_gains(gains: Gains | None) -> StoredGains:
-    """Return gains as a plan holds them, every bit of them."""
-    if gains is None:
-        return None
-    fine, coarse = (tuple(map(tuple, each.tolist())) for each in gains)
-    return fine, coarse
-
-
-def open_job(folder: Path, device: str = "auto") -> Job:
+def open_job(folder: Path, device: str | torch.device = "auto") -> Job:
     """Read the plan of an unfinished output, and open what it names.
 
     Raises
@@ -217,8 +225,8 @@ def open_job(folder: Path, device: str = "auto") -> Job:
     DataError, ModelError
         If the stack or the model cannot be read any more.
     """
-    plan = Plan.model_validate_json((folder / HIDDEN / PLAN).read_bytes())
-    chosen = choose_device(device)
+    plan = read_plan(folder)
+    chosen = choose_device(device) if isinstance(device, str) else device
     size = None if plan.voxel_size is None else VoxelSize(*plan.voxel_size)
     volume = open_volume(plan.stack, axes=plan.axes, voxel_size=size)
     model = Model.load(plan.model)

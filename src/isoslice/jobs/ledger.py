@@ -1,78 +1,86 @@
-"""Which blocks are done: one line each, written once the block itself is safely on the disk."""
+"""Which tasks are done: one line each, written once a task's files are safely on the disk."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+import secrets
+import socket
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 #: Name of the files with the lines; every writer has its own.
 _PREFIX, _SUFFIX = "done-", ".jsonl"
 
 
-@dataclass
 class Ledger:
-    """Lines about finished blocks in a folder.
+    """Lines about finished tasks and stages in a folder, by any number of writers.
 
-    Attributes
+    Parameters
     ----------
     folder
         Where the files with the lines are.
-    writer
-        Name of this writer, alone in writing its file.
+
+    Attributes
+    ----------
+    done
+        Finished tasks, and the files (with their bytes) that each left.
+    stages
+        Stages that are done as a whole, whose tasks' files may be gone.
     """
 
-    folder: Path
-    writer: str = "all"
-    _begun: bool = field(default=False, repr=False)
+    def __init__(self, folder: Path) -> None:
+        self.done: dict[str, dict[str, int]] = {}
+        self.stages: set[str] = set()
+        self._folder = folder
+        name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._own = folder / f"{_PREFIX}{name}{_SUFFIX}"
+        self._read: dict[Path, int] = {}
+        self.refresh()
 
-    def record(self, index: int, files: Mapping[str, int]) -> None:
-        """Record that a block is done, with the files it is in and their bytes."""
-        path = self.folder / f"{_PREFIX}{self.writer}{_SUFFIX}"
-        line = json.dumps({"block": index, "files": dict(files)}) + "\n"
-        with path.open("a+b") as stream:
-            if not self._begun and _ends_badly(stream):
-                line = "\n" + line
-            stream.write(line.encode())
+    def refresh(self) -> None:
+        """Read the lines that writers have added."""
+        for path in sorted(self._folder.glob(f"{_PREFIX}*{_SUFFIX}")):
+            begun = self._read.get(path, 0)
+            with path.open("rb") as stream:
+                stream.seek(begun)
+                # The last line of a writer that was killed may be cut off.
+                whole, newline, _ = stream.read().rpartition(b"\n")
+            self._read[path] = begun + len(whole) + len(newline)
+            for line in whole.splitlines():
+                self._take(json.loads(line))
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        if "stage" in entry:
+            self.stages.add(entry["stage"])
+        else:
+            self.done[entry["task"]] = dict(entry["files"])
+
+    def record(self, task: str, files: Mapping[str, int]) -> None:
+        """Record that a task is done, with the files it left and their bytes."""
+        self._write({"task": task, "files": dict(files)})
+
+    def record_stage(self, stage: str) -> None:
+        """Record that all tasks of a stage are done."""
+        self._write({"stage": stage})
+
+    def forget_damaged(self, tasks: Iterable[str], root: Path) -> None:
+        """Forget those of `tasks` whose files, named from `root`, are not as they were recorded."""
+        for task in tasks:
+            if task in self.done and not _whole(root, self.done[task]):
+                del self.done[task]
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        with self._own.open("ab") as stream:
+            stream.write((json.dumps(entry) + "\n").encode())
             stream.flush()
             os.fsync(stream.fileno())
-        self._begun = True
-
-    def done(self, image: Path) -> set[int]:
-        """Return the blocks that all writers recorded, and whose files are as they were then.
-
-        Parameters
-        ----------
-        image
-            Folder that the files' names start from.
-        """
-        found: dict[int, Mapping[str, int]] = {}
-        for path in sorted(self.folder.glob(f"{_PREFIX}*{_SUFFIX}")):
-            for line in path.read_bytes().splitlines():
-                # The last line of a writer that was killed may be cut off.
-                with suppress(ValueError, KeyError, TypeError):
-                    entry = json.loads(line)
-                    found[int(entry["block"])] = dict(entry["files"])
-        return {index for index, files in found.items() if _whole(image, files)}
+        self._take(entry)
 
 
-def _ends_badly(stream: object) -> bool:
-    """Whether a file's last line was cut off."""
-    from io import SEEK_END
-    from typing import BinaryIO, cast
-
-    file = cast(BinaryIO, stream)
-    if file.seek(0, SEEK_END) == 0:
-        return False
-    file.seek(-1, SEEK_END)
-    return file.read(1) != b"\n"
-
-
-def _whole(image: Path, files: Mapping[str, int]) -> bool:
+def _whole(root: Path, files: Mapping[str, int]) -> bool:
     try:
-        return all((image / name).stat().st_size == size for name, size in files.items())
+        return all((root / name).stat().st_size == size for name, size in files.items())
     except OSError:
         return False

@@ -1,14 +1,18 @@
-"""Two runs never write the same output: the system's own locks, which end with the process."""
+"""Two runs never do the same at once: the system's own locks, which end with the process."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from isoslice.errors import OutputError
+
+#: Seconds between two looks at a lock that another process holds.
+PAUSE = 0.5
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def locked(path: Path, output: Path, *, shared: bool = False) -> Iterator[None]:
     OutputError
         If another run holds it.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    handle = _open(path)
     try:
         if not _taken(handle, shared):
             raise OutputError(
@@ -39,6 +43,36 @@ def locked(path: Path, output: Path, *, shared: bool = False) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def claimed(path: Path, *, wait: bool) -> Iterator[bool | None]:
+    """Hold a lock on the file `path` while the block runs, if no one else does.
+
+    Parameters
+    ----------
+    path
+        The file; made if it is missing, and left where it is.
+    wait
+        Whether to wait for whoever holds it.
+
+    Yields
+    ------
+    True if it was free, None if it was waited for, False if it is not held.
+    """
+    handle = _open(path)
+    try:
+        found: bool | None = _taken(handle, shared=False)
+        while wait and found is False:
+            time.sleep(PAUSE)
+            found = None if _taken(handle, shared=False) else False
+        yield found
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _taken(handle: int, shared: bool) -> bool:

@@ -1,17 +1,39 @@
-"""How large a block may be: from a budget of memory to voxels."""
+"""How thick a slab may be: from a budget of memory to slices."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
+import torch
+
+from isoslice.blocks import Triple
+from isoslice.device import fast_dtype
 from isoslice.errors import SettingsError
+from isoslice.passes import BATCH_PIXELS, batch_size
+from isoslice.windows import WHOLE
 
-#: Python, PyTorch and a model; what a thread's batch of slices takes in the network; and each voxel
-#: of a block's window. Measured: docs/scaling.md.
-FIXED, THREAD, VOXEL = 700 * 2**20, 300 * 2**20, 40
+#: Bytes of Python, PyTorch and Zarr with a model; of the network for each pixel of what it is given
+#: at once, in bfloat16; of a slice's own arrays for each of its pixels; and of a measured plane's
+#: pixel while it is read, normalised and stretched. Measured: docs/scaling.md.
+FIXED, NETWORK, SLICE, MEASURED = 500 * 2**20, 200, 40, 16
+#: Slabs no thicker than this, and no fewer of them than that: what is lost when a run is killed,
+#: and what workers share.
+THICKEST, FEWEST = 128, 16
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+class Sizes(NamedTuple):
+    """What a slab's memory depends on."""
+
+    #: Of the volume, (Z, Y, X), and its channels and measured planes.
+    shape: Triple
+    channels: int
+    planes: int
+    #: Bytes of one voxel of the residual.
+    residual: int
 
 
 def parse_memory(text: str) -> int:
@@ -49,18 +71,65 @@ def available_memory() -> int:
     return max(0, min(found))
 
 
-def window_voxels(budget: int, channels: int, threads: int) -> int:
-    """Say how many voxels (of all channels) a block's window may have.
+def slab_slices(
+    sizes: Sizes, budget: int, threads: int, device: torch.device, asked: int | None = None
+) -> tuple[int, int]:
+    """Say how many slices a slab of XZ and one of YZ slices has.
+
+    Parameters
+    ----------
+    sizes
+        Of the volume.
+    budget, threads
+        Bytes and threads of a process.
+    device
+        Where slices are computed.
+    asked
+        A number to be used whatever the budget, but for whole batches.
 
     Raises
     ------
     SettingsError
-        If the budget is not even enough for an empty one.
+        If the budget is not even enough for the thinnest slab.
     """
-    left = budget - FIXED - threads * THREAD
-    if left <= 0:
+    _, y, x = sizes.shape
+    return (
+        _slices(sizes, x, y, budget, threads, device, asked),
+        _slices(sizes, y, x, budget, threads, device, asked),
+    )
+
+
+def _slices(
+    sizes: Sizes,
+    width: int,
+    count: int,
+    budget: int,
+    threads: int,
+    device: torch.device,
+    asked: int | None,
+) -> int:
+    pixels = sizes.shape[0] * width
+    batch = batch_size(pixels, device)
+    most = -(-asked // batch) if asked else min(THICKEST, -(-count // FEWEST)) // batch
+    wanted = max(1, most) * batch
+    a_slice = sizes.channels * (pixels * sizes.residual + sizes.planes * width * MEASURED)
+    room = budget - working_memory(pixels, sizes.channels, threads, device)
+    fits = room // a_slice // batch * batch
+    if fits < batch:
+        least = budget - room + batch * a_slice
         raise SettingsError(
-            f"got a memory budget of {budget / 1e9:.2g} GB, expected at least "
-            f"{(FIXED + threads * THREAD) / 1e9 * 1.3:.2g} GB; give more with --memory"
+            f"got a memory budget of {budget / 1e9:.3g} GB, expected at least "
+            f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels; give more "
+            "with --memory, or fewer --workers"
         )
-    return left // (VOXEL * channels)
+    return min(wanted, fits) if not asked else wanted
+
+
+def working_memory(pixels: int, channels: int, threads: int, device: torch.device) -> int:
+    """Bytes that a process takes beside a slab, whose slices have so many pixels."""
+    if device.type != "cpu":
+        threads = 1
+    at_once = min(max(pixels, BATCH_PIXELS["cpu"]), WHOLE**2) if device.type == "cpu" else 0
+    network = NETWORK * (2 if fast_dtype(device) is torch.float32 else 1)
+    batch = max(pixels, BATCH_PIXELS[device.type])
+    return FIXED + threads * (network * at_once + SLICE * channels * batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
 
-#: Gains of fine and of coarse detail, each (C, distances); None for a mean.
-StoredGains = tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]] | None
 Size = Annotated[int, Field(ge=1)]
 
 
@@ -29,6 +28,7 @@ class Plan(BaseModel):
     axes: str | None
     voxel_size: tuple[float, float, float] | None
     stack_digest: str
+    stack_glance: str
     #: The model's folder, and its fingerprint.
     model: str
     model_fingerprint: str
@@ -37,16 +37,17 @@ class Plan(BaseModel):
     steps: Size
     detail: float | None
     seed: Annotated[int, Field(ge=0)]
-    blur: bool
     #: Such as ``cpu bfloat16``: others round differently.
     arithmetic: str
     #: Intensities that become 0 and 1, per channel.
     low: tuple[float, ...]
     high: tuple[float, ...]
-    #: Shape of a block, how far influence is followed, and one entry for each time point.
-    core: tuple[Size, Size, Size]
-    reach: tuple[Size, Size]
-    gains: tuple[StoredGains, ...]
+    #: Of the residual between passes: ``float16`` or ``float32``.
+    residual: str
+    #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
+    #: is cut, which voxels do not depend on.
+    slabs: tuple[Size, Size]
+    block: tuple[Size, Size, Size]
 
 
 #: What must not have changed when a run goes on, and what to call it.
@@ -60,7 +61,6 @@ _SAME = {
     "steps": "number of steps",
     "detail": "detail",
     "seed": "seed",
-    "blur": "blur",
     "arithmetic": "arithmetic",
 }
 
@@ -107,6 +107,31 @@ def files_digest(path: Path) -> str:
     for name, entry in _files(path):
         digest.update(f"{name}\0{entry.st_size}\0{entry.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def files_glance(path: Path) -> str:
+    """Tell cheaply whether an input is still there: as `files_digest`, of metadata alone."""
+    digest = hashlib.sha256()
+    files = _metadata(path, depth=2) if path.is_dir() else [path]
+    for file in files:
+        try:
+            entry = file.stat()
+        except OSError:
+            return "gone"
+        digest.update(f"{file}\0{entry.st_size}\0{entry.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _metadata(path: Path, depth: int) -> list[Path]:
+    """List the metadata of a Zarr folder and of what it holds: no chunks, of which are many."""
+    marks = [path / name for name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")]
+    found = [mark for mark in marks if mark.is_file()]
+    if depth and found:
+        with os.scandir(path) as entries:  # an array's, as there is little else in a group
+            inner = sorted(entry.name for entry in islice(entries, 100) if entry.is_dir())
+        for name in inner:
+            found += _metadata(path / name, depth - 1)
+    return found
 
 
 def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,45 +1,55 @@
-"""``isoslice predict`` into an OME-Zarr image: begin or go on, restore what is left, end."""
+"""``isoslice predict`` into an OME-Zarr image: begin or go on, stage by stage, end."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from isoslice.errors import OutputError
-from isoslice.io.atomic import check_output
+from isoslice.errors import SettingsError
+from isoslice.io.atomic import check_output, output_error
 from isoslice.io.read import open_volume
 from isoslice.jobs.begin import (
     Request,
     begin,
-    can_be_cut,
+    can_go_on,
     check_unfinished,
     end,
     go_on,
-    left,
+    is_made,
     unfinished,
 )
-from isoslice.jobs.engines import local_cluster, remote_cluster, run_here, run_on
-from isoslice.jobs.job import HIDDEN, Job
+from isoslice.jobs.engines import (
+    Engine,
+    local_cluster,
+    remote_cluster,
+    run_beside,
+    run_here,
+    run_on,
+)
+from isoslice.jobs.job import Job, Stage
 from isoslice.jobs.ledger import Ledger
-from isoslice.jobs.lock import locked
+from isoslice.jobs.lock import claimed, locked
+from isoslice.jobs.told import Tracker
 from isoslice.model import Model
 from isoslice.progress import Progress
 from isoslice.volume import VoxelSize
 
-__all__ = ["How", "Outcome", "can_be_cut", "restore_image"]
+#: In an unfinished output: a line about each run that worked at it.
+RUNS = "runs.jsonl"
 
 
 @dataclass(frozen=True)
 class How:
-    """Who restores the blocks.
+    """Who works.
 
     Attributes
     ----------
@@ -48,7 +58,7 @@ class How:
     scheduler
         Address of a Dask scheduler, instead.
     part
-        (I, N): this run restores one of N shares of the blocks; others do the rest.
+        (I, N): this is one of N runs that share the work.
     resume, overwrite
         Go on with an unfinished output; replace a finished or unfinished one.
     """
@@ -66,15 +76,14 @@ class Outcome:
 
     Attributes
     ----------
-    finished
-        Whether the output is whole; else other parts are still at work.
-    blocks, voxels, seconds
-        Restored by this run.
+    voxels
+        Of the output, as if all tasks were worth the same: a third of the work is a third of them.
+    tasks, seconds
+        Done by this run, in this time.
     """
 
-    finished: bool = False
-    blocks: int = 0
     voxels: int = 0
+    tasks: int = 0
     seconds: float = 0.0
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -85,44 +94,58 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
     Raises
     ------
     IsosliceError
-        If something cannot be used or written. What is restored by then is kept if it is of use.
+        If something cannot be used or written. What is done by then is kept if it is of use.
     """
     folder = unfinished(request.output)
+    if how.part is not None and not folder.exists() and is_made(request):
+        progress.note(f"{request.output} is whole already: other parts have done it all")
+        return Outcome()
     check_output(request.output, how.overwrite)
-    shared = how.part is not None
+    if how.part is not None and how.overwrite:
+        raise SettingsError(
+            "got --part with --overwrite, which the last part would use against the first, "
+            "expected one of them; remove the output first"
+        )
     lock = folder.with_name(folder.name + ".lock")
-    with locked(lock, request.output, shared=shared):
-        outcome = _locked_run(request, how, folder, progress)
-    if outcome.finished:
+    try:
+        with locked(lock, request.output, shared=how.part is not None):
+            outcome = _run(request, how, folder, progress)
+    except OSError as error:
+        raise output_error(request.output, error) from error
+    if not folder.exists():
         lock.unlink(missing_ok=True)
     return outcome
 
 
-def _locked_run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
-    outcome, started = Outcome(), time.perf_counter()
+def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
     job = _job(request, how, folder, progress)
-    writer = "all" if how.part is None else f"part-{how.part[0]}-of-{how.part[1]}"
-    ledger = Ledger(folder / HIDDEN, writer)
-    blocks = left(job, how.part)
+    ledger = Ledger(job.hidden)
+    tracker = Tracker(job, ledger, progress)
     if how.resume:
-        progress.note(f"{job.blocks - len(left(job)):,} of {job.blocks:,} blocks are done already")
-
-    def finished(index: int, files: dict[str, int]) -> None:
-        ledger.record(index, files)
-        outcome.blocks += 1
-        outcome.voxels += job.place(index)[1].size * job.volume.size("C")
-        outcome.seconds = time.perf_counter() - started
-
+        progress.note(tracker.done_already())
+    outcome, started = Outcome(), time.perf_counter()
     try:
-        _restore(request, how, job, blocks, finished, _reporter(job, outcome, progress))
+        with _engine(request, how, job, ledger) as engine:
+            for stage in job.stages():
+                _stage(job, stage, ledger, engine, tracker)
+    except FileNotFoundError:
+        if how.part is None or folder.exists():
+            raise
+        # Another part has ended the whole run.
     except BaseException:
-        if not outcome.blocks and not how.resume and how.part is None:
+        ledger.refresh()
+        if not ledger.done and not how.resume and how.part is None:
             shutil.rmtree(folder, ignore_errors=True)  # nothing to go on with
         raise
-    outcome.seconds = time.perf_counter() - started
-    if not left(job):
-        end(job, request.output, _record(job, outcome, how), overwrite=how.overwrite)
-        outcome.finished = True
+    finally:
+        outcome.seconds = time.perf_counter() - started
+        outcome.tasks, outcome.voxels = tracker.tasks, tracker.voxels
+        _note_run(job, outcome, how)
+    gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
+    with gate:
+        if folder.is_dir():  # another part may have ended it
+            end(job, request.output, {"runs": _runs(job)}, overwrite=how.overwrite)
+    _gate(folder).unlink(missing_ok=True)
     return outcome
 
 
@@ -134,79 +157,67 @@ def _job(request: Request, how: How, folder: Path, progress: Progress) -> Job:
     size = None if request.voxel_size is None else VoxelSize(*request.voxel_size)
     if how.part is not None:
         # The first part to come here makes the plan; the others wait for it.
-        gate = folder.with_name(folder.name + ".begin")
-        with _waiting(gate, request.output):
-            if (folder / HIDDEN).is_dir():
+        with claimed(_gate(folder), wait=True):
+            if can_go_on(folder):
                 return go_on(request, model, progress)
+            check_unfinished(request.output, overwrite=False)
+            shutil.rmtree(folder, ignore_errors=True)
             volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
             return begin(request, volume, model, progress)
-    check_unfinished(request.output, resume=False, overwrite=how.overwrite)
+    check_unfinished(request.output, overwrite=how.overwrite)
     shutil.rmtree(folder, ignore_errors=True)
     volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
     return begin(request, volume, model, progress)
 
 
-class _waiting:  # noqa: N801 (used like a function)
-    """Hold a lock, and wait for it if need be."""
-
-    def __init__(self, path: Path, output: Path) -> None:
-        self._path, self._output = path, output
-
-    def __enter__(self) -> None:
-        while True:
-            self._lock = locked(self._path, self._output)
-            try:
-                self._lock.__enter__()
-            except OutputError:
-                time.sleep(1)
-            else:
-                return
-
-    def __exit__(self, *error: Any) -> None:
-        self._lock.__exit__(None, None, None)
-
-
-def _restore(
-    request: Request,
-    how: How,
-    job: Job,
-    blocks: list[int],
-    finished: Callable[[int, dict[str, int]], None],
-    report: Callable[[float], None],
-) -> None:
-    if not blocks:
-        return
+@contextmanager
+def _engine(request: Request, how: How, job: Job, ledger: Ledger) -> Iterator[Engine]:
     if how.scheduler is not None:
         with remote_cluster(how.scheduler) as client:
-            run_on(client, job.folder, blocks, finished, report, request.device)
+            yield run_on(client, job, request.device)
     elif how.workers > 1:
         with local_cluster(how.workers, request.threads) as client:
-            run_on(client, job.folder, blocks, finished, report, request.device)
+            yield run_on(client, job, request.device)
+    elif how.part is not None:
+        yield run_beside(job, ledger, how.part)
     else:
-        run_here(job, blocks, finished, report)
+        yield run_here(job, ledger)
 
 
-def _reporter(job: Job, outcome: Outcome, progress: Progress) -> Callable[[float], None]:
-    def report(fraction: float) -> None:
-        detail = ""
-        if outcome.seconds:
-            done = f"{outcome.blocks:,} of {job.blocks:,} blocks"
-            detail = f"{done}, {outcome.voxels / outcome.seconds:,.0f} voxels/s"
-        progress.update("restoring", fraction, detail)
+def _stage(job: Job, stage: Stage, ledger: Ledger, engine: Engine, tracker: Tracker) -> None:
+    """Do all of a stage that is not done."""
+    if stage.key not in ledger.stages:
+        own = {stage.task(index): index for index in range(stage.tasks)}
+        ledger.forget_damaged(own, job.folder)
+        left = [index for name, index in own.items() if name not in ledger.done]
+        finished = tracker.stage(stage, left)
+        engine(stage, left, finished, tracker.report)
+        ledger.record_stage(stage.key)
+    job.clean(stage)
 
-    return report
 
-
-def _record(job: Job, outcome: Outcome, how: How) -> dict[str, Any]:
-    return {
-        "began": outcome.began,
+def _note_run(job: Job, outcome: Outcome, how: How) -> None:
+    """Write a line about a run, where that can be done."""
+    line = {
+        **asdict(outcome),
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "torch": torch.__version__,
         "workers": how.scheduler or how.workers,
         "part": how.part,
-        "blocks": outcome.blocks,
-        "voxels": outcome.voxels,
         "seconds": round(outcome.seconds, 3),
         "voxels_per_second": round(outcome.voxels / max(outcome.seconds, 1e-9)),
     }
+    with suppress(OSError), (job.hidden / RUNS).open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def _runs(job: Job) -> list[object]:
+    try:
+        return [json.loads(line) for line in (job.hidden / RUNS).read_text().splitlines()]
+    except (OSError, ValueError):
+        return []
+
+
+def _gate(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".gate")

@@ -1,0 +1,172 @@
+"""The tasks themselves: a slab of a pass, the gains of a volume, a block of the output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.base import make_base
+from isoslice.blocks import Box, Place, nth_block, widened
+from isoslice.detail import Gains
+from isoslice.gains import find_gains
+from isoslice.geometry import planes_around
+from isoslice.io.read import read_part
+from isoslice.io.shards import flush
+from isoslice.jobs.job import Job, Stage
+from isoslice.normalize import check_finite
+from isoslice.passes import run_pass
+from isoslice.pieces import plane_distances
+from isoslice.sampler import Drawn, compose, margin
+
+#: A time point's file with its gains.
+GAINS = "gains.json"
+#: Voxels of measured planes that are read at once.
+_READ = 2**24
+
+Report = Callable[[float], None]
+
+
+def run_task(job: Job, stage: Stage, index: int, report: Report) -> dict[str, int]:
+    """Do one task.
+
+    Returns
+    -------
+    Its files, named from the unfinished output, and their bytes; all safely on the disk.
+
+    Raises
+    ------
+    DataError
+        If the stack has changed.
+    """
+    if stage.name == "blocks":
+        files = _block(job, stage.time, index)
+    elif stage.name == "gains":
+        files = _gains(job, stage.time)
+    else:
+        number = int(stage.name.partition("-")[2])
+        files = _pass(job, stage.time, number, index, report)
+    job.check_stack()
+    return {path.relative_to(job.folder).as_posix(): size for path, size in files.items()}
+
+
+def _pass(job: Job, time: int, number: int, index: int, report: Report) -> Mapping[Path, int]:
+    step, scratch = job.passes[number], job.scratch(time)
+    place = scratch.place(step.plane, index)
+    _, y, x = place
+    planes = _read(job, time, (slice(0, len(job.grid.known)), y, x))
+    base = make_base(planes, job.grid, job.config.softening, job.device)
+    del planes
+    if number:
+        before = job.passes[number - 1].plane
+        residual = scratch.read(number - 1, before, place, step.plane)
+    else:
+        residual = scratch.zeros(step.plane, place)
+    residual = residual.to(base.planes.device)
+    lateral, done = (y if step.plane == "XZ" else x), 0
+    with torch.inference_mode():
+        for finished in run_pass(
+            job.model.network,
+            job.config,
+            step,
+            residual,
+            base,
+            first=lateral.start,
+            seed=job.plan.seed,
+            device=job.device,
+        ):
+            done += finished
+            report(done / (lateral.stop - lateral.start))
+    return scratch.write(number, step.plane, index, residual)
+
+
+def _gains(job: Job, time: int) -> Mapping[Path, int]:
+    n, y, x = len(job.grid.known), *job.shape[1:]
+    drawn = _Drawn(job, time)
+    gains = find_gains(job.config, lambda p: _read(job, time, p), (n, y, x), job.grid, drawn)
+    path = job.scratch(time).folder / GAINS
+    draft = path.with_name(GAINS + ".draft")
+    draft.write_text(json.dumps([each.tolist() for each in gains]) + "\n")
+    draft.replace(path)
+    flush(path)
+    return {path: path.stat().st_size}
+
+
+def _block(job: Job, time: int, index: int) -> Mapping[Path, int]:
+    block = nth_block(index, job.shape, job.plan.block)
+    voxels, image = _composed(job, time, block), job.image()
+    files: dict[str, int] = {}
+    for channel, data in enumerate(voxels):
+        at = dict(zip("ZYX", block.start, strict=True)) | {"T": time, "C": channel}
+        lengths = dict(zip("ZYX", data.shape, strict=True))
+        shape = [lengths.get(axis, 1) for axis in job.axes]
+        files |= image.write([at[axis] for axis in job.axes], data.reshape(shape))
+    return {job.folder / name: size for name, size in files.items()}
+
+
+def _composed(job: Job, time: int, block: Box) -> NDArray[Any]:
+    """Put together a block: (C, z, y, x), of the stack's type."""
+    window = widened(block, job.shape, margin(job.config))
+    first, last, grid = planes_around(job.grid, window.start[0], window.stop[0])
+    rows = slice(window.start[0] - job.grid.known[first], window.stop[0] - job.grid.known[first])
+    _, y, x = window.slices()
+    planes = _read(job, time, (slice(first, last + 1), y, x))
+    cpu = torch.device("cpu")
+    base = make_base(planes, grid, job.config.softening, cpu, rows)
+    drawn = _Drawn(job, time).window(window.slices())
+    gains = None
+    if job.plan.mode == "sample":
+        stored = json.loads((job.scratch(time).folder / GAINS).read_text())
+        gains = Gains(*(torch.tensor(each) for each in stored))
+        gains = gains.of_planes(plane_distances(job.grid)[window.slices()[0]])
+    inside = block.slices(window.start)
+    result = np.empty((job.channels, *block.shape), job.volume.data.dtype)
+    for part, values in compose(job.config, base, drawn, inside, job.plan.detail, gains):
+        result[:, :, part] = job.normalization.invert(values.numpy(), result.dtype)
+    _, y, x = block.slices()
+    for plane in range(first, last + 1):  # bit for bit
+        row = job.grid.known[plane] - block.start[0]
+        if 0 <= row < block.shape[0]:
+            result[:, row] = read_part(job.volume, (time, slice(None), plane, y, x))
+    return result
+
+
+def _read(job: Job, time: int, place: Place) -> NDArray[np.float32]:
+    """Read a part of the measured planes, normalised, plane by plane for memory."""
+    z, y, x = place
+    shape = (job.channels, *(part.stop - part.start for part in place))
+    planes = np.empty(shape, np.float32)
+    step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
+    for start in range(0, shape[1], step):
+        some = slice(z.start + start, min(z.start + start + step, z.stop))
+        part = read_part(job.volume, (time, slice(None), some, y, x))
+        check_finite(part, job.volume.source)
+        planes[:, start : start + step] = job.normalization.apply(part)
+    return planes
+
+
+class _Drawn:
+    """What a time point's passes left, read where it is asked for; as `sampler.Drawn` otherwise."""
+
+    def __init__(self, job: Job, time: int) -> None:
+        self._job, self._scratch = job, job.scratch(time)
+
+    def window(self, place: Place) -> Drawn:
+        """Read a part."""
+        last, kept = len(self._job.passes) - 1, self._job.mean_pass
+        mean = None if kept is None else self._read(kept, place)
+        return Drawn(mean, None if last == kept else self._read(last, place))
+
+    def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
+        """Read mean and sample of a part, in single precision."""
+        z, y, x = (slice(0, part.stop - part.start) for part in place)
+        return self.window(place).part((z, y, x))
+
+    def _read(self, number: int, place: Place) -> Tensor:
+        return self._scratch.read(number, self._job.passes[number].plane, place)
