@@ -169,8 +169,8 @@ def test_parts_at_once_make_the_same_files(request_, undisturbed):
     assert [each.wait(timeout=300) for each in runs] == [0, 0, 0]
     assert files(request_.output) == files(undisturbed)
     record = json.loads(request_.output.with_name("out.ome.zarr.json").read_text())
-    assert sum(each["tasks"] for each in record["runs"]) >= 20
-    assert len({each["part"][0] for each in record["runs"]}) > 1
+    assert sum(record["tasks"].values()) == 28
+    assert len(record["tasks"]) > 1
     # One that comes late finds nothing to do.
     assert subprocess.run(command(request_, "--part", "3/3"), check=False).returncode == 0
     assert files(request_.output) == files(undisturbed)

@@ -29,9 +29,8 @@ class LazyArray:
     def __init__(self, stored: Any, order: Sequence[int | None] | None = None) -> None:
         self._stored = stored
         self._order = tuple(range(len(stored.shape)) if order is None else order)
-        self.shape: tuple[int, ...] = tuple(
-            1 if d is None else int(stored.shape[d]) for d in self._order
-        )
+        lengths = [1 if d is None else int(stored.shape[d]) for d in self._order]
+        self.shape: tuple[int, ...] = tuple(lengths)
         self.dtype = np.dtype(stored.dtype).newbyteorder("=")
 
     @property
@@ -42,7 +41,8 @@ class LazyArray:
     @property
     def size(self) -> int:
         """Number of voxels."""
-        return math.prod(self.shape)
+        size: int = math.prod(self.shape)
+        return size
 
     @property
     def nbytes(self) -> int:

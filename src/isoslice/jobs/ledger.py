@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,14 @@ class Ledger:
         Finished tasks, and the files (with their bytes) that each left.
     stages
         Stages that are done as a whole, whose tasks' files may be gone.
+    writers
+        How many tasks each writer recorded: host, process, and a number by chance.
     """
 
     def __init__(self, folder: Path) -> None:
         self.done: dict[str, dict[str, int]] = {}
         self.stages: set[str] = set()
+        self.writers: Counter[str] = Counter()
         self._folder = folder
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._own = folder / f"{_PREFIX}{name}{_SUFFIX}"
@@ -49,13 +53,14 @@ class Ledger:
                 whole, newline, _ = stream.read().rpartition(b"\n")
             self._read[path] = begun + len(whole) + len(newline)
             for line in whole.splitlines():
-                self._take(json.loads(line))
+                self._take(json.loads(line), path)
 
-    def _take(self, entry: Mapping[str, Any]) -> None:
+    def _take(self, entry: Mapping[str, Any], path: Path) -> None:
         if "stage" in entry:
             self.stages.add(entry["stage"])
         else:
             self.done[entry["task"]] = dict(entry["files"])
+            self.writers[path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)] += 1
 
     def record(self, task: str, files: Mapping[str, int]) -> None:
         """Record that a task is done, with the files it left and their bytes."""
@@ -76,7 +81,8 @@ class Ledger:
             stream.write((json.dumps(entry) + "\n").encode())
             stream.flush()
             os.fsync(stream.fileno())
-        self._take(entry)
+            self._read[self._own] = stream.tell()
+        self._take(entry, self._own)
 
 
 def _whole(root: Path, files: Mapping[str, int]) -> bool:

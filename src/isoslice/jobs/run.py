@@ -144,7 +144,12 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
     gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
     with gate:
         if folder.is_dir():  # another part may have ended it
-            end(job, request.output, {"runs": _runs(job)}, overwrite=how.overwrite)
+            end(
+                job,
+                request.output,
+                {"runs": _runs(job), "tasks": dict(Ledger(job.hidden).writers)},
+                overwrite=how.overwrite,
+            )
     _gate(folder).unlink(missing_ok=True)
     return outcome
 
