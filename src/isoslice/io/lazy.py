@@ -41,13 +41,13 @@ class LazyArray:
     @property
     def size(self) -> int:
         """Number of voxels."""
-        size: int = math.prod(self.shape)
-        return size
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all voxels."""
-        return self.size * self.dtype.itemsize
+        size: int = self.size * self.dtype.itemsize
+        return size
 
     def __len__(self) -> int:
         return self.shape[0]
