@@ -113,8 +113,9 @@ def predict(
     from isoslice.recipes import resolve_options
 
     check_suffix(output)
-    check_output(output, overwrite)
     how = _how(workers, scheduler, part, resume, overwrite)
+    if how.part is None:  # of which another one may have made it
+        check_output(output, overwrite)
     own_model = model_beside(output)
     if model is None and resume and (own_model / "config.json").is_file():
         model = own_model

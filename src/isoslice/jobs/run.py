@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from isoslice.errors import SettingsError
+from isoslice.errors import OutputError, SettingsError
 from isoslice.io.atomic import check_output, output_error
 from isoslice.io.read import open_volume
 from isoslice.jobs.begin import (
@@ -97,10 +97,6 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
         If something cannot be used or written. What is done by then is kept if it is of use.
     """
     folder = unfinished(request.output)
-    if how.part is not None and not folder.exists() and is_made(request):
-        progress.note(f"{request.output} is whole already: other parts have done it all")
-        return Outcome()
-    check_output(request.output, how.overwrite)
     if how.part is not None and how.overwrite:
         raise SettingsError(
             "got --part with --overwrite, which the last part would use against the first, "
@@ -109,7 +105,13 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
     lock = folder.with_name(folder.name + ".lock")
     try:
         with locked(lock, request.output, shared=how.part is not None):
+            check_output(request.output, how.overwrite)
             outcome = _run(request, how, folder, progress)
+    except OutputError:
+        if how.part is None or folder.exists() or not is_made(request):
+            raise
+        progress.note(f"{request.output} is whole already: other parts have done it all")
+        return Outcome()
     except OSError as error:
         raise output_error(request.output, error) from error
     if not folder.exists():
@@ -144,12 +146,8 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
     gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
     with gate:
         if folder.is_dir():  # another part may have ended it
-            end(
-                job,
-                request.output,
-                {"runs": _runs(job), "tasks": dict(Ledger(job.hidden).writers)},
-                overwrite=how.overwrite,
-            )
+            record = {"runs": _runs(job), "tasks": dict(Ledger(job.hidden).writers)}
+            end(job, request.output, record, overwrite=how.overwrite)
     _gate(folder).unlink(missing_ok=True)
     return outcome
 
@@ -165,6 +163,7 @@ def _job(request: Request, how: How, folder: Path, progress: Progress) -> Job:
         with claimed(_gate(folder), wait=True):
             if can_go_on(folder):
                 return go_on(request, model, progress)
+            check_output(request.output)  # another part may have ended it meanwhile
             check_unfinished(request.output, overwrite=False)
             shutil.rmtree(folder, ignore_errors=True)
             volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
