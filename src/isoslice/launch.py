@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,7 +194,8 @@ def work() -> None:
     folder, rank, count, threads = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no report
-    threading.Thread(target=_listen, daemon=True).start()
+    alone = threading.Event()
+    threading.Thread(target=_listen, args=(alone,), daemon=True).start()
     code = 0
     try:
         torch.set_num_threads(threads)
@@ -215,6 +217,8 @@ def work() -> None:
     with suppress(OSError):
         channel.close()
         sys.stderr.flush()
+    if alone.is_set():
+        shutil.rmtree(folder, ignore_errors=True)  # nobody else will
     os._exit(code)  # others may have gone, and nothing must wait for them
 
 
@@ -236,13 +240,14 @@ class _Report(Progress):
             self._channel.flush()
 
 
-def _listen() -> None:
-    """Interrupt this process when the caller says so, or is gone."""
+def _listen(alone: threading.Event) -> None:
+    """Interrupt this process when the caller says so, or is gone; then set `alone`."""
     import _thread
 
     # Below Python's streams: one that is being read cannot be closed at exit.
     while os.read(0, 64):
         _thread.interrupt_main()
+    alone.set()
     _thread.interrupt_main()
     time.sleep(FAREWELL)
     os._exit(INTERRUPTED)
