@@ -1,5 +1,9 @@
 """Which of several processes one is, and what is refused before any of them works."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -93,6 +97,18 @@ def test_uneven_nodes_are_refused():
 def test_refusals(devices, nodes, device, words):
     with pytest.raises(SettingsError, match=words):
         find_place(devices, nodes, device, {})
+
+
+def test_what_plans_a_training_loads_no_lightning():
+    code = (
+        "import sys, isoslice.training, isoslice.launch, isoslice.peers; "
+        "print([m for m in sys.modules if 'lightning' in m])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert found.stdout.strip() == "[]"
 
 
 def test_refusals_by_command(cli: Cli, tmp_path, stack_file, monkeypatch):
