@@ -27,11 +27,13 @@ from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import ResidualObjective
 from isoslice.planes import crop_size, plane_stacks, split
+from isoslice.processes import find_place
 from isoslice.progress import Progress
 from isoslice.recipes import build_network
+from isoslice.running import Job, carry_out
 from isoslice.srh import srh_channels
 from isoslice.stretch import stretch
-from isoslice.training import Images, as_volumes, run_training, training_budget
+from isoslice.training import Images, as_volumes, image_facts, training_budget
 
 #: Shares of a batch that learn the mean and the first pass; the rest learns the second.
 MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
@@ -98,6 +100,10 @@ class DistillationObjective(ResidualObjective):
 
     teacher: nn.Module = field(default_factory=nn.Identity)
 
+    def place(self, device: torch.device) -> None:
+        """Move the teacher."""
+        self.teacher.to(device)
+
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """`weighted_loss` of the distance.
 
@@ -153,6 +159,8 @@ def distill(
     steps: int | None = None,
     seed: int | None = None,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     workdir: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -167,7 +175,7 @@ def distill(
         A model of the preset ``isoslice``, not itself distilled.
     images, axes
         2D images or stacks like those it learned from, best the same; see `training.train`.
-    minutes, steps, seed, device, workdir, resume, progress
+    minutes, steps, seed, device, devices, nodes, workdir, resume, progress
         As in `training.train`.
 
     Returns
@@ -188,31 +196,33 @@ def distill(
             "preset; give that one"
         )
     minutes = training_budget(minutes, steps)
+    chosen = choose_device(device)
+    place = find_place(devices, nodes, chosen)
     volumes = as_volumes(images, axes)
     if teacher.config.srh:
         volumes = [srh_channels(volume) for volume in volumes]
     stacks = plane_stacks(volumes, teacher.config.intensities)
     check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
-    chosen = choose_device(device)
     torch.manual_seed(config.training.seed)
     student = build_network(config)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
-    model = run_training(
+    training, held_out = split(stacks, config.training.validation_share, config.training.seed)
+    job = Job(
         student,
-        DistillationObjective(config, teacher=teacher.network.to(chosen)),
+        DistillationObjective(config, teacher=teacher.network),
         config,
-        volumes,
-        stacks,
-        split(stacks, config.training.validation_share, config.training.seed),
+        training,
+        held_out,
+        image_facts(volumes, stacks),
         minutes=minutes,
         steps=steps,
         device=chosen,
-        workdir=workdir,
+        workdir=None if workdir is None else Path(workdir),
         resume=resume,
-        progress=progress or Progress(),
     )
+    model = carry_out(job, place, devices, progress or Progress())
     return Model(config, model.network, {**model.info, "teacher": teacher.fingerprint})
 
 

@@ -1,4 +1,4 @@
-"""The training loop, on PyTorch Lightning; the only file that imports it."""
+"""The training loop, on PyTorch Lightning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import math
 import signal
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +19,13 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from isoslice.ddp import leave_signals_to_us, trainer_options
 from isoslice.device import fast_dtype
 from isoslice.errors import SettingsError
-from isoslice.objectives import Objective
+from isoslice.objectives import Objective, parts_of_a_step
+from isoslice.peers import Peers, join
 from isoslice.planes import PlaneStack, draw_crops
+from isoslice.processes import Place
 from isoslice.progress import Progress
 
 CHECKPOINT = "last.ckpt"
@@ -48,14 +50,22 @@ class Outcome:
 
 
 class _Training(pl.LightningModule):
-    """One step: draw a batch that depends on (seed, step) alone, take the loss, average."""
+    """One step: draw a batch that depends on (seed, step, rank) alone, take the loss, average."""
 
-    def __init__(self, network: nn.Module, stacks: Sequence[PlaneStack], objective: Objective):
+    def __init__(
+        self,
+        network: nn.Module,
+        stacks: Sequence[PlaneStack],
+        objective: Objective,
+        place: Place,
+    ) -> None:
         super().__init__()
         self.network = network.train()
         self.averaged = copy.deepcopy(network).requires_grad_(False)
         self.stacks = stacks
         self.objective = objective
+        self.place = place
+        self.parts = parts_of_a_step(objective, place.count)
         self.done = 0.0
         self.running_loss: Tensor | None = None
 
@@ -67,10 +77,9 @@ class _Training(pl.LightningModule):
 
     def training_step(self, _: Any, index: int) -> Tensor:
         objective, settings = self.objective, self.objective.training
-        parts = settings.batch // objective.micro_batch
-        part = self.global_step * parts + index % parts
+        part = self.global_step * self.parts + index % self.parts
         generator = torch.Generator().manual_seed(
-            (settings.seed * 1_000_003 + part) * 1_009 + self.global_rank + 1
+            (settings.seed * 1_000_003 + part) * 1_009 + self.place.rank + 1
         )
         images = draw_crops(
             self.stacks,
@@ -114,16 +123,20 @@ class _Watch(pl.Callback):
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
+        place: Place,
     ) -> None:
         self.seconds, self.steps = seconds, steps
         self.folder, self.validate, self.progress = folder, validate, progress
+        self.place = place
+        self.peers = Peers(place)
         self.spent = 0.0
         self.history: list[dict[str, Any]] = []
         self._last = self._checkpointed = self._validated = self._shown = 0.0
         self._first_step = 0
         self._step = -1
         self._between_steps = False
-        self.interrupted = False
+        # Asked to stop; and stopping, with all other processes, at the end of a step.
+        self.interrupted = self.stopped = False
 
     def state_dict(self) -> dict[str, Any]:
         return {"spent": self.spent, "history": self.history}
@@ -132,7 +145,9 @@ class _Watch(pl.Callback):
         self.spent, self.history = float(state["spent"]), list(state["history"])
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        now = time.monotonic()
+        if self.peers.any:
+            _handle_signals(self)  # again: Lightning's handlers ask the other processes, and wait
+        now, _ = self.peers.agree(False)
         self._last = self._checkpointed = self._validated = self._started = now
         self._first_step = trainer.global_step
         self._stop_if_done(trainer, module)
@@ -142,7 +157,8 @@ class _Watch(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         self._between_steps = trainer.global_step != self._step
-        now = time.monotonic()
+        # From here on all processes decide the same, as they know the same.
+        now, stop = self.peers.agree(self.interrupted)
         self.spent += now - self._last
         self._last = now
         finished = self._stop_if_done(trainer, module)
@@ -158,7 +174,8 @@ class _Watch(pl.Callback):
         if finished or now - self._shown > SHOW_SECONDS:
             self._shown = now
             self.progress.update("training", module.done, self._detail(trainer, module, now))
-        if self.interrupted and not finished:
+        if stop and not finished:
+            self.stopped = True
             raise KeyboardInterrupt
 
     def _stop_if_done(self, trainer: pl.Trainer, module: Any) -> bool:
@@ -171,8 +188,9 @@ class _Watch(pl.Callback):
 
     def _detail(self, trainer: pl.Trainer, module: Any, now: float) -> str:
         steps = trainer.global_step - self._first_step
-        rate = steps * module.objective.training.batch / max(now - self._started, 1e-9)
-        text = f"step {trainer.global_step}, loss {_finite(module):.3f}, {rate:.0f} images/s"
+        images = steps * images_of_a_step(module.objective, self.place)
+        rate, loss = images / max(now - self._started, 1e-9), _finite(module, self.peers)
+        text = f"step {trainer.global_step}, loss {loss:.3f}, {rate:.0f} images/s"
         if self.history and self.history[-1]["validation"]:
             score = self.history[-1]["validation"]["4"]
             text += f", validation {score['psnr'] - score['linear_psnr']:+.2f} dB over linear at 4x"
@@ -184,35 +202,29 @@ class _Watch(pl.Callback):
             {
                 "step": step,
                 "minutes": self.spent / 60,
-                "loss": _finite(module),
+                "loss": _finite(module, self.peers),
                 "validation": self.validate(network),
             }
         )
 
     def checkpoint(self, trainer: pl.Trainer) -> None:
         beside = self.folder / f".{CHECKPOINT}"
-        trainer.save_checkpoint(beside)
-        beside.replace(self.folder / CHECKPOINT)
+        trainer.save_checkpoint(beside)  # all take part, the first one writes
+        if self.place.first:
+            beside.replace(self.folder / CHECKPOINT)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         # In the midst of a step weights and averages disagree; the last checkpoint is better.
-        if self._between_steps:
+        # One process that fails must not wait for others to write one; agreed, all are here.
+        alone = not self.peers.any
+        if self._between_steps and (alone or self.stopped):
             self.checkpoint(trainer)
 
 
 @contextmanager
 def _finish_step_first(watch: _Watch) -> Iterator[None]:
     """Let Ctrl-C (or SIGTERM) wait for the end of the step, so that its checkpoint is whole."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread hears signals
-        return
-
-    def ask(*_: Any) -> None:
-        if watch.interrupted:  # asked twice: at once
-            raise KeyboardInterrupt
-        watch.interrupted = True
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = _handle_signals(watch)
     try:
         yield
     finally:
@@ -220,14 +232,33 @@ def _finish_step_first(watch: _Watch) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _finite(module: _Training) -> float:
+def _handle_signals(watch: _Watch) -> dict[signal.Signals, Any]:
+    """Tell `watch` of Ctrl-C and SIGTERM; return the handlers that were there before."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}  # only the main thread hears signals
+
+    def ask(*_: Any) -> None:
+        if watch.interrupted:  # asked twice: at once
+            raise KeyboardInterrupt
+        watch.interrupted = True
+
+    return {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+def _finite(module: _Training, peers: Peers) -> float:
     value = math.inf if module.running_loss is None else float(module.running_loss)
+    value = peers.mean(value)
     if not math.isfinite(value):
         raise SettingsError(
             f"got a loss of {value} after {module.global_step} steps, expected a finite one; "
             "train again with a lower learning rate"
         )
     return value
+
+
+def images_of_a_step(objective: Objective, place: Place) -> int:
+    """Crops that all processes together learn from in a step."""
+    return parts_of_a_step(objective, place.count) * objective.micro_batch * place.count
 
 
 def exported(averaged: nn.Module, objective: Objective) -> nn.Module:
@@ -249,6 +280,7 @@ def fit(
     resume: bool,
     validate: Callable[[nn.Module], Scores],
     progress: Progress,
+    place: Place,
 ) -> Outcome:
     """Train `network` on crops of `stacks` until a budget is used up.
 
@@ -268,20 +300,23 @@ def fit(
         Called now and then with the averaged network.
     progress
         Receives progress.
+    place
+        Which of several processes this is; all have to call.
     """
     checkpoint = folder / CHECKPOINT
-    module = _Training(network, stacks, objective)
-    watch = _Watch(seconds, steps, folder, validate, progress)
+    join(place, device)
+    module = _Training(network, stacks, objective, place)
+    watch = _Watch(seconds, steps, folder, validate, progress, place)
     precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to its developers, not to ours
         trainer = pl.Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            devices=1,
+            **trainer_options(place),
             precision=precision,
             gradient_clip_val=objective.clip_norm,
-            accumulate_grad_batches=objective.training.batch // objective.micro_batch,
+            accumulate_grad_batches=module.parts,
             max_epochs=-1,
             max_steps=-1 if steps is None else steps,
             logger=False,
@@ -290,7 +325,15 @@ def fit(
             enable_model_summary=False,
             callbacks=[watch],
         )
-        start = str(checkpoint) if resume and checkpoint.exists() else None
+        if watch.peers.any:
+            leave_signals_to_us(trainer)
+        there = watch.peers.mean(float(resume and checkpoint.exists()))
+        if 0 < there < 1:
+            raise SettingsError(
+                f"{checkpoint}: got a checkpoint that some processes do not see, expected all to; "
+                "put the output on a file system that the nodes share"
+            )
+        start = str(checkpoint) if there else None
         if start:
             progress.note(f"resuming from {checkpoint}")
         try:
@@ -309,6 +352,6 @@ def fit(
         exported(module.averaged, objective),
         trainer.global_step,
         watch.spent,
-        _finite(module),
+        _finite(module, watch.peers),
         watch.history,
     )

@@ -66,6 +66,19 @@ class Objective(Protocol):
     def settle(self, network: nn.Module) -> None:
         """Mend the weights after a step."""
 
+    def place(self, device: torch.device) -> None:
+        """Move what it needs beside the network to `device`."""
+
+
+def parts_of_a_step(objective: Objective, processes: int) -> int:
+    """Micro-batches whose gradients a process sums to a step.
+
+    Processes share those of a batch, so that it stays as large as it is. Each takes one at least:
+    where all crops of a batch are computed at once, every process takes a batch of its own.
+    """
+    parts = objective.training.batch // objective.micro_batch
+    return -(-parts // processes)
+
 
 def learning_rate(step: int, done: float, settings: TrainingSettings) -> float:
     """Rate at `step` with the fraction `done` of the budget used: warm-up, then half a cosine.
@@ -173,6 +186,9 @@ class ResidualObjective:
         if isinstance(network, Denoiser):
             network.renormalize()
 
+    def place(self, device: torch.device) -> None:
+        """Nothing to move."""
+
 
 @dataclass(frozen=True)
 class MaskedObjective:
@@ -247,6 +263,9 @@ class MaskedObjective:
 
     def settle(self, network: nn.Module) -> None:
         """Leave the weights as they are."""
+
+    def place(self, device: torch.device) -> None:
+        """Nothing to move."""
 
 
 def objective_of(config: AnyConfig) -> Objective:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
-from torch import nn
 
-from isoslice import __version__
 from isoslice.config import (
-    AnyConfig,
     EndToEndConfig,
     MaskedTraining,
     NetworkSettings,
@@ -25,18 +20,19 @@ from isoslice.config import (
     UNetSettings,
 )
 from isoslice.continuing import check_channels, check_start, continued_config
-from isoslice.device import choose_device, describe
+from isoslice.device import choose_device
 from isoslice.errors import DataError, SettingsError
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
-from isoslice.objectives import Objective, objective_of
+from isoslice.objectives import objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
 from isoslice.presets import Preset, preset_config
+from isoslice.processes import find_place
 from isoslice.progress import Progress
 from isoslice.recipes import build_network
+from isoslice.running import Job, carry_out
 from isoslice.srh import srh_channels
 from isoslice.stretch import fit_softening, stretch
-from isoslice.validation import validation
 from isoslice.volume import Volume, parse_voxel_size
 
 #: Training time where neither a time nor a step budget is given.
@@ -57,6 +53,8 @@ def train(
     steps: int | None = None,
     seed: int | None = None,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
     preset: Preset | None = None,
     width: int | None = None,
     start: Model | None = None,
@@ -85,6 +83,9 @@ def train(
         Of weights, crops, masks and noise; overrides the one in `settings`.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    devices, nodes
+        Processes a node, one for each GPU, and nodes. With several nodes every process has to call,
+        started by SLURM or torchrun, and each gets the model.
     preset, width
         Recipe: isoslice's own (the default), ``"msdsr"`` (the paper's) or ``"end-to-end"`` (its
         baseline); and the width of the latter two's network, 224 as released. See `presets`.
@@ -115,11 +116,13 @@ def train(
     DataError
         If the images cannot be used, or have other channels than `start`.
     SettingsError
-        If an option is out of range or contradicts `start`, or the extra ``isoslice[train]`` is
-        not installed.
+        If an option is out of range or contradicts `start`, there are fewer devices than asked
+        for, or the extra ``isoslice[train]`` is not installed.
     """
     minutes = training_budget(minutes, steps)
     progress = progress or Progress()
+    chosen_device = choose_device(device)
+    place = find_place(devices, nodes, chosen_device)
     if start is None:
         chosen = preset_config(preset or "isoslice", width)
     else:
@@ -166,99 +169,34 @@ def train(
     untrained = build_network(config)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
-    model = run_training(
+    job = Job(
         untrained,
         objective_of(config),
         config,
-        volumes,
-        stacks,
-        (training, held_out),
+        training,
+        held_out,
+        image_facts(volumes, stacks),
         minutes=minutes,
         steps=steps,
-        device=choose_device(device),
-        workdir=workdir,
+        device=chosen_device,
+        workdir=None if workdir is None else Path(workdir),
         resume=resume,
-        progress=progress,
     )
+    model = carry_out(job, place, devices, progress)
     origin = {} if start is None else {"continued_from": start.fingerprint}
     return Model(config, model.network, {**model.info, **origin})
 
 
-def run_training(
-    untrained: nn.Module,
-    objective: Objective,
-    config: AnyConfig,
-    volumes: Sequence[Volume],
-    stacks: Sequence[PlaneStack],
-    parts: tuple[Sequence[PlaneStack], Sequence[PlaneStack]],
-    *,
-    minutes: float | None,
-    steps: int | None,
-    device: torch.device,
-    workdir: str | Path | None,
-    resume: bool,
-    progress: Progress,
-) -> Model:
-    """Fit a network and make a model of it, with the record of how.
-
-    Parameters
-    ----------
-    untrained, objective, config
-        Network, what it minimises, and the model's settings.
-    volumes, stacks, parts
-        The images, their planes, and these split into those to learn from and those held out.
-    minutes, steps, device, workdir, resume, progress
-        As in `train`.
-    """
-    training, held_out = parts
-    planes, held = (sum(len(s.data) for s in part) for part in parts)
-    progress.note(
-        f"training on {planes} planes, {held} more held out for validation; "
-        f"computing on {describe(device)}"
-    )
-
-    from isoslice.fit import fit  # imports Lightning
-
-    folder = Path(workdir) if workdir else Path(tempfile.mkdtemp(prefix="isoslice-training-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        outcome = fit(
-            untrained,
-            training,
-            objective,
-            seconds=None if minutes is None else minutes * 60,
-            steps=steps,
-            device=device,
-            folder=folder,
-            resume=resume,
-            validate=lambda net: validation(net, held_out, config, device),
-            progress=progress,
-        )
-    finally:
-        if workdir is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    trained = outcome.network.to("cpu").eval()
-    info = {
-        "isoslice": __version__,
-        "torch": torch.__version__,
-        "device": describe(device),
+def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:
+    """Tell what a model's record says of the images it learned from."""
+    return {
         "sources": [Path(volume.source).name for volume in volumes],
-        "planes": planes,
-        "validation_planes": held,
         "plane_shape": list(stacks[0].data.shape[1:]),
         "dtype": str(stacks[0].data.dtype),
         "intensities": [
             list(zip(s.normalization.low, s.normalization.high, strict=True)) for s in stacks[:20]
         ],
-        "parameters": sum(p.numel() for p in trained.parameters()),
-        "steps": outcome.steps,
-        "minutes": outcome.seconds / 60,
-        "images_seen": outcome.steps * config.training.batch,
-        "loss": outcome.loss,
-        "validation": validation(trained.to(device), held_out, config, device),
-        "history": outcome.history,
     }
-    return Model(config, trained.to("cpu"), info)
 
 
 def training_budget(minutes: float | None, steps: int | None) -> float | None:

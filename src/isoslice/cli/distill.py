@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from isoslice.cli.options import Axes, Device, DeviceOption, Output, Overwrite, Quiet, Seed
+from isoslice.cli.options import (
+    Axes,
+    Device,
+    DeviceOption,
+    Devices,
+    Nodes,
+    Output,
+    Overwrite,
+    Quiet,
+    Seed,
+)
 from isoslice.cli.trainings import (
     Minutes,
     Resume,
@@ -32,22 +42,28 @@ def distill(
     steps: Steps = None,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a fast model of a trained one: two evaluations a voxel instead of five."""
+    from isoslice.device import choose_device
     from isoslice.distillation import distill as distill_model
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
     from isoslice.model import Model
+    from isoslice.processes import find_place
     from isoslice.srh import read_srh_images
 
     check_output(output, overwrite)
     teacher = Model.load(model)
-    workdir = prepare_workdir(output, resume=resume, overwrite=overwrite)
+    place = find_place(devices, nodes, choose_device(device.value))
+    first = place is None or place.first
+    workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     volumes = (read_srh_images if teacher.config.srh else read_images)(images, axes=axes)
-    with kept_when_interrupted(workdir, quiet) as progress:
+    with kept_when_interrupted(workdir, quiet, first) as progress:
         student = distill_model(
             teacher,
             volumes,
@@ -55,11 +71,14 @@ def distill(
             steps=steps,
             seed=seed,
             device=device.value,
+            devices=devices,
+            nodes=nodes,
             workdir=workdir,
             resume=resume,
             progress=progress,
         )
-        student.save(output, overwrite=overwrite)
-    if not quiet:
+        if first:
+            student.save(output, overwrite=overwrite)
+    if first and not quiet:
         for line in closing_lines(output, student.info):
             typer.echo(line)

@@ -59,6 +59,16 @@ VoxelSizeText = Annotated[
     ),
 ]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Devices = Annotated[
+    int,
+    typer.Option("--devices", min=1, metavar="N", help="GPUs of each node to train on together."),
+]
+Nodes = Annotated[
+    int,
+    typer.Option(
+        "--nodes", min=1, metavar="M", help="Nodes, where SLURM or torchrun starts the processes."
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option("--seed", min=0, metavar="N", help="Same seed, same result on the same machine."),

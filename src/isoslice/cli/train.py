@@ -11,6 +11,8 @@ from isoslice.cli.options import (
     Axes,
     Device,
     DeviceOption,
+    Devices,
+    Nodes,
     Output,
     Overwrite,
     Preset,
@@ -66,6 +68,8 @@ def train(
     ] = False,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -77,6 +81,7 @@ def train(
     from isoslice.io.atomic import check_output
     from isoslice.model import Model
     from isoslice.presets import preset_config
+    from isoslice.processes import find_place
     from isoslice.training import train as train_model
 
     check_output(output, overwrite)
@@ -87,16 +92,17 @@ def train(
     else:
         check_start(begun, recipe, width, None, srh)
         srh = begun.config.srh
-    workdir = prepare_workdir(output, resume=resume, overwrite=overwrite)
+    place = find_place(devices, nodes, choose_device(device.value))
+    first = place is None or place.first
+    workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     size = voxel_size_of(voxel_size)
-    choose_device(device.value)
     if srh:
         from isoslice.srh import read_srh_images
 
         volumes = read_srh_images(images, axes=axes, voxel_size=size)
     else:
         volumes = read_images(images, axes=axes, voxel_size=size)
-    with kept_when_interrupted(workdir, quiet) as progress:
+    with kept_when_interrupted(workdir, quiet, first) as progress:
         model = train_model(
             volumes,
             minutes=minutes,
@@ -107,11 +113,14 @@ def train(
             srh=srh,
             seed=seed,
             device=device.value,
+            devices=devices,
+            nodes=nodes,
             workdir=workdir,
             resume=resume,
             progress=progress,
         )
-        model.save(output, overwrite=overwrite)
-    if not quiet:
+        if first:
+            model.save(output, overwrite=overwrite)
+    if first and not quiet:
         for line in closing_lines(output, model.info):
             typer.echo(line)

@@ -29,27 +29,35 @@ Resume = Annotated[
 
 
 @contextmanager
-def kept_when_interrupted(workdir: Path, quiet: bool) -> Iterator[Progress]:
+def kept_when_interrupted(workdir: Path, quiet: bool, first: bool = True) -> Iterator[Progress]:
     """Show progress of a training; interrupted, it says what is left in `workdir`.
 
-    `workdir` goes once the model is written, or if nothing is in it.
+    `workdir` goes once the model is written, or if nothing is in it. Of several processes the
+    first one does all that.
     """
     from isoslice.progress import terminal_progress
 
-    progress = terminal_progress(quiet)
+    progress = terminal_progress(quiet or not first)
     try:
         yield progress
     except KeyboardInterrupt:
         raise Interrupted(what_is_left(workdir)) from None
     finally:
         progress.close()
-        remove_if_empty(workdir)
-    shutil.rmtree(workdir, ignore_errors=True)
+        if first:
+            remove_if_empty(workdir)
+    if first:
+        shutil.rmtree(workdir, ignore_errors=True)
 
 
-def prepare_workdir(output: Path, *, resume: bool, overwrite: bool) -> Path:
-    """Return the folder for what an interrupted training leaves, beside the output."""
+def prepare_workdir(output: Path, *, resume: bool, overwrite: bool, first: bool = True) -> Path:
+    """Return the folder for what an interrupted training leaves, beside the output.
+
+    Of several processes the first one prepares it: others may find it in use already.
+    """
     workdir = output.with_name(output.name + ".training")
+    if not first:
+        return workdir
     remove_if_empty(workdir)
     if resume and not workdir.exists():
         raise SettingsError(

@@ -1,0 +1,131 @@
+"""Carry a training out, in one process or several, and make a model of what comes of it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from isoslice import __version__
+from isoslice.config import AnyConfig
+from isoslice.device import describe
+from isoslice.model import Model
+from isoslice.objectives import Objective
+from isoslice.planes import PlaneStack
+from isoslice.processes import Place
+from isoslice.progress import Progress
+from isoslice.validation import validation
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a process needs to train.
+
+    Attributes
+    ----------
+    untrained, objective, config
+        Network, what it minimises, and the model's settings.
+    training, held_out
+        Planes to learn from, and planes for validation.
+    images
+        What the record says of the images.
+    minutes, steps, device, workdir, resume
+        As in `training.train`.
+    """
+
+    untrained: nn.Module
+    objective: Objective
+    config: AnyConfig
+    training: Sequence[PlaneStack]
+    held_out: Sequence[PlaneStack]
+    images: Mapping[str, Any]
+    minutes: float | None
+    steps: int | None
+    device: torch.device
+    workdir: Path | None
+    resume: bool
+
+
+def carry_out(job: Job, place: Place | None, devices: int, progress: Progress) -> Model:
+    """Train where this process stands, or start processes for it.
+
+    Parameters
+    ----------
+    place
+        As `processes.find_place` found it; None to start as many processes as `devices`.
+    progress
+        Hears of it in the first process only.
+    """
+    if place is None:
+        from isoslice.launch import launch
+
+        return launch(job, devices, progress)
+    return run(job, place, progress if place.first else Progress())
+
+
+def run(job: Job, place: Place, progress: Progress) -> Model:
+    """Fit the network in this process, together with others if there are any.
+
+    Returns
+    -------
+    The model with the record of how, the same in every process.
+    """
+    from isoslice.fit import fit, images_of_a_step  # imports Lightning
+
+    device, config, several = job.device, job.config, place.count > 1
+    if several and device.type == "cuda":
+        device = torch.device("cuda", place.local_rank)
+        torch.cuda.set_device(device)
+    planes, held = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
+    computing = f"{place.count} x {describe(device)}" if several else describe(device)
+    progress.note(
+        f"training on {planes} planes, {held} more held out for validation; "
+        f"computing on {computing}"
+    )
+    job.objective.place(device)
+    folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
+    if place.first:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = fit(
+            job.untrained,
+            job.training,
+            job.objective,
+            seconds=None if job.minutes is None else job.minutes * 60,
+            steps=job.steps,
+            device=device,
+            folder=folder,
+            resume=job.resume,
+            validate=lambda net: validation(net, job.held_out, config, device),
+            progress=progress,
+            place=place,
+        )
+    finally:
+        if job.workdir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    trained = outcome.network.to("cpu").eval()
+    images = images_of_a_step(job.objective, place)
+    info: dict[str, Any] = {
+        "isoslice": __version__,
+        "torch": torch.__version__,
+        "device": computing,
+        **({"processes": place.count, "nodes": place.nodes, "batch": images} if several else {}),
+        "sources": job.images["sources"],
+        "planes": planes,
+        "validation_planes": held,
+        **{name: fact for name, fact in job.images.items() if name != "sources"},
+        "parameters": sum(p.numel() for p in trained.parameters()),
+        "steps": outcome.steps,
+        "minutes": outcome.seconds / 60,
+        "images_seen": outcome.steps * images,
+        "loss": outcome.loss,
+        "validation": validation(trained.to(device), job.held_out, config, device),
+        "history": outcome.history,
+    }
+    return Model(config, trained.to("cpu"), info)
