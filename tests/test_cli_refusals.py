@@ -248,7 +248,14 @@ def test_output_format_unknown(refused, stack_file: Path, tmp_path: Path) -> Non
     assert "out.docx" in line
 
 
-@pytest.mark.parametrize("name", ["out.ome.tif", "out.ome.zarr"])
+@pytest.mark.parametrize(
+    ("name", "fails"),
+    [
+        ("out.ome.tif", "tifffile.TiffWriter.write"),
+        ("out.ome.zarr", "zarr.Group.create_array"),
+        ("out.ome.zarr", "isoslice.jobs.scratch.os.fsync"),
+    ],
+)
 def test_disk_full(
     refused,
     stack_file: Path,
@@ -256,15 +263,36 @@ def test_disk_full(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
+    fails: str,
 ) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("tifffile.TiffWriter.write", full)
-    monkeypatch.setattr("zarr.Array.__setitem__", full)
-    monkeypatch.setattr("zarr.create_array", full)
+    monkeypatch.setattr(fails, full)
     line = refused("predict", stack_file, "-q", "-m", model_folder, "-o", tmp_path / name)
     assert "No space left on device" in line
+
+
+def test_disk_full_after_hours(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is done by then is kept."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out = tmp_path / "out.ome.zarr"
+    arguments = ("predict", stack_file, "-q", "-m", model_folder, "-o", out)
+    with monkeypatch.context() as patch:
+        patch.setattr("zarr.Array.__setitem__", full)
+        found = cli(*arguments)
+    assert found.code == 1
+    assert len(found.err) == 1
+    assert "the disk is full" in found.err[0]
+    assert "--resume" in found.err[0]
+    assert not out.exists()
+    assert cli(*arguments, "--resume").code == 0
+    assert out.exists()
 
 
 def test_train_on_nothing(refused, tmp_path: Path) -> None:

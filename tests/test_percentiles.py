@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from isoslice.errors import DataError
-from isoslice.normalize import percentile_normalization, streamed_normalization
+from isoslice.normalize import normalization_of, percentile_normalization, streamed_levels
 from isoslice.percentiles import percentiles
 from isoslice.progress import Progress
 from isoslice.volume import Volume
@@ -46,14 +46,17 @@ def test_streamed_normalization_is_that_of_all(monkeypatch, dtype):
     data = (rng.gamma(2, 20, size=(2, 3, 12, 20, 15))).astype(dtype)
     data[:, 1] = 7  # a channel that is constant beside others
     expected = percentile_normalization(data.swapaxes(0, 1))
-    found = streamed_normalization(Volume(data, "TCZYX"), Progress())
+    found = normalization_of(streamed_levels(Volume(data, "TCZYX"), Progress()), "stack")
     assert found == expected
 
 
 def test_streamed_normalization_refuses_what_cannot_be_used():
+    ones = np.ones((3, 4, 5), np.uint8)
     with pytest.raises(DataError, match="constant"):
-        streamed_normalization(Volume(np.ones((3, 4, 5), np.uint8), "ZYX"), Progress())
+        normalization_of(
+            streamed_levels(Volume(np.ones((3, 4, 5), np.uint8), "ZYX"), Progress()), "stack"
+        )
     bad = np.zeros((3, 4, 5), np.float32)
     bad[1, 2, 3] = np.nan
     with pytest.raises(DataError, match="NaN"):
-        streamed_normalization(Volume(bad, "ZYX"), Progress())
+        normalization_of(streamed_levels(Volume(bad, "ZYX"), Progress()), "stack")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from isoslice.errors import DataError
 from isoslice.io.images import find_all_images
 from isoslice.io.raw import Raw, finish
-from isoslice.io.read import read_raw
+from isoslice.io.read import in_memory, read_raw
 from isoslice.volume import Volume, VoxelSize
 
 #: Names of the three channels, in the order of MSDSR's released code.
@@ -105,7 +105,8 @@ def read_srh(
     """
     path = Path(path)
     raw = read_raw(path)
-    return srh_channels(finish(raw, path, axes or _assumed_axes(raw, path), voxel_size))
+    volume = finish(raw, path, axes or _assumed_axes(raw, path), voxel_size)
+    return srh_channels(in_memory(volume))
 
 
 def read_srh_images(

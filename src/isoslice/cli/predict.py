@@ -104,6 +104,7 @@ def predict(
 ) -> None:
     """Restore a stack; train on its own planes if there is no model."""
     from isoslice.device import choose_device
+    from isoslice.errors import SettingsError
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume
@@ -114,6 +115,11 @@ def predict(
 
     check_suffix(output)
     how = _how(workers, scheduler, part, resume, overwrite)
+    if how.part is not None and model is None:
+        raise SettingsError(
+            "got --part without --model, expected one model that all parts use; train it first, "
+            "with 'isoslice train'"
+        )
     if how.part is None:  # of which another one may have made it
         check_output(output, overwrite)
     own_model = model_beside(output)

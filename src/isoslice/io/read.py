@@ -45,8 +45,18 @@ def read_volume(
     DataError
         If the file is missing, empty, damaged or of an unknown format, or an axis is unknown.
     """
-    volume = open_volume(path, axes, voxel_size)
-    with _explained(Path(path)):
+    return in_memory(open_volume(path, axes, voxel_size))
+
+
+def in_memory(volume: Volume) -> Volume:
+    """Read all of an opened volume.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read (any more), or is too large.
+    """
+    with _explained(Path(volume.source)):
         return replace(volume, data=np.asarray(volume.data))
 
 

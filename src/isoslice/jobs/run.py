@@ -113,9 +113,13 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
         progress.note(f"{request.output} is whole already: other parts have done it all")
         return Outcome()
     except OSError as error:
-        raise output_error(request.output, error) from error
-    if not folder.exists():
-        lock.unlink(missing_ok=True)
+        said = output_error(request.output, error)
+        kept = "; what is done is kept: go on with --resume" if can_go_on(folder) else ""
+        raise OutputError(f"{said}{kept}") from error
+    finally:
+        if not folder.exists():
+            for path in (lock, _gate(folder)):
+                path.unlink(missing_ok=True)
     return outcome
 
 
@@ -148,7 +152,6 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
         if folder.is_dir():  # another part may have ended it
             record = {"runs": _runs(job), "tasks": dict(Ledger(job.hidden).writers)}
             end(job, request.output, record, overwrite=how.overwrite)
-    _gate(folder).unlink(missing_ok=True)
     return outcome
 
 
