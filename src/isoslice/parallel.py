@@ -7,9 +7,11 @@ are: how a convolution is cut among them changes its last digits.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar
 
 import torch
@@ -40,17 +42,31 @@ def on_all_cores(
             work(item)
             yield item
         return
-    keep_freed_memory()
-    # The number of threads that PyTorch uses is a thread's own.
-    pool = ThreadPoolExecutor(threads, "isoslice", torch.set_num_threads, (1,))
+    pool = _pool(threads, os.getpid())
+    futures: list[tuple[Item, Future[None]]] = []
     try:
         futures = [(item, pool.submit(work, item)) for item in items]
         for item, future in futures:
             future.result()
             yield item
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _, future in futures:
+            future.cancel()
+        wait([future for _, future in futures])
         torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:
+    """Start the threads, once in a process: PyTorch prepares convolutions for each thread anew."""
+    keep_freed_memory()
+    return ThreadPoolExecutor(threads, "isoslice", _alone)
+
+
+def _alone() -> None:
+    """Let PyTorch compute in this thread alone: the number that it uses is a thread's own."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # it would read the number again when it first computes
 
 
 @contextmanager

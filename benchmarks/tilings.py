@@ -1,0 +1,150 @@
+"""Do pieces show? Volumes made in slabs and in windows against volumes made as a whole.
+
+    python benchmarks/tilings.py MODEL VOLUME --factor 4
+
+Slabs: the real engine, with the residual on disk, at three thicknesses. Windows within slices, as
+slices larger than 1,024 pixels have them: here at three smaller limits, so that a volume of any
+size is cut. Both against the whole volume in memory, the same seed; in this machine's precision
+and in float32; and, for comparison, the whole volume against itself with batches of another size.
+Differences are of the intensity range (percentiles 0.1 to 99.9), before any rounding to integers.
+
+The seam detector: the mean step across each border of a piece, over those at the eight places
+around it that are no border, of the tiled volume over the whole one: 1 where nothing shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice import windows
+from isoslice.geometry import thin
+from isoslice.io import read_volume, write_volume
+from isoslice.jobs.begin import Request
+from isoslice.jobs.run import How, restore_image
+from isoslice.model import Model
+from isoslice.normalize import percentile_normalization
+from isoslice.passes import BATCH_PIXELS
+from isoslice.progress import Progress
+from isoslice.volume import Volume
+
+Array = NDArray[np.float32]
+
+
+@contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Compute in float32, or in what this machine is fast in."""
+    precise = mock.patch("isoslice.device.cpu_has_bfloat16", return_value=False)
+    with precise if name == "float32" else mock.MagicMock():
+        yield
+
+
+def borders(length: int, whole: int) -> list[int]:
+    """List where the windows of a side meet: in the middle of what they share."""
+    with mock.patch.object(windows, "WHOLE", whole):
+        found = windows.spans(length)
+    return [(a[1] + b[0]) // 2 for a, b in zip(found, found[1:], strict=False)]
+
+
+def step(volume: Array, axis: int, place: int) -> float:
+    """Measure the mean absolute step between neighbours `place` - 1 and `place`."""
+    a, b = (np.take(volume, at, axis=axis) for at in (place - 1, place))
+    return float(np.abs(a - b).mean())
+
+
+def seam(tiled: Array, whole: Array, axis: int, places: list[int]) -> float:
+    """Run the seam detector; returns the ratio that is farthest from 1."""
+    around = [offset for offset in range(-4, 5) if offset]
+    ratios = [1.0]
+    for place in places:
+        if not 5 <= place < tiled.shape[axis] - 5:
+            continue
+        relative = [
+            step(volume, axis, place)
+            / np.mean([step(volume, axis, place + offset) for offset in around])
+            for volume in (tiled, whole)
+        ]
+        ratios.append(relative[0] / relative[1])
+    return max(ratios, key=lambda ratio: abs(ratio - 1))
+
+
+def main() -> None:
+    """Measure, print a table, write it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("volume", type=Path)
+    parser.add_argument("--axes", default="ZYX")
+    parser.add_argument("--factor", type=int, default=4)
+    parser.add_argument("--depth", type=int, default=121)
+    parser.add_argument("--side", type=int, default=700)
+    parser.add_argument("--slabs", type=int, nargs="*", default=[8, 24, 64])
+    parser.add_argument("--windows", type=int, nargs="*", default=[320, 448, 576])
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    model = Model.load(options.model)
+    data = read_volume(options.volume, axes=options.axes).tczyx()[0, 0]
+    data = thin(data[: options.depth, : options.side, : options.side], options.factor)
+    data = percentile_normalization(data[None]).apply(data[None])[0]
+    spacing = {"Z": float(options.factor), "Y": 1.0, "X": 1.0}
+    stack = Volume(data, "ZYX", spacing)
+    rows = []
+
+    def whole() -> Array:
+        return np.asarray(model.predict(stack).volume)
+
+    def told(arithmetic: str, pieces: str, found: Array, expected: Array, seams: float) -> None:
+        difference = np.abs(found - expected)
+        rms = float(np.sqrt(np.mean(difference**2)))
+        rows.append((arithmetic, pieces, f"{difference.max():.1e}", f"{rms:.1e}", f"{seams:.4f}"))
+        print(" | ".join(rows[-1]), flush=True)
+
+    print("arithmetic | pieces | largest difference | rms | seam", flush=True)
+    for arithmetic in ("bfloat16", "float32"):
+        with precision(arithmetic), tempfile.TemporaryDirectory() as folder:
+            with mock.patch.object(windows, "WHOLE", 10**6):
+                expected = whole()
+                with mock.patch.dict(BATCH_PIXELS, {"cpu": 1}):
+                    told(arithmetic, "none, other batches", whole(), expected, 1.0)
+            write_volume(Path(folder, "stack.ome.zarr"), stack)
+            for thickness in options.slabs:
+                request = Request(
+                    Path(folder, "stack.ome.zarr"),
+                    options.model,
+                    Path(folder, f"{thickness}.ome.zarr"),
+                    memory=10**10,
+                    threads=2,
+                    slab=thickness,
+                )
+                with mock.patch.object(windows, "WHOLE", 10**6):
+                    restore_image(request, How(), Progress())
+                found = np.asarray(read_volume(request.output).data)
+                cuts = list(range(thickness, data.shape[1], thickness))
+                seams = [seam(found, expected, axis, cuts) for axis in (1, 2)]
+                worst = max(seams, key=lambda ratio: abs(ratio - 1))
+                told(arithmetic, f"slabs of {thickness}", found, expected, worst)
+            for limit in options.windows:
+                with mock.patch.object(windows, "WHOLE", limit):
+                    found = whole()
+                seams = [
+                    seam(found, expected, axis, borders(found.shape[axis], limit))
+                    for axis in (0, 1, 2)
+                ]
+                worst = max(seams, key=lambda ratio: abs(ratio - 1))
+                told(arithmetic, f"windows of {limit}", found, expected, worst)
+    if options.output:
+        with options.output.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["arithmetic", "pieces", "largest", "rms", "seam"])
+            writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
