@@ -42,5 +42,9 @@ def reading(path: Path, kind: str, advice: str = "copy or export it again") -> I
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of `error` on one line, not too long; its type where it has none."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """Return the message of `error` on one line, not too long; its type where it has none.
+
+    Messages quote files: nothing that steers a terminal is kept.
+    """
+    text = " ".join(str(error).split())[:200]
+    return "".join(c if c.isprintable() else "?" for c in text) or type(error).__name__
