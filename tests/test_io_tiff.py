@@ -337,7 +337,8 @@ def test_missing_codec_is_explained(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
 
-    path = imagej(tmp_path / "a.tif")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0, 0], compression="deflate")
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
     with pytest.raises(DataError, match="pip install imagecodecs"):
         read_volume(path)

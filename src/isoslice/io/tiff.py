@@ -15,9 +15,11 @@ import numpy as np
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
+from isoslice.io.limits import check_shape
 from isoslice.io.notes import Note, find_note, noted_axes
 from isoslice.io.raw import Raw
 from isoslice.io.tiff_check import TruncatedTiffError, check_chain, check_strips
+from isoslice.io.tiff_limits import UNUSED_KINDS, check_ome, check_other, check_sizes
 from isoslice.io.units import common_unit, unit_name
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def read_tiff(path: Path) -> Raw:
         check_chain(stream, path.stat().st_size)
         try:
             # By its path, since OME-TIFF may be spread over several files beside it.
-            with tifffile.TiffFile(path) as tif:
-                return _first_series(tif)
+            with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
+                return _first_series(tif, path)
         except ValueError as error:
             if "imagecodecs" in str(error):
                 raise DataError(
@@ -57,7 +59,12 @@ def read_tiff(path: Path) -> Raw:
             raise
 
 
-def _first_series(tif: TiffFile) -> Raw:
+def _first_series(tif: TiffFile, path: Path) -> Raw:
+    if tif.is_ome and tif.ome_metadata:
+        for other in check_ome(tif.ome_metadata, path):
+            if other.exists():
+                with other.open("rb") as stream:
+                    check_chain(stream, check_other(other))
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
     series = tif.series[0]
@@ -72,7 +79,7 @@ def _first_series(tif: TiffFile) -> Raw:
     else:
         spacing, unit, names, note = {}, None, None, None
     _check_images(tif, series)
-    data, axes = _voxels(series)
+    data, axes = _voxels(series, path)
     if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
         # Axes of length 1 are lost in TIFF; the note knows which there were.
         shape, axes = noted_axes(data.shape, axes, note["axes"])
@@ -80,12 +87,12 @@ def _first_series(tif: TiffFile) -> Raw:
     return Raw(data, axes, spacing, unit, names, note)
 
 
-def _voxels(series: TiffPageSeries) -> tuple[NDArray[Any], str]:
+def _voxels(series: TiffPageSeries, path: Path) -> tuple[NDArray[Any], str]:
     """Return the voxels without axes of length 1 (Y and X stay), and their axes.
 
     Where they lie in the file one after the other, they are read when they are asked for.
     """
-    data = _mapped(series)
+    data = _mapped(series, path)
     shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
     if data.size != math.prod(shape):
         raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
@@ -93,14 +100,18 @@ def _voxels(series: TiffPageSeries) -> tuple[NDArray[Any], str]:
     return data.reshape([shape[i] for i in kept]), "".join(axes[i] for i in kept)
 
 
-def _mapped(series: TiffPageSeries) -> Any:
+def _mapped(series: TiffPageSeries, path: Path) -> Any:
     page = series.keyframe
     in_one_piece = series.dataoffset is not None and page.is_final and series.dtype is not None
     if not in_one_piece or len({p.parent for p in series.pages if p is not None}) > 1:
+        check_sizes(series, path)
         return series.asarray()
+    check_shape(path, series.shape)
     file = page.parent
     dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
-    voxels = np.memmap(file.filehandle.path, dtype, "r", series.dataoffset, tuple(series.shape))
+    voxels = np.memmap(
+        file.filehandle.path, dtype, "r", series.dataoffset or 0, tuple(series.shape)
+    )
     return LazyArray(voxels)
 
 
