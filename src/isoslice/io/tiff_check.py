@@ -14,8 +14,8 @@ _BYTES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=
 _BYTES.update({16: 8, 17: 8, 18: 8})
 
 
-#: Tags of a directory (TIFF defines a few hundred), and bytes of all tags against those of the file:
-#: directories may share values, but a file that is nothing but that would take all memory.
+#: Tags of a directory (TIFF defines a few hundred), and bytes of all tags against those of the
+#: file: directories may share values, but a file that is nothing but that would take all memory.
 _MOST_TAGS, _SHARED = 4096, 8
 
 
