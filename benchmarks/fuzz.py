@@ -52,6 +52,7 @@ class Tally:
     failures: list[str] = field(default_factory=list)
 
     def add(self, number: int, kind: str, seconds: float, memory: int, text: str = "") -> None:
+        """Count one input; `text` says what was wrong."""
         self.counts[kind] += 1
         self.seconds, self.memory = max(self.seconds, seconds), max(self.memory, memory)
         if kind not in KINDS[:2]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +40,18 @@ def reading(path: Path, kind: str, advice: str = "copy or export it again") -> I
             f"{path}: got something that cannot be read as {kind} ({reason(error)}), expected a "
             f"complete one; {advice}"
         ) from error
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Keep a library's log off the terminal; what matters is checked here."""
+    logger = logging.getLogger(name)
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def reason(error: BaseException) -> str:

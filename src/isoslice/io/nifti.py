@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isoslice.errors import DataError, IsosliceError, OutputError
-from isoslice.io.failure import reading
+from isoslice.io.failure import quiet, reading
 from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_packed
 from isoslice.io.notes import Note, find_note, make_note, note_text
 from isoslice.io.raw import Raw
@@ -42,7 +42,7 @@ def read_nifti(path: Path) -> Raw:
         If nibabel is not installed, or the file is damaged or cut off.
     """
     nibabel = _nibabel(DataError)
-    with reading(path, "a NIfTI image"), _opened(path) as stream:
+    with reading(path, "a NIfTI image"), quiet("nibabel.global"), _opened(path) as stream:
         kind = nibabel.Nifti2Image if _version(stream) == 2 else nibabel.Nifti1Image
         # From a stream, not mapped: that would notice a truncated file only later, or crash.
         image = kind.from_stream(stream)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -13,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from isoslice.errors import DataError
-from isoslice.io.failure import reading
+from isoslice.io.failure import quiet, reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_shape
 from isoslice.io.notes import Note, find_note, noted_axes
@@ -44,7 +42,7 @@ def read_tiff(path: Path) -> Raw:
     """
     import tifffile
 
-    with reading(path, "a TIFF"), _quiet(), path.open("rb") as stream:
+    with reading(path, "a TIFF"), quiet("tifffile"), path.open("rb") as stream:
         check_chain(stream, path.stat().st_size)
         try:
             # By its path, since OME-TIFF may be spread over several files beside it.
@@ -173,15 +171,3 @@ def _number(value: object) -> float:
     except ValueError:
         return 0.0
     return number if abs(number) < float("inf") else 0.0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep tifffile's log off the terminal; what matters is checked here."""
-    logger = logging.getLogger("tifffile")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before

@@ -56,9 +56,26 @@ def decode(name: str, packed: bytes, size: int) -> NDArray[np.uint8]:
         _check(lengths[0], size)
     elif name == "lz4":
         _check(struct.unpack_from("<I", packed)[0] if len(packed) > 4 else 0, size)
-    out = np.empty(size, np.uint8)
+    elif name == "zstd":
+        declared = _zstd_size(packed)
+        _check(size if declared is None else declared, size)
+    # Zeros: a decoder that fills less than it says leaves no memory of ours in the voxels.
+    out = np.zeros(size, np.uint8)
     get_codec({"id": name}).decode(packed, out)
     return out
+
+
+def _zstd_size(packed: bytes) -> int | None:
+    """Return the decoded size that a Zstandard frame declares (RFC 8878, 3.1.1.1), if it does."""
+    if packed[:4] != b"\x28\xb5\x2f\xfd" or len(packed) < 6:
+        return None
+    flags = packed[4]
+    one_segment = flags >> 5 & 1
+    length = (one_segment, 2, 4, 8)[flags >> 6]
+    start = 5 + (1 - one_segment) + (0, 1, 2, 4)[flags & 3]
+    if length == 0:
+        return None
+    return int.from_bytes(packed[start : start + length], "little") + (256 if length == 2 else 0)
 
 
 def _inflate(name: str, packed: bytes, size: int) -> bytes:
