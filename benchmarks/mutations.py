@@ -21,7 +21,15 @@ _INTEGERS = (0, 1, 2, 3, 7, 8, 16, 127, 128, 255, 256, 4096, 32767, 32768, 65535
 INTERESTING = (*_INTEGERS, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1, -1, -(2**31))
 _VALUES: tuple[Any, ...] = (*INTERESTING, 0.5, 1e308, "", "a", "../..", "/etc", None, True, [], {})
 _JSON = (".json", ".zattrs", ".zarray", ".zgroup")
-_DAMAGED = (ValueError, OSError, EOFError, KeyError, RecursionError, NotImplementedError)
+_DAMAGED = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    RecursionError,
+    NotImplementedError,
+    IndexError,
+)
 _CODECS = ("pickle", "zlib", "gzip", "zstd", "lzma", "bz2", "lz4", "blosc", "vlen-utf8", "delta")
 
 

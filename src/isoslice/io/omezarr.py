@@ -24,7 +24,7 @@ from isoslice.volume import AXES
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _BY_TYPE = {"time": "T", "channel": "C"}
 #: Every chunk takes time, even one that is missing: many tiny ones are refused.
-_MANY_CHUNKS, _TINY_CHUNK = 50_000, 8192
+_MANY_CHUNKS, _TINY_CHUNK = 10_000, 8192
 
 
 def is_zarr(path: Path) -> bool:
