@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,6 +22,10 @@ class ConfinedStore(LocalStore):
     Links that lead out of the folder, devices and pipes are refused by a ValueError.
     """
 
+    @cached_property
+    def _real_root(self) -> str:
+        return os.path.realpath(self.root)
+
     def _check(self, key: str) -> None:
         path = self.root / key
         try:
@@ -30,7 +35,7 @@ class ConfinedStore(LocalStore):
             return  # whatever is missing is Zarr's to report
         if stat.S_ISDIR(found.st_mode):
             return
-        if not real.is_relative_to(os.path.realpath(self.root)):
+        if not real.is_relative_to(self._real_root):
             raise ValueError(f"{key} leads out of the folder; copy what it links to into it")
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{key} is no regular file")
