@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import tempfile
 import warnings
@@ -76,3 +77,15 @@ def test_mutations_can_be_repeated():
     assert mutate(sample, random.Random(7)) == mutate(sample, random.Random(7))
     changed = [mutate(sample, random.Random(seed)) != sample for seed in range(50)]
     assert sum(changed) > 40
+
+
+def test_the_page_shows_the_last_run_which_found_nothing():
+    docs = Path(__file__).parents[1] / "docs"
+    rows = list(csv.reader((docs / "results" / "fuzz.csv").open()))
+    page = (docs / "security.md").read_text()
+    assert [row[0] for row in rows[1:]] == list(BY_NAME)
+    for row in rows:
+        assert f"| {' | '.join(row)} |" in page
+    for row in rows[1:]:
+        assert int(row[1]) == 5000
+        assert [int(n) for n in row[4:8]] == [0, 0, 0, 0], row
