@@ -26,17 +26,16 @@ from pathlib import Path
 import numpy as np
 import zarr
 
-from isoslice.io import read_volume, write_volume
+from isoslice.io import read_volume
 from isoslice.io.omezarr_meta import Description, metadata
 from isoslice.io.pyramid import Level
-from isoslice.jobs.begin import Request, begin, free_bytes
-from isoslice.jobs.job import Job, Stage
+from isoslice.io.read import open_volume
+from isoslice.jobs.begin import Request, begin
+from isoslice.jobs.job import Job
 from isoslice.jobs.memory import parse_memory
 from isoslice.jobs.work import run_task
 from isoslice.model import Model
 from isoslice.progress import Progress
-from isoslice.io.read import open_volume
-from isoslice.volume import Volume
 
 CHUNK = 64
 

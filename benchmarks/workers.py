@@ -120,9 +120,7 @@ def main() -> None:
             total, working = (statistics.median(each) for each in zip(*times, strict=True))
             base = base or working
             print(f"{name}: {total:.1f} s in all, {working:.1f} s at work, {base / working:.3f}")
-        overheads(
-            Request(folder / "stack.ome.zarr", options.model, folder / "o.ome.zarr", slab=1)
-        )
+        overheads(Request(folder / "stack.ome.zarr", options.model, folder / "o.ome.zarr", slab=1))
 
 
 if __name__ == "__main__":

@@ -69,6 +69,16 @@ def write_stack(
     return path
 
 
+class Bomb:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
 @pytest.fixture
 def stack_file(tmp_path: Path) -> Path:
     """A stack of 5 planes of 40 x 44, Z three times XY."""

@@ -338,7 +338,7 @@ def test_missing_codec_is_explained(tmp_path, monkeypatch):
         raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
 
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, np.zeros((3, 10, 20), np.uint8), compression="zlib")
+    tifffile.imwrite(path, STACK[0, 0], compression="deflate")
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
     with pytest.raises(DataError, match="pip install imagecodecs"):
         read_volume(path)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pickle
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 import torch
 from torch import Tensor
@@ -15,12 +15,16 @@ from torch import Tensor
 from isoslice import __version__
 from isoslice.config import MsdsrConfig, UNetSettings
 from isoslice.errors import ModelError
+from isoslice.io.failure import reason
 from isoslice.model import Model
+from isoslice.modelfiles import network_shapes
 from isoslice.recipes import build_network
 
 #: Where a checkpoint keeps the trained weights, and (names without dots) their average.
 RAW, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
 _FIRST = "input_blocks.0.0.weight"
+#: Bytes of the pickle that says which tensors there are; the tensors lie beside it.
+MAX_PICKLE = 64 * 2**20
 
 
 class _Ignored:
@@ -67,12 +71,13 @@ def import_msdsr(path: str | Path, *, averaged: bool = True, srh: bool | None = 
         )
     raw = {n.removeprefix(RAW): t for n, t in stored.items() if n.startswith(RAW)}
     first = raw.get(_FIRST)
-    if first is None or first.ndim != 4 or first.shape[0] % 8 or first.shape[0] > 512:
+    shape = () if first is None else tuple(first.shape)
+    if len(shape) != 4 or shape[0] not in range(8, 513, 8) or shape[1] not in range(1, 65):
         raise ModelError(
             f"{path}: got a checkpoint of another layout (no usable {RAW}{_FIRST}), expected the "
             "released MSDSR network"
         )
-    width, channels = int(first.shape[0]), int(first.shape[1])
+    width, channels = shape[:2]
     srh = channels == 3 if srh is None else srh
     config = MsdsrConfig(
         network=UNetSettings(channels=channels, width=width),
@@ -80,8 +85,9 @@ def import_msdsr(path: str | Path, *, averaged: bool = True, srh: bool | None = 
         srh=srh,
         channel_names=("CH3-CH2", "CH2", "CH3") if srh and channels == 3 else None,
     )
+    expected = {name: torch.Size(shape) for name, (shape, _) in network_shapes(config).items()}
+    weights = _weights(path, stored, raw, averaged, expected)
     network = build_network(config)
-    weights = _weights(path, stored, raw, averaged, network.state_dict())
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     info = {
@@ -101,11 +107,11 @@ def _weights(
     stored: Mapping[str, Tensor],
     raw: Mapping[str, Tensor],
     averaged: bool,
-    expected: Mapping[str, Tensor],
+    expected: Mapping[str, torch.Size],
 ) -> dict[str, Tensor]:
     """Weights under the network's own names, checked against what it expects."""
     weights = {}
-    for name, shape in ((name, tensor.shape) for name, tensor in expected.items()):
+    for name, shape in expected.items():
         key = AVERAGED + name.replace(".", "") if averaged else name
         found = (stored if averaged else raw).get(key)
         if found is None or found.shape != shape:
@@ -115,6 +121,8 @@ def _weights(
                 f"{path}: got {got} for {key}, expected shape {tuple(shape)} as in the released "
                 f"MSDSR network{hint}"
             )
+        if not _plain(found):
+            raise ModelError(f"{path}: got {key} as no plain array of numbers, expected one")
         weights[name] = found.float()
     unknown = sorted(raw.keys() - expected.keys())
     if unknown:
@@ -127,23 +135,46 @@ def _weights(
     return weights
 
 
+def _plain(tensor: Tensor) -> bool:
+    """Tell whether every number of a tensor is stored: strides of 0 repeat one without end."""
+    if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_quantized:
+        return False
+    stored = tensor.untyped_storage().nbytes()
+    return tensor.device.type == "cpu" and stored >= tensor.numel() * tensor.element_size()
+
+
 def _state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint with PyTorch's restricted unpickler."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file, expected a Lightning checkpoint (.ckpt)")
     try:
-        with _without_code(path):
+        _check_archive(path)
+        with _without_code(path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, BadZipFile, RuntimeError, EOFError, ValueError, OSError) as e:
-        reason = " ".join(str(e).split())[:160]
+    # A damaged pickle can surface as almost anything.
+    except Exception as e:
         raise ModelError(
-            f"{path}: got a file that cannot be read safely ({reason}), expected a Lightning "
+            f"{path}: got a file that cannot be read safely ({reason(e)}), expected a Lightning "
             "checkpoint of the released MSDSR code, whole"
         ) from e
     tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
     if not isinstance(tensors, dict):
         tensors = {}
     return {n: t for n, t in tensors.items() if isinstance(n, str) and isinstance(t, Tensor)}
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError unless this is an archive as PyTorch writes it: nothing in it is packed."""
+    size = path.stat().st_size
+    with ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != ZIP_STORED for part in parts):
+        raise ValueError("parts of it are compressed, expected none")
+    if sum(part.file_size for part in parts) > size:
+        raise ValueError("it declares more than it holds")
+    if any(part.file_size > MAX_PICKLE for part in parts if part.filename.endswith(".pkl")):
+        raise ValueError(f"its description is longer than {MAX_PICKLE} bytes")
 
 
 def _without_code(path: Path) -> AbstractContextManager[object]:

@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from isoslice import __version__
-from isoslice.config import AnyConfig, read_config
+from isoslice.config import AnyConfig
 from isoslice.device import choose_device, describe
 from isoslice.errors import ModelError
 from isoslice.geometry import even_grid, output_voxel_size
 from isoslice.io.atomic import atomic_output
 from isoslice.modelcard import model_card
+from isoslice.modelfiles import (
+    all_finite,
+    first_difference,
+    network_shapes,
+    read_record,
+    read_settings,
+    short,
+    stored_shapes,
+)
 from isoslice.msdsr import blur as blurred
 from isoslice.normalize import fixed_normalization, percentile_normalization
 from isoslice.passes import Mode
@@ -138,44 +146,36 @@ class Model:
                 f"{WEIGHTS}; make one with 'isoslice train IMAGES -o {folder}'"
             )
         try:
-            config = read_config((folder / CONFIG).read_bytes())
-            info = json.loads((folder / RECORD).read_text()) if (folder / RECORD).exists() else {}
-        except (ValidationError, ValueError, OSError) as error:
-            problem = str(error).splitlines()
+            config = read_settings(folder / CONFIG)
+            info = read_record(folder / RECORD)
+        except (ValueError, OSError) as error:
             raise ModelError(
-                f"{folder}: got settings that cannot be read ({' '.join(problem[:3])}), expected "
-                "those isoslice wrote; restore the folder or train the model again"
+                f"{folder}: got settings that cannot be read ({short(error)}), expected those "
+                "isoslice wrote; restore the folder or train the model again"
             ) from error
-        network = build_network(config)
-        expected = dict(_weights(network))
         try:
-            stored = load_file(folder / WEIGHTS)
-        except (SafetensorError, OSError, ValueError) as error:
+            # Before anything is built: settings may describe a network larger than the memory.
+            wrong = first_difference(stored_shapes(folder / WEIGHTS), network_shapes(config))
+            stored = {} if wrong else load_file(folder / WEIGHTS)
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise ModelError(
-                f"{folder / WEIGHTS}: got weights that cannot be read ({error}), expected a whole "
-                "safetensors file; restore the folder or train the model again"
+                f"{folder / WEIGHTS}: got weights that cannot be read ({short(error)}), expected a "
+                "whole safetensors file; restore the folder or train the model again"
             ) from error
-        wrong = [
-            name
-            for name in sorted(expected.keys() | stored.keys())
-            if name not in stored
-            or name not in expected
-            or stored[name].shape != expected[name].shape
-            or stored[name].dtype != expected[name].dtype
-        ]
         if wrong:
             raise ModelError(
-                f"{folder}: got weights that do not fit {CONFIG} (first: {wrong[0]}), expected "
-                "both from one training; restore the folder or train the model again"
+                f"{folder}: got weights that do not fit {CONFIG} (first: {wrong}), expected both "
+                "from one training; restore the folder or train the model again"
             )
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in stored.values()):
+        if not all_finite(stored):
             raise ModelError(
                 f"{folder / WEIGHTS}: got weights that are not finite, expected numbers; restore "
                 "the folder or train the model again"
             )
+        network = build_network(config)
         network.load_state_dict(stored)
         network.eval().requires_grad_(False)
-        return cls(config, network, info if isinstance(info, dict) else {})
+        return cls(config, network, info)
 
     def predict(
         self,

@@ -214,7 +214,8 @@ def _in_blocks(output: Path, config: AnyConfig, blur: bool, how: How) -> bool:
 
 
 def _budget(memory: str | None, how: How) -> int:
-    from isoslice.jobs.memory import available_memory, parse_memory
+    from isoslice.io.limits import available_memory
+    from isoslice.jobs.memory import parse_memory
 
     if memory is not None:
         return parse_memory(memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,6 +42,22 @@ def reading(path: Path, kind: str, advice: str = "copy or export it again") -> I
         ) from error
 
 
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Keep a library's log off the terminal; what matters is checked here."""
+    logger = logging.getLogger(name)
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def reason(error: BaseException) -> str:
-    """Return the message of `error` on one line, not too long; its type where it has none."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    """Return the message of `error` on one line, not too long; its type where it has none.
+
+    Messages quote files: nothing that steers a terminal is kept.
+    """
+    text = " ".join(str(error).split())[:200]
+    return "".join(c if c.isprintable() else "?" for c in text) or type(error).__name__

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from isoslice.errors import DataError, IsosliceError, OutputError
-from isoslice.io.failure import reading
+from isoslice.io.failure import quiet, reading
+from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_packed
 from isoslice.io.notes import Note, find_note, make_note, note_text
 from isoslice.io.raw import Raw
 from isoslice.io.units import convert, unit_name
@@ -20,6 +23,11 @@ _UNITS = {"meter": "meter", "mm": "millimeter", "micron": "micrometer"}
 _UNIT_CODES = {1: "meter", 2: "millimeter", 3: "micrometer"}
 _COMMENT = 6  # code of a header extension that holds plain text
 _NIFTI1_LONGEST = 2**15 - 1
+#: Where each header, known by its length, says at which byte the voxels begin, and in which type.
+_OFFSET = {348: ("f4", 108), 540: ("i8", 168)}
+_HEADER_BYTES = 540
+#: Bytes that may follow the voxels in a compressed file.
+_MOST_AFTER = 2**20
 
 
 def read_nifti(path: Path) -> Raw:
@@ -34,12 +42,17 @@ def read_nifti(path: Path) -> Raw:
         If nibabel is not installed, or the file is damaged or cut off.
     """
     nibabel = _nibabel(DataError)
-    with reading(path, "a NIfTI image"):
-        # mmap would read past the end of a truncated file only later, or crash.
-        image = nibabel.load(path, mmap=False)
+    with reading(path, "a NIfTI image"), quiet("nibabel.global"), _opened(path) as stream:
+        kind = nibabel.Nifti2Image if _version(stream) == 2 else nibabel.Nifti1Image
+        # From a stream, not mapped: that would notice a truncated file only later, or crash.
+        image = kind.from_stream(stream)
         proxy = image.dataobj
+        _check_size(path, proxy)
         trivial = float(proxy.slope) == 1.0 and float(proxy.inter) == 0.0
         stored = proxy.get_unscaled() if trivial else image.get_fdata(dtype=np.float32)
+        # The end of a compressed stream holds its checksum, which is looked at only there.
+        if _packed(path) and len(stream.read(_MOST_AFTER + 1)) > _MOST_AFTER:
+            raise ValueError("there is more in it than its header says")
         return _raw(np.asarray(stored), image.header)
 
 
@@ -74,6 +87,35 @@ def write_nifti(path: Path, volume: Volume) -> None:
     text = note_text(make_note(volume, noted)).encode("ascii")
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, text))
     nibabel.save(image, path)
+
+
+def _opened(path: Path) -> AbstractContextManager[Any]:
+    return gzip.open(path) if _packed(path) else path.open("rb")
+
+
+def _version(stream: Any) -> int:
+    """Return NIfTI's version, and check how much lies before the voxels, which is read whole."""
+    head = stream.read(_HEADER_BYTES)
+    stream.seek(0)
+    for order in "<>":
+        length = int(np.frombuffer(head, order + "i4", 1)[0])
+        if length in _OFFSET:
+            code, place = _OFFSET[length]
+            offset = float(np.frombuffer(head, order + code, 1, place)[0])
+            if not 0 <= offset <= MAX_JSON:
+                raise ValueError(f"its voxels begin at byte {offset}, expected up to {MAX_JSON}")
+            return 1 if length == 348 else 2
+    raise ValueError("no NIfTI header")
+
+
+def _check_size(path: Path, proxy: Any) -> None:
+    stored = check_memory(path, proxy.shape, proxy.dtype)
+    check_memory(path, proxy.shape, np.float32)
+    check_packed(path, stored, path.stat().st_size, DEFLATE_RATIO if _packed(path) else 1)
+
+
+def _packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
 
 
 def _raw(data: np.ndarray[Any, Any], header: Any) -> Raw:

@@ -94,7 +94,8 @@ def as_note(value: object) -> Note | None:
         return None
     if not (provenance is None or isinstance(provenance, Mapping)):
         return None
-    return dict(value)
+    optional = {"unit": unit, "channel_names": names, "provenance": provenance}
+    return {**value, **optional}
 
 
 def noted_axes(shape: tuple[int, ...], axes: str, noted: str) -> tuple[tuple[int, ...], str]:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
+from isoslice.io.limits import check_packed, check_shape, parse_json, read_small
 from isoslice.io.notes import as_note, make_note
 from isoslice.io.raw import Raw
 from isoslice.volume import Volume
+
+#: How each version of the format stores the length of its header, a Python literal.
+_HEADER_LENGTH = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
+_LONGEST_HEADER = 10_000
 
 
 def sidecar(path: Path) -> Path:
@@ -29,17 +38,14 @@ def read_npy(path: Path) -> Raw:
         If the file is damaged or holds Python objects, or the JSON file describes another array.
     """
     with reading(path, "a plain .npy array", "save it again with numpy.save"):
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(stored, np.ndarray):
-            raise ValueError("it is an archive of arrays")
-        data = LazyArray(stored)
+        data = LazyArray(_mapped(path))
     beside = sidecar(path)
     if not beside.exists():
         return Raw(data, "Q" * data.ndim)
     try:
-        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = parse_json(read_small(beside).decode("utf-8"))
         note = as_note(content)
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         content, note = {}, None
     if note is None or content.get("shape") != list(data.shape):
         raise DataError(
@@ -48,6 +54,22 @@ def read_npy(path: Path) -> Raw:
             "and give --axes and --voxel-size"
         )
     return Raw(data, note["axes"], note["spacing"], note["unit"], None, note)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """Map the array's voxels, whose header may declare anything."""
+    with path.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADER_LENGTH:
+            raise ValueError(f"it has the version {version}")
+        code = _HEADER_LENGTH[version]
+        length = struct.unpack(code, stream.read(struct.calcsize(code)))[0]
+        if length > _LONGEST_HEADER:
+            raise ValueError(f"its header has {length} bytes, expected up to {_LONGEST_HEADER}")
+    stored = np.lib.format.open_memmap(path, mode="r", max_header_size=_LONGEST_HEADER)
+    check_shape(path, stored.shape)
+    check_packed(path, math.prod(stored.shape) * stored.dtype.itemsize, path.stat().st_size)
+    return stored
 
 
 def write_npy(path: Path, beside: Path, volume: Volume) -> None:

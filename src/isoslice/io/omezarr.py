@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
+from isoslice.io.limits import MAX_CHUNK, check_shape
 from isoslice.io.notes import KEY, Note, as_note
 from isoslice.io.omezarr_check import check_chunks
 from isoslice.io.raw import Raw
@@ -20,6 +23,8 @@ from isoslice.volume import AXES
 #: A folder with one of these is a Zarr group or array.
 _MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _BY_TYPE = {"time": "T", "channel": "C"}
+#: Every chunk takes time, even one that is missing: many tiny ones are refused.
+_MANY_CHUNKS, _TINY_CHUNK = 10_000, 8192
 
 
 def is_zarr(path: Path) -> bool:
@@ -36,9 +41,12 @@ def read_omezarr(path: Path) -> Raw:
     Raises
     ------
     DataError
-        If the folder holds no image, or its metadata or chunks are damaged.
+        If the folder holds no image, its metadata or chunks are damaged, lead out of the folder or
+        are packed in a way that is not known to be safe.
     """
     import zarr
+
+    from isoslice.io.zarr_store import ConfinedStore
 
     if not is_zarr(path):
         raise DataError(
@@ -46,17 +54,19 @@ def read_omezarr(path: Path) -> Raw:
             "folder that holds zarr.json or .zattrs"
         )
     with reading(path, "an OME-Zarr image"):
-        node = zarr.open(store=path, mode="r")
-        if isinstance(node, zarr.Array):
-            return _plain(node, path)
-        return _image(node, path)
+        store = ConfinedStore(path, read_only=True)
+        # A consolidated copy of all metadata is not needed, and may say something else.
+        if any((path / name).is_file() for name in (".zarray", "zarr.json")):
+            with suppress(zarr.errors.NodeTypeValidationError, FileNotFoundError):
+                return _plain(zarr.open_array(store=store, mode="r"), path)
+        return _image(zarr.open_group(store=store, mode="r", use_consolidated=False), path)
 
 
-def _image(group: Any, path: Path) -> Raw:
+def _image(group: Any, path: Path, inside: bool = False) -> Raw:
     attrs: Mapping[str, Any] = dict(group.attrs)
     ome: Mapping[str, Any] = attrs.get("ome", attrs)
-    if "multiscales" not in ome and "bioformats2raw.layout" in ome:
-        return _image(group["0"], path / "0")
+    if "multiscales" not in ome and "bioformats2raw.layout" in ome and not inside:
+        return _image(group["0"], path / "0", inside=True)
     if "multiscales" not in ome:
         kind = "a plate" if "plate" in ome else "a well" if "well" in ome else "a group"
         raise DataError(
@@ -65,7 +75,10 @@ def _image(group: Any, path: Path) -> Raw:
         )
     multiscale = ome["multiscales"][0]
     dataset = multiscale["datasets"][0]
-    array = group[dataset["path"]]
+    from isoslice.io.zarr_store import inner_path
+
+    place = inner_path(dataset["path"])
+    array = _checked(group[place], path / place)
     # Before 0.3 axes were not listed; they were always all five.
     listed = multiscale.get("axes", list(AXES.lower()))
     axes = "".join(_letter(axis) for axis in listed)
@@ -76,12 +89,29 @@ def _image(group: Any, path: Path) -> Raw:
         )
     spacing, unit = _spacing(axes, listed, dataset, multiscale)
     note: Note | None = as_note(attrs.get(KEY))
-    check_chunks(array, path / dataset["path"])
     return Raw(LazyArray(array), axes, spacing, unit, _channel_names(ome), note)
 
 
-def _plain(array: Any, path: Path) -> Raw:
+def _checked(array: Any, path: Path) -> Any:
+    """Return the array with all it declares checked, to be read by bounded decoders."""
+    import zarr
+
+    from isoslice.io.zarr_codecs import bounded
+
+    if not isinstance(array, zarr.Array):
+        raise ValueError("its dataset is a group, expected an array")
+    check_shape(path, array.shape)
+    array = bounded(array, MAX_CHUNK)
+    number = math.prod(-(-n // m) for n, m in zip(array.shape, array.chunks, strict=True))
+    size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
+    if number > _MANY_CHUNKS and size < _TINY_CHUNK:
+        raise ValueError(f"it has {number} chunks of {size} bytes; write it with larger chunks")
     check_chunks(array, path)
+    return array
+
+
+def _plain(array: Any, path: Path) -> Raw:
+    array = _checked(array, path)
     names = getattr(array.metadata, "dimension_names", None) or ["?"] * array.ndim
     return Raw(LazyArray(array), "".join(_letter(name or "?") for name in names))
 

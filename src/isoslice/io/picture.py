@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from isoslice.io.failure import reading
+from isoslice.io.limits import DEFLATE_RATIO, check_memory, check_packed
 from isoslice.io.raw import Raw
+
+#: As in Pillow, where more is an error; fixed here, since a program may lift Pillow's.
+MAX_PIXELS = 178_956_970
 
 
 def read_picture(path: Path) -> Raw:
@@ -23,6 +27,7 @@ def read_picture(path: Path) -> Raw:
 
     with reading(path, "a PNG, JPEG or BMP image"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        _check(path)
         data = np.asarray(iio.imread(path, index=0, plugin="pillow"))
     if data.dtype == np.int32 and data.size and data.min() >= 0 and data.max() < 2**16:
         # Pillow widens 16-bit grey; nothing is lost on the way back.
@@ -34,3 +39,21 @@ def read_picture(path: Path) -> Raw:
     if data.ndim == 3 and data.shape[2] == 1:
         return Raw(data[..., 0], "YX")
     return Raw(data, "YXS" if data.ndim == 3 else "Q" * data.ndim)
+
+
+def _check(path: Path) -> None:
+    """Refuse other formats, whatever their suffix, and more pixels than the file can hold.
+
+    Pillow opens by content, and some of its formats start other programs (EPS).
+    """
+    from PIL import Image
+
+    with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
+        width, height = image.size
+        bands, deflated = len(image.getbands()), image.format == "PNG"
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"it has {width} x {height} pixels, expected up to {MAX_PIXELS}")
+    check_memory(path, (height, width, bands), np.int32)
+    if deflated:
+        # At least one bit a pixel.
+        check_packed(path, height * (width // 8), path.stat().st_size, DEFLATE_RATIO)

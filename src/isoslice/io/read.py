@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
+from isoslice.io.lazy import LazyArray
+from isoslice.io.limits import check_memory, check_regular
 from isoslice.io.omezarr import is_zarr, read_omezarr
 from isoslice.io.raw import Raw, finish
 from isoslice.volume import Volume, VoxelSize
@@ -43,7 +45,8 @@ def read_volume(
     Raises
     ------
     DataError
-        If the file is missing, empty, damaged or of an unknown format, or an axis is unknown.
+        If the file is missing, empty, damaged, of an unknown format or larger than the memory, or
+        an axis is unknown.
     """
     return in_memory(open_volume(path, axes, voxel_size))
 
@@ -54,9 +57,12 @@ def in_memory(volume: Volume) -> Volume:
     Raises
     ------
     DataError
-        If it cannot be read (any more), or is too large.
+        If it cannot be read (any more), or is larger than the memory.
     """
-    with _explained(Path(volume.source)):
+    path = Path(volume.source)
+    with _explained(path):
+        if isinstance(volume.data, LazyArray):
+            check_memory(path, volume.data.shape, volume.data.dtype)
         return replace(volume, data=np.asarray(volume.data))
 
 
@@ -82,7 +88,7 @@ def read_raw(path: Path) -> Raw:
     """
     reader = _reader(path)
     with _explained(path):
-        if path.is_file() and path.stat().st_size == 0:
+        if not path.is_dir() and check_regular(path) == 0:
             raise DataError(f"{path}: got an empty file, expected an image; copy it again")
         return reader(path)
 

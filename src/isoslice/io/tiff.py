@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -13,11 +11,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from isoslice.errors import DataError
-from isoslice.io.failure import reading
+from isoslice.io.failure import quiet, reading
 from isoslice.io.lazy import LazyArray
+from isoslice.io.limits import check_shape
 from isoslice.io.notes import Note, find_note, noted_axes
 from isoslice.io.raw import Raw
 from isoslice.io.tiff_check import TruncatedTiffError, check_chain, check_strips
+from isoslice.io.tiff_limits import UNUSED_KINDS, check_ome, check_other, check_sizes
 from isoslice.io.units import common_unit, unit_name
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def read_tiff(path: Path) -> Raw:
     """
     import tifffile
 
-    with reading(path, "a TIFF"), _quiet(), path.open("rb") as stream:
+    with reading(path, "a TIFF"), quiet("tifffile"), path.open("rb") as stream:
         check_chain(stream, path.stat().st_size)
         try:
             # By its path, since OME-TIFF may be spread over several files beside it.
-            with tifffile.TiffFile(path) as tif:
-                return _first_series(tif)
+            with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
+                return _first_series(tif, path)
         except ValueError as error:
             if "imagecodecs" in str(error):
                 raise DataError(
@@ -57,7 +57,12 @@ def read_tiff(path: Path) -> Raw:
             raise
 
 
-def _first_series(tif: TiffFile) -> Raw:
+def _first_series(tif: TiffFile, path: Path) -> Raw:
+    if tif.is_ome and tif.ome_metadata:
+        for other in check_ome(tif.ome_metadata, path):
+            if other.exists():
+                with other.open("rb") as stream:
+                    check_chain(stream, check_other(other))
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
     series = tif.series[0]
@@ -72,7 +77,7 @@ def _first_series(tif: TiffFile) -> Raw:
     else:
         spacing, unit, names, note = {}, None, None, None
     _check_images(tif, series)
-    data, axes = _voxels(series)
+    data, axes = _voxels(series, path)
     if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
         # Axes of length 1 are lost in TIFF; the note knows which there were.
         shape, axes = noted_axes(data.shape, axes, note["axes"])
@@ -80,12 +85,12 @@ def _first_series(tif: TiffFile) -> Raw:
     return Raw(data, axes, spacing, unit, names, note)
 
 
-def _voxels(series: TiffPageSeries) -> tuple[NDArray[Any], str]:
+def _voxels(series: TiffPageSeries, path: Path) -> tuple[NDArray[Any], str]:
     """Return the voxels without axes of length 1 (Y and X stay), and their axes.
 
     Where they lie in the file one after the other, they are read when they are asked for.
     """
-    data = _mapped(series)
+    data = _mapped(series, path)
     shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
     if data.size != math.prod(shape):
         raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
@@ -93,11 +98,13 @@ def _voxels(series: TiffPageSeries) -> tuple[NDArray[Any], str]:
     return data.reshape([shape[i] for i in kept]), "".join(axes[i] for i in kept)
 
 
-def _mapped(series: TiffPageSeries) -> Any:
+def _mapped(series: TiffPageSeries, path: Path) -> Any:
     page = series.keyframe
     in_one_piece = series.dataoffset is not None and page.is_final and series.dtype is not None
     if not in_one_piece or len({p.parent for p in series.pages if p is not None}) > 1:
+        check_sizes(series, path)
         return series.asarray()
+    check_shape(path, series.shape)
     file = page.parent
     dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
     start = int(series.dataoffset or 0)
@@ -163,15 +170,3 @@ def _number(value: object) -> float:
     except ValueError:
         return 0.0
     return number if abs(number) < float("inf") else 0.0
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep tifffile's log off the terminal; what matters is checked here."""
-    logger = logging.getLogger("tifffile")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before

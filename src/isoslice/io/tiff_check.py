@@ -14,6 +14,11 @@ _BYTES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=
 _BYTES.update({16: 8, 17: 8, 18: 8})
 
 
+#: Tags of a directory (TIFF defines a few hundred), and bytes of all tags against those of the
+#: file: directories may share values, but a file that is nothing but that would take all memory.
+_MOST_TAGS, _SHARED = 4096, 8
+
+
 class TruncatedTiffError(ValueError):
     """Some of the file is missing; says what."""
 
@@ -52,6 +57,7 @@ def check_chain(stream: BinaryIO, size: int) -> int:
     count_code, entry_bytes, offset_code = flavours[version]
     offset = struct.unpack_from(order + offset_code, head, 4 if version == 42 else 8)[0]
     seen: set[int] = set()
+    values = 0
     while offset:
         if offset in seen:
             raise TruncatedTiffError("its image directories run in a circle")
@@ -61,8 +67,12 @@ def check_chain(stream: BinaryIO, size: int) -> int:
         after = start + entries * entry_bytes
         if after > size:
             raise TruncatedTiffError("its end is missing")
+        if entries > _MOST_TAGS:
+            raise TruncatedTiffError(f"an image has {entries} tags")
         stream.seek(start)
-        _check_values(stream.read(entries * entry_bytes), size, order, offset_code)
+        values += _check_values(stream.read(entries * entry_bytes), size, order, offset_code)
+        if values > _SHARED * size + 2**20:
+            raise TruncatedTiffError("its tags overlap")
         offset = _number(stream, size, after, order + offset_code)
     if not seen:
         raise TruncatedTiffError("it holds no image")
@@ -97,12 +107,20 @@ def check_strips(series: TiffPageSeries) -> None:
                 raise TruncatedTiffError(where)
 
 
-def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> None:
-    """Check that the values of a directory's tags lie in the file: metadata may be cut off too."""
+def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> int:
+    """Check that the values of a directory's tags lie in the file: metadata may be cut off too.
+
+    Returns the bytes of those that lie outside the directory.
+    """
+    total = 0
     for _, kind, count, value in struct.iter_unpack(f"{order}HH{offset_code * 2}", entries):
         length = _BYTES.get(kind, 0) * count
-        if length > struct.calcsize(offset_code) and value + length > size:
+        if length <= struct.calcsize(offset_code):
+            continue
+        if value + length > size:
             raise TruncatedTiffError("some of its metadata is missing")
+        total += length
+    return total
 
 
 def _strips(chunked: tuple[int, ...]) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -51,24 +49,6 @@ def parse_memory(text: str) -> int:
     if match[3] and match[2]:
         base = 1024 ** "KMGT".index(match[2].upper()) * 1024
     return int(float(match[1]) * base)
-
-
-def available_memory() -> int:
-    """Bytes that this process may still take: of the machine, or of its control group."""
-    found = [2**62]
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                found.append(1024 * int(line.split()[1]))
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        if limit != "max":
-            found.append(int(limit) - used)
-    except (OSError, ValueError):
-        pass
-    if len(found) == 1 and hasattr(os, "sysconf"):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return max(0, min(found))
 
 
 def slab_slices(

@@ -1,0 +1,172 @@
+"""What a file may ask for, checked before anything is allocated: files come from anywhere.
+
+A file of a kilobyte can declare a petabyte. Numbers that a file says of itself are compared with
+its size and with the memory there is; text that is parsed whole has a fixed limit.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isoslice.errors import DataError
+
+#: Dimensions of an array (NIfTI has 7), and its longest side.
+MAX_DIMENSIONS, MAX_SIDE = 8, 2**40
+#: JSON that describes an image or a model, and OME-XML; both are parsed whole.
+MAX_JSON, MAX_XML = 16 * 2**20, 64 * 2**20
+#: A Zarr chunk or a TIFF tile, decoded: it is held in memory whole, several at once.
+MAX_CHUNK = 2**31
+#: Deflate (zlib, gzip, PNG, NIfTI) never packs more tightly than this.
+DEFLATE_RATIO = 1032
+
+
+def check_regular(path: Path) -> int:
+    """Return the bytes of a file; refuse devices and pipes, whose reading may never end.
+
+    Raises
+    ------
+    DataError
+        If `path` is neither a regular file nor a link to one.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(
+            f"{path}: got a device, pipe or folder, expected a regular file; copy the image into "
+            "one"
+        )
+    return found.st_size
+
+
+def check_shape(path: Path, shape: Sequence[int]) -> None:
+    """Refuse a shape no image has.
+
+    Raises
+    ------
+    DataError
+        For more than `MAX_DIMENSIONS` dimensions, or a length below 0 or above `MAX_SIDE`.
+    """
+    if len(shape) > MAX_DIMENSIONS or not all(0 <= n <= MAX_SIDE for n in shape):
+        text = " x ".join(map(str, shape[: MAX_DIMENSIONS + 1]))[:100]
+        raise DataError(
+            f"{path}: got an array of {len(shape)} dimensions (shape {text}), expected at most "
+            f"{MAX_DIMENSIONS}, each of a length from 1 to {MAX_SIDE}; the file is damaged"
+        )
+
+
+def check_memory(path: Path, shape: Sequence[int], dtype: Any, limit: int | None = None) -> int:
+    """Refuse to read what does not fit in memory, before any of it is allocated.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    shape, dtype
+        What is to be read at once.
+    limit
+        Bytes that may be taken; by default those the machine has left.
+
+    Returns
+    -------
+    int
+        Bytes it will take.
+
+    Raises
+    ------
+    DataError
+        If it is more than `limit`, or a shape that `check_shape` refuses.
+    """
+    check_shape(path, shape)
+    size = math.prod(int(n) for n in shape) * int(np.dtype(dtype).itemsize)
+    limit = available_memory() if limit is None else limit
+    if size > limit:
+        raise DataError(
+            f"{path}: got an image that declares {_bytes(size)} (shape "
+            f"{' x '.join(map(str, shape))}), expected at most the {_bytes(limit)} of free memory; "
+            "crop it, or store it as OME-Zarr and let isoslice predict read it in parts"
+        )
+    return size
+
+
+def check_packed(path: Path, declared: int, stored: int, ratio: int = 1) -> None:
+    """Refuse a file that is too short for what it declares, however well it was compressed.
+
+    Parameters
+    ----------
+    path
+        The file, for the message.
+    declared, stored
+        Bytes of the voxels, and of the file.
+    ratio
+        The most that its compression can pack into a byte.
+
+    Raises
+    ------
+    DataError
+        If `declared` is more than `ratio` times `stored`.
+    """
+    if declared > ratio * stored:
+        raise DataError(
+            f"{path}: got a file of {_bytes(stored)} that declares {_bytes(declared)} of voxels, "
+            f"expected at most {_bytes(ratio * stored)} in a file of that size; it is cut off or "
+            "damaged, copy it again"
+        )
+
+
+def read_small(path: Path, limit: int = MAX_JSON) -> bytes:
+    """Return the content of a file that must be regular and not larger than `limit`.
+
+    Raises
+    ------
+    DataError
+        If it is neither.
+    """
+    size = check_regular(path)
+    if size > limit:
+        raise DataError(
+            f"{path}: got a file of {_bytes(size)}, expected at most {_bytes(limit)}; it is not "
+            "what its name says"
+        )
+    with path.open("rb") as stream:
+        return stream.read(limit)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Parse JSON; raises ValueError for whatever is wrong with it, nesting too deep included."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: of the machine, or of its control group."""
+    found = []
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        if limit != "max":
+            found.append(int(limit) - used)
+    except (OSError, ValueError):
+        pass
+    if not found and hasattr(os, "sysconf"):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(found, default=2**36))
+
+
+def _bytes(number: int) -> str:
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+        if number < 1000:
+            return f"{number} {unit}"
+        number //= 1000
+    return f"more than {number} EB"

@@ -1,0 +1,106 @@
+"""The files of a model folder, read with care: they come from the internet.
+
+Nothing in them is executed, and what they declare is compared with what they hold before a network
+is built: settings of a kilobyte can describe a network that fills the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from isoslice.config import AnyConfig, read_config
+from isoslice.errors import DataError
+from isoslice.io.failure import reason
+from isoslice.io.limits import check_regular, parse_json, read_small
+from isoslice.recipes import build_network
+
+#: Bytes of config.json; a training record lists sources and validations and may be longer.
+MAX_CONFIG, MAX_RECORD = 2**20, 16 * 2**20
+Shapes = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+
+
+def read_settings(path: Path) -> AnyConfig:
+    """Parse a model's config.json.
+
+    Raises
+    ------
+    ValueError
+        If it is too large, or no model's settings (pydantic's ``ValidationError``).
+    """
+    return read_config(_content(path, MAX_CONFIG))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Parse a model's training.json; empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is too large or no JSON.
+    """
+    found = parse_json(_content(path, MAX_RECORD)) if path.exists() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def network_shapes(config: AnyConfig) -> Shapes:
+    """List the weights of the network that `config` describes, without allocating them."""
+    with torch.device("meta"):
+        weights = build_network(config).state_dict()
+    return {name: (tuple(t.shape), t.dtype) for name, t in weights.items()}
+
+
+def stored_shapes(path: Path) -> Shapes:
+    """List the weights in a safetensors file, without reading them.
+
+    Raises
+    ------
+    SafetensorError, OSError, ValueError
+        If it is no such file, or not a whole one.
+    """
+    _regular(path)
+    found = {}
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118 (no dictionary)
+            part = file.get_slice(name)
+            dtype = _DTYPES.get(str(part.get_dtype()), torch.uint8)
+            found[name] = (tuple(part.get_shape()), dtype)
+    return found
+
+
+def first_difference(stored: Shapes, expected: Shapes) -> str | None:
+    """Return the first weight, by name, that only one has or that differs; None if all agree."""
+    for name in sorted(stored.keys() | expected.keys()):
+        if stored.get(name) != expected.get(name):
+            return name
+    return None
+
+
+def all_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Tell whether all weights are numbers."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+
+
+def short(error: BaseException) -> str:
+    """Return the start of a message on one line."""
+    return reason(ValueError(" ".join(str(error).splitlines()[:3])))
+
+
+def _content(path: Path, limit: int) -> bytes:
+    try:
+        return read_small(path, limit)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+def _regular(path: Path) -> None:
+    try:
+        check_regular(path)
+    except DataError as error:
+        raise ValueError(str(error)) from error
