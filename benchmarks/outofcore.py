@@ -1,4 +1,4 @@
-"""How much memory does a volume take that does not fit into it?
+"""The memory that a volume takes which does not fit into it.
 
     python benchmarks/outofcore.py MODEL --memory 4GB
 

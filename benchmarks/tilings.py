@@ -19,6 +19,7 @@ import csv
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -51,7 +52,7 @@ def borders(length: int, whole: int) -> list[int]:
     """List where the windows of a side meet: in the middle of what they share."""
     with mock.patch.object(windows, "WHOLE", whole):
         found = windows.spans(length)
-    return [(a[1] + b[0]) // 2 for a, b in zip(found, found[1:], strict=False)]
+    return [(a[1] + b[0]) // 2 for a, b in pairwise(found)]
 
 
 def step(volume: Array, axis: int, place: int) -> float:

@@ -47,7 +47,7 @@ def run_once(command: list[str], output: Path, options: list[list[str]]) -> tupl
         raise SystemExit("a run failed")
     seconds = time.time() - began
     times = json.loads(Path(f"{output}.json").read_text())["times"]
-    return seconds, times["last"] - times["first"]
+    return seconds, times[1] - times[0]
 
 
 def same(a: Path, b: Path) -> bool:

@@ -53,9 +53,7 @@ def test_streamed_normalization_is_that_of_all(monkeypatch, dtype):
 def test_streamed_normalization_refuses_what_cannot_be_used():
     ones = np.ones((3, 4, 5), np.uint8)
     with pytest.raises(DataError, match="constant"):
-        normalization_of(
-            streamed_levels(Volume(np.ones((3, 4, 5), np.uint8), "ZYX"), Progress()), "stack"
-        )
+        normalization_of(streamed_levels(Volume(ones, "ZYX"), Progress()), "stack")
     bad = np.zeros((3, 4, 5), np.float32)
     bad[1, 2, 3] = np.nan
     with pytest.raises(DataError, match="NaN"):

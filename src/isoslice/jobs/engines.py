@@ -61,7 +61,9 @@ def do_task(
             ledger.refresh()
             if name in ledger.done or stage.key in ledger.stages:
                 return True
-        ledger.record(name, run_task(job, stage, index, report))
+        began = time.perf_counter()
+        files = run_task(job, stage, index, report)
+        ledger.record(name, files, time.perf_counter() - began)
     return True
 
 

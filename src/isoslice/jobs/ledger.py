@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,12 +32,15 @@ class Ledger:
         Stages that are done as a whole, whose tasks' files may be gone.
     writers
         How many tasks each writer recorded: host, process, and a number by chance.
+    times
+        When the first task began and the last one ended, in seconds since 1970.
     """
 
     def __init__(self, folder: Path) -> None:
         self.done: dict[str, dict[str, int]] = {}
         self.stages: set[str] = set()
         self.writers: Counter[str] = Counter()
+        self.times: tuple[float, float] | None = None
         self._folder = folder
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._own = folder / f"{_PREFIX}{name}{_SUFFIX}"
@@ -61,10 +65,15 @@ class Ledger:
         else:
             self.done[entry["task"]] = dict(entry["files"])
             self.writers[path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)] += 1
+            ended, began = entry["ended"], entry["ended"] - entry["seconds"]
+            first, last = self.times or (began, ended)
+            self.times = min(first, began), max(last, ended)
 
-    def record(self, task: str, files: Mapping[str, int]) -> None:
-        """Record that a task is done, with the files it left and their bytes."""
-        self._write({"task": task, "files": dict(files)})
+    def record(self, task: str, files: Mapping[str, int], seconds: float = 0.0) -> None:
+        """Record that a task is done, with the files it left, their bytes, and what it took."""
+        ended = round(time.time(), 3)
+        line = {"task": task, "files": dict(files), "seconds": round(seconds, 3), "ended": ended}
+        self._write(line)
 
     def record_stage(self, stage: str) -> None:
         """Record that all tasks of a stage are done."""

@@ -150,7 +150,8 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
     gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
     with gate:
         if folder.is_dir():  # another part may have ended it
-            record = {"runs": _runs(job), "tasks": dict(Ledger(job.hidden).writers)}
+            found = Ledger(job.hidden)
+            record = {"runs": _runs(job), "tasks": dict(found.writers), "times": found.times}
             end(job, request.output, record, overwrite=how.overwrite)
     return outcome
 
