@@ -16,7 +16,6 @@ import torch
 from isoslice import __version__
 from isoslice.base import residual_dtype
 from isoslice.config import ModelConfig
-from isoslice.device import choose_device, describe, fast_dtype
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
@@ -26,6 +25,7 @@ from isoslice.io.shards import create_image, flush
 from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
 from isoslice.jobs.memory import Sizes, slab_slices
 from isoslice.jobs.plan import Plan, check_same, files_digest, files_glance
+from isoslice.jobs.worker import Worker
 from isoslice.model import Model
 from isoslice.normalize import fixed_normalization, normalization_of, streamed_levels
 from isoslice.passes import Mode
@@ -56,7 +56,7 @@ class Request:
     memory
         Bytes that a process may take.
     threads
-        Threads of each process.
+        Threads of each process on this machine.
     slab
         Slices of a slab, whatever the memory.
     """
@@ -87,7 +87,9 @@ def can_be_cut(config: object) -> bool:
     return isinstance(config, ModelConfig) and not config.srh
 
 
-def begin(request: Request, volume: Volume, model: Model, progress: Progress) -> Job:
+def begin(
+    request: Request, volume: Volume, model: Model, progress: Progress, worker: Worker
+) -> Job:
     """Settle everything, and make the unfinished output.
 
     Raises
@@ -104,8 +106,7 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
     )
     check_stack(volume, config.network.channels)
     factor = choose_factor(volume, request.factor, progress)
-    device = choose_device(request.device)
-    progress.note(f"computing on {describe(device)}")
+    progress.note(f"computing on {worker.told}")
     levels = streamed_levels(volume, progress)
     if config.intensities is None:
         normalization = normalization_of(levels, volume.source)
@@ -115,7 +116,6 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
     residual = residual_dtype(
         float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
     )
-    model.network.to(device)
     depth = even_grid(volume.size("Z"), factor).depth
     sizes = Sizes(
         (depth, volume.size("Y"), volume.size("X")),
@@ -123,7 +123,7 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
         volume.size("Z"),
         residual.itemsize,
     )
-    slabs = slab_slices(sizes, request.memory, request.threads, device, request.slab)
+    slabs = slab_slices(sizes, request.memory, worker, request.slab)
     plan = Plan(
         isoslice=__version__,
         stack=str(request.stack.absolute()),
@@ -138,7 +138,7 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
         steps=steps,
         detail=detail,
         seed=request.seed,
-        arithmetic=arithmetic(device),
+        arithmetic=worker.arithmetic,
         low=normalization.low,
         high=normalization.high,
         residual=str(residual).removeprefix("torch."),
@@ -146,7 +146,7 @@ def begin(request: Request, volume: Volume, model: Model, progress: Progress) ->
         block=(BLOCK, BLOCK, BLOCK),
     )
     folder = unfinished(request.output)
-    job = Job(plan, folder, volume, model, device)
+    job = Job(plan, folder, volume, model, torch.device("cpu"))
     progress.note(told(job, request.memory))
     _check_room(job, request.output)
     axes, lengths, spacing, block = job.layout()
@@ -196,12 +196,7 @@ def _check_room(job: Job, output: Path) -> None:
         )
 
 
-def arithmetic(device: torch.device) -> str:
-    """Name what rounds: results of another kind of it differ in their last digits."""
-    return f"{device.type} {str(fast_dtype(device)).removeprefix('torch.')}"
-
-
-def go_on(request: Request, model: Model, progress: Progress) -> Job:
+def go_on(request: Request, model: Model, worker: Worker) -> Job:
     """Open the unfinished output, and refuse if something is not as it was.
 
     Raises
@@ -227,12 +222,12 @@ def go_on(request: Request, model: Model, progress: Progress) -> Job:
         "steps": steps,
         "detail": detail,
         "seed": request.seed,
-        "arithmetic": arithmetic(choose_device(request.device)),
+        "arithmetic": worker.arithmetic,
     }
     if request.factor is not None:
         now["factor"] = request.factor
     check_same(read_plan(folder), now, folder)
-    return open_job(folder, request.device)
+    return open_job(folder)
 
 
 def can_go_on(folder: Path) -> bool:

@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from isoslice.device import choose_device
 from isoslice.errors import IsosliceError, SettingsError
-from isoslice.jobs.job import HIDDEN, Job, Stage, open_job
+from isoslice.jobs.job import Job, Stage, open_job
 from isoslice.jobs.ledger import Ledger
 from isoslice.jobs.lock import PAUSE, claimed
 from isoslice.jobs.work import Report, run_task
+from isoslice.jobs.worker import Worker, alike, this_process
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,6 +31,10 @@ Finished = Callable[[int], None]
 Engine = Callable[[Stage, Sequence[int], Finished, Report], None]
 #: Tasks that a cluster is given at once, per worker: no more than keeps it busy.
 AHEAD = 2
+#: Seconds that the first worker may take to come.
+FIRST_WORKER = 60
+#: A worker with several of Dask's threads still does one task at a time: memory is for one.
+_ONE_TASK = Lock()
 #: How often a task is tried again whose worker died.
 RETRIES = 3
 
@@ -147,11 +154,43 @@ def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
     return engine
 
 
+def workers_of(client: Client, device: str) -> Worker:
+    """Return what stands for all workers of a cluster; waits for the first one.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or they do not round alike.
+    """
+    try:
+        client.wait_for_workers(1, timeout=FIRST_WORKER)
+    except TimeoutError as error:
+        raise SettingsError(
+            f"got a Dask scheduler without workers for {FIRST_WORKER} s, expected one at least; "
+            "start some with 'dask worker'"
+        ) from error
+    return alike(client.run(_describe, device).values())
+
+
 def do_on_worker(folder: str, stage: tuple[Any, ...], index: int, device: str) -> int:
     """Do one task where this is called; the model is loaded with the first one."""
-    job, ledger = _opened(folder, _pinned(device))
-    do_task(job, ledger, Stage(*stage), index, lambda fraction: None, shared=False)
+    with _ONE_TASK:
+        job, ledger = _opened(folder, _pinned(device))
+        do_task(job, ledger, Stage(*stage), index, lambda fraction: None, shared=False)
     return index
+
+
+def _describe(device: str) -> Worker:
+    _threads()
+    return this_process(device)
+
+
+def _threads() -> None:
+    import torch
+
+    asked = os.environ.get("ISOSLICE_THREADS")
+    if asked:
+        torch.set_num_threads(int(asked))
 
 
 @contextmanager
@@ -199,13 +238,12 @@ def remote_cluster(address: str) -> Iterator[Client]:
 def _opened(folder: str, device: str) -> tuple[Job, Ledger]:
     import torch
 
-    threads = os.environ.get("ISOSLICE_THREADS")
-    if threads:
-        torch.set_num_threads(int(threads))
+    _threads()
+    job = open_job(Path(folder))
     if ":" in device:
         torch.cuda.set_device(device)
-    job = open_job(Path(folder), torch.device(device) if ":" in device else device)
-    return job, Ledger(Path(folder) / HIDDEN)
+    job.compute_on(torch.device(device) if ":" in device else choose_device(device))
+    return job, Ledger(job.hidden)
 
 
 def _pinned(device: str) -> str:

@@ -13,14 +13,14 @@ import torch
 
 from isoslice.blocks import Triple, block_count
 from isoslice.config import ModelConfig
-from isoslice.device import choose_device
-from isoslice.errors import DataError, OutputError
+from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.geometry import PlaneGrid, even_grid, output_voxel_size
 from isoslice.io.omezarr_write import ORDER
 from isoslice.io.read import open_volume
 from isoslice.io.shards import Image, lay_out
 from isoslice.jobs.plan import Plan, files_glance
 from isoslice.jobs.scratch import Scratch
+from isoslice.jobs.worker import this_process
 from isoslice.model import Model
 from isoslice.normalize import Normalization
 from isoslice.passes import Mode, Pass, all_passes
@@ -52,7 +52,7 @@ class Stage(NamedTuple):
         return f"{self.key}/{index}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Job:
     """A plan with everything that it names, ready to work.
 
@@ -64,8 +64,8 @@ class Job:
         The unfinished output.
     volume
         The stack, read where it is indexed.
-    model
-        The model, on its device.
+    model, device
+        The model, and the device that it is on.
     """
 
     plan: Plan
@@ -133,6 +133,24 @@ class Job:
         dtype = getattr(torch, self.plan.residual)
         folder = self.hidden / f"time-{time}"
         return Scratch(folder, self.channels, self.shape, self.plan.slabs, dtype)
+
+    def compute_on(self, device: torch.device) -> None:
+        """Move the model where tasks are to be done.
+
+        Raises
+        ------
+        SettingsError
+            If results would not be those of the others that do tasks.
+        """
+        worker = this_process(str(device))
+        if worker.arithmetic != self.plan.arithmetic:
+            raise SettingsError(
+                f"got a process that computes in {worker.arithmetic}, expected "
+                f"{self.plan.arithmetic} as the run began, so that all voxels are made alike; "
+                "use a machine of that kind"
+            )
+        self.device = device
+        self.model.network.to(device)
 
     def check_stack(self) -> None:
         """Raise `DataError` if the stack is no longer there, which Zarr reads as zeros."""
@@ -217,7 +235,7 @@ def read_plan(folder: Path) -> Plan:
         ) from error
 
 
-def open_job(folder: Path, device: str | torch.device = "auto") -> Job:
+def open_job(folder: Path) -> Job:
     """Read the plan of an unfinished output, and open what it names.
 
     Raises
@@ -226,9 +244,7 @@ def open_job(folder: Path, device: str | torch.device = "auto") -> Job:
         If the stack or the model cannot be read any more.
     """
     plan = read_plan(folder)
-    chosen = choose_device(device) if isinstance(device, str) else device
     size = None if plan.voxel_size is None else VoxelSize(*plan.voxel_size)
     volume = open_volume(plan.stack, axes=plan.axes, voxel_size=size)
     model = Model.load(plan.model)
-    model.network.to(chosen)
-    return Job(plan, folder, volume, model, chosen)
+    return Job(plan, folder, volume, model, torch.device("cpu"))

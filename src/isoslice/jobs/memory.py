@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 
 from isoslice.blocks import Triple
-from isoslice.device import fast_dtype
 from isoslice.errors import SettingsError
+from isoslice.jobs.worker import Worker
 from isoslice.passes import BATCH_PIXELS, batch_size
 from isoslice.windows import WHOLE
 
@@ -52,7 +52,7 @@ def parse_memory(text: str) -> int:
 
 
 def slab_slices(
-    sizes: Sizes, budget: int, threads: int, device: torch.device, asked: int | None = None
+    sizes: Sizes, budget: int, worker: Worker, asked: int | None = None
 ) -> tuple[int, int]:
     """Say how many slices a slab of XZ and one of YZ slices has.
 
@@ -60,10 +60,8 @@ def slab_slices(
     ----------
     sizes
         Of the volume.
-    budget, threads
-        Bytes and threads of a process.
-    device
-        Where slices are computed.
+    budget, worker
+        Bytes of a process, and where it computes.
     asked
         A number to be used whatever the budget, but for whole batches.
 
@@ -74,8 +72,8 @@ def slab_slices(
     """
     _, y, x = sizes.shape
     return (
-        _slices(sizes, x, y, budget, threads, device, asked),
-        _slices(sizes, y, x, budget, threads, device, asked),
+        _slices(sizes, x, y, budget, worker, asked),
+        _slices(sizes, y, x, budget, worker, asked),
     )
 
 
@@ -84,16 +82,15 @@ def _slices(
     width: int,
     count: int,
     budget: int,
-    threads: int,
-    device: torch.device,
+    worker: Worker,
     asked: int | None,
 ) -> int:
     pixels = sizes.shape[0] * width
-    batch = batch_size(pixels, device)
+    batch = batch_size(pixels, torch.device(worker.kind))
     most = -(-asked // batch) if asked else min(THICKEST, -(-count // FEWEST)) // batch
     wanted = max(1, most) * batch
     a_slice = sizes.channels * (pixels * sizes.residual + sizes.planes * width * MEASURED)
-    room = budget - working_memory(pixels, sizes.channels, threads, device)
+    room = budget - working_memory(pixels, sizes.channels, worker)
     fits = room // a_slice // batch * batch
     if fits < batch:
         least = budget - room + batch * a_slice
@@ -105,11 +102,10 @@ def _slices(
     return min(wanted, fits) if not asked else wanted
 
 
-def working_memory(pixels: int, channels: int, threads: int, device: torch.device) -> int:
+def working_memory(pixels: int, channels: int, worker: Worker) -> int:
     """Bytes that a process takes beside a slab, whose slices have so many pixels."""
-    if device.type != "cpu":
-        threads = 1
-    at_once = min(max(pixels, BATCH_PIXELS["cpu"]), WHOLE**2) if device.type == "cpu" else 0
-    network = NETWORK * (2 if fast_dtype(device) is torch.float32 else 1)
-    batch = max(pixels, BATCH_PIXELS[device.type])
-    return FIXED + threads * (network * at_once + SLICE * channels * batch)
+    batch = max(pixels, BATCH_PIXELS[worker.kind])
+    if worker.kind != "cpu":
+        return FIXED + SLICE * channels * batch
+    network = NETWORK * (2 if worker.arithmetic.endswith("float32") else 1)
+    return FIXED + worker.threads * (network * min(batch, WHOLE**2) + SLICE * channels * batch)

@@ -6,14 +6,15 @@ import json
 import shutil
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
+from isoslice.device import choose_device
 from isoslice.errors import OutputError, SettingsError
 from isoslice.io.atomic import check_output, output_error
 from isoslice.io.read import open_volume
@@ -34,14 +35,19 @@ from isoslice.jobs.engines import (
     run_beside,
     run_here,
     run_on,
+    workers_of,
 )
 from isoslice.jobs.job import Job, Stage
 from isoslice.jobs.ledger import Ledger
 from isoslice.jobs.lock import claimed, locked
 from isoslice.jobs.told import Tracker
+from isoslice.jobs.worker import Worker, this_process
 from isoslice.model import Model
 from isoslice.progress import Progress
 from isoslice.volume import VoxelSize
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 #: In an unfinished output: a line about each run that worked at it.
 RUNS = "runs.jsonl"
@@ -124,16 +130,33 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
 
 
 def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
-    job = _job(request, how, folder, progress)
-    ledger = Ledger(job.hidden)
+    with _cluster(request, how) as client:
+        if client is None:
+            worker = this_process(request.device, request.threads)
+        else:
+            worker = workers_of(client, request.device)
+        job = _job(request, how, folder, progress, worker)
+        return _work(request, how, job, progress, client)
+
+
+def _work(
+    request: Request, how: How, job: Job, progress: Progress, client: Client | None
+) -> Outcome:
+    folder, ledger = job.folder, Ledger(job.hidden)
     tracker = Tracker(job, ledger, progress)
     if how.resume:
         progress.note(tracker.done_already())
     outcome, started = Outcome(), time.perf_counter()
     try:
-        with _engine(request, how, job, ledger) as engine:
-            for stage in job.stages():
-                _stage(job, stage, ledger, engine, tracker)
+        if client is not None:
+            engine = run_on(client, job, request.device)
+        else:
+            job.compute_on(choose_device(request.device))
+            engine = (
+                run_here(job, ledger) if how.part is None else run_beside(job, ledger, how.part)
+            )
+        for stage in job.stages():
+            _stage(job, stage, ledger, engine, tracker)
     except FileNotFoundError:
         if how.part is None or folder.exists():
             raise
@@ -156,40 +179,34 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
     return outcome
 
 
-def _job(request: Request, how: How, folder: Path, progress: Progress) -> Job:
+def _job(request: Request, how: How, folder: Path, progress: Progress, worker: Worker) -> Job:
     """Begin, or go on; parts go on with what the first of them began."""
     model = Model.load(request.model)
     if how.resume:
-        return go_on(request, model, progress)
+        return go_on(request, model, worker)
     size = None if request.voxel_size is None else VoxelSize(*request.voxel_size)
     if how.part is not None:
         # The first part to come here makes the plan; the others wait for it.
         with claimed(_gate(folder), wait=True):
             if can_go_on(folder):
-                return go_on(request, model, progress)
+                return go_on(request, model, worker)
             check_output(request.output)  # another part may have ended it meanwhile
             check_unfinished(request.output, overwrite=False)
             shutil.rmtree(folder, ignore_errors=True)
             volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
-            return begin(request, volume, model, progress)
+            return begin(request, volume, model, progress, worker)
     check_unfinished(request.output, overwrite=how.overwrite)
     shutil.rmtree(folder, ignore_errors=True)
     volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
-    return begin(request, volume, model, progress)
+    return begin(request, volume, model, progress, worker)
 
 
-@contextmanager
-def _engine(request: Request, how: How, job: Job, ledger: Ledger) -> Iterator[Engine]:
+def _cluster(request: Request, how: How) -> AbstractContextManager[Client | None]:
     if how.scheduler is not None:
-        with remote_cluster(how.scheduler) as client:
-            yield run_on(client, job, request.device)
-    elif how.workers > 1:
-        with local_cluster(how.workers, request.threads) as client:
-            yield run_on(client, job, request.device)
-    elif how.part is not None:
-        yield run_beside(job, ledger, how.part)
-    else:
-        yield run_here(job, ledger)
+        return remote_cluster(how.scheduler)
+    if how.workers > 1:
+        return local_cluster(how.workers, request.threads)
+    return nullcontext()
 
 
 def _stage(job: Job, stage: Stage, ledger: Ledger, engine: Engine, tracker: Tracker) -> None:
