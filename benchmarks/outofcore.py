@@ -24,6 +24,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 import zarr
 
 from isoslice.io import read_volume
@@ -34,6 +35,7 @@ from isoslice.jobs.begin import Request, begin
 from isoslice.jobs.job import Job
 from isoslice.jobs.memory import parse_memory
 from isoslice.jobs.work import run_task
+from isoslice.jobs.worker import this_process
 from isoslice.model import Model
 from isoslice.progress import Progress
 
@@ -103,7 +105,9 @@ def family(process: int) -> list[int]:
 def one_of_each(stack: Path, model: Path, output: Path, budget: int, rows: list[list[str]]) -> None:
     """Do one task of each stage; tell each one's peak."""
     request = Request(stack, model, output, memory=budget, threads=2, mode="sample")
-    job = begin(request, open_volume(stack), Model.load(model), Progress())
+    worker = this_process("auto")
+    job = begin(request, open_volume(stack), Model.load(model), Progress(), worker)
+    job.compute_on(torch.device(worker.kind))
     voxels = f"{job.voxels / 1e9:.2f}"
     peaks = {"plan": peak()}
     stages = list(job.stages())

@@ -31,6 +31,7 @@ from isoslice.io.read import open_volume
 from isoslice.jobs import engines
 from isoslice.jobs.begin import Request, begin
 from isoslice.jobs.ledger import Ledger
+from isoslice.jobs.worker import this_process
 from isoslice.model import Model
 from isoslice.progress import Progress
 from isoslice.volume import Volume
@@ -60,7 +61,9 @@ def same(a: Path, b: Path) -> bool:
 
 def overheads(request: Request) -> None:
     """Measure what a task costs beside its work."""
-    job = begin(request, open_volume(request.stack), Model.load(request.model), Progress())
+    worker = this_process("auto")
+    volume, model = open_volume(request.stack), Model.load(request.model)
+    job = begin(request, volume, model, Progress(), worker)
     ledger, stage = Ledger(job.hidden), next(job.stages())
     with mock.patch.object(engines, "run_task", return_value={}):
         for shared, name in ((False, "claim, record"), (True, "claim, look, record")):

@@ -24,6 +24,7 @@ from isoslice.jobs.memory import Sizes, parse_memory, slab_slices, working_memor
 from isoslice.jobs.plan import files_digest, files_glance
 from isoslice.jobs.run import How, restore_image
 from isoslice.jobs.told import spoken
+from isoslice.jobs.worker import Worker, alike
 from isoslice.model import Model
 from isoslice.network import Denoiser
 from isoslice.progress import Progress
@@ -462,24 +463,43 @@ def test_memory_is_read_as_people_write_it():
             parse_memory(wrong)
 
 
-CPU = torch.device("cpu")
+HERE = Worker("cpu", "cpu bfloat16", 2, "here")
 
 
 def test_slabs_follow_the_memory():
     sizes = Sizes((2721, 2721, 2721), 1, 681, 2)
-    thick = [slab_slices(sizes, gigabytes * 10**9, 2, CPU)[0] for gigabytes in (2, 4, 8, 100)]
+    thick = [slab_slices(sizes, gigabytes * 10**9, HERE)[0] for gigabytes in (2, 4, 8, 100)]
     assert thick == sorted(thick)
     assert 1 <= thick[0] < thick[-1] <= 128
     with pytest.raises(SettingsError, match="--memory"):
-        slab_slices(sizes, 10**8, 2, CPU)
+        slab_slices(sizes, 10**8, HERE)
     # Whole batches of slices, so that batches lie at the same places whatever the slab.
     small = Sizes((100, 128, 200), 1, 25, 2)
     for budget in (1.2, 1.5, 4):
-        xz, yz = slab_slices(small, int(budget * 10**9), 2, CPU)
+        xz, yz = slab_slices(small, int(budget * 10**9), HERE)
         assert xz % (2**18 // (100 * 200)) == 0
         assert yz % (2**18 // (100 * 128)) == 0
-    assert working_memory(10**6, 3, 4, CPU) > working_memory(10**6, 1, 2, CPU)
-    assert slab_slices(sizes, 4 * 10**9, 2, CPU, asked=5) == (5, 5)
+    more = HERE._replace(threads=4, arithmetic="cpu float32")
+    assert working_memory(10**6, 3, more) > working_memory(10**6, 1, HERE)
+    assert slab_slices(sizes, 4 * 10**9, HERE, asked=5) == (5, 5)
+
+
+def test_workers_have_to_round_alike():
+    several = alike([HERE, HERE._replace(threads=8)])
+    assert several.threads == 8
+    assert several.told == "2 workers: here"
+    with pytest.raises(SettingsError, match=r"cpu bfloat16, cuda bfloat16"):
+        alike([HERE, HERE._replace(arithmetic="cuda bfloat16")])
+    with pytest.raises(SettingsError, match="no worker"):
+        alike([])
+
+
+def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
+    interrupted(request_, monkeypatch)
+    job = open_job(unfinished(request_.output))
+    job.plan = job.plan.model_copy(update={"arithmetic": "cuda float32"})
+    with pytest.raises(SettingsError, match="made alike"):
+        job.compute_on(torch.device("cpu"))
 
 
 def test_times_are_told_in_one_unit():

@@ -152,9 +152,8 @@ def _work(
             engine = run_on(client, job, request.device)
         else:
             job.compute_on(choose_device(request.device))
-            engine = (
-                run_here(job, ledger) if how.part is None else run_beside(job, ledger, how.part)
-            )
+            part = how.part
+            engine = run_here(job, ledger) if part is None else run_beside(job, ledger, part)
         for stage in job.stages():
             _stage(job, stage, ledger, engine, tracker)
     except FileNotFoundError:
