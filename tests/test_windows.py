@@ -1,76 +1,114 @@
 """Large slices in windows."""
 
-from itertools import pairwise
+from contextlib import nullcontext
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isoslice import windows
-from isoslice.network import Denoiser
-from isoslice.windows import OVERLAP, STRIDE, WHOLE, spans, tiled, weights
+from isoslice.config import ModelConfig, NetworkSettings
+from isoslice.geometry import even_grid
+from isoslice.network import Denoiser, reach
+from isoslice.sampler import restore
+from isoslice.windows import WHOLE, grid, spans, tiled
+
+SHAPES = [((8, 12), (1, 1), (1, 0)), ((8, 12, 16), (1, 2, 0), (0, 1, 1)), ((8,), (2,), (1,))]
 
 
-@given(st.integers(1, 20_000))
-def test_windows_cover_a_side_once(length):
-    total = torch.zeros(length)
-    for place, weight in weights(length):
-        assert place.stop - place.start <= WHOLE
-        assert place.start % STRIDE == 0
-        total[place] += weight
-    torch.testing.assert_close(total, torch.ones(length))
+def network(widths=(8, 12), down=(1, 1), up=(1, 0)):
+    torch.manual_seed(0)
+    made = Denoiser(1, widths, down, up).eval()
+    made.renormalize()
+    with torch.no_grad():
+        made.leave_gain.fill_(0.5)
+    return made
 
 
-@given(st.integers(WHOLE + 1, 20_000))
-def test_neighbours_overlap(length):
-    found = spans(length)
-    for (_, stop), (start, _) in pairwise(found):
-        assert stop - start == OVERLAP
-    assert all(b - a > 2 * OVERLAP for a, b in found)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_network_reaches_as_far_as_it_is_said_to(shape):
+    made, far = network(*shape).double(), reach(*shape)
+    side, at = 4 * far + 64, 2 * far + 32
+    x = torch.randn(1, 3, side, 8, dtype=torch.float64) * 0.1
+    farthest = 0
+    with torch.inference_mode():
+        before = made(x, torch.zeros(1, dtype=torch.float64))
+        for offset in range(2 ** len(shape[0])):
+            y = x.clone()
+            y[:, :, at + offset] += 100
+            changed = (made(y, torch.zeros(1, dtype=torch.float64)) - before).abs().amax((0, 1, 3))
+            places = torch.nonzero(changed)[:, 0] - at - offset
+            farthest = max(farthest, int(places.abs().max()))
+    assert 0.8 * far <= farthest <= far
 
 
-def test_small_images_are_taken_whole():
+@given(st.integers(1, 5000), st.integers(1, 9), st.integers(0, 5), st.sampled_from([2, 4, 16]))
+def test_windows_cover_a_side_once(length, count, halo, stride):
+    count = min(count, max(1, length // stride))
+    seen = np.zeros(length, int)
+    for window, own in spans(length, count, halo * stride, stride):
+        seen[own] += 1
+        assert window.start % stride == 0
+        assert window.start == max(0, own.start - halo * stride)
+        assert window.stop == min(length, own.stop + halo * stride)
+    assert (seen == 1).all()
+
+
+@given(st.integers(1, 30_000), st.integers(1, 30_000))
+def test_windows_fit(height, width):
+    down, across = grid(height, width, 112, 16)
+    tall, wide = (max(w.stop - w.start for w, _ in side) for side in (down, across))
+    assert tall * wide <= WHOLE
+    if height * width <= WHOLE:
+        assert len(down) == len(across) == 1
+
+
+def test_little_work_is_done_twice():
+    for shape, most in (((2721, 2721), 1.2), ((1000, 2721), 1.1), ((2000, 10_000), 1.4)):
+        down, across = grid(*shape, 112, 16)
+        work = [sum(w.stop - w.start for w, _ in side) for side in (down, across)]
+        assert work[0] * work[1] < most * shape[0] * shape[1]
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_windows_do_not_show(monkeypatch, bfloat16, shape):
+    """A window has all that its pixels depend on; convolutions of other sizes round otherwise."""
+    monkeypatch.setattr(windows, "WHOLE", 60_000)
+    made, far, stride = network(*shape), reach(*shape), 2 ** len(shape[0])
+    halo = -(-far // stride) * stride
+    x = torch.randn(2, 3, 331, 457)
+    precise = torch.autocast("cpu", torch.bfloat16) if bfloat16 else nullcontext()
+    with torch.inference_mode(), precise:
+        whole = made(x, torch.zeros(1))
+        found = tiled(made, halo, stride)(x, torch.zeros(1))
+    assert len(grid(331, 457, halo, stride)[0]) > 1
+    torch.testing.assert_close(found, whole, atol=0.1 if bfloat16 else 1e-5, rtol=0)
+    assert (found != whole).float().mean() < (0.05 if bfloat16 else 1)
+
+
+def test_with_less_of_a_halo_windows_would_show(monkeypatch):
+    monkeypatch.setattr(windows, "WHOLE", 60_000)
+    made, x = network(), torch.randn(2, 3, 331, 457)
+    with torch.inference_mode():
+        whole, found = made(x, torch.zeros(1)), tiled(made, 4, 4)(x, torch.zeros(1))
+    assert (found - whole).abs().max() > 1e-3
+
+
+def test_large_slices_are_restored_in_windows(monkeypatch):
+    shape = NetworkSettings(channels=1, widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0))
+    config = ModelConfig(sigma_data=0.1, network=shape)
+    planes = np.random.default_rng(0).random((1, 4, 5, 300), np.float32)
+    expected = restore(network(), config, planes, even_grid(4, 4))
     seen = []
 
-    def network(x, t):
-        seen.append(x)
-        return x[:, :1]
+    def counting(x, t):
+        seen.append(x.shape[2] * x.shape[3])
+        return network()(x, t)
 
-    x = torch.rand(2, 3, 40, 50)
-    torch.testing.assert_close(tiled(network)(x, torch.zeros(1)), x[:, :1])
-    assert seen == [x]
-
-
-def test_windows_do_not_show(monkeypatch):
-    """A network that sees less far than the overlap gives the same, but for rounding."""
-    monkeypatch.setattr(windows, "WHOLE", 300)
-    torch.manual_seed(0)
-    network = Denoiser(1, (8, 12), (1, 1), (1, 0)).eval()
-    network.renormalize()
-    with torch.no_grad():
-        network.leave_gain.fill_(0.5)
-    x = torch.randn(2, 3, 420, 650)
-    with torch.inference_mode():
-        whole, found = network(x, torch.zeros(1)), tiled(network)(x, torch.zeros(1))
-    torch.testing.assert_close(found, whole, atol=1e-5, rtol=0)
-    assert len(spans(420)) > 1
-
-
-def test_what_a_window_lacks_is_not_used(monkeypatch):
-    """An answer that is wrong near every edge of what it is given does not show."""
-    monkeypatch.setattr(windows, "WHOLE", 300)
-
-    def network(x, t):
-        out = torch.ones_like(x[:, :1])
-        out[..., : windows.IGNORED] = out[..., -windows.IGNORED :] = 7
-        return out
-
-    found = tiled(network)(torch.zeros(1, 3, 30, 900), torch.zeros(1))
-    inner = found[..., windows.IGNORED : -windows.IGNORED]
-    torch.testing.assert_close(inner, torch.ones_like(inner))
-
-
-@pytest.mark.parametrize("length", [1, WHOLE])
-def test_sides_that_fit_are_one_window(length):
-    assert spans(length) == [(0, length)]
+    monkeypatch.setattr(windows, "WHOLE", 2000)
+    found = restore(counting, config, planes, even_grid(4, 4))
+    assert max(seen) <= 2000
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -122,6 +122,18 @@ class Blocks(nn.Module):
         return x
 
 
+def reach(widths: tuple[int, ...], blocks_down: tuple[int, ...], blocks_up: tuple[int, ...]) -> int:
+    """How far a pixel may depend on another one, in pixels; arguments as of `Denoiser`.
+
+    A 3x3 convolution adds one pixel of its level; where the image begins within a coarsest pixel
+    adds one of these at most.
+    """
+    convolutions = [2 * (down + up) for down, up in zip(blocks_down, blocks_up, strict=True)]
+    convolutions[0] += 2  # entering and leaving
+    along = sum(count * 2 << level for level, count in enumerate(convolutions))
+    return along + (1 << len(widths))
+
+
 class Denoiser(nn.Module):
     """U-Net over 1/2, 1/4, ... resolution, entered and left by pixel shuffling.
 

@@ -21,6 +21,7 @@ from isoslice.blocks import Plane
 from isoslice.config import ModelConfig
 from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
+from isoslice.network import reach
 from isoslice.noise import noise_block
 from isoslice.parallel import on_all_cores
 from isoslice.windows import tiled
@@ -141,7 +142,11 @@ def run_pass(
     if step.noise:
         add_noise(residual, base.mask, step.noise, seed, step.plane, first)
     update = _average if step.is_mean else partial(_approach, kept=step.kept)
-    yield from _denoise_slices(network, residual, base, step, config.sigma_data, device, update)
+    shape = config.network
+    stride = 2 ** len(shape.widths)
+    halo = -(-reach(shape.widths, shape.blocks_down, shape.blocks_up) // stride) * stride
+    any_size = tiled(network, halo, stride)
+    yield from _denoise_slices(any_size, residual, base, step, config.sigma_data, device, update)
 
 
 def _denoise_slices(
@@ -165,7 +170,7 @@ def _denoise_slices(
         y, x = (batch, slice(None)) if step.plane == "XZ" else (slice(None), batch)
         with torch.inference_mode(), autocast(device):  # which other threads don't inherit
             estimate = denoise(
-                tiled(network),
+                network,
                 view.to(device, torch.float32),
                 slices(base.part((slice(None), y, x)), step.plane).to(device),
                 mask.expand(len(view), -1),

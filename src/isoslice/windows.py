@@ -1,8 +1,7 @@
-"""Large slices through a network in overlapping windows, blended."""
+"""Large slices through a network in overlapping windows: blended, or cut where nothing shows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -50,59 +49,85 @@ def windowed(network: Network, window: int) -> Network:
     return blended
 
 
-#: Slices are taken whole up to this side, and in windows up to it beyond.
-WHOLE = 1024
-#: Windows begin at multiples of this, as the network's coarsest pixels do.
-STRIDE = 32
-#: How far neighbours overlap. A window is not looked at in the outer `IGNORED` pixels, where it
-#: lacks most of what lies beyond; across the rest, weights go over from one to the other. See
-#: docs/scaling.md for how far a pixel matters.
-OVERLAP, IGNORED = 128, 32
+#: Pixels of an image that the network takes at once, in its own memory; larger ones are cut.
+WHOLE = 2_250_000
 
 
-def spans(length: int) -> list[tuple[int, int]]:
-    """Cut a side into windows of about one size that overlap: first pixel, and last plus one."""
-    if length <= WHOLE:
-        return [(0, length)]
-    count = -(-length // (WHOLE - OVERLAP - STRIDE))
-    inner = [round(i * length / count / STRIDE) * STRIDE for i in range(1, count)]
-    cuts = [0, *inner, length]
-    half = OVERLAP // 2
-    return [(max(0, a - half), min(length, b + half)) for a, b in pairwise(cuts)]
+def spans(length: int, count: int, halo: int, stride: int) -> list[tuple[slice, slice]]:
+    """Cut a side into windows.
+
+    Parameters
+    ----------
+    length
+        Of the side.
+    count
+        How many.
+    halo
+        How far a window goes beyond what it is for.
+    stride
+        Windows begin at multiples of this.
+
+    Returns
+    -------
+    The windows, and what each is for.
+    """
+    cuts = [round(i * length / count / stride) * stride for i in range(count)] + [length]
+    return [
+        (slice(max(0, a - halo), min(length, b + halo)), slice(a, b)) for a, b in pairwise(cuts)
+    ]
 
 
-def weights(length: int) -> Iterator[tuple[slice, Tensor]]:
-    """Yield each window of a side, and the weight of its pixels; at every pixel they sum to one."""
-    found = spans(length)
-    for number, (start, stop) in enumerate(found):
-        weight = torch.ones(stop - start)
-        ramp = ((torch.arange(OVERLAP) + 0.5 - IGNORED) / (OVERLAP - 2 * IGNORED)).clamp(0, 1)
-        if number:
-            weight[:OVERLAP] = ramp
-        if number + 1 < len(found):
-            weight[-OVERLAP:] = 1 - ramp
-        yield slice(start, stop), weight
+def grid(
+    height: int, width: int, halo: int, stride: int
+) -> tuple[list[tuple[slice, slice]], list[tuple[slice, slice]]]:
+    """Cut an image into windows of at most `WHOLE` pixels, with the least work for the network."""
+    best: tuple[int, int, int] | None = None
+    for rows in range(1, max(1, height // stride) + 1):
+        tall = max(w.stop - w.start for w, _ in spans(height, rows, halo, stride))
+        most = WHOLE // tall
+        for columns in range(1, max(1, width // stride) + 1):
+            wide = max(w.stop - w.start for w, _ in spans(width, columns, halo, stride))
+            if wide <= most:
+                work = rows * columns * tall * wide
+                best = min(best or (work, rows, columns), (work, rows, columns))
+                break
+        if best and (rows * tall) > 2 * best[1] * height:
+            break
+    _, rows, columns = best or (0, max(1, height // stride), max(1, width // stride))
+    return spans(height, rows, halo, stride), spans(width, columns, halo, stride)
 
 
-def tiled(network: Network) -> Network:
-    """Apply `network` to images of any size in little memory: windows at places that never change.
+def tiled(network: Network, halo: int, stride: int) -> Network:
+    """Apply `network` to images of any size in little memory; what it gives is the same.
 
-    A network without attention and statistics over the image depends on a finite neighbourhood;
-    what lies far away matters so little that windows give what the whole would.
+    Parameters
+    ----------
+    network
+        Without attention and statistics over the image, so that a pixel depends on nothing
+        farther away than a certain distance.
+    halo
+        That distance (see `network.reach`), as a multiple of `stride`.
+    stride
+        Pixels of the image that one of the network's coarsest level spans.
     """
 
-    def blended(x: Tensor, t: Tensor) -> Tensor:
-        if max(x.shape[2:]) <= WHOLE:
+    def whole(x: Tensor, t: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        if height * width <= WHOLE:
             return network(x, t)
-        total = None
-        for rows, down in weights(x.shape[2]):
-            for columns, across in weights(x.shape[3]):
-                found = network(x[..., rows, columns].contiguous(), t).float()
-                found *= (down[:, None] * across).to(found.device)
-                if total is None:
-                    total = found.new_zeros((*found.shape[:2], *x.shape[2:]))
-                total[..., rows, columns] += found
-        assert total is not None
-        return total
+        down, across = grid(height, width, halo, stride)
+        out = None
+        for rows, own_rows in down:
+            for columns, own_columns in across:
+                found = network(x[..., rows, columns].contiguous(), t)
+                if out is None:
+                    out = found.new_empty((*found.shape[:2], height, width))
+                out[..., own_rows, own_columns] = found[
+                    ...,
+                    own_rows.start - rows.start : own_rows.stop - rows.start,
+                    own_columns.start - columns.start : own_columns.stop - columns.start,
+                ]
+        assert out is not None
+        return out
 
-    return blended
+    return whole

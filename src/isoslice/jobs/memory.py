@@ -108,4 +108,4 @@ def working_memory(pixels: int, channels: int, worker: Worker) -> int:
     if worker.kind != "cpu":
         return FIXED + SLICE * channels * batch
     network = NETWORK * (2 if worker.arithmetic.endswith("float32") else 1)
-    return FIXED + worker.threads * (network * min(batch, WHOLE**2) + SLICE * channels * batch)
+    return FIXED + worker.threads * (network * min(batch, WHOLE) + SLICE * channels * batch)
