@@ -5,8 +5,9 @@
 Slabs: the real engine, with the residual on disk, at three thicknesses. Windows within slices, as
 slices of more than 2.25 million pixels have them: here at three smaller limits, so that a smaller
 volume is cut, too (it is mirrored until it is as wide as --sides says). Both against the whole
-volume in memory, the same seed; in this machine's precision and in float32; and, for comparison, the whole volume against itself with batches of another size.
-Differences are of the intensity range (percentiles 0.1 to 99.9), before any rounding to integers.
+volume in memory, the same seed; in this machine's precision and in float32; and, for comparison,
+the whole volume against itself with batches of another size. Differences are of the intensity
+range (percentiles 0.1 to 99.9), before any rounding to integers.
 
 The seam detector: the mean step across each border of a piece, over those at the eight places
 around it that are no border, of the tiled volume over the whole one: 1 where nothing shows.
@@ -90,10 +91,8 @@ def main() -> None:
     options = parser.parse_args()
     model = Model.load(options.model)
     data = read_volume(options.volume, axes=options.axes).tczyx()[0, 0]
-    wider = [
-        (0, 0),
-        *((0, max(0, n - m)) for n, m in zip(options.sides, data.shape[1:], strict=True)),
-    ]
+    missing = [max(0, n - m) for n, m in zip(options.sides, data.shape[1:], strict=True)]
+    wider = [(0, 0), *((0, n) for n in missing)]
     data = np.pad(data, wider, mode="symmetric")
     data = thin(data[: options.depth, : options.sides[0], : options.sides[1]], options.factor)
     data = percentile_normalization(data[None]).apply(data[None])[0]

@@ -8,7 +8,7 @@ that every voxel is computed by the same operations on the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -24,7 +24,7 @@ from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.network import reach
 from isoslice.noise import noise_block
 from isoslice.parallel import on_all_cores
-from isoslice.windows import tiled
+from isoslice.windows import Window, windows_of
 
 Mode = Literal["sample", "mean"]
 
@@ -142,47 +142,46 @@ def run_pass(
     if step.noise:
         add_noise(residual, base.mask, step.noise, seed, step.plane, first)
     update = _average if step.is_mean else partial(_approach, kept=step.kept)
-    shape = config.network
-    stride = 2 ** len(shape.widths)
-    halo = -(-reach(shape.widths, shape.blocks_down, shape.blocks_up) // stride) * stride
-    any_size = tiled(network, halo, stride)
-    yield from _denoise_slices(any_size, residual, base, step, config.sigma_data, device, update)
-
-
-def _denoise_slices(
-    network: Network,
-    residual: Tensor,
-    base: Base,
-    step: Pass,
-    sigma_data: float,
-    device: torch.device,
-    update: Callable[[Tensor, Tensor], object],
-) -> Iterator[int]:
-    """Denoise batch by batch; on a CPU in several threads.
-
-    `update` gets a view into `residual` and the estimate of it, both (n, C, Z, W).
-    """
     part = slices(residual, step.plane)
+    count, height, width = len(part), part.shape[2], part.shape[3]
     level, mask = torch.tensor([step.sigma], device=device), base.mask.to(device)
+    windows = windows_of(height, width, *_halo(config))
+
+    def estimated(batch: slice, window: Window) -> Tensor:
+        across = window.columns
+        y, x = (batch, across) if step.plane == "XZ" else (across, batch)
+        estimate = denoise(
+            network,
+            part[batch, :, window.rows, across].to(device, torch.float32),
+            slices(base.part((window.rows, y, x)), step.plane).to(device),
+            mask[window.rows].expand(batch.stop - batch.start, -1),
+            level,
+            config.sigma_data,
+        )
+        return estimate[..., *window.inner].float().to(residual.device)
 
     def work(batch: slice) -> None:
-        view = part[batch]
-        y, x = (batch, slice(None)) if step.plane == "XZ" else (slice(None), batch)
         with torch.inference_mode(), autocast(device):  # which other threads don't inherit
-            estimate = denoise(
-                network,
-                view.to(device, torch.float32),
-                slices(base.part((slice(None), y, x)), step.plane).to(device),
-                mask.expand(len(view), -1),
-                level,
-                sigma_data,
-            )
-            update(view, estimate.float().to(residual.device))
+            if len(windows) == 1:
+                update(part[batch], estimated(batch, windows[0]))
+                return
+            # All windows see the slice as it was.
+            estimates = [estimated(batch, window) for window in windows]
+            for window, estimate in zip(windows, estimates, strict=True):
+                update(part[batch, :, window.own_rows, window.own_columns], estimate)
 
-    size = batch_size(part.shape[2] * part.shape[3], device)
-    batches = (slice(a, min(a + size, len(part))) for a in range(0, len(part), size))
+    size = batch_size(height * width, device)
+    batches = (slice(a, min(a + size, count)) for a in range(0, count, size))
     for batch in on_all_cores(work, batches, device):
         yield batch.stop - batch.start
+
+
+def _halo(config: ModelConfig) -> tuple[int, int]:
+    """How far windows see beyond what they are for, and what they begin at multiples of."""
+    shape = config.network
+    stride = 2 ** len(shape.widths)
+    far = reach(shape.widths, shape.blocks_down, shape.blocks_up)
+    return -(-far // stride) * stride, stride
 
 
 def add_noise(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -97,37 +98,38 @@ def grid(
     return spans(height, rows, halo, stride), spans(width, columns, halo, stride)
 
 
-def tiled(network: Network, halo: int, stride: int) -> Network:
-    """Apply `network` to images of any size in little memory; what it gives is the same.
+class Window(NamedTuple):
+    """Part of an image that is computed by itself: rows and columns."""
 
-    Parameters
-    ----------
-    network
-        Without attention and statistics over the image, so that a pixel depends on nothing
-        farther away than a certain distance.
-    halo
-        That distance (see `network.reach`), as a multiple of `stride`.
-    stride
-        Pixels of the image that one of the network's coarsest level spans.
+    rows: slice
+    columns: slice
+    #: What it is for.
+    own_rows: slice
+    own_columns: slice
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """Where in the window that lies."""
+        top, left = self.rows.start, self.columns.start
+        return (
+            slice(self.own_rows.start - top, self.own_rows.stop - top),
+            slice(self.own_columns.start - left, self.own_columns.stop - left),
+        )
+
+
+def windows_of(height: int, width: int, halo: int, stride: int) -> list[Window]:
+    """Cut an image of any size into windows whose own parts are as if it had not been cut.
+
+    That holds for a network without attention and statistics over the image, of which a pixel
+    depends on nothing farther away than `halo` (see `network.reach`); `stride` is how many pixels
+    one of its coarsest level spans.
     """
-
-    def whole(x: Tensor, t: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        if height * width <= WHOLE:
-            return network(x, t)
-        down, across = grid(height, width, halo, stride)
-        out = None
-        for rows, own_rows in down:
-            for columns, own_columns in across:
-                found = network(x[..., rows, columns].contiguous(), t)
-                if out is None:
-                    out = found.new_empty((*found.shape[:2], height, width))
-                out[..., own_rows, own_columns] = found[
-                    ...,
-                    own_rows.start - rows.start : own_rows.stop - rows.start,
-                    own_columns.start - columns.start : own_columns.stop - columns.start,
-                ]
-        assert out is not None
-        return out
-
-    return whole
+    if height * width <= WHOLE:
+        rows, columns = slice(0, height), slice(0, width)
+        return [Window(rows, columns, rows, columns)]
+    down, across = grid(height, width, halo, stride)
+    return [
+        Window(rows, columns, own_rows, own_columns)
+        for rows, own_rows in down
+        for columns, own_columns in across
+    ]

@@ -105,6 +105,7 @@ def begin(
         config, request.mode, request.steps, request.detail, request.seed, "both"
     )
     check_stack(volume, config.network.channels)
+    _check_lazy(request, volume)
     factor = choose_factor(volume, request.factor, progress)
     progress.note(f"computing on {worker.told}")
     levels = streamed_levels(volume, progress)
@@ -162,6 +163,16 @@ def begin(
         shutil.rmtree(folder, ignore_errors=True)
         raise output_error(request.output, error) from error
     return job
+
+
+def _check_lazy(request: Request, volume: Volume) -> None:
+    """Refuse a stack that every process would have to hold in memory, if that is too much."""
+    if isinstance(volume.data, np.ndarray) and volume.data.nbytes > request.memory // 4:
+        raise SettingsError(
+            f"{request.stack}: got {volume.data.nbytes / 1e9:.3g} GB in a format that is read as a "
+            f"whole, expected a quarter of --memory ({request.memory / 1e9:.3g} GB) at most; save "
+            "it as OME-Zarr or as an uncompressed TIFF, or give more memory"
+        )
 
 
 def told(job: Job, memory: int) -> str:

@@ -13,10 +13,10 @@ from isoslice.jobs.worker import Worker
 from isoslice.passes import BATCH_PIXELS, batch_size
 from isoslice.windows import WHOLE
 
-#: Bytes of Python, PyTorch and Zarr with a model; of the network for each pixel of what it is given
-#: at once, in bfloat16; of a slice's own arrays for each of its pixels; and of a measured plane's
-#: pixel while it is read, normalised and stretched. Measured: docs/scaling.md.
-FIXED, NETWORK, SLICE, MEASURED = 500 * 2**20, 200, 40, 16
+#: Bytes of Python, PyTorch, Zarr and a model; of the network, in bfloat16, and of its input, for
+#: each pixel that it is given at once; of the estimate for each pixel of a slice; and of a measured
+#: plane's pixel while it is read, normalised and stretched. Measured: docs/scaling.md.
+FIXED, NETWORK, INPUT, SLICE, MEASURED = 500 * 2**20, 200, 40, 4, 16
 #: Slabs no thicker than this, and no fewer of them than that: what is lost when a run is killed,
 #: and what workers share.
 THICKEST, FEWEST = 128, 16
@@ -106,6 +106,7 @@ def working_memory(pixels: int, channels: int, worker: Worker) -> int:
     """Bytes that a process takes beside a slab, whose slices have so many pixels."""
     batch = max(pixels, BATCH_PIXELS[worker.kind])
     if worker.kind != "cpu":
-        return FIXED + SLICE * channels * batch
+        return FIXED + channels * (INPUT * min(batch, WHOLE) + SLICE * batch)
     network = NETWORK * (2 if worker.arithmetic.endswith("float32") else 1)
-    return FIXED + worker.threads * (network * min(batch, WHOLE) + SLICE * channels * batch)
+    at_once = min(batch, WHOLE) * (network + INPUT * channels)
+    return FIXED + worker.threads * (at_once + SLICE * channels * batch)
