@@ -6,8 +6,8 @@ For volumes of several sizes, up to 20 billion voxels and more, each kind of tas
 process of its own, and the process's peak of resident memory is read from the system: a slab of
 every pass, the gains, a block of the output. The stack is real: one chunk of it, repeated on the
 disk by links. What a pass finds of the one before is a sparse file, so that nobody has to wait for
-hours. With --whole the largest is also given to ``isoslice predict`` itself, which is stopped after
-three minutes; with --workers, on two workers. Needs Linux.
+hours. With --run SIDE such a volume is also given to ``isoslice predict`` itself, which is stopped
+after three minutes, in one process and on two workers. Needs Linux.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from isoslice.io import read_volume
 from isoslice.io.omezarr_meta import Description, metadata
 from isoslice.io.pyramid import Level
 from isoslice.io.read import open_volume
+from isoslice.jobs import begin as begin_module
 from isoslice.jobs.begin import Request, begin
 from isoslice.jobs.job import Job
 from isoslice.jobs.memory import parse_memory
@@ -40,6 +41,15 @@ from isoslice.model import Model
 from isoslice.progress import Progress
 
 CHUNK = 64
+#: The command line, on a disk that may be too small for the whole run.
+COMMAND = """
+import sys
+import isoslice.jobs.begin as begin
+begin.free_bytes = lambda folder: 2**62
+from isoslice.cli import main
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
 
 
 def repeated_stack(path: Path, shape: tuple[int, int, int], factor: int, source: Path) -> None:
@@ -130,7 +140,7 @@ def one_of_each(stack: Path, model: Path, output: Path, budget: int, rows: list[
 
 def stopped_run(stack: Path, model: Path, output: Path, budget: str, options: list[str]) -> None:
     """Run the command for three minutes; tell the peak of each of its processes."""
-    command = [sys.executable, "-m", "isoslice", "predict", str(stack), "-m", str(model)]
+    command = [sys.executable, "-c", COMMAND, "predict", str(stack), "-m", str(model)]
     command += ["-o", str(output), "--memory", budget, *options]
     process = subprocess.Popen(command)
     peaks: dict[int, float] = {}
@@ -154,17 +164,14 @@ def main() -> None:
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--sides", type=int, nargs="*", default=[1001, 2721, 4001])
     parser.add_argument("--folder", type=Path, help="where; a temporary folder by default")
-    parser.add_argument("--whole", action="store_true")
-    parser.add_argument("--workers", action="store_true")
+    parser.add_argument("--run", type=int, help="side of a volume for the command itself")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     budget = parse_memory(options.memory)
     if options.one:  # in a process of its own
         rows: list[list[str]] = []
-        import isoslice.jobs.begin
-
-        isoslice.jobs.begin.free_bytes = lambda folder: 2**62  # its files are sparse
+        begin_module.free_bytes = lambda folder: 2**62  # its files are sparse
         one_of_each(Path(options.one[0]), options.model, Path(options.one[1]), budget, rows)
         print("row", ",".join(rows[0]), flush=True)
         return
@@ -183,9 +190,14 @@ def main() -> None:
                     print(line, end="", flush=True)
                     if line.startswith("row "):
                         table.append(line[4:].strip().split(","))
-        for flag, extra in ((options.whole, []), (options.workers, ["--workers", "2"])):
-            if flag:
-                output = Path(folder, "whole.ome.zarr")
+        if options.run:
+            stack = Path(folder, f"{options.run}.ome.zarr")
+            if not stack.exists():
+                planes = (options.run - 1) // options.factor + 1
+                shape = (planes, options.run, options.run)
+                repeated_stack(stack, shape, options.factor, options.source)
+            for extra in ([], ["--workers", "2"]):
+                output = Path(folder, "run.ome.zarr")
                 stopped_run(stack, options.model, output, options.memory, extra)
                 subprocess.run(["rm", "-rf", f"{output}.unfinished"], check=True)
     names = ["billion voxels", "budget GB", "slices", "peak GB", "plan"]
@@ -193,7 +205,7 @@ def main() -> None:
     print(" | ".join(names))
     for row in table:
         print(" | ".join(row))
-    if options.output:
+    if options.output and table:
         with options.output.open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(names)

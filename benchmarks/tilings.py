@@ -87,6 +87,7 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs=2, default=[200, 1000])
     parser.add_argument("--slabs", type=int, nargs="*", default=[8, 24, 64])
     parser.add_argument("--windows", type=int, nargs="*", default=[120_000, 140_000, 155_000])
+    parser.add_argument("--arithmetic", nargs="*", default=["bfloat16", "float32"])
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     model = Model.load(options.model)
@@ -110,7 +111,7 @@ def main() -> None:
         print(" | ".join(rows[-1]), flush=True)
 
     print("arithmetic | pieces | largest difference | rms | seam", flush=True)
-    for arithmetic in ("bfloat16", "float32"):
+    for arithmetic in options.arithmetic:
         with precision(arithmetic), tempfile.TemporaryDirectory() as folder:
             with mock.patch.object(windows, "WHOLE", 10**9):
                 expected = whole()
@@ -139,7 +140,7 @@ def main() -> None:
                     cuts = borders(found.shape)
                 seams = [seam(found, expected, axis, cuts[axis]) for axis in (0, 1, 2)]
                 worst = max(seams, key=lambda ratio: abs(ratio - 1))
-                told(arithmetic, f"windows of {limit:,} pixels", found, expected, worst)
+                told(arithmetic, f"windows of {limit} pixels", found, expected, worst)
     if options.output:
         with options.output.open("w", newline="") as stream:
             writer = csv.writer(stream)
