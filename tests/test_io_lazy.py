@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +95,9 @@ def test_compressed_tiffs_are_read_at_once(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", data, compression="zlib", metadata={"axes": "ZYX"})
     opened = open_volume(tmp_path / "a.tif")
     np.testing.assert_array_equal(opened.data, data)
+
+
+def test_chunks_are_told_in_the_arrays_own_order(tmp_path):
+    stored = zarr.create_array(tmp_path / "a", shape=(6, 7, 8), chunks=(2, 3, 4), dtype="u1")
+    assert LazyArray(stored).transpose(2, 0, 1).chunks == (4, 2, 3)
+    assert LazyArray(np.zeros((5, 6, 7))).reshape(1, 5, 6, 7).chunks == (1, 1, 6, 7)

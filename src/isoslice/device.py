@@ -82,5 +82,6 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"
     if device.type == "cpu":
-        return f"cpu, {torch.get_num_threads()} threads, {precision}"
+        count = torch.get_num_threads()
+        return f"cpu, {count} thread{'s' * (count > 1)}, {precision}"
     return f"{device.type}, {precision}"

@@ -117,14 +117,24 @@ def streamed_levels(volume: Volume, progress: Progress) -> list[list[float]]:
     from isoslice.io.read import read_part  # which needs this file
 
     times, channels, depth, height, width = (volume.size(axis) for axis in "TCZYX")
-    # Whole planes, some megabytes of them, as they lie in files.
-    count = max(1, PART // (height * width * volume.data.dtype.itemsize))
-    starts = [(t, z) for t in range(times) for z in range(0, depth, count)]
+    # Whole chunks, as many as PART holds: one that is read in parts is decoded for each of them.
+    chunk = getattr(volume.data, "chunks", None) or volume.data.shape
+    deep, high = (chunk[volume.axes.index(axis)] if axis in volume.axes else 1 for axis in "ZY")
+    room = max(1, PART // (width * volume.data.dtype.itemsize))
+    high = min(height, max(high, room // deep // high * high))
+    deep = min(depth, max(deep, room // high // deep * deep))
+    starts = [
+        (t, z, y)
+        for t in range(times)
+        for z in range(0, depth, deep)
+        for y in range(0, height, high)
+    ]
     passes = [0]
 
     def parts(channel: int) -> Iterator[NDArray[Any]]:
-        for number, (t, z) in enumerate(starts):
-            part = read_part(volume, (t, channel, slice(z, min(z + count, depth))))
+        for number, (t, z, y) in enumerate(starts):
+            rows, planes = slice(y, min(y + high, height)), slice(z, min(z + deep, depth))
+            part = read_part(volume, (t, channel, planes, rows))
             check_finite(part, volume.source)
             yield part
             if len(starts) > 1:

@@ -39,6 +39,14 @@ class LazyArray:
         return len(self.shape)
 
     @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of what is decoded at once; of files that are mapped, whole planes."""
+        stored = getattr(self._stored, "chunks", None)
+        if stored is None:
+            stored = (*(1,) * (len(self._stored.shape) - 2), *self._stored.shape[-2:])
+        return tuple(1 if d is None else int(stored[d]) for d in self._order)
+
+    @property
     def size(self) -> int:
         """Number of voxels."""
         return math.prod(self.shape)

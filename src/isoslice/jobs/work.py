@@ -18,7 +18,7 @@ from isoslice.detail import Gains
 from isoslice.gains import find_gains
 from isoslice.geometry import planes_around
 from isoslice.io.read import read_part
-from isoslice.io.shards import flush
+from isoslice.io.shards import CHUNK, flush
 from isoslice.jobs.job import Job, Stage
 from isoslice.normalize import check_finite
 from isoslice.passes import run_pass
@@ -143,6 +143,7 @@ def _read(job: Job, time: int, place: Place) -> NDArray[np.float32]:
     shape = (job.channels, *(part.stop - part.start for part in place))
     planes = np.empty(shape, np.float32)
     step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
+    step = max(step // CHUNK * CHUNK, min(step, CHUNK))  # chunks in one piece, where they are cubes
     for start in range(0, shape[1], step):
         some = slice(z.start + start, min(z.start + start + step, z.stop))
         part = read_part(job.volume, (time, slice(None), some, y, x))
