@@ -17,13 +17,13 @@ from isoslice.errors import DataError, IsosliceError, OutputError, SettingsError
 from isoslice.io import read_volume
 from isoslice.jobs import engines
 from isoslice.jobs.begin import Request, unfinished
-from isoslice.jobs.job import HIDDEN, open_job
+from isoslice.jobs.job import HIDDEN, Stage, open_job
 from isoslice.jobs.ledger import Ledger
 from isoslice.jobs.lock import claimed, locked
 from isoslice.jobs.memory import Sizes, parse_memory, slab_slices, working_memory
 from isoslice.jobs.plan import files_digest, files_glance
 from isoslice.jobs.run import How, restore_image
-from isoslice.jobs.told import spoken
+from isoslice.jobs.told import Tracker, spoken
 from isoslice.jobs.worker import Worker, alike
 from isoslice.model import Model
 from isoslice.network import Denoiser
@@ -497,9 +497,38 @@ def test_workers_have_to_round_alike():
 def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
     interrupted(request_, monkeypatch)
     job = open_job(unfinished(request_.output))
+    job.compute_on(torch.device("cpu", 0))  # as one of several
+    assert job.device.index == 0
     job.plan = job.plan.model_copy(update={"arithmetic": "cuda float32"})
     with pytest.raises(SettingsError, match="made alike"):
         job.compute_on(torch.device("cpu"))
+
+
+def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
+    class Three:
+        voxels = 3_000_000
+
+        def stages(self):
+            yield Stage(0, "pass-0", 2, 100.0)
+            yield Stage(0, "blocks", 1, 100.0)
+
+    ledger = Ledger(tmp_path)
+    ledger.record("0/pass-0/1", {})
+    told, now = [], [0.0]
+    progress = Progress()
+    progress.update = lambda task, fraction, detail="": told.append((round(fraction, 2), detail))
+    tracker = Tracker(Three(), ledger, progress, clock=lambda: now[0])
+    assert tracker.done_already() == "1 of 3 tasks are done already (33%)"
+    finished = tracker.stage(next(Three().stages()), [0])
+    now[0] = 5.0
+    tracker.report(0.5)
+    now[0] = 10.0
+    finished(0)
+    assert told == [
+        (0.5, "pass-0, 1/3, 0.1 Mvoxels/s, 15 s left"),
+        (0.67, "pass-0, 2/3, 0.1 Mvoxels/s, 10 s left"),
+    ]
+    assert (tracker.tasks, tracker.voxels) == (1, 1_000_000)
 
 
 def test_times_are_told_in_one_unit():

@@ -142,7 +142,7 @@ class Job:
         SettingsError
             If results would not be those of the others that do tasks.
         """
-        worker = this_process(str(device))
+        worker = this_process(device.type)  # any of several GPUs
         if worker.arithmetic != self.plan.arithmetic:
             raise SettingsError(
                 f"got a process that computes in {worker.arithmetic}, expected "

@@ -75,10 +75,12 @@ class Tracker:
         done = self._done + fraction * self._stage.work
         seconds = self._clock() - self._started
         rate = (done - self._before) / max(seconds, 1e-9)
-        detail = f"{self._stage.name}, {self._number:,.0f} of {self._count:,} tasks"
+        # Short enough for a terminal of 80 columns.
+        detail = f"{self._stage.name}, {self._number:,.0f}/{self._count:,}"
         if rate > 0:
             speed = rate / self._total * self._job.voxels
-            detail += f", {speed:,.0f} voxels/s, {spoken((self._total - done) / rate)} left"
+            left = spoken((self._total - done) / rate)
+            detail += f", {speed / 1e6:.3g} Mvoxels/s, {left} left"
         self._progress.update("restoring", done / self._total, detail)
 
 
