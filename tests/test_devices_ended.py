@@ -37,6 +37,8 @@ def start(images: Path, *options: object, **environment: str) -> subprocess.Pope
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A test run started in the background may hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
 
