@@ -33,7 +33,7 @@ from isoslice.modelfiles import (
     stored_shapes,
 )
 from isoslice.msdsr import blur as blurred
-from isoslice.normalize import fixed_normalization, percentile_normalization
+from isoslice.normalize import Normalization, fixed_normalization, percentile_normalization
 from isoslice.passes import Mode
 from isoslice.progress import Progress
 from isoslice.recipes import Direction, build_network, resolve_options, restore_planes
@@ -282,31 +282,50 @@ class Model:
                 restored = blurred(restored)
             output[t] = normalization.invert(restored, data.dtype)
             output[t][:, list(grid.known)] = stack_t  # measured planes, bit for bit
-        provenance = {
-            "isoslice": __version__,
-            "model": self.fingerprint,
-            "recipe": self.config.recipe,
-            "factor": factor,
-            "mode": mode,
-            "steps": steps,
-            "detail": detail,
-            "direction": direction,
-            "blur": blur,
-            "seed": seed,
-            "source": Path(volume.source).name,
-            "normalization": {"low": normalization.low, "high": normalization.high},
-            "measured_planes": "every output plane i * factor is measured plane i, unchanged",
-        }
+        made_by = provenance(
+            model=self.fingerprint,
+            recipe=self.config.recipe,
+            factor=factor,
+            mode=mode,
+            steps=steps,
+            detail=detail,
+            direction=direction,
+            blur=blur,
+            seed=seed,
+            source=volume.source,
+            normalization=normalization,
+        )
         size = volume.voxel_size
         return Prediction(
             from_tczyx(output, volume.axes),
             volume.axes,
             None if size is None else output_voxel_size(size, factor),
             factor,
-            provenance,
+            made_by,
             volume.unit,
             volume.channel_names,
         )
+
+
+def provenance(*, source: str, normalization: Normalization, **made: Any) -> dict[str, Any]:
+    """Say how a volume was made.
+
+    Parameters
+    ----------
+    source
+        The stack; of its path the name alone is kept.
+    normalization
+        Of its intensities.
+    made
+        Model, recipe and every setting.
+    """
+    return {
+        "isoslice": __version__,
+        **made,
+        "source": Path(source).name,
+        "normalization": {"low": normalization.low, "high": normalization.high},
+        "measured_planes": "every output plane i * factor is measured plane i, unchanged",
+    }
 
 
 def is_model_folder(path: str | Path) -> bool:

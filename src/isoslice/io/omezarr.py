@@ -21,7 +21,7 @@ from isoslice.io.units import common_unit, unit_name
 from isoslice.volume import AXES
 
 #: A folder with one of these is a Zarr group or array.
-_MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
+MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
 _BY_TYPE = {"time": "T", "channel": "C"}
 #: Every chunk takes time, even one that is missing: many tiny ones are refused.
 _MANY_CHUNKS, _TINY_CHUNK = 10_000, 8192
@@ -29,7 +29,7 @@ _MANY_CHUNKS, _TINY_CHUNK = 10_000, 8192
 
 def is_zarr(path: Path) -> bool:
     """Whether `path` is a folder with Zarr metadata."""
-    return path.is_dir() and any((path / mark).is_file() for mark in _MARKS)
+    return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
 
 
 def read_omezarr(path: Path) -> Raw:

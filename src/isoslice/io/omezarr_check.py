@@ -10,7 +10,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-_METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
+from isoslice.io.zarr_store import METADATA
+
 _HEADER = 16  # bytes; the last four are the length of the chunk, header included
 
 
@@ -30,7 +31,7 @@ def check_chunks(array: Any, folder: Path) -> None:
     ):
         return
     for path in folder.rglob("*"):
-        if path.name in _METADATA or path.is_symlink() or not path.is_file():
+        if path.name in METADATA or path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as stream:
             head = stream.read(_HEADER)

@@ -16,7 +16,7 @@ import torch
 from isoslice import __version__
 from isoslice.base import residual_dtype
 from isoslice.config import ModelConfig
-from isoslice.errors import DataError, OutputError, SettingsError
+from isoslice.errors import OutputError, SettingsError
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
@@ -26,8 +26,8 @@ from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
 from isoslice.jobs.memory import Sizes, slab_slices
 from isoslice.jobs.plan import Plan, check_same, files_digest, files_glance
 from isoslice.jobs.worker import Worker
-from isoslice.model import Model
-from isoslice.normalize import fixed_normalization, normalization_of, streamed_levels
+from isoslice.model import Model, provenance
+from isoslice.normalize import Normalization, fixed_normalization, normalization_of, streamed_levels
 from isoslice.passes import Mode
 from isoslice.progress import Progress
 from isoslice.recipes import resolve_options
@@ -178,9 +178,8 @@ def _check_lazy(request: Request, volume: Volume) -> None:
 def told(job: Job, memory: int) -> str:
     """Say how the work is cut, and what it needs."""
     xz, yz = job.plan.slabs
-    counts = [stage.tasks for stage in job.stages() if stage.name.startswith("pass")]
     return (
-        f"{len(counts)} passes over slabs of {xz} XZ and {yz} YZ slices, for "
+        f"{len(job.passes)} passes over slabs of {xz} XZ and {yz} YZ slices, for "
         f"{memory / 1e9:.3g} GB of memory (--memory, --slab); up to "
         f"{scratch_bytes(job) / 1e9:.3g} GB on the disk beside the output while it is made"
     )
@@ -225,6 +224,7 @@ def go_on(request: Request, model: Model, worker: Worker) -> Job:
         model.config, request.mode, request.steps, request.detail, request.seed, "both"
     )
     now: dict[str, object] = {
+        "isoslice": __version__,
         "stack_digest": files_digest(request.stack),
         "model_fingerprint": model.fingerprint,
         "axes": request.axes,
@@ -247,13 +247,17 @@ def can_go_on(folder: Path) -> bool:
 
 
 def is_made(request: Request) -> bool:
-    """Whether a finished output is there, made of the same stack with the same seed."""
+    """Whether a finished output is there, of the same stack by the same model and seed."""
     try:
         record = json.loads(record_path(request.output).read_text())
         plan = Plan.model_validate(record["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    same = plan.stack_digest == files_digest(request.stack) and plan.seed == request.seed
+    same = (plan.stack_digest, plan.model, plan.seed) == (
+        files_digest(request.stack),
+        str(request.model.absolute()),
+        request.seed,
+    )
     return request.output.exists() and same
 
 
@@ -294,14 +298,10 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
         job.axes, job.spacing, volume.unit, names, windows if names else (), volume.data.dtype
     )
     made = Volume(
-        volume.data, volume.axes, job.spacing, volume.unit, names, provenance=provenance(plan)
+        volume.data, volume.axes, job.spacing, volume.unit, names, provenance=made_by(plan)
     )
     check_output(output, overwrite)
-    if files_digest(Path(plan.stack)) != plan.stack_digest:
-        raise DataError(
-            f"{plan.stack}: got another stack than when this run began, expected it unchanged; "
-            "begin anew with --overwrite"
-        )
+    job.check_whole_stack()
     job.image().finish(image, make_note(made, job.axes))
     with atomic_output(record_path(output), overwrite=True) as draft:
         draft.write_text(json.dumps({**record, "plan": plan.model_dump()}, indent=1) + "\n")
@@ -309,20 +309,18 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     shutil.rmtree(output / HIDDEN, ignore_errors=True)
 
 
-def provenance(plan: Plan) -> dict[str, Any]:
-    """Return what a restored image says of its making."""
-    return {
-        "isoslice": plan.isoslice,
-        "model": plan.model_fingerprint,
-        "recipe": "isoslice",
-        "factor": plan.factor,
-        "mode": plan.mode,
-        "steps": plan.steps,
-        "detail": plan.detail,
-        "direction": "both",
-        "blur": False,
-        "seed": plan.seed,
-        "source": Path(plan.stack).name,
-        "normalization": {"low": plan.low, "high": plan.high},
-        "measured_planes": "every output plane i * factor is measured plane i, unchanged",
-    }
+def made_by(plan: Plan) -> dict[str, Any]:
+    """Return what a restored image says of its making: what `Model.predict` says."""
+    return provenance(
+        model=plan.model_fingerprint,
+        recipe="isoslice",
+        factor=plan.factor,
+        mode=plan.mode,
+        steps=plan.steps,
+        detail=plan.detail,
+        direction="both",
+        blur=False,
+        seed=plan.seed,
+        source=plan.stack,
+        normalization=Normalization(plan.low, plan.high),
+    )

@@ -18,7 +18,7 @@ from isoslice.geometry import PlaneGrid, even_grid, output_voxel_size
 from isoslice.io.omezarr_write import ORDER
 from isoslice.io.read import open_volume
 from isoslice.io.shards import Image, lay_out
-from isoslice.jobs.plan import Plan, files_glance
+from isoslice.jobs.plan import Plan, files_digest, files_glance
 from isoslice.jobs.scratch import Scratch
 from isoslice.jobs.worker import this_process
 from isoslice.model import Model
@@ -160,6 +160,19 @@ class Job:
                 "it unchanged; put it back and go on with --resume, or begin anew with --overwrite"
             )
 
+    def check_whole_stack(self) -> None:
+        """Raise `DataError` if any of the stack's files has changed since the run began.
+
+        What was made of them meanwhile cannot be trusted, so there is nothing to go on with then.
+        """
+        self.check_stack()
+        if files_digest(Path(self.plan.stack)) != self.plan.stack_digest:
+            (self.hidden / PLAN).unlink(missing_ok=True)
+            raise DataError(
+                f"{self.plan.stack}: got another stack than when this run began, expected it "
+                "unchanged; begin anew"
+            )
+
     def clean(self, stage: Stage) -> None:
         """Remove what nobody needs once a stage is done."""
         folder = self.scratch(stage.time).folder
@@ -168,13 +181,6 @@ class Job:
             return
         for number in set(range(self._last_pass(stage) + 1)) - self._needed_after(stage):
             shutil.rmtree(folder / f"pass-{number}", ignore_errors=True)
-
-    def needed(self, stage: Stage) -> list[str]:
-        """Name the stages whose files are needed once this one is done."""
-        if stage.name == "blocks":
-            return []
-        passes = [f"{stage.time}/pass-{number}" for number in sorted(self._needed_after(stage))]
-        return [*passes, f"{stage.time}/gains"] if stage.name == "gains" else passes
 
     def _needed_after(self, stage: Stage) -> set[int]:
         last, kept = self._last_pass(stage), self.mean_pass

@@ -9,6 +9,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,15 +58,16 @@ class Ledger:
                 whole, newline, _ = stream.read().rpartition(b"\n")
             self._read[path] = begun + len(whole) + len(newline)
             for line in whole.splitlines():
-                self._take(json.loads(line), path)
+                with suppress(ValueError, KeyError, TypeError):  # after a power cut, not a line
+                    self._take(json.loads(line), path)
 
     def _take(self, entry: Mapping[str, Any], path: Path) -> None:
         if "stage" in entry:
             self.stages.add(entry["stage"])
         else:
+            ended, began = entry["ended"], entry["ended"] - entry["seconds"]
             self.done[entry["task"]] = dict(entry["files"])
             self.writers[path.name.removeprefix(_PREFIX).removesuffix(_SUFFIX)] += 1
-            ended, began = entry["ended"], entry["ended"] - entry["seconds"]
             first, last = self.times or (began, ended)
             self.times = min(first, began), max(last, ended)
 

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
+from isoslice.io.omezarr import MARKS
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -52,6 +53,7 @@ class Plan(BaseModel):
 
 #: What must not have changed when a run goes on, and what to call it.
 _SAME = {
+    "isoslice": "version of isoslice",
     "stack_digest": "stack",
     "model_fingerprint": "model",
     "axes": "axes",
@@ -124,7 +126,7 @@ def files_glance(path: Path) -> str:
 
 def _metadata(path: Path, depth: int) -> list[Path]:
     """List the metadata of a Zarr folder and of what it holds: no chunks, of which are many."""
-    marks = [path / name for name in ("zarr.json", ".zarray", ".zattrs", ".zgroup")]
+    marks = [path / name for name in MARKS]
     found = [mark for mark in marks if mark.is_file()]
     if depth and found:
         with os.scandir(path) as entries:  # an array's, as there is little else in a group

@@ -216,6 +216,7 @@ def _stage(job: Job, stage: Stage, ledger: Ledger, engine: Engine, tracker: Trac
         left = [index for name, index in own.items() if name not in ledger.done]
         finished = tracker.stage(stage, left)
         engine(stage, left, finished, tracker.report)
+        job.check_whole_stack()
         ledger.record_stage(stage.key)
     job.clean(stage)
 

@@ -1,0 +1,142 @@
+"""What the jobs rest on: ledgers, claims, memory, plans, what is told."""
+
+import os
+
+import pytest
+
+from isoslice.errors import SettingsError
+from isoslice.jobs.job import Stage
+from isoslice.jobs.ledger import Ledger
+from isoslice.jobs.lock import claimed
+from isoslice.jobs.memory import Sizes, parse_memory, slab_slices, working_memory
+from isoslice.jobs.plan import files_digest
+from isoslice.jobs.told import Tracker, spoken
+from isoslice.jobs.worker import Worker, alike
+from isoslice.progress import Progress
+
+
+def test_a_line_that_was_cut_off_does_not_count(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.record("0/pass-0/3", {})
+    ledger.record("0/pass-0/4", {})
+    (path,) = tmp_path.glob("done-*.jsonl")
+    path.write_bytes(path.read_bytes()[:-5])
+    assert set(Ledger(tmp_path).done) == {"0/pass-0/3"}
+    Ledger(tmp_path).record("0/pass-0/5", {})
+    assert set(Ledger(tmp_path).done) == {"0/pass-0/3", "0/pass-0/5"}
+
+
+def test_lines_of_others_are_seen_when_looked_for(tmp_path):
+    mine, other = Ledger(tmp_path), Ledger(tmp_path)
+    other.record("a", {"f": 3})
+    other.record_stage("s")
+    assert not mine.done
+    mine.refresh()
+    assert mine.done == {"a": {"f": 3}}
+    assert mine.stages == {"s"}
+    mine.forget_damaged(["a", "b"], tmp_path)
+    assert not mine.done
+
+
+def test_a_claim_is_left_to_whoever_holds_it(tmp_path):
+    with claimed(tmp_path / "c", wait=False) as free:
+        assert free
+        with claimed(tmp_path / "c", wait=False) as second:
+            assert second is False
+    with claimed(tmp_path / "c", wait=True) as free:
+        assert free is True
+
+
+def test_memory_is_read_as_people_write_it():
+    assert parse_memory("4GB") == 4 * 10**9
+    assert parse_memory("500 mb") == 500 * 10**6
+    assert parse_memory("2GiB") == 2 * 2**30
+    assert parse_memory("1000000") == 10**6
+    for wrong in ("", "4 apples", "-1GB", "0"):
+        with pytest.raises(SettingsError, match="memory"):
+            parse_memory(wrong)
+
+
+HERE = Worker("cpu", "cpu bfloat16", 2, "here")
+
+
+def test_slabs_follow_the_memory():
+    sizes = Sizes((2721, 2721, 2721), 1, 681, 2)
+    thick = [slab_slices(sizes, gigabytes * 10**9, HERE)[0] for gigabytes in (2, 4, 8, 100)]
+    assert thick == sorted(thick)
+    assert 1 <= thick[0] < thick[-1] <= 128
+    with pytest.raises(SettingsError, match="--memory"):
+        slab_slices(sizes, 10**8, HERE)
+    # Whole batches of slices, so that batches lie at the same places whatever the slab.
+    small = Sizes((100, 128, 200), 1, 25, 2)
+    for budget in (1.2, 1.5, 4):
+        xz, yz = slab_slices(small, int(budget * 10**9), HERE)
+        assert xz % (2**18 // (100 * 200)) == 0
+        assert yz % (2**18 // (100 * 128)) == 0
+    more = HERE._replace(threads=4, arithmetic="cpu float32")
+    assert working_memory(10**6, 3, more) > working_memory(10**6, 1, HERE)
+    assert slab_slices(sizes, 4 * 10**9, HERE, asked=5) == (5, 5)
+
+
+def test_workers_have_to_round_alike():
+    several = alike([HERE, HERE._replace(threads=8)])
+    assert several.threads == 8
+    assert several.told == "2 workers: here"
+    with pytest.raises(SettingsError, match=r"cpu bfloat16, cuda bfloat16"):
+        alike([HERE, HERE._replace(arithmetic="cuda bfloat16")])
+    with pytest.raises(SettingsError, match="no worker"):
+        alike([])
+
+
+def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
+    class Three:
+        voxels = 3_000_000
+
+        def stages(self):
+            yield Stage(0, "pass-0", 2, 100.0)
+            yield Stage(0, "blocks", 1, 100.0)
+
+    ledger = Ledger(tmp_path)
+    ledger.record("0/pass-0/1", {})
+    told, now = [], [0.0]
+    progress = Progress()
+    progress.update = lambda task, fraction, detail="": told.append((round(fraction, 2), detail))
+    tracker = Tracker(Three(), ledger, progress, clock=lambda: now[0])
+    assert tracker.done_already() == "1 of 3 tasks are done already (33%)"
+    finished = tracker.stage(next(Three().stages()), [0])
+    now[0] = 5.0
+    tracker.report(0.5)
+    now[0] = 10.0
+    finished(0)
+    assert told == [
+        (0.5, "pass-0, 1/3, 0.1 Mvoxels/s, 15 s left"),
+        (0.67, "pass-0, 2/3, 0.1 Mvoxels/s, 10 s left"),
+    ]
+    assert (tracker.tasks, tracker.voxels) == (1, 1_000_000)
+
+
+def test_times_are_told_in_one_unit():
+    told = [spoken(seconds) for seconds in (3.4, 70, 5000, 10**6)]
+    assert told == ["3 s", "1 min", "1.4 h", "12 days"]
+
+
+def test_digests_tell_of_every_change(tmp_path):
+    folder = tmp_path / "a"
+    (folder / "b").mkdir(parents=True)
+    (folder / "b" / "c").write_bytes(b"123")
+    seen = {files_digest(folder)}
+    assert files_digest(folder) in seen
+    os.utime(folder / "b" / "c", ns=(5, 5))
+    seen.add(files_digest(folder))
+    (folder / "b" / "c").write_bytes(b"1234")
+    seen.add(files_digest(folder))
+    (folder / "d").write_bytes(b"")
+    seen.add(files_digest(folder))
+    assert len(seen) == 4
+
+
+def test_what_a_power_cut_leaves_is_no_line(tmp_path):
+    Ledger(tmp_path).record("0/pass-0/3", {})
+    (path,) = tmp_path.glob("done-*.jsonl")
+    path.write_bytes(path.read_bytes() + b"\0\0\0\n" + b'{"task": "0/pass-0/4"}\n')
+    assert set(Ledger(tmp_path).done) == {"0/pass-0/3"}
