@@ -10,8 +10,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from isoslice.io.zarr_store import METADATA
-
+#: Names of metadata: all other files are chunks.
+METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
 _HEADER = 16  # bytes; the last four are the length of the chunk, header included
 
 

@@ -11,9 +11,7 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from isoslice.io.limits import MAX_JSON
-
-#: Metadata, which is parsed whole.
-METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
+from isoslice.io.omezarr_check import METADATA
 
 
 class ConfinedStore(LocalStore):
