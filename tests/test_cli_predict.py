@@ -13,6 +13,7 @@ import torch
 from conftest import Cli, texture, write_stack
 from isoslice.cli.predict import model_beside
 from isoslice.io import read_volume
+from isoslice.io.write import beside
 from isoslice.model import Model
 
 #: Checkpoints after every step.
@@ -229,3 +230,69 @@ def test_interrupted_training_can_be_resumed(
     assert any("resuming" in line for line in found.err)
     assert Model.load(model).info["steps"] == steps
     assert not (tmp_path / "m.training").exists()
+
+
+def test_standard_deviations_and_samples_are_written_beside(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    options = ("--steps", 3, "--samples", 2, "--keep-samples", "-q")
+    assert cli("predict", stack_file, "-m", model_folder, "-o", out, *options) == (0, "", [])
+    names = ["out.ome.zarr", "out.std.ome.zarr", "out.sample-1.ome.zarr", "out.sample-2.ome.zarr"]
+    volumes = [read_volume(tmp_path / name) for name in names]
+    assert {v.tczyx().shape for v in volumes} == {(1, 1, 13, 40, 44)}
+    assert {v.voxel_size for v in volumes} == {volumes[0].voxel_size}
+    assert volumes[1].data.dtype == np.float32
+    np.testing.assert_array_equal(volumes[1].tczyx()[:, :, ::3], 0)
+    holds = [(v.provenance or {})["holds"] for v in volumes]
+    assert holds == ["restored volume", "standard deviation", "sample 1 of 2", "sample 2 of 2"]
+    multiples = (volumes[1].provenance or {})["uncertainty"]["interval_multiples"]
+    assert set(multiples) == {"50%", "68%", "80%", "90%", "95%", "99%"}
+
+
+def test_what_lies_beside_is_not_replaced(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out.std.tif").write_text("mine")
+    command = ("predict", stack_file, "-m", model_folder, "-o", tmp_path / "out.tif", "-q")
+    code, _, err = cli(*command, "--uncertainty")
+    assert code == 1
+    assert "out.std.tif" in err[0]
+    assert (tmp_path / "out.std.tif").read_text() == "mine"
+    assert not (tmp_path / "out.tif").exists()
+    assert cli(*command, "--uncertainty", "--overwrite").code == 0
+    assert read_volume(tmp_path / "out.std.tif").data.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--samples", 1), "got 1 sample"),
+        (("--keep-samples",), "none to draw"),
+        (("--samples", 3, "--mode", "mean"), "mode mean"),
+        (("--uncertainty", "--blur"), "leave the blur out"),
+        (("--uncertainty", "--workers", 2), "--uncertainty"),
+    ],
+)
+def test_doubts_that_cannot_be_told_are_refused_at_once(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path, options, message: str
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    code, _, err = cli("predict", stack_file, "-m", model_folder, "-o", out, *options)
+    assert code == 1
+    assert len(err) == 1
+    assert message in err[0]
+    assert list(tmp_path.glob("out*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.ome.zarr", "a.std.ome.zarr"),
+        ("my.cells.OME.tif", "my.cells.std.OME.tif"),
+        ("x.nii.gz", "x.std.nii.gz"),
+        ("plain.npy", "plain.std.npy"),
+    ],
+)
+def test_names_beside(name: str, expected: str) -> None:
+    assert beside(Path("folder") / name, "std") == Path("folder") / expected

@@ -19,6 +19,7 @@ from isoslice.config import ModelConfig, MsdsrConfig, NetworkSettings, UNetSetti
 from isoslice.errors import ModelError
 from isoslice.model import Model
 from isoslice.recipes import build_network
+from isoslice.spread import SpreadHead
 
 
 def edit(path: Path, **changes) -> None:
@@ -137,3 +138,28 @@ def test_checkpoint_bombs(tmp_path):
         lambda n, t: torch.zeros(8, 100, 3, 3) if n == "input_blocks.0.0.weight" else t,
     )
     no_checkpoint(many, "another layout")
+
+
+def test_what_a_model_knows_of_itself_is_not_trusted(model_copy, tmp_path):
+    trust = model_copy / "trust.json"
+    good = trust.read_text()
+    for text in ("[" * 200_000, "{}garbage", '{"format": 2}', '{"unknown": 1}', "null"):
+        trust.write_text(text)
+        no_model(model_copy, "trust.json: got a file that cannot be read")
+    trust.write_text(good)
+    Model.load(model_copy)
+    trust.unlink()  # as of an earlier version
+    assert Model.load(model_copy).trust.calibration is None
+
+
+def test_a_head_of_another_network_is_refused(model_copy):
+    spread = model_copy / "spread.safetensors"
+    save_file({"enter.weight": torch.zeros(1)}, spread)
+    no_model(model_copy, "weights that do not fit")
+    spread.write_bytes(b"nonsense")
+    no_model(model_copy, "weights that cannot be read")
+    other = SpreadHead(1, 8, 0.1).state_dict()
+    save_file({name: t * float("nan") for name, t in other.items()}, spread)
+    no_model(model_copy, "not finite")
+    save_file(dict(other), spread)
+    assert Model.load(model_copy).head is not None

@@ -9,7 +9,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from isoslice.errors import DataError, IsosliceError, ModelError, OutputError, SettingsError
     from isoslice.io import read_images, read_volume, write_volume
-    from isoslice.model import Model, Prediction
+    from isoslice.model import Model
+    from isoslice.prediction import Prediction
     from isoslice.training import train
     from isoslice.volume import Volume, VoxelSize
 
@@ -21,7 +22,7 @@ _HOMES = {
     "OutputError": "errors",
     "SettingsError": "errors",
     "Model": "model",
-    "Prediction": "model",
+    "Prediction": "prediction",
     "Volume": "volume",
     "VoxelSize": "volume",
     "distill": "distillation",

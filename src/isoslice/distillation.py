@@ -33,7 +33,14 @@ from isoslice.recipes import build_network
 from isoslice.running import Job, carry_out
 from isoslice.srh import srh_channels
 from isoslice.stretch import stretch
-from isoslice.training import Images, as_volumes, image_facts, training_budget
+from isoslice.training import (
+    Images,
+    as_volumes,
+    finished,
+    image_facts,
+    network_share,
+    training_budget,
+)
 
 #: Shares of a batch that learn the mean and the first pass; the rest learns the second.
 MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
@@ -216,14 +223,15 @@ def distill(
         training,
         held_out,
         image_facts(volumes, stacks),
-        minutes=minutes,
+        minutes=None if minutes is None else minutes * network_share(config),
         steps=steps,
         device=chosen,
         workdir=None if workdir is None else Path(workdir),
         resume=resume,
     )
-    model = carry_out(job, place, devices, progress or Progress())
-    return Model(config, model.network, {**model.info, "teacher": teacher.fingerprint})
+    progress = progress or Progress()
+    model = carry_out(job, place, devices, progress)
+    return finished(job, model, {"teacher": teacher.fingerprint}, progress)
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:

@@ -12,79 +12,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from isoslice import __version__
-from isoslice.config import AnyConfig
+from isoslice.config import AnyConfig, ModelConfig
 from isoslice.device import choose_device, describe
+from isoslice.doubts import resolve_doubts
 from isoslice.errors import ModelError
 from isoslice.geometry import even_grid, output_voxel_size
 from isoslice.io.atomic import atomic_output
 from isoslice.modelcard import model_card
 from isoslice.modelfiles import (
-    all_finite,
-    first_difference,
+    head_shapes,
     network_shapes,
     read_record,
     read_settings,
+    read_trust,
+    read_weights,
     short,
-    stored_shapes,
 )
 from isoslice.msdsr import blur as blurred
-from isoslice.normalize import Normalization, fixed_normalization, percentile_normalization
+from isoslice.normalize import fixed_normalization, percentile_normalization
 from isoslice.passes import Mode
+from isoslice.prediction import Prediction, provenance
 from isoslice.progress import Progress
 from isoslice.recipes import Direction, build_network, resolve_options, restore_planes
+from isoslice.spread import SpreadHead, build_head
 from isoslice.srh import srh_channels
 from isoslice.stacks import as_volume, check_stack, choose_factor
-from isoslice.volume import Volume, VoxelSize, from_tczyx
+from isoslice.trust import Trust
+from isoslice.uncertainty import StackScale, told_scales
+from isoslice.volume import Volume, from_tczyx
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A restored volume.
-
-    Attributes
-    ----------
-    volume
-        Voxels in the input's axes order and type, Z longer: (n - 1) factor + 1 planes.
-    axes
-        The input's axes.
-    voxel_size
-        True spacing of the output (Z, Y, X), or None if the input's was not given.
-    factor
-        Output planes per measured plane.
-    provenance
-        What made it: version, model, mode, evaluations, seed, factor, normalisation.
-    """
-
-    volume: NDArray[Any]
-    axes: str
-    voxel_size: VoxelSize | None
-    factor: int
-    provenance: Mapping[str, Any]
-    unit: str | None = None
-    channel_names: tuple[str, ...] | None = None
-
-    def to_volume(self) -> Volume:
-        """Return the same as a `Volume`, to be written with `isoslice.write_volume`."""
-        spacing = {} if self.voxel_size is None else dict(zip("ZYX", self.voxel_size, strict=True))
-        return Volume(
-            self.volume,
-            self.axes,
-            spacing,
-            self.unit,
-            self.channel_names,
-            self.provenance,
-            source="isoslice",
-        )
+#: Of models that can tell where to doubt; see `trust`.
+TRUST, SPREAD = "trust.json", "spread.safetensors"
 
 
 @dataclass(frozen=True)
@@ -99,11 +64,17 @@ class Model:
         The denoiser, in evaluation mode.
     info
         Record of the training, saved as ``training.json``.
+    head
+        Predicts errors of the mean, saved as ``spread.safetensors``; None where there is none.
+    trust
+        What is known of its errors, saved as ``trust.json``.
     """
 
     config: AnyConfig
     network: nn.Module
     info: Mapping[str, Any] = field(default_factory=dict)
+    head: SpreadHead | None = None
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def fingerprint(self) -> str:
@@ -129,6 +100,10 @@ class Model:
             (folder / RECORD).write_text(json.dumps(dict(self.info), indent=2) + "\n")
             (folder / CARD).write_text(model_card(self.config, self.info))
             save_file(weights, folder / WEIGHTS)
+            (folder / TRUST).write_text(self.trust.model_dump_json(indent=1) + "\n")
+            if self.head is not None:
+                head = {name: t.detach().cpu().contiguous() for name, t in _weights(self.head)}
+                save_file(head, folder / SPREAD)
 
     @classmethod
     def load(cls, path: str | Path) -> Model:
@@ -153,29 +128,22 @@ class Model:
                 f"{folder}: got settings that cannot be read ({short(error)}), expected those "
                 "isoslice wrote; restore the folder or train the model again"
             ) from error
-        try:
-            # Before anything is built: settings may describe a network larger than the memory.
-            wrong = first_difference(stored_shapes(folder / WEIGHTS), network_shapes(config))
-            stored = {} if wrong else load_file(folder / WEIGHTS)
-        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-            raise ModelError(
-                f"{folder / WEIGHTS}: got weights that cannot be read ({short(error)}), expected a "
-                "whole safetensors file; restore the folder or train the model again"
-            ) from error
-        if wrong:
-            raise ModelError(
-                f"{folder}: got weights that do not fit {CONFIG} (first: {wrong}), expected both "
-                "from one training; restore the folder or train the model again"
-            )
-        if not all_finite(stored):
-            raise ModelError(
-                f"{folder / WEIGHTS}: got weights that are not finite, expected numbers; restore "
-                "the folder or train the model again"
-            )
+        # Before anything is built: settings may describe a network larger than the memory.
+        stored = read_weights(folder / WEIGHTS, network_shapes(config))
+        trust, kept = Trust(), None
+        if (folder / TRUST).exists():
+            trust = read_trust(folder / TRUST)
+        if isinstance(config, ModelConfig) and (folder / SPREAD).exists():
+            kept = read_weights(folder / SPREAD, head_shapes(config))
         network = build_network(config)
         network.load_state_dict(stored)
         network.eval().requires_grad_(False)
-        return cls(config, network, info)
+        head = None
+        if kept is not None and isinstance(config, ModelConfig):
+            head = build_head(config)
+            head.load_state_dict(kept)
+            head.eval().requires_grad_(False)
+        return cls(config, network, info, head, trust)
 
     def predict(
         self,
@@ -190,6 +158,9 @@ class Model:
         detail: float | None = None,
         direction: Direction = "both",
         blur: bool = False,
+        uncertainty: bool = False,
+        samples: int = 0,
+        keep_samples: bool = False,
         device: str = "auto",
         progress: Progress | None = None,
     ) -> Prediction:
@@ -226,6 +197,13 @@ class Model:
         blur
             Blur the result by the paper's Gaussian (3 x 3 x 3 voxels, sigma 0.5); measured planes
             stay as they are.
+        uncertainty
+            Tell the standard deviation of every voxel too, from two more evaluations a voxel.
+        samples
+            Draw so many samples, at least 2, with the seeds `seed`, `seed` + 1, ...: the volume is
+            the mean then, and their spread goes into its standard deviation.
+        keep_samples
+            Return them too.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -244,6 +222,7 @@ class Model:
         """
         progress = progress or Progress()
         mode, steps, detail = resolve_options(self.config, mode, steps, detail, seed, direction)
+        doubts = resolve_doubts(self, mode, detail, uncertainty, samples, keep_samples, blur)
         volume = as_volume(stack, axes, voxel_size)
         if self.config.srh:
             volume = srh_channels(volume)
@@ -258,17 +237,37 @@ class Model:
             normalization = percentile_normalization(data.swapaxes(0, 1), volume.source)
         else:
             normalization = fixed_normalization(*self.config.intensities, volume.size("C"))
+        own = Path(volume.source).name in self.info.get("sources", ())
+        shape = (*data.shape[:2], grid.depth, *data.shape[3:])
+        output = np.empty(shape, data.dtype)
+        std = np.empty(shape, np.float32) if doubts.wanted else None
+        kept = [np.empty(shape, data.dtype) for _ in range(samples if keep_samples else 0)]
+        scales: list[StackScale] = []
         network = self.network.to(chosen)
-        output = np.empty((*data.shape[:2], grid.depth, *data.shape[3:]), data.dtype)
         for t, stack_t in enumerate(data):
 
             def report(fraction: float, t: int = t) -> None:
                 progress.update("restoring", (t + fraction) / len(data))
 
+            def finished(restored: NDArray[np.float32], stack_t: NDArray[Any] = stack_t) -> Any:
+                found = normalization.invert(restored, data.dtype)
+                found[:, list(grid.known)] = stack_t  # measured planes, bit for bit
+                return found
+
+            planes = normalization.apply(stack_t)
+            if std is not None:
+                found = doubts.restore(
+                    planes, grid, mode, steps, detail, seed, own=own, device=chosen, report=report
+                )
+                output[t], std[t] = finished(found.volume), normalization.widths(found.std)
+                scales.append(found.scale)
+                for volume_i, sample in zip(kept, found.samples, strict=True):
+                    volume_i[t] = finished(sample)
+                continue
             restored = restore_planes(
                 network,
                 self.config,
-                normalization.apply(stack_t),
+                planes,
                 grid,
                 mode=mode,
                 steps=steps,
@@ -278,10 +277,8 @@ class Model:
                 device=chosen,
                 report=report,
             )
-            if blur:
-                restored = blurred(restored)
-            output[t] = normalization.invert(restored, data.dtype)
-            output[t][:, list(grid.known)] = stack_t  # measured planes, bit for bit
+            output[t] = finished(blurred(restored) if blur else restored)
+        mode = "mean" if samples else mode
         made_by = provenance(
             model=self.fingerprint,
             recipe=self.config.recipe,
@@ -294,6 +291,8 @@ class Model:
             seed=seed,
             source=volume.source,
             normalization=normalization,
+            **({"samples": samples} if samples else {}),
+            **({"uncertainty": told_scales(scales)} if scales else {}),
         )
         size = volume.voxel_size
         return Prediction(
@@ -304,28 +303,10 @@ class Model:
             made_by,
             volume.unit,
             volume.channel_names,
+            None if std is None else from_tczyx(std, volume.axes),
+            tuple(from_tczyx(each, volume.axes) for each in kept),
+            scales[0].calibration if scales else None,
         )
-
-
-def provenance(*, source: str, normalization: Normalization, **made: Any) -> dict[str, Any]:
-    """Say how a volume was made.
-
-    Parameters
-    ----------
-    source
-        The stack; of its path the name alone is kept.
-    normalization
-        Of its intensities.
-    made
-        Model, recipe and every setting.
-    """
-    return {
-        "isoslice": __version__,
-        **made,
-        "source": Path(source).name,
-        "normalization": {"low": normalization.low, "high": normalization.high},
-        "measured_planes": "every output plane i * factor is measured plane i, unchanged",
-    }
 
 
 def is_model_folder(path: str | Path) -> bool:

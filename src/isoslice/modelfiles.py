@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
-from isoslice.config import AnyConfig, read_config
-from isoslice.errors import DataError
+from isoslice.config import AnyConfig, ModelConfig, read_config
+from isoslice.errors import DataError, ModelError
 from isoslice.io.failure import reason
 from isoslice.io.limits import check_regular, parse_json, read_small
 from isoslice.recipes import build_network
+from isoslice.spread import build_head
+from isoslice.trust import Trust
 
 #: Bytes of config.json; a training record lists sources and validations and may be longer.
-MAX_CONFIG, MAX_RECORD = 2**20, 16 * 2**20
+MAX_CONFIG, MAX_TRUST, MAX_RECORD = 2**20, 2**22, 16 * 2**20
 Shapes = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
@@ -47,6 +50,57 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     found = parse_json(_content(path, MAX_RECORD)) if path.exists() else {}
     return found if isinstance(found, dict) else {}
+
+
+def read_trust(path: Path) -> Trust:
+    """Parse a model's trust.json.
+
+    Raises
+    ------
+    ModelError
+        If it is too large or not what isoslice writes.
+    """
+    try:
+        return Trust.model_validate_json(_content(path, MAX_TRUST))
+    except (ValueError, OSError) as error:
+        raise ModelError(
+            f"{path}: got a file that cannot be read ({short(error)}), expected what isoslice "
+            "wrote; restore it, or remove it to predict without knowing where to doubt"
+        ) from error
+
+
+def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
+    """Read a safetensors file that has to hold these weights.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or holds others, or some that are not finite.
+    """
+    advice = "restore the folder or train the model again"
+    try:
+        wrong = first_difference(stored_shapes(path), expected)
+        stored = {} if wrong else load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{path}: got weights that cannot be read ({short(error)}), expected a whole "
+            f"safetensors file; {advice}"
+        ) from error
+    if wrong:
+        raise ModelError(
+            f"{path}: got weights that do not fit config.json (first: {wrong}), expected both "
+            f"from one training; {advice}"
+        )
+    if not all_finite(stored):
+        raise ModelError(f"{path}: got weights that are not finite, expected numbers; {advice}")
+    return stored
+
+
+def head_shapes(config: ModelConfig) -> Shapes:
+    """List the weights of the head that predicts errors, without allocating them."""
+    with torch.device("meta"):
+        weights = build_head(config).state_dict()
+    return {name: (tuple(t.shape), t.dtype) for name, t in weights.items()}
 
 
 def network_shapes(config: AnyConfig) -> Shapes:

@@ -122,6 +122,11 @@ class Blocks(nn.Module):
         return x
 
 
+#: How much farther than the output the head of `spread` sees: two 3x3 convolutions more than the
+#: features, which see one less.
+HEAD_REACH = 2
+
+
 def reach(widths: tuple[int, ...], blocks_down: tuple[int, ...], blocks_up: tuple[int, ...]) -> int:
     """How far a pixel may depend on another one, in pixels; arguments as of `Denoiser`.
 
@@ -178,6 +183,11 @@ class Denoiser(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         """(N, 2C + 1, H, W) and noise levels (N,) or (1,) -> (N, C, H, W), any H and W."""
         height, width = x.shape[-2:]
+        x = F.pixel_shuffle(self.leave(self.features(x, c_noise), self.leave_gain), 2)
+        return x[..., :height, :width]
+
+    def features(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        """Return what the last layer sees: (N, widths[0], H, W), H and W halved and rounded up."""
         phase = c_noise[:, None] * self.frequencies * (2 * math.pi)
         waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2)
         embedding = mp_silu(self.embed(waves))
@@ -198,8 +208,7 @@ class Denoiser(nn.Module):
                 skip = skips[level]
                 x = x[..., : skip.shape[2], : skip.shape[3]].add_(skip, alpha=own)
             x = self.up[level](x, embedding)
-        x = F.pixel_shuffle(self.leave(x, self.leave_gain), 2)
-        return x[..., :height, :width]
+        return x
 
     @torch.no_grad()
     def renormalize(self) -> None:

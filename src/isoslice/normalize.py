@@ -42,6 +42,11 @@ class Normalization:
         scale = self._column(self.high, data.ndim) - low
         return ((data - low) / scale).astype(np.float32)
 
+    def widths(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map differences (C, ...), such as standard deviations, to differences of intensities."""
+        scale = self._column(self.high, data.ndim) - self._column(self.low, data.ndim)
+        return data * scale.astype(np.float32)
+
     def invert(self, data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Undo `apply`; integer types are rounded and clipped to their range."""
         inverted = np.empty(data.shape, dtype)

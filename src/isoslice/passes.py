@@ -21,7 +21,7 @@ from isoslice.blocks import Plane
 from isoslice.config import ModelConfig
 from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, Network, denoise, noise_schedule
-from isoslice.network import reach
+from isoslice.network import HEAD_REACH, reach
 from isoslice.noise import noise_block
 from isoslice.parallel import on_all_cores
 from isoslice.windows import Window, windows_of
@@ -180,7 +180,7 @@ def _halo(config: ModelConfig) -> tuple[int, int]:
     """How far windows see beyond what they are for, and what they begin at multiples of."""
     shape = config.network
     stride = 2 ** len(shape.widths)
-    far = reach(shape.widths, shape.blocks_down, shape.blocks_up)
+    far = reach(shape.widths, shape.blocks_down, shape.blocks_up) + HEAD_REACH
     return -(-far // stride) * stride, stride
 
 

@@ -61,16 +61,21 @@ def draw(
     mode: Mode = "sample",
     evaluations: int = 5,
     seed: int = 0,
+    mean: Tensor | None = None,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
 ) -> Drawn:
     """Compute the residual's mean and a sample of it; arguments as in `restore`.
 
-    `base` is the interpolated volume.
+    `base` is the interpolated volume. A `mean` that an earlier call gave is not computed again.
     """
     device = device or torch.device("cpu")
     steps = all_passes(config, mode, evaluations)
-    residual, mean = base.zeros(), None
+    if mean is not None and steps[0].is_mean:
+        steps = [step for step in steps if not step.is_mean]
+        residual = mean.clone()
+    else:
+        residual, mean = base.zeros(), None
     for number, step in enumerate(steps):
         if mean is None and number and not step.is_mean and steps[number - 1].is_mean:
             mean, residual = residual, residual.clone()

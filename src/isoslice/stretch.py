@@ -38,6 +38,14 @@ def unstretch(images: Tensor, softening: float | None) -> Tensor:
     return torch.sinh(images * math.asinh(1 / softening)) * softening
 
 
+def unstretch_slope(stretched: Tensor, softening: float | None) -> Tensor:
+    """Return how fast intensities rise with stretched ones: small errors grow by that."""
+    if softening is None:
+        return torch.ones_like(stretched)
+    scale = math.asinh(1 / softening)
+    return softening * scale * torch.cosh(stretched * scale)
+
+
 def intensity_error(stretched: Tensor, images: Tensor, softening: float) -> Tensor:
     """Error of a stretched estimate y against intensities x: (unstretch(y) - x) / unstretch'(y).
 
@@ -45,8 +53,7 @@ def intensity_error(stretched: Tensor, images: Tensor, softening: float) -> Tens
     ``unstretch(y) = E[x]``, while that of y - stretch(x) leads to ``y = E[stretch(x)]``, which is
     too dark where bright structures are uncertain. No gradient flows through the slope.
     """
-    scale = math.asinh(1 / softening)
-    slope = softening * scale * torch.cosh(stretched.detach() * scale)
+    slope = unstretch_slope(stretched.detach(), softening)
     return (unstretch(stretched, softening) - images) / slope
 
 

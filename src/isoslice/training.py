@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from isoslice.config import (
+    AnyConfig,
     EndToEndConfig,
     MaskedTraining,
+    ModelConfig,
     NetworkSettings,
     TrainingSettings,
     UNetSettings,
@@ -33,6 +35,7 @@ from isoslice.recipes import build_network
 from isoslice.running import Job, carry_out
 from isoslice.srh import srh_channels
 from isoslice.stretch import fit_softening, stretch
+from isoslice.trust import TIME_SHARE, learn_trust
 from isoslice.volume import Volume, parse_voxel_size
 
 #: Training time where neither a time nor a step budget is given.
@@ -176,7 +179,7 @@ def train(
         training,
         held_out,
         image_facts(volumes, stacks),
-        minutes=minutes,
+        minutes=None if minutes is None else minutes * network_share(config),
         steps=steps,
         device=chosen_device,
         workdir=None if workdir is None else Path(workdir),
@@ -184,7 +187,22 @@ def train(
     )
     model = carry_out(job, place, devices, progress)
     origin = {} if start is None else {"continued_from": start.fingerprint}
-    return Model(config, model.network, {**model.info, **origin})
+    return finished(job, model, origin, progress)
+
+
+def network_share(config: AnyConfig) -> float:
+    """Share of a time budget that the network gets; the rest is for what `learn_trust` learns."""
+    return 1 - TIME_SHARE if isinstance(config, ModelConfig) else 1.0
+
+
+def finished(job: Job, model: Model, origin: Mapping[str, Any], progress: Progress) -> Model:
+    """Complete a trained model: where it comes from, and what it knows of its errors."""
+    network, device = model.network, job.device
+    head, trust = learn_trust(
+        network, job.config, job.training, job.held_out, model.info["steps"], device, progress
+    )
+    network.to("cpu").requires_grad_(False)
+    return Model(job.config, network, {**model.info, **origin}, head, trust)
 
 
 def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:

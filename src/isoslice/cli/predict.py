@@ -87,6 +87,24 @@ def predict(
     blur: Annotated[
         bool, typer.Option("--blur", help="Blur the result a little, as the MSDSR paper may.")
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty", help="Write every voxel's standard deviation beside the output."
+        ),
+    ] = False,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            min=0,
+            metavar="N",
+            help="Draw N samples; write their mean, and the standard deviation beside it.",
+        ),
+    ] = 0,
+    keep_samples: Annotated[
+        bool, typer.Option("--keep-samples", help="Write the samples beside the output, too.")
+    ] = False,
     device: DeviceOption = Device.auto,
     minutes: Annotated[
         float, typer.Option("--minutes", metavar="M", help="Time to train if no model is given.")
@@ -104,6 +122,7 @@ def predict(
 ) -> None:
     """Restore a stack; train on its own planes if there is no model."""
     from isoslice.device import choose_device
+    from isoslice.doubts import check_doubts, check_knows
     from isoslice.errors import SettingsError
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
@@ -121,7 +140,8 @@ def predict(
             "with 'isoslice train'"
         )
     if how.part is None:  # of which another one may have made it
-        check_output(output, overwrite)
+        for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
+            check_output(path, overwrite)
     own_model = model_beside(output)
     if model is None and resume and (own_model / "config.json").is_file():
         model = own_model
@@ -138,7 +158,10 @@ def predict(
     config = preset_config("isoslice") if restorer is None else restorer.config
     chosen_mode: Literal["sample", "mean"] | None = None if mode is None else mode.value
     resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
-    in_blocks = _in_blocks(output, config, blur, how)
+    check_doubts(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
+    if restorer is not None and (uncertainty or samples):
+        check_knows(restorer)
+    in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
     budget = _budget(memory, how)
     progress = terminal_progress(quiet)
     trained = False
@@ -170,11 +193,19 @@ def predict(
                 detail=detail,
                 direction=direction.value,
                 blur=blur,
+                uncertainty=uncertainty,
+                samples=samples,
+                keep_samples=keep_samples,
                 device=device.value,
                 progress=progress,
             )
             seconds, voxels = time.perf_counter() - started, prediction.volume.size
-            write_volume(output, prediction.to_volume(), overwrite=overwrite)
+            if prediction.std is not None:
+                others = [prediction.std_volume(), *prediction.sample_volumes()]
+                paths = _beside(output, uncertainty, samples, keep_samples)
+                for path, other in zip(paths, others, strict=True):
+                    write_volume(path, other, overwrite=overwrite)
+            write_volume(output, prediction.to_volume(), overwrite=overwrite)  # last: all is there
     except KeyboardInterrupt:
         raise Interrupted(_what_is_left(output, own_model if trained else None)) from None
     finally:
@@ -182,6 +213,15 @@ def predict(
     if not quiet:
         speed = voxels / max(seconds, 1e-9)
         typer.echo(f"restored: {output} ({seconds:.1f} s, {speed:,.0f} voxels/s)")
+
+
+def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[Path]:
+    """Where standard deviations and samples go."""
+    from isoslice.io.write import beside
+
+    wanted = ["std"] if uncertainty or samples else []
+    wanted += [f"sample-{i + 1}" for i in range(samples if keep else 0)]
+    return [beside(output, name) for name in wanted]
 
 
 def _how(
@@ -198,17 +238,17 @@ def _how(
     return How(workers, scheduler, part_of(part), resume, overwrite)
 
 
-def _in_blocks(output: Path, config: AnyConfig, blur: bool, how: How) -> bool:
+def _in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
     """Whether the output is written block by block; if not, refuse options that need that."""
     from isoslice.errors import SettingsError
     from isoslice.jobs.begin import can_be_cut
 
-    possible = output.name.endswith(".zarr") and can_be_cut(config) and not blur
+    possible = output.name.endswith(".zarr") and can_be_cut(config) and not whole
     if not possible and (how.workers > 1 or how.scheduler or how.part or how.resume):
         raise SettingsError(
             "got --workers, --scheduler, --part or --resume for a volume that is not restored in "
             "blocks, expected an .ome.zarr output, a model of the preset isoslice without SRH "
-            "channels, and no --blur; leave the option out"
+            "channels, and no --blur, --uncertainty or --samples; leave the option out"
         )
     return possible
 

@@ -66,6 +66,14 @@ def check_suffix(path: str | Path) -> None:
         )
 
 
+def beside(path: Path, name: str) -> Path:
+    """Name a volume that belongs to another one: ``cells.std.ome.tif`` for ``cells.ome.tif``."""
+    lower = path.name.lower()
+    suffix = max((s for s in OUTPUT_SUFFIXES if lower.endswith(s)), key=len, default="")
+    stem = len(path.name) - len(suffix)
+    return path.with_name(f"{path.name[:stem]}.{name}{path.name[stem:]}")
+
+
 def _write(draft: Path, volume: Volume) -> None:
     name = draft.name.lower()
     if name.endswith(".zarr"):

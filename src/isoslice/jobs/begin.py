@@ -26,9 +26,10 @@ from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
 from isoslice.jobs.memory import Sizes, slab_slices
 from isoslice.jobs.plan import Plan, check_same, files_digest, files_glance
 from isoslice.jobs.worker import Worker
-from isoslice.model import Model, provenance
+from isoslice.model import Model
 from isoslice.normalize import Normalization, fixed_normalization, normalization_of, streamed_levels
 from isoslice.passes import Mode
+from isoslice.prediction import provenance
 from isoslice.progress import Progress
 from isoslice.recipes import resolve_options
 from isoslice.stacks import check_stack, choose_factor

@@ -1,0 +1,143 @@
+"""What a model gives: a restored volume, what is known of its errors, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice import __version__
+from isoslice.calibration import FactorCalibration, multiple
+from isoslice.errors import SettingsError
+from isoslice.normalize import Normalization
+from isoslice.volume import Volume, VoxelSize
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A restored volume.
+
+    Attributes
+    ----------
+    volume
+        Voxels in the input's axes order and type, Z longer: (n - 1) factor + 1 planes.
+    axes
+        The input's axes.
+    voxel_size
+        True spacing of the output (Z, Y, X), or None if the input's was not given.
+    factor
+        Output planes per measured plane.
+    provenance
+        What made it: version, model, mode, evaluations, seed, factor, normalisation.
+    std
+        Standard deviation of the mean's error, float32, shaped like `volume`, in its intensities;
+        0 on measured planes. None unless asked for.
+    samples
+        Samples that were asked for, like `volume`.
+    calibration
+        What intervals are made with.
+    """
+
+    volume: NDArray[Any]
+    axes: str
+    voxel_size: VoxelSize | None
+    factor: int
+    provenance: Mapping[str, Any]
+    unit: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    std: NDArray[np.float32] | None = None
+    samples: tuple[NDArray[Any], ...] = ()
+    calibration: FactorCalibration | None = None
+
+    def interval(self, level: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Bounds between which a share `level` of the true voxels lies, by calibration.
+
+        On planes that were not measured, of volumes in mode ``mean`` or drawn with `samples`.
+
+        Parameters
+        ----------
+        level
+            0.5 to 0.99.
+
+        Returns
+        -------
+        Lower and upper bound, float32, shaped like `volume`, in its intensities.
+
+        Raises
+        ------
+        SettingsError
+            If the volume was restored without ``uncertainty`` or ``samples``, or is itself one
+            sample, or `level` is out of range.
+        """
+        if self.std is None or self.calibration is None or self.provenance["mode"] != "mean":
+            raise SettingsError(
+                "got a volume without a standard deviation around its mean, expected one that was "
+                "restored with samples=8, or with mode='mean' and uncertainty=True"
+            )
+        reach = np.float32(multiple(self.calibration, level)) * self.std
+        middle = self.volume.astype(np.float32)
+        return middle - reach, middle + reach
+
+    def to_volume(self) -> Volume:
+        """Return the same as a `Volume`, to be written with `isoslice.write_volume`."""
+        return self._as_volume(self.volume, "restored volume")
+
+    def std_volume(self) -> Volume:
+        """Return the standard deviations as a `Volume`, float32.
+
+        Raises
+        ------
+        SettingsError
+            If there are none.
+        """
+        if self.std is None:
+            raise SettingsError(
+                "got a volume restored without standard deviations, expected uncertainty=True or "
+                "samples; predict again"
+            )
+        return self._as_volume(self.std, "standard deviation")
+
+    def sample_volumes(self) -> list[Volume]:
+        """Return the samples that were kept as volumes."""
+        count = len(self.samples)
+        return [
+            self._as_volume(sample, f"sample {number} of {count}")
+            for number, sample in enumerate(self.samples, start=1)
+        ]
+
+    def _as_volume(self, voxels: NDArray[Any], holds: str) -> Volume:
+        spacing = {} if self.voxel_size is None else dict(zip("ZYX", self.voxel_size, strict=True))
+        return Volume(
+            voxels,
+            self.axes,
+            spacing,
+            self.unit,
+            self.channel_names,
+            {**self.provenance, "holds": holds},
+            source="isoslice",
+        )
+
+
+def provenance(*, source: str, normalization: Normalization, **made: Any) -> dict[str, Any]:
+    """Say how a volume was made.
+
+    Parameters
+    ----------
+    source
+        The stack; of its path the name alone is kept.
+    normalization
+        Of its intensities.
+    made
+        Model, recipe and every setting.
+    """
+    return {
+        "isoslice": __version__,
+        **made,
+        "source": Path(source).name,
+        "normalization": {"low": normalization.low, "high": normalization.high},
+        "measured_planes": "every output plane i * factor is measured plane i, unchanged",
+    }

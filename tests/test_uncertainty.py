@@ -1,0 +1,242 @@
+"""Standard deviations and samples of restored volumes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from isoslice.calibration import calibrate
+from isoslice.config import DistilledSettings, MsdsrConfig
+from isoslice.errors import SettingsError
+from isoslice.geometry import even_grid
+from isoslice.model import Model
+from isoslice.normalize import Normalization
+from isoslice.planes import PlaneStack
+from isoslice.spread import build_head, with_head
+from isoslice.trust import Trust
+from isoslice.uncertainty import restore_with_std, stack_scale, with_samples
+from test_spread import CPU, TINY, network, random_head
+
+
+def specimen(depth=49, side=64, seed=0):
+    """White noise, smoothed alike in all directions, in the range 0 to 1."""
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=(depth, side, side)), 1.2)
+    return (0.5 + 0.15 * noise / noise.std()).astype(np.float32)
+
+
+def planes_of(volume):
+    return PlaneStack(volume[:, None], Normalization((0.0,), (1.0,)))
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """A network that knows nothing (its mean is the interpolation), calibrated all the same."""
+    joined = with_head(network(gain=0.0), build_head(TINY))
+    found = calibrate(
+        joined, TINY, [planes_of(specimen(seed=1))], [planes_of(specimen(seed=2))], CPU
+    )
+    assert found is not None
+    return joined, found
+
+
+@pytest.fixture(scope="module")
+def model(calibrated):
+    _, calibration = calibrated
+    info = {"sources": ["learned.tif"]}
+    return Model(TINY, network(gain=0.3), info, random_head(), Trust(calibration=calibration))
+
+
+@pytest.fixture(scope="module")
+def stack():
+    return (100 + 800 * specimen(9)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_intervals_of_a_volume_hold_what_they_promise(calibrated, factor):
+    joined, calibration = calibrated
+    truth = specimen()
+    grid = even_grid(len(truth[::factor]), factor)
+    found = restore_with_std(joined, TINY, calibration, truth[None, ::factor], grid)
+    error = np.abs(found.volume[0] - truth)[~grid.mask]
+    std = found.std[0][~grid.mask]
+    for level, times in zip((0.5, 0.9), (0, 3), strict=True):
+        reach = found.scale.calibration.multiples[times] * std
+        assert np.mean(error <= reach) == pytest.approx(level, abs=0.04)
+    np.testing.assert_array_equal(found.std[0][grid.mask], 0)
+    np.testing.assert_array_equal(found.volume[0][grid.mask], truth[::factor])
+
+
+def test_planes_unlike_their_neighbours_widen_intervals(calibrated):
+    joined, calibration = calibrated
+    planes = specimen()[None, ::4]
+    jumps = planes + 0.2 * np.random.default_rng(0).normal(size=(1, planes.shape[1], 1, 1))
+    same, worse = (
+        stack_scale(joined, TINY, calibration, p.astype(np.float32), 4, device=CPU)
+        for p in (planes, jumps)
+    )
+    assert same.anisotropy[0] == pytest.approx(1, abs=0.15)
+    assert worse.total[0] > 1.2 * same.total[0]
+
+
+def test_a_stack_that_was_learned_from_counts_for_less(calibrated):
+    joined, calibration = calibrated
+    wary = calibration.model_copy(
+        update={
+            "factors": tuple(f.model_copy(update={"optimism": 1.5}) for f in calibration.factors)
+        }
+    )
+    planes = specimen()[None, ::4]
+    totals = [
+        stack_scale(joined, TINY, wary, planes, 4, own=own, device=CPU).total[0]
+        for own in (False, True)
+    ]
+    assert totals[1] == pytest.approx(1.5 * totals[0])
+
+
+def test_planes_too_small_to_measure_on_take_the_models_numbers(calibrated):
+    joined, calibration = calibrated
+    scale = stack_scale(
+        joined, TINY, calibration, np.zeros((1, 3, 8, 8), np.float32), 8, device=CPU
+    )
+    assert not scale.measured
+    assert scale.ratio == pytest.approx(calibration.at(8).ratio)
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+def test_voxels_are_those_without_uncertainty(model, stack, mode):
+    plain = model.predict(stack, axes="ZYX", factor=3, mode=mode, seed=5)
+    told = model.predict(stack, axes="ZYX", factor=3, mode=mode, seed=5, uncertainty=True)
+    np.testing.assert_array_equal(told.volume, plain.volume)
+    assert plain.std is None
+    assert told.std is not None
+    assert told.std.shape == told.volume.shape
+    assert told.std.dtype == np.float32
+    np.testing.assert_array_equal(told.std[::3], 0)
+    assert (told.std[~even_grid(9, 3).mask] > 0).all()
+
+
+def test_standard_deviations_are_in_the_volumes_intensities(model, stack):
+    once, twice = (
+        model.predict(s, axes="ZYX", factor=3, mode="mean", uncertainty=True).std
+        for s in (stack.astype(np.float32), 2 * stack.astype(np.float32) + 50)
+    )
+    assert once is not None
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-3)
+
+
+def test_samples_give_their_mean_their_spread_and_themselves(model, stack):
+    found = model.predict(stack, axes="ZYX", factor=3, samples=3, keep_samples=True, seed=5)
+    mean = model.predict(stack, axes="ZYX", factor=3, mode="mean")
+    first = model.predict(stack, axes="ZYX", factor=3, seed=5)
+    np.testing.assert_array_equal(found.volume, mean.volume)
+    np.testing.assert_array_equal(found.samples[0], first.volume)
+    assert len(found.samples) == 3
+    assert not np.array_equal(found.samples[0], found.samples[1])
+    for sample in found.samples:
+        np.testing.assert_array_equal(sample[::3], stack)
+    again = model.predict(stack, axes="ZYX", factor=3, samples=3, seed=5)
+    np.testing.assert_array_equal(again.std, found.std)
+    assert again.samples == ()
+    assert found.provenance["samples"] == 3
+    assert found.provenance["mode"] == "mean"
+
+
+def test_channels_and_times_each_have_their_own(model, stack):
+    movie = np.stack([stack, stack[::-1] // 2])
+    found = model.predict(movie, axes="TZYX", factor=3, mode="mean", uncertainty=True)
+    alone = model.predict(stack[::-1] // 2, axes="ZYX", factor=3, mode="mean", uncertainty=True)
+    assert found.std is not None
+    assert len(found.provenance["uncertainty"]["scale"]) == 2
+    assert alone.std is not None
+    # Normalised together, so not the same, but about: half the intensities, half the errors.
+    ratio = found.std[1][1:3].mean() / alone.std[1:3].mean()
+    assert ratio == pytest.approx(1, abs=0.25)
+
+
+def test_a_distilled_model_tells_it_too(model, stack):
+    distilled = replace(model, config=TINY.model_copy(update={"distilled": DistilledSettings()}))
+    found = distilled.predict(stack, axes="ZYX", factor=3, samples=2)
+    assert found.std is not None
+    assert found.std.max() > 0
+
+
+def test_intervals_lie_around_the_mean(model, stack):
+    found = model.predict(stack, axes="ZYX", factor=3, mode="mean", uncertainty=True)
+    half, wide = found.interval(0.5), found.interval(0.95)
+    assert (wide[0] <= half[0]).all()
+    assert (half[1] <= wide[1]).all()
+    np.testing.assert_allclose((half[0] + half[1]) / 2, found.volume, atol=0.01)
+    for bound in half:
+        np.testing.assert_array_equal(bound[::3], stack)
+
+
+@pytest.mark.parametrize("options", [{"mode": "mean"}, {"mode": "sample", "uncertainty": True}])
+def test_there_are_no_intervals_around_a_sample_or_without_deviation(model, stack, options):
+    found = model.predict(stack, axes="ZYX", factor=3, **options)
+    with pytest.raises(SettingsError, match="samples=8"):
+        found.interval()
+
+
+def test_volumes_to_write_say_what_they_hold(model, stack):
+    found = model.predict(stack, axes="ZYX", factor=3, samples=2, keep_samples=True)
+    assert found.std_volume().provenance["holds"] == "standard deviation"
+    assert [v.provenance["holds"] for v in found.sample_volumes()] == [
+        "sample 1 of 2",
+        "sample 2 of 2",
+    ]
+    with pytest.raises(SettingsError, match="uncertainty=True"):
+        model.predict(stack, axes="ZYX", factor=3).std_volume()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": 1}, "got 1 sample"),
+        ({"samples": 4, "mode": "mean"}, "mode mean"),
+        ({"samples": 4, "detail": 0.0}, "without detail"),
+        ({"keep_samples": True}, "none to draw"),
+        ({"uncertainty": True, "blur": True}, "leave the blur out"),
+    ],
+)
+def test_contradictions_are_refused(model, stack, options, message):
+    with pytest.raises(SettingsError, match=message):
+        model.predict(stack, axes="ZYX", factor=3, **options)
+
+
+def test_models_that_do_not_know_their_errors_say_so(model, stack):
+    for ignorant in (replace(model, head=None), replace(model, trust=Trust())):
+        with pytest.raises(SettingsError, match="does not know its errors"):
+            ignorant.predict(stack, axes="ZYX", factor=3, uncertainty=True)
+    other = replace(model, config=MsdsrConfig())
+    with pytest.raises(SettingsError, match="msdsr model"):
+        other.predict(stack, axes="ZYX", factor=3, samples=4)
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 10))
+def test_samples_keep_the_calibrated_level(seed, strength):
+    random = np.random.default_rng(seed)
+    std = random.uniform(0.5, 1.5, (2, 7, 8, 8)).astype(np.float32)
+    std[:, ::3] = 0
+    squares = (strength * random.chisquare(4, std.shape)).astype(np.float32)
+    found = with_samples(std, squares, 4)
+    for ours, own in zip(found, std, strict=True):
+        assert np.sum(ours**2) == pytest.approx(np.sum(own**2), rel=1e-4)
+        np.testing.assert_array_equal(ours[::3], 0)
+    # What samples agree about less gets more of it.
+    squares[:, :, :4] *= 50
+    assert (with_samples(std, squares, 4)[:, 1:3, :3] > found[:, 1:3, :3]).mean() > 0.9
+
+
+def test_a_model_keeps_what_it_knows(model, tmp_path, stack):
+    model.save(tmp_path / "m")
+    read = Model.load(tmp_path / "m")
+    assert read.trust == model.trust
+    assert read.fingerprint == model.fingerprint
+    ours, theirs = (
+        m.predict(stack, axes="ZYX", factor=3, mode="mean", uncertainty=True).std
+        for m in (model, read)
+    )
+    np.testing.assert_array_equal(ours, theirs)
