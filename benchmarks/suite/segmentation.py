@@ -96,6 +96,18 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
             "by side and vesicles are thinner than 220 nm; smaller than 0.0125 cubic micrometres "
             "are synaptic densities",
         ),
+        Recipe(
+            "membranes",
+            bright=False,
+            smooth=2,
+            threshold=130,
+            radius=0,
+            smallest=2_000,
+            step=1,
+            reason="chosen on the first half: all that is dark, which is membranes, reticulum, "
+            "vesicles, mitochondria; 10 nm of smoothing ends the noise and keeps membranes, which "
+            "are about 110 in cytoplasm of 165, and one or two of them 30 to 60 nm thick",
+        ),
     ),
     "mouse_ct": (
         Recipe(
