@@ -3,9 +3,10 @@
     python benchmarks/segmentation.py --data FOLDER --case lucchi --model MODEL -o RESULTS
     python benchmarks/segmentation.py --case nuclei --minutes 4 -o RESULTS
 
-The same scores as the suite's (suite/science.py), in minutes, by one model that is there already;
-without a model, one is trained at each scale on the coarse stack's own planes. The nuclei are those
-of examples/nuclei_demo.py. With --picture, outlines are drawn for each scale.
+The same scores as the suite's (suite/science.py), by one model that is there already; it must not
+have seen what is restored. Without one, a model is trained at each scale on the coarse stack's own
+planes. The nuclei are those of examples/nuclei_demo.py. --picture draws outlines. What was
+restored and scored is kept in RESULTS, and not computed again.
 """
 
 from __future__ import annotations
@@ -86,7 +87,23 @@ def volumes(
             found = model().predict(stack, factor=factor, mode=mode, seed=0, progress=progress)
             return np.asarray(found.volume)
 
-        yield Restored(name, factor, store.array(f"volumes/{factor}x/{name}", restore), {}, {})
+        volume = store.array(f"volumes/{factor}x/{name}", restore)
+        training = store.record(f"training/{factor}x", lambda: training_of(model()))
+        yield Restored(name, factor, volume, {}, training)
+
+
+def training_of(model: Model) -> dict[str, Any]:
+    """Tell how long a model was trained, and on what."""
+    return {key: model.info.get(key) for key in ("steps", "minutes", "sources")}
+
+
+def note(training: dict[str, Any]) -> str:
+    """Say it in a sentence."""
+    sources = ", ".join(map(str, training["sources"] or ["planes of its own"]))
+    return (
+        f"isoslice's model: {training['steps']} steps in {training['minutes']:.0f} minutes on "
+        f"{sources}."
+    )
 
 
 def settings(case: CaseData, options: argparse.Namespace) -> dict[str, str | float]:
@@ -119,14 +136,16 @@ def main(arguments: list[str] | None = None) -> int:
         case = load(options.case, options.data)
         store = open_store(options.output / case.name, settings(case, options))
         for factor in options.factor or [2, 4, 8]:
-            rows = [(TRUTH, science(case, store, None))]
+            rows, notes = [(TRUTH, science(case, store, None))], []
             shown = {TRUTH: case.truth.data}
             for found in volumes(case, factor, options, store, progress):
                 progress.note(f"{case.name}: segmenting {factor}x {found.method}")
                 rows.append((found.method, science(case, store, found)))
+                if found.training:
+                    notes = [note(found.training)]
                 if found.method in SHOWN:
                     shown[found.method] = found.volume
-            table = science_table(case.name, factor, rows)
+            table = science_table(case.name, factor, rows, notes)
             assert table is not None
             tables.append(table)
             write_tables(tables, options.output)

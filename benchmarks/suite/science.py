@@ -114,7 +114,10 @@ def science(case: CaseData, store: Store, found: Restored | None) -> dict[str, d
 
 
 def science_table(
-    case: str, factor: int, rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]]
+    case: str,
+    factor: int,
+    rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]],
+    notes: Sequence[str] = (),
 ) -> Table | None:
     """Make the table of one case and scale; None where nothing was segmented.
 
@@ -122,6 +125,8 @@ def science_table(
     ----------
     rows
         Name and scores (`science`) of the truth and of every method, in the order shown.
+    notes
+        Sentences for the end of the caption.
     """
     rows = [(name, scores) for name, scores in rows if scores]
     if not rows:
@@ -148,7 +153,8 @@ def science_table(
         "matched (intersection over union above 1/2) and F1 over the whole volume; volume relative "
         "to the truth's. Constants: "
         + "; ".join(f"{recipe.what}: {constants(recipe)}" for recipe in recipes)
-        + ". Methods that restored the blocks alone are left out.",
+        + ". "
+        + " ".join([*notes, "Methods that restored the blocks alone are left out."]),
         tuple(columns),
         tuple(
             Row(
