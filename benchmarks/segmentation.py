@@ -73,7 +73,8 @@ def volumes(
         volume = as_type(interpolate(coarse.astype(np.float32), grid, method), dtype)
         yield Restored(method, factor, volume, {}, {})
     spacing = case.truth.spacing
-    stack = Volume(coarse, "ZYX", {**spacing, "Z": spacing["Z"] * factor}, case.truth.unit)
+    thicker = {**spacing, "Z": spacing["Z"] * factor}
+    stack = Volume(coarse, "ZYX", thicker, case.truth.unit, source="the coarse stack")
 
     @cache
     def model() -> Model:

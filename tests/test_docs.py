@@ -172,7 +172,9 @@ def test_numbers_about_science_are_those_that_were_measured():
         }
     page = (ROOT / "docs" / "science.md").read_text()
     table = page.partition("| linear | cubic |")[2].partition("\n\n")[0]
-    lines = [[part.strip(" *") for part in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    lines = [
+        [part.strip(" *") for part in line.split("|")[1:-1]] for line in table.splitlines()[2:]
+    ]
     assert len(lines) > 8
     methods = ("nearest", "linear", "cubic", "isoslice, mean", "isoslice, sample")
     for name, *shown, matched in lines:
