@@ -159,3 +159,29 @@ def summary(case: str, factor: int) -> str:
 def test_gains_in_the_readme_are_those_of_the_suites_last_run(case, factor):
     line = f"| `{case}` {factor}x | {summary(case, factor)} |"
     assert line in (ROOT / "README.md").read_text()
+
+
+def test_numbers_about_science_are_those_that_were_measured():
+    with (ROOT / "docs" / "results" / "segmentation.csv").open() as file:
+        cells = {
+            (f"`{line['case']}` {line['factor']}x", line["group"], line["row"], line["column"]): (
+                float(line["value"])
+            )
+            for line in csv.DictReader(file)
+            if line["value"]
+        }
+    page = (ROOT / "docs" / "science.md").read_text()
+    table = page.partition("| linear | cubic |")[2].partition("\n\n")[0]
+    lines = [
+        [part.strip(" *") for part in line.split("|")[1:-1]] for line in table.splitlines()[2:]
+    ]
+    assert len(lines) > 8
+    methods = ("nearest", "linear", "cubic", "isoslice, mean", "isoslice, sample")
+    for name, *shown, matched in lines:
+        where, _, what = name.rpartition(" ")
+        dice = [cells[where, what, method, "Dice"] for method in methods]
+        assert shown == [f"{value:.4f}" for value in dice], name
+        counts = [cells[where, what, method, "matched"] for method in methods[1:]]
+        total = cells[where, what, "truth", "objects"]
+        expected = " / ".join(f"{count:.0f}" for count in counts)
+        assert matched == f"{expected} of {total:.0f}", name

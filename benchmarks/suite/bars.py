@@ -60,6 +60,8 @@ def bars(case: str, factors: Results, peers: Sequence[str]) -> list[Bar]:
             found += _sample_bars(where, by_name)
             if case == "fib25":
                 found.append(_interpolation_bar(where, by_name))
+        if factor >= SCALE:
+            found += _science_bars(where, by_name)
         found += _peer_bars(where, by_name, peers)
         found += _speed_bars(where, by_name)
     return found
@@ -86,6 +88,21 @@ def _interpolation_bar(where: str, rows: Mapping[str, Scored]) -> Bar:
     others = [rows[name] for name in ("linear", "cubic") if name in rows]
     name = f"{where}, mean: PSNR less the better of linear's and cubic's (dB)"
     return Bar(name, _gain(rows.get(MEAN), others), 1.0, ">=")
+
+
+def _science_bars(where: str, rows: Mapping[str, Scored]) -> list[Bar]:
+    """Hold what is found in isoslice's volumes against what is found in interpolated ones."""
+    others = [rows[name].science for name in ("linear", "cubic") if name in rows]
+    found = []
+    for name, short in ((MEAN, "mean"), (SAMPLE, "sample")):
+        for what, score in rows[name].science.items() if name in rows else ():
+            bar = f"{where}, {short}: Dice of {what} less the better of linear's and cubic's"
+            known = [other[what]["dice"] for other in others if what in other]
+            gain = None
+            if known and None not in known and score["dice"] is not None:
+                gain = score["dice"] - max(known)
+            found.append(Bar(bar, gain, 0.0, ">="))
+    return found
 
 
 def _peer_bars(where: str, rows: Mapping[str, Scored], peers: Sequence[str]) -> list[Bar]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from suite.cases import CaseData, load_case, share_of_blocks
 from suite.children import ChildError
 from suite.methods import Bench, restored
 from suite.report import caption, case_table
+from suite.science import science, science_table
 from suite.scoring import Scored, scored, scored_truth
 from suite.settings import SuiteSettings
 
@@ -93,6 +94,8 @@ def run_suite(
             notes = [caption(factor, settings.blocks, bench.case.block, rows[0].realism)]
             notes += _notes(bench.case, settings, factor, errors) + speed_notes(rows)
             outcome.tables.append(case_table(name, factor, rows, notes, extractor.name))
+            segmented = science_table(name, factor, [(row.method, row.science) for row in rows])
+            outcome.tables.extend([segmented] if segmented else [])
             if pictures:
                 from suite.pictures import draw
 
@@ -102,13 +105,16 @@ def run_suite(
 
 
 def _rows(bench: Bench, judge: Judge, factor: int) -> tuple[list[Scored], list[str]]:
-    rows, errors = [scored_truth(bench.case, judge, factor)], []
+    truth = scored_truth(bench.case, judge, factor)
+    rows = [replace(truth, science=science(bench.case, bench.store, None))]
+    errors = []
     for found in restored(bench, factor):
         if isinstance(found, ChildError):
             errors.append(str(found))
             continue
         bench.progress.note(f"{bench.case.name}: scoring {factor}x {found.method}")
-        rows.append(scored(bench.case, judge, bench.store, found))
+        row = scored(bench.case, judge, bench.store, found)
+        rows.append(replace(row, science=science(bench.case, bench.store, found)))
     return rows, errors
 
 
@@ -193,6 +199,7 @@ def _measured(row: Scored) -> dict[str, Any]:
         "fidelity": row.fidelity,
         "fidelity_blocks": row.blocks,
         "slicefid": row.realism,
+        "segmentation": row.science,
     }
     if row.restored is not None:
         found |= {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Scored:
         The same over the blocks.
     realism
         SliceFID of the blocks.
+    science
+        Agreement of segmentations, for each kind of bodies (`suite.science`).
     """
 
     method: str
@@ -45,6 +47,7 @@ class Scored:
     fidelity: dict[str, Any]
     blocks: dict[str, Any]
     realism: dict[str, Any]
+    science: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def scored(case: CaseData, judge: Judge, store: Store, found: Restored) -> Scored:
