@@ -108,7 +108,10 @@ def test_saved_and_loaded_is_the_same(tiny_model, model_folder):
 
 def test_the_folder_holds_what_it_should(model_folder):
     names = {path.name for path in model_folder.iterdir()}
-    assert names == {"config.json", "weights.safetensors", "README.md", "training.json"}
+    assert names == {
+        "config.json", "weights.safetensors", "README.md", "training.json",
+        "spread.safetensors", "trust.json",
+    }  # fmt: skip
     card = (model_folder / "README.md").read_text()
     for part in ("invented", "pixel size: 1 x 1", "Normalisation", "| 4 |", "array 0"):
         assert part in card
