@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
+from isoslice.asked import resolve_asked
 from isoslice.config import AnyConfig, ModelConfig
 from isoslice.device import choose_device, describe
-from isoslice.doubts import resolve_doubts
 from isoslice.errors import ModelError
 from isoslice.geometry import even_grid, output_voxel_size
 from isoslice.io.atomic import atomic_output
@@ -222,7 +222,7 @@ class Model:
         """
         progress = progress or Progress()
         mode, steps, detail = resolve_options(self.config, mode, steps, detail, seed, direction)
-        doubts = resolve_doubts(self, mode, detail, uncertainty, samples, keep_samples, blur)
+        asked = resolve_asked(self, mode, detail, uncertainty, samples, keep_samples, blur)
         volume = as_volume(stack, axes, voxel_size)
         if self.config.srh:
             volume = srh_channels(volume)
@@ -240,7 +240,7 @@ class Model:
         own = Path(volume.source).name in self.info.get("sources", ())
         shape = (*data.shape[:2], grid.depth, *data.shape[3:])
         output = np.empty(shape, data.dtype)
-        std = np.empty(shape, np.float32) if doubts.wanted else None
+        std = np.empty(shape, np.float32) if asked.wanted else None
         kept = [np.empty(shape, data.dtype) for _ in range(samples if keep_samples else 0)]
         scales: list[StackScale] = []
         network = self.network.to(chosen)
@@ -256,7 +256,7 @@ class Model:
 
             planes = normalization.apply(stack_t)
             if std is not None:
-                found = doubts.restore(
+                found = asked.restore(
                     planes, grid, mode, steps, detail, seed, own=own, device=chosen, report=report
                 )
                 output[t], std[t] = finished(found.volume), normalization.widths(found.std)

@@ -121,8 +121,8 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Restore a stack; train on its own planes if there is no model."""
+    from isoslice.asked import check_asked, check_knows
     from isoslice.device import choose_device
-    from isoslice.doubts import check_doubts, check_knows
     from isoslice.errors import SettingsError
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
@@ -158,7 +158,7 @@ def predict(
     config = preset_config("isoslice") if restorer is None else restorer.config
     chosen_mode: Literal["sample", "mean"] | None = None if mode is None else mode.value
     resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
-    check_doubts(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
+    check_asked(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
     if restorer is not None and (uncertainty or samples):
         check_knows(restorer)
     in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)

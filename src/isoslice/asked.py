@@ -26,7 +26,7 @@ SAMPLES = (2, 1000)
 
 
 @dataclass(frozen=True)
-class Doubts:
+class Asked:
     """A standard deviation, if `network` and the others are there; from `samples`, if any."""
 
     config: ModelConfig | None = None
@@ -75,7 +75,7 @@ class Doubts:
         )
 
 
-def resolve_doubts(
+def resolve_asked(
     model: Model,
     mode: Mode,
     detail: float | None,
@@ -83,19 +83,19 @@ def resolve_doubts(
     samples: int,
     keep: bool,
     blur: bool,
-) -> Doubts:
-    """Check what was asked for; see `check_doubts` and `check_knows`."""
-    check_doubts(model.config, mode, detail, uncertainty, samples, keep, blur)
+) -> Asked:
+    """Check what was asked for; see `check_asked` and `check_knows`."""
+    check_asked(model.config, mode, detail, uncertainty, samples, keep, blur)
     if not (uncertainty or samples):
-        return Doubts()
+        return Asked()
     check_knows(model)
     assert isinstance(model.config, ModelConfig)
     assert model.head is not None
     network = with_head(model.network, model.head)
-    return Doubts(model.config, network, model.trust.calibration, samples, keep)
+    return Asked(model.config, network, model.trust.calibration, samples, keep)
 
 
-def check_doubts(
+def check_asked(
     config: AnyConfig,
     mode: Mode | None,
     detail: float | None,
