@@ -132,16 +132,16 @@ def test_a_model_that_is_worse_or_better_is_called_so(tiny_model, monkeypatch):
 def test_channels_and_times_are_scored_apart_and_a_constant_one_not_at_all(monkeypatch):
     linear_predict(monkeypatch)
     model = Dummy(2)
-    stack = np.stack([texture(5, 2, 24, 28, seed=i, dtype="float32") for i in range(2)])
+    stack = np.stack([texture(5, 2, 15, 14, seed=i, dtype="float32") for i in range(2)])
     stack[1, :, 1] = 9  # channel 1 at time 1
-    volume = Volume(stack, "TZCYX", dict(Z=2, Y=1, X=1), channel_names=("a", "b"))
+    volume = Volume(stack, "TZCYX", {"Z": 4, "Y": 1, "X": 1}, channel_names=("a", "b"))
     found = check(volume, model)
     assert [(c.time, c.name) for c in found.channels] == [(0, "a"), (0, "b"), (1, "a")]
     assert any("channel b, time point 1 is constant" in note for note in found.notes)
-    alone = check(stack[0, :, 1], Dummy(1), "ZYX", (2, 1, 1))
+    alone = check(stack[0, :, 1], Dummy(1), "ZYX", (4, 1, 1))
     assert found.channels[1].psnr == alone.psnr
     assert found.errors_volume().axes == "TCZYX"
-    assert found.errors_volume().spacing == dict(Z=2, Y=BIN, X=BIN)
+    assert found.errors_volume().spacing == {"Z": 4, "Y": BIN, "X": BIN}
     errors = [10 ** (-c.psnr["linear"] / 10) for c in found.channels]
     assert found.psnr["linear"] == pytest.approx(-10 * np.log10(np.mean(errors)))
 
@@ -176,7 +176,7 @@ def test_interpolation_and_filling_rows_agree_and_a_model_that_is_linear_has_its
     assert crops.shape == (9, 1, 64, 72)
     filled = fill_errors(crops, 3, fill_rows)
     np.testing.assert_allclose(filled.all_rows, exact.all_rows, rtol=1e-3)
-    np.testing.assert_allclose(filled.middle, exact.middle, rtol=1e-3)
+    np.testing.assert_allclose(filled.middle, exact.middle, rtol=5e-3)
     np.testing.assert_allclose(model_ratio(crops, 3, fill_rows, exact), exact.ratio)
 
 
@@ -207,7 +207,7 @@ def test_what_is_foretold_of_interpolation_holds_in_isotropic_texture(
         made = interpolate(stack, even_grid(len(stack), factor), way)
         true = psnr(made[hidden], crop_to_grid(truth, factor)[hidden], data_range_of(truth))
         assert found.psnr[way] < true - 1  # which is not what is foretold
-        assert found.predicted[way] == pytest.approx(true, abs=0.4)
+        assert found.predicted[way] == pytest.approx(true, abs=0.6)
 
 
 def test_small_planes_foretell_nothing_and_say_so(tiny_model):
@@ -241,9 +241,8 @@ def test_recipes_without_a_mean_or_a_sample_are_checked_too():
     for kind, mode in ((MsdsrConfig, "sample"), (EndToEndConfig, "mean")):
         config = kind(network=shape, training=training)
         model = isoslice.Model(config, build_network(config).eval().requires_grad_(False))
-        found = check(
-            texture(4, 24, 24), model, "ZYX", factor=2, steps=3 if kind is MsdsrConfig else None
-        )
+        steps = 3 if kind is MsdsrConfig else None
+        found = check(texture(4, 24, 24), model, "ZYX", factor=2, steps=steps)
         assert (found.mode, found.recipe) == (mode, config.recipe)
         assert found.predicted["model"] is not None
         assert any("follow that of linear" in note for note in found.notes)
