@@ -144,7 +144,7 @@ def test_threshold_is_what_hardly_any_crop_of_the_same_kind_is_beyond(familiar):
     crops = cut_crops([stack.normalization.apply(stack.data[:, 0][None])[0]], 64, 400)
     distances = kind.distances(describe(crops))
     assert len(crops) == 400
-    assert np.median(distances) == pytest.approx(kind.median, rel=0.2)
+    assert np.median(distances) == pytest.approx(kind.median, rel=0.3)
     assert 0.001 < (distances > kind.threshold).mean() < 0.08
 
 
