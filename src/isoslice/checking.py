@@ -7,7 +7,7 @@ the user is after (`foretelling`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from isoslice.doubts import doubts_of
 from isoslice.errors import DataError
 from isoslice.fidelity import (
     METHODS,
+    ChannelCheck,
     Fidelity,
     binned,
     mean_of,
@@ -99,6 +100,9 @@ def check(
     volume = stack if isinstance(stack, Volume) and not axes and not voxel_size else None
     volume = volume or as_volume(stack, axes, voxel_size)
     check_planes(volume.size("Z"), volume.source)
+    choose_device(device)
+    if not config.srh:
+        check_stack(volume, config.network.channels)
     factor = choose_factor(volume, factor, progress)
     notes: list[str] = []
     volume = middle_of(volume, factor, notes)
@@ -115,26 +119,7 @@ def check(
     )
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
-    channels, maps = [], np.zeros((*planes.shape[:2], *planes.shape[3:]), np.float32)
-    errors = []
-    for t, c in np.ndindex(planes.shape[:2]):
-        name = seen.channel_names[c] if seen.channel_names else None
-        if np.ptp(planes[t, c]) == 0:
-            notes.append(f"channel {name or c}, time point {t} is constant and was not scored")
-            errors.append(binned(np.zeros_like(planes[t, c, 1:-1], np.float32)))
-            continue
-        made = {"model": restored[t, c]}
-        made |= {way: interpolate_hidden(planes[t, c], way) for way in INTERPOLATIONS}
-        ratio = {way: float(values[c]) for way, values in ratios.items()}
-        channels.append(score_planes(t, c, name, planes[t, c], made, ratio))
-        square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
-        maps[t, c] = np.sqrt(square.mean(0))
-        errors.append(np.sqrt(binned(square)))
-    if not channels:
-        raise DataError(
-            f"{volume.source}: got a constant image, expected structure to compare; check that "
-            "the right file or channel was given"
-        )
+    channels, maps, errors = _compare(seen, restored, ratios, notes)
     gains = [plane.gain for channel in channels for plane in channel.planes]
     return Fidelity(
         source=volume.source,
@@ -154,8 +139,39 @@ def check(
         doubts=doubts,
         notes=tuple(notes),
         error_map=maps,
-        errors=np.stack(errors).reshape(*planes.shape[:2], *errors[0].shape),
+        errors=errors,
     )
+
+
+def _compare(
+    stack: Volume,
+    restored: NDArray[Any],
+    ratios: Mapping[str, NDArray[np.float64]],
+    notes: list[str],
+) -> tuple[list[ChannelCheck], NDArray[np.float32], NDArray[np.float32]]:
+    """Score restored planes (T, C, n - 2, Y, X), and map their errors; see `Fidelity`."""
+    planes = stack.tczyx()
+    channels, maps = [], np.zeros((*planes.shape[:2], *planes.shape[3:]), np.float32)
+    errors = []
+    for t, c in np.ndindex(planes.shape[:2]):
+        name = stack.channel_names[c] if stack.channel_names else None
+        if np.ptp(planes[t, c]) == 0:
+            notes.append(f"channel {name or c}, time point {t} is constant and was not scored")
+            errors.append(binned(np.zeros_like(planes[t, c, 1:-1], np.float32)))
+            continue
+        made = {"model": restored[t, c]}
+        made |= {way: interpolate_hidden(planes[t, c], way) for way in INTERPOLATIONS}
+        ratio = {way: float(values[c]) for way, values in ratios.items()}
+        channels.append(score_planes(t, c, name, planes[t, c], made, ratio))
+        square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
+        maps[t, c] = np.sqrt(square.mean(0))
+        errors.append(np.sqrt(binned(square)))
+    if not channels:
+        raise DataError(
+            f"{stack.source}: got a constant image, expected structure to compare; check that "
+            "the right file or channel was given"
+        )
+    return channels, maps, np.stack(errors).reshape(*planes.shape[:2], *errors[0].shape)
 
 
 def middle_of(volume: Volume, factor: int, notes: list[str]) -> Volume:
