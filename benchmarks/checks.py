@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.csv")
     parser.add_argument("--case", action="append", choices=CASES, help="default: all")
     parser.add_argument("--factor", action="append", type=int, help="default: 2, 4 and 8")
+    parser.add_argument("--side", type=int, metavar="N", help="the middle N x N pixels alone")
     parser.add_argument("--mode", choices=("mean", "sample"), default="mean")
     options = parser.parse_args()
     done = set()
@@ -63,6 +64,10 @@ def main() -> None:
         options.output.write_text(",".join(COLUMNS) + "\n")
     for case in options.case or CASES:
         truth = np.asarray(load_case(case, options.data, (17, 48, 48), 1, 0).truth.data)
+        if options.side:
+            starts = [max(0, (side - options.side) // 2) for side in truth.shape[1:]]
+            y, x = (slice(start, start + options.side) for start in starts)
+            truth = truth[:, y, x]
         model = Model.load(options.models / case)
         for factor in options.factor or (2, 4, 8):
             if (case, str(factor), options.mode) in done:

@@ -7,6 +7,7 @@ does, a tenth of the planes kept aside. Then stacks are looked at, thinned 4x: t
 volume, the other cases', another modality, and the own test volume changed on purpose. A crop
 counts as found where its distance is larger than a level; area under the curve and the share found
 at 5% false alarms compare with the crops of the case's own test volume, which must not be found.
+At last each volume of a case alone is learned from, and the case's others are looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Callable, Iterator
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,18 @@ def main() -> None:
                 (name, stack, what, *(f"{n:.2f}" for n in numbers), "yes" if found.unlike else "no",
                  f"{area:.3f}", f"{share:.2f}")
             )  # fmt: skip
+            print(*rows[-1], sep=", ", flush=True)
+    # Volumes of one kind, each learned from alone: none of the others should warn.
+    for name, case in cases.items():
+        volumes = [*case.train, case.truth]
+        for i, j in permutations(range(len(volumes)), 2):
+            familiar = learn_familiar(*split(plane_stacks(volumes[i : i + 1]), 0.1, 0))
+            (found,) = look(familiar, parts_of(volumes[j].tczyx()[0, 0, ::FACTOR]))
+            numbers = (found.distance, found.threshold, found.beyond)
+            warns = "yes" if found.unlike else "no"
+            rows.append(
+                (f"{name} {i}", f"{name} {j}", "", *(f"{n:.2f}" for n in numbers), warns, "", "")
+            )
             print(*rows[-1], sep=", ", flush=True)
     with options.output.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *rows])
