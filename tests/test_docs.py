@@ -159,3 +159,30 @@ def summary(case: str, factor: int) -> str:
 def test_gains_in_the_readme_are_those_of_the_suites_last_run(case, factor):
     line = f"| `{case}` {factor}x | {summary(case, factor)} |"
     assert line in (ROOT / "README.md").read_text()
+
+
+def recorded(name: str) -> list[dict[str, str]]:
+    with (ROOT / "docs" / "results" / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_scores_that_check_foretold_were_within_one_decibel_where_docs_say_so():
+    rows = recorded("checks.csv")
+    assert len(rows) >= 27
+    off = {(row["case"], row["factor"], row["method"]): float(row["off"]) for row in rows}
+    assert max(map(abs, off.values())) < 1
+    page = (ROOT / "docs" / "trust.md").read_text()
+    for case in ("fib25", "lucchi", "mouse_ct"):
+        for factor in (2, 4, 8):
+            shown = " | ".join(f"{off[case, str(factor), m]:+.2f}" for m in ("model", "linear"))
+            assert f"| {shown.replace('-', '−')} |" in page, (case, factor)
+
+
+def test_warnings_were_given_and_spared_where_docs_say_so():
+    for row in recorded("familiarity.csv"):
+        kinds = [row[name].split()[0].strip(",") for name in ("learned_from", "stack")]
+        if not row["change"]:
+            assert row["warns"] == ("no" if kinds[0] == kinds[1] else "yes"), row
+    for row in recorded("directions.csv"):
+        if not row["change"]:
+            assert row["warns"] == "no", row

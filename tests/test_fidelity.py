@@ -259,6 +259,23 @@ def test_too_few_planes_and_contradictions_are_refused(tiny_model):
         check(texture(4, 40, 44), tiny_model, "ZYX", (2, 1, 1), mode="median")
 
 
+@pytest.mark.parametrize(
+    ("sources", "name", "told"),
+    [
+        (["a.tif", "b.tif"], "folder/b.tif", True),
+        (["a.tif"], "b.tif", False),
+        (None, "b.tif", False),
+        ("b.tif", "b.tif", False),
+        (["array"], "array", False),
+    ],
+)
+def test_a_model_that_has_seen_the_hidden_planes_is_told(tiny_model, sources, name, told):
+    info = {} if sources is None else {"sources": sources}
+    model = isoslice.Model(tiny_model.config, tiny_model.network, info)
+    volume = Volume(texture(4, 24, 24), "ZYX", {"Z": 2, "Y": 1, "X": 1}, source=name)
+    assert any("optimistic" in note for note in check(volume, model).notes) == told
+
+
 def test_of_a_large_stack_the_middle_is_read(monkeypatch):
     monkeypatch.setattr(checking, "LARGEST", 2 * 30 * 300 * 300)
     data = np.random.default_rng(0).integers(0, 255, (40, 400, 300), np.uint8)

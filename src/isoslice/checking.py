@@ -105,6 +105,11 @@ def check(
         check_stack(volume, config.network.channels)
     factor = choose_factor(volume, factor, progress)
     notes: list[str] = []
+    if _was_trained_on(model, volume.source):
+        notes.append(
+            f"the model was trained on {Path(volume.source).name}, hidden planes included: scores "
+            "are optimistic"
+        )
     volume = middle_of(volume, factor, notes)
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, config.network.channels)
@@ -141,6 +146,12 @@ def check(
         error_map=maps,
         errors=errors,
     )
+
+
+def _was_trained_on(model: Model, source: str) -> bool:
+    """Tell whether the model's record names a file of this name."""
+    sources = model.info.get("sources")
+    return isinstance(sources, list) and Path(source).suffix != "" and Path(source).name in sources
 
 
 def _compare(
