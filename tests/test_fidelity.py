@@ -217,7 +217,7 @@ def test_small_planes_foretell_nothing_and_say_so(tiny_model):
     assert any("too small to foretell" in note for note in found.notes)
 
 
-@pytest.mark.parametrize("mode", [None, "mean", "sample"])
+@pytest.mark.parametrize("mode", [None, "mean", pytest.param("sample", marks=pytest.mark.slow)])
 def test_the_model_itself_is_asked(tiny_model, mode):
     stack = texture(6, 40, 44)
     found = check(stack, tiny_model, "ZYX", (2, 1, 1), mode=mode)
@@ -232,6 +232,7 @@ def test_the_model_itself_is_asked(tiny_model, mode):
     assert again.to_json() == found.to_json()
 
 
+@pytest.mark.slow
 def test_recipes_without_a_mean_or_a_sample_are_checked_too():
     from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
     from isoslice.recipes import build_network
