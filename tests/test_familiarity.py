@@ -79,6 +79,15 @@ def test_noise_is_told_from_structure():
     assert np.exp(noise.mean()) == pytest.approx(0.02, rel=0.2)
 
 
+def test_a_few_sharp_edges_are_less_even_than_noise():
+    rng = np.random.default_rng(0)
+    edges = (np.arange(64) // 32 % 2) + np.zeros((5, 64, 64)) + 0.001 * rng.normal(size=(5, 64, 64))
+    noise = rng.normal(size=(5, 64, 64))
+    even = WORDS.index("evenness of texture")
+    sharp, rough = (describe(crops.astype(np.float32))[:, even] for crops in (edges, noise))
+    assert (sharp < rough - 1).all()
+
+
 def test_brightness_is_added_and_contrast_multiplies():
     crops = np.random.default_rng(0).random((5, 64, 64)).astype(np.float32)
     plain, brighter, doubled = (describe(c) for c in (crops, crops + 1, 2 * crops))

@@ -37,8 +37,8 @@ USUAL = 0.99
 WORDS = (
     *(f"differences over {lag} pixel{'s' * (lag > 1)}" for lag in LAGS),
     "noise",
-    "sharpness of edges",
-    "sharpness of edges over 4 pixels",
+    "evenness of texture",
+    "evenness of texture over 4 pixels",
     "brightness",
     "contrast",
     "skewness of intensities",
