@@ -47,7 +47,7 @@ def test_there_are_commands_to_check():
     found = {words[0] for words in commands()}
     assert found == {
         "train", "predict", "evaluate", "slicefid", "benchmark", "info", "env",
-        "import-msdsr", "distill",
+        "import-msdsr", "distill", "check",
     }  # fmt: skip
 
 
@@ -185,3 +185,30 @@ def test_numbers_about_science_are_those_that_were_measured():
         total = cells[where, what, "truth", "objects"]
         expected = " / ".join(f"{count:.0f}" for count in counts)
         assert matched == f"{expected} of {total:.0f}", name
+
+
+def recorded(name: str) -> list[dict[str, str]]:
+    with (ROOT / "docs" / "results" / name).open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_scores_that_check_foretold_were_within_one_decibel_where_docs_say_so():
+    rows = recorded("checks.csv")
+    assert len(rows) >= 27
+    off = {(row["case"], row["factor"], row["method"]): float(row["off"]) for row in rows}
+    assert max(map(abs, off.values())) < 1
+    page = (ROOT / "docs" / "trust.md").read_text()
+    for case in ("fib25", "lucchi", "mouse_ct"):
+        for factor in (2, 4, 8):
+            shown = " | ".join(f"{off[case, str(factor), m]:+.2f}" for m in ("model", "linear"))
+            assert f"| {shown.replace('-', '−')} |" in page, (case, factor)
+
+
+def test_warnings_were_given_and_spared_where_docs_say_so():
+    for row in recorded("familiarity.csv"):
+        kinds = [row[name].split()[0].strip(",") for name in ("learned_from", "stack")]
+        if not row["change"]:
+            assert row["warns"] == ("no" if kinds[0] == kinds[1] else "yes"), row
+    for row in recorded("directions.csv"):
+        if not row["change"]:
+            assert row["warns"] == "no", row

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from isoslice.checking import check
     from isoslice.errors import DataError, IsosliceError, ModelError, OutputError, SettingsError
     from isoslice.io import read_images, read_volume, write_volume
     from isoslice.model import Model
@@ -25,6 +26,7 @@ _HOMES = {
     "Prediction": "prediction",
     "Volume": "volume",
     "VoxelSize": "volume",
+    "check": "checking",
     "distill": "distillation",
     "read_images": "io",
     "read_volume": "io",
@@ -43,6 +45,7 @@ __all__ = [
     "Volume",
     "VoxelSize",
     "__version__",
+    "check",
     "distill",
     "read_images",
     "read_volume",

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from isoslice import __version__
 from isoslice.cli.benchmark import benchmark
+from isoslice.cli.check import check
 from isoslice.cli.distill import distill
 from isoslice.cli.env import env
 from isoslice.cli.evaluate import evaluate
@@ -45,6 +46,7 @@ app = typer.Typer(
 for command in (
     train,
     predict,
+    check,
     distill,
     evaluate,
     slicefid,

@@ -1,0 +1,183 @@
+"""``isoslice check``: measured planes are hidden, restored and compared with themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from isoslice.cli.options import (
+    Axes,
+    Device,
+    DeviceOption,
+    Mode,
+    Overwrite,
+    Quiet,
+    Seed,
+    VoxelSizeText,
+    voxel_size_of,
+)
+from isoslice.cli.text import as_json
+
+if TYPE_CHECKING:
+    from isoslice.fidelity import Fidelity, PlaneScore
+
+#: Planes that are listed one by one; of more, quartiles and the worst.
+LISTED, WORST = 12, 5
+
+
+def check(
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", "-m", metavar="MODEL", help="Model folder that train wrote."),
+    ] = None,
+    axes: Axes = None,
+    voxel_size: VoxelSizeText = None,
+    factor: Annotated[
+        int | None,
+        typer.Option(
+            "--factor",
+            metavar="K",
+            help="Output planes per measured plane. [default: from the voxel size]",
+        ),
+    ] = None,
+    mode: Annotated[
+        Mode | None, typer.Option("--mode", help="What to score. [default: the mean]")
+    ] = None,
+    seed: Seed = 0,
+    device: DeviceOption = Device.auto,
+    json: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write scores as JSON; - prints only them."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="Write the map of errors, as an image volume."
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Hide measured planes and restore them: how far to trust a model on this stack."""
+    from isoslice.checking import check as leave_out
+    from isoslice.errors import SettingsError
+    from isoslice.io import check_suffix, write_volume
+    from isoslice.io.atomic import atomic_output, check_output
+    from isoslice.io.read import open_volume
+    from isoslice.model import Model
+    from isoslice.progress import terminal_progress
+
+    if model is None:
+        raise SettingsError(
+            "got no model, expected --model MODEL to check; make one with 'isoslice train IMAGES "
+            "-o MODEL'"
+        )
+    if json not in (None, "-"):
+        check_output(Path(json), overwrite)
+    if output is not None:
+        check_suffix(output)
+        check_output(output, overwrite)
+    volume = open_volume(stack, axes=axes, voxel_size=voxel_size_of(voxel_size))
+    chosen: Literal["sample", "mean"] | None = None if mode is None else mode.value
+    progress = terminal_progress(quiet)
+    try:
+        found = leave_out(
+            volume,
+            Model.load(model),
+            factor=factor,
+            mode=chosen,
+            seed=seed,
+            device=device.value,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    if output is not None:
+        write_volume(output, found.errors_volume(), overwrite=overwrite)
+    if json == "-":
+        typer.echo(as_json(found.to_json()))
+        return
+    if json is not None:
+        with atomic_output(Path(json), overwrite) as draft:
+            draft.write_text(as_json(found.to_json()) + "\n")
+    _print(found, output)
+
+
+def _print(found: Fidelity, output: Path | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from isoslice.fidelity import METHODS
+
+    console = Console(markup=False, highlight=False)
+    table = Table("", box=box.SIMPLE_HEAD)
+    for name in ("model", "linear", "cubic", "gain (dB)"):
+        table.add_column(name, justify="right")
+    hidden = found.psnr
+    at = f"{2 * found.factor}x"
+    table.add_row(f"PSNR, hidden planes, {at} (dB)", *_cells(hidden, 2), f"{found.gain:+.2f}")
+    table.add_row(f"SSIM, hidden planes, {at}", *_cells(found.ssim, 3), "")
+    expected = found.predicted_gain
+    table.add_row(
+        f"PSNR to expect at {found.factor}x (dB)",
+        *_cells(found.predicted, 2),
+        "-" if expected is None else f"{expected:+.2f}",
+    )
+    console.print(table)
+    for channel in found.channels:
+        many = len(found.channels) > 1
+        if many:
+            name = channel.name or f"channel {channel.channel}"
+            console.print(
+                f"{name}, time {channel.time}: PSNR "
+                + ", ".join(f"{way} {channel.psnr[way]:.2f}" for way in METHODS),
+                soft_wrap=True,
+            )
+        for line in _plane_lines(channel.planes):
+            console.print(line, soft_wrap=True)
+    for note in found.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+    for message in found.doubts.messages:
+        console.print(f"warning: {message}", soft_wrap=True)
+    if output is not None:
+        console.print(f"errors: {output}", soft_wrap=True)
+    console.print(f"verdict: {found.verdict}", soft_wrap=True)
+
+
+def _cells(values: object, digits: int) -> list[str]:
+    from collections.abc import Mapping
+
+    from isoslice.fidelity import METHODS
+
+    assert isinstance(values, Mapping)
+    found = [values[way] for way in METHODS]
+    return ["-" if value is None else f"{value:.{digits}f}" for value in found]
+
+
+def _plane_lines(planes: tuple[PlaneScore, ...]) -> list[str]:
+    """Planes one by one, or their quartiles and the worst."""
+    import numpy as np
+
+    def line(plane: PlaneScore) -> str:
+        ours, theirs = plane.psnr["model"], plane.psnr["linear"]
+        return (
+            f"  plane {plane.plane:>4}: model {ours:6.2f}  linear {theirs:6.2f}  "
+            f"gain {plane.gain:+.2f} dB"
+        )
+
+    if len(planes) <= LISTED:
+        return [line(plane) for plane in planes]
+    ours = np.quantile([plane.psnr["model"] for plane in planes], (0, 0.25, 0.5, 0.75, 1))
+    gains = np.quantile([plane.gain for plane in planes], (0, 0.25, 0.5, 0.75, 1))
+    worst = sorted(planes, key=lambda plane: plane.psnr["model"])[:WORST]
+    return [
+        f"  {len(planes)} planes, least / quartiles / most",
+        "  model PSNR (dB)  " + " / ".join(f"{value:.2f}" for value in ours),
+        "  gain (dB)        " + " / ".join(f"{value:+.2f}" for value in gains),
+        "  worst planes",
+        *(line(plane) for plane in worst),
+    ]
