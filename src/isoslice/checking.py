@@ -7,6 +7,7 @@ the user is after (`foretelling`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor
 from isoslice.config import ModelConfig, MsdsrConfig
 from isoslice.device import choose_device
 from isoslice.doubts import doubts_of
-from isoslice.errors import DataError
+from isoslice.errors import DataError, DoubtWarning
 from isoslice.fidelity import (
     METHODS,
     ChannelCheck,
@@ -80,7 +81,7 @@ def check(
     steps, seed, device, progress
         As `Model.predict` takes them.
     familiar
-        What the model's training images look like; without it, that is not compared.
+        What the model's training images look like; by default what the model knows of them.
 
     Returns
     -------
@@ -120,7 +121,12 @@ def check(
         else fixed_normalization(*config.intensities, seen.size("C"))
     )
     doubts = doubts_of(
-        normalization.apply(planes[0]), factor, config, familiar, seen.voxel_size, seen.unit
+        normalization.apply(planes[0]),
+        factor,
+        config,
+        familiar or model.trust.familiar,
+        seen.voxel_size,
+        seen.unit,
     )
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
@@ -222,15 +228,17 @@ def _restore(
     """Restore hidden planes, (T, C, n - 2, Y, X), as the model would restore a coarser stack."""
 
     def restore(kept: NDArray[Any], start: int) -> NDArray[Any]:
-        result = model.predict(
-            replace(volume, data=from_tczyx(kept, volume.axes), spacing={}),
-            factor=2 * factor,
-            mode=mode,
-            steps=steps,
-            seed=seed,
-            device=device,
-            progress=_Round(progress, start),
-        )
+        with warnings.catch_warnings():  # given already, of the whole stack
+            warnings.simplefilter("ignore", DoubtWarning)
+            result = model.predict(
+                replace(volume, data=from_tczyx(kept, volume.axes), spacing={}),
+                factor=2 * factor,
+                mode=mode,
+                steps=steps,
+                seed=seed,
+                device=device,
+                progress=_Round(progress, start),
+            )
         return result.to_volume().tczyx()[:, :, factor :: 2 * factor]
 
     return restore_hidden(volume.tczyx(), restore)

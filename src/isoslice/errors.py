@@ -23,3 +23,7 @@ class SettingsError(IsosliceError):
 
 class IsosliceWarning(UserWarning):
     """Something the user should know that does not stop the work."""
+
+
+class DoubtWarning(IsosliceWarning):
+    """A reason not to trust what a model makes of a stack."""

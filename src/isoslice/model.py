@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,8 @@ from torch import nn
 from isoslice.asked import resolve_asked
 from isoslice.config import AnyConfig, ModelConfig
 from isoslice.device import choose_device, describe
-from isoslice.errors import ModelError
+from isoslice.doubts import doubts_of
+from isoslice.errors import DoubtWarning, ModelError
 from isoslice.geometry import even_grid, output_voxel_size
 from isoslice.io.atomic import atomic_output
 from isoslice.modelcard import model_card
@@ -237,6 +239,17 @@ class Model:
             normalization = percentile_normalization(data.swapaxes(0, 1), volume.source)
         else:
             normalization = fixed_normalization(*self.config.intensities, volume.size("C"))
+        doubts = doubts_of(
+            lambda place: normalization.apply(data[0][(slice(None), *place)]),
+            factor,
+            self.config,
+            self.trust.familiar,
+            volume.voxel_size,
+            volume.unit,
+            (volume.size("Z"), volume.size("Y"), volume.size("X")),
+        )
+        for message in doubts.messages:
+            warnings.warn(message, DoubtWarning, stacklevel=2)
         own = Path(volume.source).name in self.info.get("sources", ())
         shape = (*data.shape[:2], grid.depth, *data.shape[3:])
         output = np.empty(shape, data.dtype)
@@ -306,6 +319,7 @@ class Model:
             None if std is None else from_tczyx(std, volume.axes),
             tuple(from_tczyx(each, volume.axes) for each in kept),
             scales[0].calibration if scales else None,
+            doubts.messages,
         )
 
 

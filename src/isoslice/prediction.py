@@ -40,6 +40,8 @@ class Prediction:
         Samples that were asked for, like `volume`.
     calibration
         What intervals are made with.
+    doubts
+        What was warned of: reasons not to trust the model on this stack.
     """
 
     volume: NDArray[Any]
@@ -52,6 +54,7 @@ class Prediction:
     std: NDArray[np.float32] | None = None
     samples: tuple[NDArray[Any], ...] = ()
     calibration: FactorCalibration | None = None
+    doubts: tuple[str, ...] = ()
 
     def interval(self, level: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Bounds between which a share `level` of the true voxels lies, by calibration.

@@ -16,6 +16,7 @@ from torch import nn
 
 from isoslice.calibration import Calibration, calibrate
 from isoslice.config import AnyConfig, ModelConfig
+from isoslice.familiarity import Familiar, learn_familiar
 from isoslice.planes import PlaneStack
 from isoslice.progress import Progress
 from isoslice.spread import SpreadHead, with_head
@@ -32,6 +33,7 @@ class Trust(BaseModel):
 
     format: Annotated[int, Field(ge=1, le=1)] = 1
     calibration: Calibration | None = None
+    familiar: Familiar | None = None
 
 
 def learn_trust(
@@ -56,9 +58,11 @@ def learn_trust(
     device, progress
         Where to compute; who hears of it.
     """
+    familiar = learn_familiar(training, held_out)
     if not isinstance(config, ModelConfig):
-        return None, Trust()
+        return None, Trust(familiar=familiar)
     network = network.to(device)
     head = fit_spread(network, config, training, head_steps(steps), device, progress)
     joined = with_head(network, head).to(device)
-    return head, Trust(calibration=calibrate(joined, config, training, held_out, device))
+    calibration = calibrate(joined, config, training, held_out, device)
+    return head, Trust(calibration=calibration, familiar=familiar)

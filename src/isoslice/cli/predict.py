@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -123,7 +124,7 @@ def predict(
     """Restore a stack; train on its own planes if there is no model."""
     from isoslice.asked import check_asked, check_knows
     from isoslice.device import choose_device
-    from isoslice.errors import SettingsError
+    from isoslice.errors import DoubtWarning, SettingsError
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume
@@ -163,6 +164,8 @@ def predict(
         check_knows(restorer)
     in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
     budget = _budget(memory, how)
+    if quiet:
+        warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
     progress = terminal_progress(quiet)
     trained = False
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from isoslice import __version__
 from isoslice.base import residual_dtype
+from isoslice.blocks import Place
 from isoslice.config import ModelConfig
-from isoslice.errors import OutputError, SettingsError
+from isoslice.doubts import doubts_of
+from isoslice.errors import DoubtWarning, OutputError, SettingsError
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
 from isoslice.io.omezarr_meta import Description
+from isoslice.io.read import read_part
 from isoslice.io.shards import create_image, flush
 from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
 from isoslice.jobs.memory import Sizes, slab_slices
@@ -114,6 +119,7 @@ def begin(
         normalization = normalization_of(levels, volume.source)
     else:
         normalization = fixed_normalization(*config.intensities, volume.size("C"))
+    _warn(volume, normalization, factor, model)
     extremes = normalization.apply(np.asarray(levels)[:, [0, -1]])
     residual = residual_dtype(
         float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
@@ -164,6 +170,20 @@ def begin(
         shutil.rmtree(folder, ignore_errors=True)
         raise output_error(request.output, error) from error
     return job
+
+
+def _warn(volume: Volume, normalization: Normalization, factor: int, model: Model) -> None:
+    """Warn of what `Model.predict` warns of."""
+    shape = volume.size("Z"), volume.size("Y"), volume.size("X")
+
+    def read(place: Place) -> NDArray[np.float32]:
+        return normalization.apply(read_part(volume, (0, slice(None), *place)))
+
+    familiar, size = model.trust.familiar, volume.voxel_size
+    for message in doubts_of(
+        read, factor, model.config, familiar, size, volume.unit, shape
+    ).messages:
+        warnings.warn(message, DoubtWarning, stacklevel=2)
 
 
 def _check_lazy(request: Request, volume: Volume) -> None:
