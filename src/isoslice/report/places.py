@@ -1,0 +1,77 @@
+"""Where to look: the slices shown at first, and the places that need a second look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.figures import choose_view
+from isoslice.report.data import Scene
+
+#: Places named, and the side of the neighbourhood they stand for, in voxels.
+COUNT, SIDE = 4, 9
+
+
+@dataclass(frozen=True)
+class Place:
+    """A voxel (z, y, x) of the part shown, and how strong what is found there is."""
+
+    at: tuple[int, int, int]
+    value: float
+
+
+def first_place(scene: Scene) -> tuple[int, int, int]:
+    """Return the voxel (z, y, x) to begin at: slices with the most structure, between planes."""
+    reference = scene.first("truth", "restored", "sample", "linear", "input") or scene.volumes[0]
+    view = choose_view(reference.voxels, scene.factor or 1, crop=max(scene.box.shape))
+    z = view.z
+    if scene.known and scene.factor is not None:
+        # choose_view counts from a measured plane, with which the part shown need not begin.
+        z = min(z + scene.known[0], scene.box.shape[0] - 1)
+    return z, view.y, view.x
+
+
+def doubtful_places(scene: Scene) -> tuple[str, tuple[Place, ...]]:
+    """Places to look at first: the least certain, the most wrong, or the most invented.
+
+    Returns
+    -------
+    What is highest there, as words, and the places, highest first, none near another.
+    """
+    for role, words in (
+        ("uncertainty", "where the model is least certain"),
+        ("error", "where the restored volume is furthest from the truth"),
+    ):
+        found = scene.first(role)  # type: ignore[arg-type]
+        if found is not None:
+            return words, _peaks(found.voxels.astype(np.float32))
+    ours, linear = scene.first("restored", "sample"), scene.first("linear")
+    if ours is None or linear is None:
+        return "", ()
+    change = np.abs(ours.voxels.astype(np.float32) - linear.voxels.astype(np.float32))
+    return "where the model added most to linear interpolation", _peaks(change)
+
+
+def _peaks(values: NDArray[np.float32]) -> tuple[Place, ...]:
+    from scipy.ndimage import uniform_filter
+
+    smooth = uniform_filter(values, min(SIDE, *values.shape))
+    # Neighbourhoods that the edge cuts off say less.
+    inside = tuple(slice(min(SIDE // 2, n // 3), n - min(SIDE // 2, n // 3)) for n in values.shape)
+    left = np.full(values.shape, -np.inf, np.float32)
+    left[inside] = smooth[inside]
+    found: list[Place] = []
+    while len(found) < COUNT:
+        at = np.unravel_index(int(left.argmax()), left.shape)
+        value = float(left[at])
+        if not value > 0:
+            break
+        z, y, x = (int(i) for i in at)
+        found.append(Place((z, y, x), value))
+        reach = [max(2 * SIDE, n // 6) for n in values.shape]
+        left[
+            tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(at, reach, strict=True))
+        ] = -np.inf
+    return tuple(found)
