@@ -93,7 +93,7 @@ def power_spectrum(
     """Power spectral density along an axis, mean over all lines along it.
 
     Periodograms with a Hann window, mean taken off; densities, so that lines with coarser samples
-    can be compared with finer ones (one-sided; Heinzel et al. 2002, section 9).
+    can be compared with finer ones: the two-sided density, doubled.
 
     Parameters
     ----------
@@ -119,10 +119,9 @@ def power_spectrum(
         lines = (lines - lines.mean(-1, keepdims=True)) * window
         power = np.abs(np.fft.rfft(lines)) ** 2
         total += power.reshape(-1, len(total)).sum(axis=0)
-    density = 2 * spacing * total * length / volume.size / np.sum(window**2)
-    if length % 2 == 0:
-        density[-1] /= 2  # the finest frequency has no twin
-    return np.fft.rfftfreq(length, spacing)[1:], density[1:]
+    density = 2 * spacing * total * length / volume.size / float(np.sum(window**2))
+    frequency = np.fft.rfftfreq(length, spacing).astype(np.float64)
+    return frequency[1:], density[1:]
 
 
 def shell_correlation(

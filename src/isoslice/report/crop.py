@@ -86,7 +86,7 @@ def choose_box(
         (y, x) for y in _places(whole[1], shape[1]) for x in _places(whole[2], shape[2])
     ]
 
-    def seen(start: tuple[int, int]) -> float:
+    def variance(start: tuple[int, int]) -> float:
         y, x = start
         return float(
             np.var(
@@ -95,7 +95,7 @@ def choose_box(
         )
 
     # The middle comes first, and of equals the first is taken.
-    y, x = max(starts, key=seen)
+    y, x = max(starts, key=variance)
     return Box((middle.start[0], y, x), shape)
 
 

@@ -57,11 +57,9 @@ def windows(scene: Scene) -> Windows:
 def as_bytes(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
     """Map a window to 0 ... 255; what lies outside is cut off."""
     low, high = window
-    scaled = np.asarray(values, np.float32) - np.float32(low)
-    scaled *= np.float32(255 / (high - low))
-    levels: NDArray[np.uint8] = np.rint(scaled.clip(0, 255, out=scaled), out=scaled).astype(
-        np.uint8
-    )
+    exact: Any = np.float64 if values.dtype == np.float64 else np.float32
+    scaled: NDArray[np.floating] = (values.astype(exact) - low) * (255 / (high - low))
+    levels: NDArray[np.uint8] = np.rint(scaled.clip(0, 255)).astype(np.uint8)
     return levels
 
 
@@ -87,19 +85,13 @@ def nifti(levels: NDArray[np.uint8], voxel_size: VoxelSize, window: tuple[float,
 
 def packed(scene: Scene, scale: Windows) -> dict[str, str]:
     """Name to gzipped NIfTI as base64, of the volumes that the page does not make itself."""
-    return {
-        volume.name: base64.b64encode(
-            gzip.compress(
-                nifti(
-                    as_bytes(volume.voxels, scale.of(volume)), scene.voxel_size, scale.of(volume)
-                ),
-                compresslevel=6,
-                mtime=0,
-            )
-        ).decode()
-        for volume in scene.volumes
-        if volume.made is None
-    }
+    found = {}
+    for volume in scene.volumes:
+        if volume.made is None:
+            window = scale.of(volume)
+            file = nifti(as_bytes(volume.voxels, window), scene.voxel_size, window)
+            found[volume.name] = base64.b64encode(gzip.compress(file, 6, mtime=0)).decode()
+    return found
 
 
 def fitted(scene: Scene, budget: int = BUDGET) -> tuple[Scene, Windows, dict[str, str]]:

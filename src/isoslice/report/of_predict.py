@@ -1,4 +1,4 @@
-"""The report of a restored volume: input, linear, restored, uncertainty, and how far to trust it."""
+"""The report of a restored volume: input, linear, restored, and how far to trust it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.geometry import check_factor, even_grid, planes_around
@@ -187,7 +186,10 @@ def _check_planes(
     ]
     differ = sum(not np.array_equal(a, b) for a, b in zip(measured, ours, strict=True))
     if differ:
-        return f"Attention: {differ} of the {len(ours)} measured planes of this part differ from the input."
+        return (
+            f"Attention: {differ} of the {len(ours)} measured planes of the part shown differ from "
+            "the input."
+        )
     return (
         f"Checked: the {len(ours)} measured planes of the part shown equal the input, bit for bit."
     )
@@ -225,7 +227,8 @@ def _advice(
     return (
         Advice(
             "What is measured",
-            f"Every {_ordinal(factor)} plane, marked by dots in the profile, is your data. {checked}",
+            f"Every {_ordinal(factor)} plane, marked by dots in the profile, is your data. "
+            f"{checked}",
         ),
         Advice("What is invented", invented),
         Advice("Where to doubt it", doubt),
@@ -238,9 +241,9 @@ def _advice(
         ),
         Advice(
             "What it is good for",
-            "Looking, tracing and segmenting in three dimensions, as a start that you check against "
-            "measured planes. Numbers that matter should be computed on measured planes alone, or "
-            "with an error bar from several seeds.",
+            "Looking, tracing and segmenting in three dimensions, as a start that you check "
+            "against measured planes. Numbers that matter should be computed on measured planes "
+            "alone, or with an error bar from several seeds.",
         ),
     )
 
@@ -256,8 +259,3 @@ def _ordinal(number: int) -> str:
         8: "eighth",
     }
     return small.get(number, f"{number}th")
-
-
-def opened(array: NDArray[Any], like: Volume) -> Volume:
-    """Return an array on the grid of another volume as a volume."""
-    return Volume(array, like.axes, like.spacing, like.unit, like.channel_names, source="array")

@@ -38,10 +38,14 @@ def html(report: Report, budget: int = BUDGET) -> str:
     if report.scene is not None:
         scene, scale, found = fitted(report.scene, budget)
         at = first_place(scene)
-        body += [_views(scene, scale, at), _comparison(scene), _spectra(scene)]
+        body += [
+            _views(scene, scale, at),
+            f'<div class="pair">{_comparison(scene)}{_advice(report)}</div>',
+            _spectra(scene),
+        ]
         data = _data(scene, scale, found, at)
     body += [
-        _advice(report),
+        _advice(report) if report.scene is None else "",
         *(_table(table) for table in report.tables),
         *(_picture(number, report) for number in range(len(report.pictures))),
         _provenance(report),
@@ -127,8 +131,8 @@ def _views(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
 <div class="stage">
 <div class="shown" style="--n:{len(scene.volumes)};--aspect:{_aspect(scene):.5f}">
 <div class="matrix pictures">{columns}</div>
-<div class="matrix live" id="live" tabindex="0" role="group" hidden
- aria-label="Linked slices. Arrow keys move the cursor in X and Y, Page Up and Page Down in Z."></div>
+<div class="matrix live" id="live" tabindex="0" role="group" hidden aria-label="Linked slices. Arrow
+ keys move the cursor in X and Y, Page Up and Page Down in Z."></div>
 <div class="legends">{_legends(scene, scale)}</div>
 <p class="note">{part}Intensities are shown in 256 steps over one window for all volumes; values
 outside it are cut off. <span id="why-still">Lines in the pictures show where the other two slices
@@ -139,7 +143,7 @@ cut.</span></p>
 <p class="where" id="where" aria-live="polite"></p></div>
 <h3>Intensities along Z</h3>
 <div id="profile">{profile_plot(scene, scale, at)}</div>
-{_key(scene)}
+{_key(scene, points=True)}
 {doubt}
 </aside>
 </div>
@@ -167,15 +171,20 @@ def _legends(scene: Scene, scale: Windows) -> str:
     return "".join(found)
 
 
-def _key(scene: Scene) -> str:
-    """What the lines of the plots are."""
+def _key(scene: Scene, points: bool = False) -> str:
+    """Say what the lines of a plot are, and its points if it has any, and a band."""
     items = [
-        f'<li class="{"dots" if volume.role == "input" else ""}"><i class="{volume.role}"></i>'
+        f'<li class="{"dots" if points and volume.role == "input" else ""}">'
+        f'<i class="{volume.role}"></i>'
         f"{_text('measured planes' if volume.role == 'input' else volume.name)}</li>"
         for volume in scene.volumes
         if volume.role not in COLOURED
     ]
-    if scene.first("uncertainty") is not None and scene.first("restored", "sample") is not None:
+    if (
+        points
+        and scene.first("uncertainty") is not None
+        and scene.first("restored", "sample") is not None
+    ):
         items.append(f'<li><i class="band"></i>{_text(scene.band)}</li>')
     return f'<ul class="key">{"".join(items)}</ul>'
 
@@ -239,8 +248,8 @@ def _advice(report: Report) -> str:
         f"<div><h3>{_text(one.title)}</h3><p>{_text(one.text)}</p></div>" for one in report.advice
     )
     return (
-        '\n<section id="advice" aria-labelledby="advice-title"><h2 id="advice-title">How far to trust '
-        f'it</h2><div class="cards">{cards}</div></section>'
+        '\n<section id="advice" aria-labelledby="advice-title"><h2 id="advice-title">'
+        f'How far to trust it</h2><div class="cards">{cards}</div></section>'
     )
 
 
@@ -276,8 +285,9 @@ def _provenance(report: Report) -> str:
     if not rows:
         return ""
     return (
-        '\n<section id="provenance" aria-labelledby="provenance-title"><h2 id="provenance-title">How '
-        f'it was made</h2><dl class="provenance">{rows}</dl></section>'
+        '\n<section id="provenance" aria-labelledby="provenance-title">'
+        '<h2 id="provenance-title">How it was made</h2>'
+        f'<dl class="provenance">{rows}</dl></section>'
     )
 
 

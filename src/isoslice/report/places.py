@@ -55,23 +55,28 @@ def doubtful_places(scene: Scene) -> tuple[str, tuple[Place, ...]]:
 
 
 def _peaks(values: NDArray[np.float32]) -> tuple[Place, ...]:
-    from scipy.ndimage import uniform_filter
-
-    smooth = uniform_filter(values, min(SIDE, *values.shape))
-    # Neighbourhoods that the edge cuts off say less.
-    inside = tuple(slice(min(SIDE // 2, n // 3), n - min(SIDE // 2, n // 3)) for n in values.shape)
-    left = np.full(values.shape, -np.inf, np.float32)
-    left[inside] = smooth[inside]
+    side = min(SIDE, *values.shape)
+    left = _box_means(values, side)
     found: list[Place] = []
     while len(found) < COUNT:
         at = np.unravel_index(int(left.argmax()), left.shape)
         value = float(left[at])
-        if not value > 0:
+        if not value > 1e-6:
             break
-        z, y, x = (int(i) for i in at)
+        z, y, x = (int(i) + side // 2 for i in at)
         found.append(Place((z, y, x), value))
         reach = [max(2 * SIDE, n // 6) for n in values.shape]
-        left[
-            tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(at, reach, strict=True))
-        ] = -np.inf
+        near = tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(at, reach, strict=True))
+        left[near] = -np.inf
     return tuple(found)
+
+
+def _box_means(values: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """Mean over each cube of a side that lies inside, at the place of its first voxel."""
+    means = values.astype(np.float64)
+    for axis in range(3):
+        total = np.insert(means.cumsum(axis), 0, 0, axis)
+        count = total.shape[axis]
+        ends = total.take(range(side, count), axis), total.take(range(count - side), axis)
+        means = (ends[0] - ends[1]) / side
+    return means

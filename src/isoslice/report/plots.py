@@ -15,22 +15,23 @@ _AXES = "ZYX"
 def profile_plot(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     """Draw intensities along Z through a voxel (z, y, x) of the part shown."""
     _, y, x = at
-    z = (scene.box.start[0] + np.arange(scene.box.shape[0])) * scene.voxel_size.z
+    planes = np.arange(scene.box.shape[0], dtype=np.float64)
+    z = (scene.box.start[0] + planes) * scene.voxel_size.z
 
     def line(volume: Shown) -> Line:
-        return Line(volume.role, volume.name, z, volume.voxels[:, y, x].astype(float))
+        return Line(volume.role, volume.name, z, volume.voxels[:, y, x].astype(np.float64))
 
     lines = [line(v) for v in scene.volumes if v.role not in (*COLOURED, "input")]
     dots = []
     measured = scene.first("input")
     if measured is not None and scene.known:
         known = list(scene.known)
-        values = measured.voxels[known, y, x].astype(float)
+        values = measured.voxels[known, y, x].astype(np.float64)
         dots.append(Line("input", "measured planes", z[known], values))
     bands = []
     ours, doubt = scene.first("restored", "sample"), scene.first("uncertainty")
     if ours is not None and doubt is not None:
-        middle, half = line(ours).y, doubt.voxels[:, y, x].astype(float)
+        middle, half = line(ours).y, doubt.voxels[:, y, x].astype(np.float64)
         bands.append(Band(z, middle - half, middle + half))
     return line_plot(
         lines,
