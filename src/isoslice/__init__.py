@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from isoslice.errors import DataError, IsosliceError, ModelError, OutputError, SettingsError
     from isoslice.io import read_images, read_volume, write_volume
     from isoslice.model import Model, Prediction
+    from isoslice.report import write_report
+    from isoslice.report.of_predict import prediction_report
     from isoslice.training import train
     from isoslice.volume import Volume, VoxelSize
 
@@ -25,9 +27,11 @@ _HOMES = {
     "Volume": "volume",
     "VoxelSize": "volume",
     "distill": "distillation",
+    "prediction_report": "report.of_predict",
     "read_images": "io",
     "read_volume": "io",
     "train": "training",
+    "write_report": "report",
     "write_volume": "io",
 }
 
@@ -43,9 +47,11 @@ __all__ = [
     "VoxelSize",
     "__version__",
     "distill",
+    "prediction_report",
     "read_images",
     "read_volume",
     "train",
+    "write_report",
     "write_volume",
 ]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.geometry import check_factor, even_grid, planes_around
@@ -24,14 +25,17 @@ from isoslice.report.parts import (
 )
 from isoslice.volume import Volume
 
-RESTORED = "restored"
+if TYPE_CHECKING:
+    from isoslice.model import Prediction
+
+RESTORED, UNCERTAINTY = "Restored", "Uncertainty"
 
 
 def prediction_report(
-    stack: Volume,
-    restored: Volume,
+    stack: Volume | NDArray[Any],
+    restored: Volume | Prediction,
     *,
-    uncertainty: Volume | None = None,
+    uncertainty: Volume | NDArray[Any] | None = None,
     band: str = "± 1 standard deviation",
     channel: int = 0,
     time: int = 0,
@@ -42,11 +46,11 @@ def prediction_report(
     Parameters
     ----------
     stack
-        What was measured.
+        What was measured; an array has the result's axes.
     restored
         The result, with its provenance; opened volumes are read in parts.
     uncertainty
-        How sure each voxel is, in intensities, of the result's shape.
+        How far off each voxel may be, in intensities, of the result's shape.
     band
         What the uncertainty around the profile is, as words.
     channel, time
@@ -60,6 +64,11 @@ def prediction_report(
         If the shapes do not fit, the result does not say its factor, or there is no such channel
         or time point.
     """
+    restored = restored if isinstance(restored, Volume) else restored.to_volume()
+    if not isinstance(stack, Volume):
+        stack = Volume(stack, restored.axes)
+    if uncertainty is not None and not isinstance(uncertainty, Volume):
+        uncertainty = Volume(uncertainty, restored.axes)
     made_by = dict(restored.provenance or {})
     if "factor" not in made_by:
         raise DataError(
@@ -77,7 +86,7 @@ def prediction_report(
     )
     if uncertainty is not None:
         doubt = read_box(uncertainty, box, time, channel)
-        volumes.append(Shown("uncertainty", "uncertainty", np.nan_to_num(doubt)))
+        volumes.append(Shown(UNCERTAINTY, "uncertainty", np.nan_to_num(doubt)))
     size, unit = spacing(restored)
     scene = Scene(tuple(volumes), size, unit, box, whole, factor, band)
     planes = stack.size("Z")
@@ -126,22 +135,22 @@ def measured_and_linear(
     just outside the part shown are read too, so that its first and last planes are right.
     """
     first, last, grid = planes_around(
-        even_grid((source.size("Z") - 1) // factor + 1, factor), box.start[0], sum_z(box)
+        even_grid((source.size("Z") - 1) // factor + 1, factor), box.start[0], behind(box)
     )
     read = reader(source, time, channel)
     _, y, x = box.slices
     planes = np.concatenate(
         [read(slice(i * factor, i * factor + 1), y, x) for i in range(first, last + 1)]
     )
-    inside = slice(box.start[0] - first * factor, sum_z(box) - first * factor)
+    inside = slice(box.start[0] - first * factor, behind(box) - first * factor)
     found = []
     for role, method in (("input", "nearest"), ("linear", "linear")):
         filled = interpolate(planes, grid, method)[inside]  # type: ignore[arg-type]
-        found.append(Shown(role, role, filled, Made(method, (name,))))  # type: ignore[arg-type]
+        found.append(Shown(role.capitalize(), role, filled, Made(method, (name,))))  # type: ignore[arg-type]
     return tuple(found)
 
 
-def sum_z(box: Box) -> int:
+def behind(box: Box) -> int:
     """Plane behind the last one of a box."""
     return box.start[0] + box.shape[0]
 
@@ -177,7 +186,7 @@ def _check_planes(
     """Compare the measured planes of the part shown with the input's, and say what was found."""
     if stack.size("C") != restored.size("C"):
         return ""  # channels were computed from those measured
-    first, last = -(-box.start[0] // factor), (sum_z(box) - 1) // factor
+    first, last = -(-box.start[0] // factor), (behind(box) - 1) // factor
     _, y, x = box.slices
     measured = reader(stack, time, channel)(slice(first, last + 1), y, x)
     ours = [
