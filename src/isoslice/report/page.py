@@ -96,7 +96,7 @@ def _header(report: Report) -> str:
 
 def _views(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     columns = "".join(
-        f'<div class="column" data-volume="{number}"><h3>{_text(volume.name)}</h3>'
+        f'<div class="column" data-volume="{number}"><h3><span>{_text(volume.name)}</span></h3>'
         f"{column(scene, volume, scale, at)}</div>"
         for number, volume in enumerate(scene.volumes)
     )
@@ -128,8 +128,8 @@ def _views(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
 <div class="heading"><h2 id="views-title">Views</h2>
 <div class="tools" hidden><fieldset class="pills" id="toggles"><legend>Volumes</legend></fieldset>
 <button type="button" id="still" aria-pressed="false">Still pictures</button></div></div>
-<div class="stage">
-<div class="shown" style="--n:{len(scene.volumes)};--aspect:{_aspect(scene):.5f}">
+<div class="stage" style="--n:{len(scene.volumes)};--aspect:{_aspect(scene):.5f}">
+<div class="shown">
 <div class="matrix pictures">{columns}</div>
 <div class="matrix live" id="live" tabindex="0" role="group" hidden aria-label="Linked slices. Arrow
  keys move the cursor in X and Y, Page Up and Page Down in Z."></div>

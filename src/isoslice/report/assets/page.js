@@ -171,7 +171,7 @@ function startTools(live, views, refresh) {
   document.querySelectorAll(".tools[hidden]").forEach((tools) => { tools.hidden = false; });
   const count = () => {
     const left = views.filter((view) => !view.column.hidden).length;
-    document.querySelectorAll(".shown").forEach((shown) => shown.style.setProperty("--n", left));
+    document.querySelector(".stage").style.setProperty("--n", left);
   };
   for (const [number, view] of views.entries()) {
     const box = element("input", { type: "checkbox", checked: true, id: `toggle-${number}` });

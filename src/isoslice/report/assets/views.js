@@ -24,7 +24,8 @@ async function makeView(scene, volume, number, parent) {
   const canvas = element("canvas", { ariaHidden: "true" });
   const frame = element("div", { className: "frame" }, canvas);
   const value = element("output", { className: "value" });
-  const title = element("h3", { textContent: volume.name + " " }, value);
+  const name = element("span", { textContent: volume.name, title: volume.name });
+  const title = element("h3", {}, name, value);
   const column = element("div", { className: "column" }, title, frame);
   column.dataset.volume = number;
   parent.append(column);
@@ -115,14 +116,16 @@ function toFraction(scene, [z, y, x]) {
   return [(x + 0.5) / width, 1 - (y + 0.5) / height, 1 - (z + 0.5) / depth];
 }
 
-/** Move a view to a cursor; zoomed, the cursor is in the middle. */
+/** Move a view to a cursor; zoomed, the cursor is in the middle unless that shows what is beside. */
 function moveView(scene, view, cursor, zoom) {
   const fraction = toFraction(scene, cursor);
   view.viewer.scene.crosshairPos = fraction;
-  const spacing = [2, 1, 0].map((axis) => scene.voxelSize[axis] / scene.voxelSize[2]);
-  const sides = [2, 1, 0].map((axis) => scene.shape[axis]);
-  const pan = zoom === 1 ? [0, 0, 0]
-    : fraction.map((share, i) => (0.5 - share) * sides[i] * spacing[i] * (1 - 1 / zoom) * 1);
+  const pan = fraction.map((share, i) => {
+    const n = scene.shape[2 - i], step = scene.voxelSize[2 - i] / scene.voxelSize[2];
+    const centre = Math.min(Math.max(share, 0.5 / zoom), 1 - 0.5 / zoom);
+    // niivue shows (edge - pan) / zoom, in units of length that begin in the middle of voxel 0.
+    return ((n / 2 - 0.5) - (centre * n - 0.5) * zoom) * step;
+  });
   view.viewer.setPan2Dxyzmm([...pan, zoom]);
   view.value.textContent = short(valueAt(scene, view.volume, cursor));
 }
