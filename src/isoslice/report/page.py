@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import re
 from collections.abc import Mapping
-from html import escape
 from importlib.resources import files
-from typing import Any
 
 from isoslice import __version__
 from isoslice.cli.text import flat_pairs
@@ -18,6 +14,7 @@ from isoslice.report.encode import BUDGET, VIRIDIS, Windows, data_uri, fitted
 from isoslice.report.pictures import column, position
 from isoslice.report.places import doubtful_places, first_place
 from isoslice.report.plots import fine_detail, profile_plot, spectrum_plots
+from isoslice.report.text import embedded_json, safe
 
 #: The page's own scripts, in the order they run.
 SCRIPTS = ("volumes.js", "plot.js", "views.js", "page.js")
@@ -62,8 +59,8 @@ def html(report: Report, budget: int = BUDGET) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f'<meta name="generator" content="isoslice {escape(__version__)}">\n'
-        f"<title>{_text(report.title)} · isoslice</title>\n"
+        f'<meta name="generator" content="isoslice {safe(__version__)}">\n'
+        f"<title>{safe(report.title)} · isoslice</title>\n"
         f"<style>\n{_asset('report.css')}</style>\n</head>\n<body>\n"
         '<a class="skip" href="#main">Skip to the report</a>\n'
         + "\n".join(part for part in body if part)
@@ -73,22 +70,16 @@ def html(report: Report, budget: int = BUDGET) -> str:
     )
 
 
-def embedded_json(value: Any) -> str:
-    """JSON that is safe inside a script element: no text in it can end the element."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def _header(report: Report) -> str:
     facts = "".join(
-        f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
+        f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>"
         for name, value in report.facts.items()
     )
-    warning = f'<p class="notice" role="note">{_text(report.warning)}</p>' if report.warning else ""
+    warning = f'<p class="notice" role="note">{safe(report.warning)}</p>' if report.warning else ""
     return (
-        f'<header class="top"><p class="eyebrow">isoslice {_text(report.kind)}</p>'
-        f"<h1>{_text(report.title)}</h1>"
-        f'<p class="summary">{_text(report.summary)}</p>'
+        f'<header class="top"><p class="eyebrow">isoslice {safe(report.kind)}</p>'
+        f"<h1>{safe(report.title)}</h1>"
+        f'<p class="summary">{safe(report.summary)}</p>'
         + (f'<dl class="facts">{facts}</dl>' if facts else "")
         + f'</header>\n<main id="main">{warning}'
     )
@@ -96,7 +87,7 @@ def _header(report: Report) -> str:
 
 def _views(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     columns = "".join(
-        f'<div class="column" data-volume="{number}"><h3><span>{_text(volume.name)}</span></h3>'
+        f'<div class="column" data-volume="{number}"><h3><span>{safe(volume.name)}</span></h3>'
         f"{column(scene, volume, scale, at)}</div>"
         for number, volume in enumerate(scene.volumes)
     )
@@ -104,7 +95,7 @@ def _views(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     listed = "".join(
         f'<li><button type="button" class="go" data-at="{" ".join(map(str, place.at))}" disabled>'
         + ", ".join(
-            f"{axis} {position(scene, i, place.at[i])}"
+            f"{axis} {safe(position(scene, i, place.at[i]))}"
             for i, axis in ((2, "x"), (1, "y"), (0, "z"))
         )
         + "</button></li>"
@@ -176,7 +167,7 @@ def _key(scene: Scene, points: bool = False) -> str:
     items = [
         f'<li class="{"dots" if points and volume.role == "input" else ""}">'
         f'<i class="{volume.role}"></i>'
-        f"{_text('measured planes' if volume.role == 'input' else volume.name)}</li>"
+        f"{safe('measured planes' if volume.role == 'input' else volume.name)}</li>"
         for volume in scene.volumes
         if volume.role not in COLOURED
     ]
@@ -185,7 +176,7 @@ def _key(scene: Scene, points: bool = False) -> str:
         and scene.first("uncertainty") is not None
         and scene.first("restored", "sample") is not None
     ):
-        items.append(f'<li><i class="band"></i>{_text(scene.band)}</li>')
+        items.append(f'<li><i class="band"></i>{safe(scene.band)}</li>')
     return f'<ul class="key">{"".join(items)}</ul>'
 
 
@@ -199,7 +190,7 @@ def _comparison(scene: Scene) -> str:
 
     def options(chosen: int) -> str:
         return "".join(
-            f'<option value="{i}"{" selected" if i == chosen else ""}>{_text(volume.name)}</option>'
+            f'<option value="{i}"{" selected" if i == chosen else ""}>{safe(volume.name)}</option>'
             for i, volume in enumerate(scene.volumes)
         )
 
@@ -228,7 +219,7 @@ def _spectra(scene: Scene) -> str:
         and (ratio := fine_detail(volume)) is not None
     ]
     ratios = (
-        f" Fine detail along Z, relative to that along X and Y: {_text(', '.join(said))}."
+        f" Fine detail along Z, relative to that along X and Y: {safe(', '.join(said))}."
         if said
         else ""
     )
@@ -245,7 +236,7 @@ def _advice(report: Report) -> str:
     if not report.advice:
         return ""
     cards = "".join(
-        f"<div><h3>{_text(one.title)}</h3><p>{_text(one.text)}</p></div>" for one in report.advice
+        f"<div><h3>{safe(one.title)}</h3><p>{safe(one.text)}</p></div>" for one in report.advice
     )
     return (
         '\n<section id="advice" aria-labelledby="advice-title"><h2 id="advice-title">'
@@ -254,17 +245,17 @@ def _advice(report: Report) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{safe(name)}</th>' for name in table.columns)
     rows = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>'
-        + "".join(f"<td>{_text(value)}</td>" for value in row[1:])
+        f'<tr><th scope="row">{safe(row[0])}</th>'
+        + "".join(f"<td>{safe(value)}</td>" for value in row[1:])
         + "</tr>"
         for row in table.rows
     )
-    caption = f'<p class="note">{_text(table.caption)}</p>' if table.caption else ""
+    caption = f'<p class="note">{safe(table.caption)}</p>' if table.caption else ""
     return (
-        f'\n<section class="table"><h2>{_text(table.title)}</h2><div class="scroll" tabindex="0" '
-        f'role="region" aria-label="{_text(table.title)}"><table><thead><tr>{head}</tr></thead>'
+        f'\n<section class="table"><h2>{safe(table.title)}</h2><div class="scroll" tabindex="0" '
+        f'role="region" aria-label="{safe(table.title)}"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{caption}</section>"
     )
 
@@ -272,14 +263,14 @@ def _table(table: Table) -> str:
 def _picture(number: int, report: Report) -> str:
     picture = report.pictures[number]
     return (
-        f'\n<section class="picture"><h2>{_text(picture.title)}</h2>'
-        f'<img src="{data_uri(picture.png)}" alt="{_text(picture.alt)}"></section>'
+        f'\n<section class="picture"><h2>{safe(picture.title)}</h2>'
+        f'<img src="{data_uri(picture.png)}" alt="{safe(picture.alt)}"></section>'
     )
 
 
 def _provenance(report: Report) -> str:
     rows = "".join(
-        f"<div><dt>{_text(name)}</dt><dd>{_text(value)}</dd></div>"
+        f"<div><dt>{safe(name)}</dt><dd>{safe(value)}</dd></div>"
         for name, value in flat_pairs(report.provenance)
     )
     if not rows:
@@ -306,7 +297,7 @@ def _footer(report: Report) -> str:
         else ""
     )
     return (
-        f"<footer>{keys}<p>Made by isoslice {_text(__version__)}. This page is one file: it loads "
+        f"<footer>{keys}<p>Made by isoslice {safe(__version__)}. This page is one file: it loads "
         f"nothing and sends nothing.{viewer}</p></footer>"
     )
 
@@ -356,8 +347,3 @@ def _asset(name: str) -> str:
 
 def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _text(value: object) -> str:
-    """Escape a text; characters that HTML may not hold become a mark."""
-    return escape(re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]", "\ufffd", str(value)))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 
 from isoslice.report.data import COLOURED, Scene, Shown
 from isoslice.report.encode import Windows, as_bytes, coloured, data_uri, png
 from isoslice.report.svg import round_length
+from isoslice.report.text import safe
 
 #: Axes (of Z, Y, X) that run down and across in each slice.
 SLICES = {"XY": (1, 2), "XZ": (0, 2), "YZ": (0, 1)}
@@ -50,7 +50,7 @@ def column(scene: Scene, volume: Shown, scale: Windows, at: tuple[int, int, int]
             f'<figure class="slice" style="width:{100 * sizes[across] / widest:.3f}%">'
             f'<img src="{data_uri(encoded)}" data-slice="{slice_name}" width="{n_across}" '
             f'height="{n_down}" style="aspect-ratio:{sizes[across]:.6g}/{sizes[down]:.6g}" '
-            f'alt="{escape(f"{volume.name}, {slice_name} slice at {place}")}">'
+            f'alt="{safe(f"{volume.name}, {slice_name} slice at {place}")}">'
             f'<i class="cut across" style="top:{100 * (at[down] + 0.5) / n_down:.2f}%"></i>'
             f'<i class="cut down" style="left:{100 * (at[across] + 0.5) / n_across:.2f}%"></i>'
             f"<figcaption>{slice_name}</figcaption>{bar_html(bar)}</figure>"
@@ -61,7 +61,7 @@ def column(scene: Scene, volume: Shown, scale: Windows, at: tuple[int, int, int]
 def bar_html(bar: ScaleBar) -> str:
     """Return a scale bar over the lower right corner of a picture."""
     return (
-        f'<span class="bar" style="width:{100 * bar.share:.2f}%"><span>{escape(bar.label)}</span>'
+        f'<span class="bar" style="width:{100 * bar.share:.2f}%"><span>{safe(bar.label)}</span>'
         "</span>"
     )
 

@@ -25,12 +25,10 @@ class Place:
 def first_place(scene: Scene) -> tuple[int, int, int]:
     """Return the voxel (z, y, x) to begin at: slices with the most structure, between planes."""
     reference = scene.first("truth", "restored", "sample", "linear", "input") or scene.volumes[0]
-    view = choose_view(reference.voxels, scene.factor or 1, crop=max(scene.box.shape))
-    z = view.z
-    if scene.known and scene.factor is not None:
-        # choose_view counts from a measured plane, with which the part shown need not begin.
-        z = min(z + scene.known[0], scene.box.shape[0] - 1)
-    return z, view.y, view.x
+    # choose_view counts from a measured plane, with which the part shown need not begin.
+    first = scene.known[0] if scene.known else 0
+    view = choose_view(reference.voxels[first:], scene.factor or 1, crop=max(scene.box.shape))
+    return first + view.z, view.y, view.x
 
 
 def doubtful_places(scene: Scene) -> tuple[str, tuple[Place, ...]]:

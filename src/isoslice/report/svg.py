@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
+
+from isoslice.report.text import safe
 
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
@@ -101,14 +102,14 @@ def line_plot(
         return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in points) if points else ""
 
     parts = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">'
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{safe(alt)}">'
     ]
     if shade_from is not None and shade_from < x_range[1]:
         left = float(across(shade_from))
         parts.append(
             f'<rect class="shade" x="{left:.1f}" y="{TOP}" width="{WIDTH - RIGHT - left:.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}"/><text class="shade-label" x="{WIDTH - RIGHT - 4}" '
-            f'y="{TOP + 12}" text-anchor="end">{escape(shade_label)}</text>'
+            f'y="{TOP + 12}" text-anchor="end">{safe(shade_label)}</text>'
         )
     for value in ticks(*y_range, whole=logarithmic):
         at = float(down(10.0**value if logarithmic else value))
@@ -127,11 +128,11 @@ def line_plot(
         there, back = path(band.x, band.high), path(band.x[::-1], band.low[::-1])
         if there and back:
             parts.append(f'<path class="band" d="{there}L{back[1:]}Z"/>')
-    parts += [f'<path class="line {escape(c.kind)}" d="{path(c.x, c.y)}"/>' for c in lines]
+    parts += [f'<path class="line {safe(c.kind)}" d="{path(c.x, c.y)}"/>' for c in lines]
     for curve in dots:
         for a, b in zip(across(curve.x), down(curve.y), strict=True):
             if math.isfinite(b):
-                kind = escape(curve.kind)
+                kind = safe(curve.kind)
                 parts.append(f'<circle class="dot {kind}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>')
     if marker is not None:
         parts.append(
@@ -140,9 +141,9 @@ def line_plot(
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     parts.append(
         f'<text class="label" x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
-        f'{escape(x_label)}</text><text class="label" transform="translate(12 '
+        f'{safe(x_label)}</text><text class="label" transform="translate(12 '
         f'{TOP + (HEIGHT - TOP - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y_label)}</text></svg>"
+        f"{safe(y_label)}</text></svg>"
     )
     return "".join(parts)
 
