@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Cli, texture, write_stack
+from isoslice import report
 from isoslice.errors import DataError, OutputError
 from isoslice.evaluation import evaluate
 from isoslice.geometry import even_grid, thin
@@ -500,3 +501,34 @@ def test_parts_of_a_run_write_no_report(
     )  # fmt: skip
     assert code != 0
     assert "--report with --part" in err[0]
+
+
+# Colours
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of ``#rgb`` or ``#rrggbb`` (WCAG 2.1)."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * d for d in colour[1:])
+    share = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_and_lines_can_be_told_from_what_they_stand_on(scheme: int) -> None:
+    style = (Path(report.__file__).parent / "assets" / "report.css").read_text()
+    block = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block))
+    for text in ("ink", "soft", "accent"):
+        for ground in ("paper", "card"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    assert contrast(colours["on-accent"], colours["accent"]) >= 4.5
+    assert contrast(colours["ink"], colours["notice"]) >= 4.5
+    assert contrast(colours["soft"], colours["notice"]) >= 4.5
+    for line in ("input", "linear", "restored", "second", "third", "truth", "notice-edge"):
+        assert contrast(colours[line], colours["paper"]) >= 3, line

@@ -111,6 +111,12 @@ class Scene:
         start, depth = self.box.start[0], self.box.shape[0]
         return tuple(z for z in range(depth) if (start + z) % self.factor == 0)
 
+    def kind(self, volume: Shown) -> str:
+        """Role of a volume, and which of those with it this is: ``restored``, ``restored-2``."""
+        alike = [other.name for other in self.volumes if other.role == volume.role]
+        number = alike.index(volume.name) + 1
+        return volume.role if number == 1 else f"{volume.role}-{number}"
+
     def first(self, *roles: Role) -> Shown | None:
         """Return the first volume of the first of these roles that any has."""
         return next((v for role in roles for v in self.volumes if v.role == role), None)

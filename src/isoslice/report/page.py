@@ -77,11 +77,11 @@ def _header(report: Report) -> str:
     )
     warning = f'<p class="notice" role="note">{safe(report.warning)}</p>' if report.warning else ""
     return (
-        f'<header class="top"><p class="eyebrow">isoslice {safe(report.kind)}</p>'
+        f'<header class="top"><div><p class="eyebrow">isoslice {safe(report.kind)}</p>'
         f"<h1>{safe(report.title)}</h1>"
-        f'<p class="summary">{safe(report.summary)}</p>'
+        f'<p class="summary">{safe(report.summary)}</p></div>{warning}'
         + (f'<dl class="facts">{facts}</dl>' if facts else "")
-        + f'</header>\n<main id="main">{warning}'
+        + '</header>\n<main id="main">'
     )
 
 
@@ -166,7 +166,7 @@ def _key(scene: Scene, points: bool = False) -> str:
     """Say what the lines of a plot are, and its points if it has any, and a band."""
     items = [
         f'<li class="{"dots" if points and volume.role == "input" else ""}">'
-        f'<i class="{volume.role}"></i>'
+        f'<i class="{scene.kind(volume)}"></i>'
         f"{safe('measured planes' if volume.role == 'input' else volume.name)}</li>"
         for volume in scene.volumes
         if volume.role not in COLOURED
@@ -308,6 +308,7 @@ def _data(scene: Scene, scale: Windows, found: Mapping[str, str], at: tuple[int,
         {
             "name": volume.name,
             "role": volume.role,
+            "kind": scene.kind(volume),
             "coloured": volume.role in COLOURED,
             "window": scale.of(volume),
             "made": None

@@ -19,7 +19,7 @@ def profile_plot(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     z = (scene.box.start[0] + planes) * scene.voxel_size.z
 
     def line(volume: Shown) -> Line:
-        return Line(volume.role, volume.name, z, volume.voxels[:, y, x].astype(np.float64))
+        return Line(scene.kind(volume), volume.name, z, volume.voxels[:, y, x].astype(np.float64))
 
     lines = [line(v) for v in scene.volumes if v.role not in (*COLOURED, "input")]
     dots = []
@@ -86,7 +86,7 @@ def _spectrum(scene: Scene, volume: Shown, axis: int) -> Line | None:
             return None
         voxels, step = voxels[known], step * scene.factor
     frequency, density = power_spectrum(voxels, axis, step)
-    return Line(volume.role, volume.name, frequency, density)
+    return Line(scene.kind(volume), volume.name, frequency, density)
 
 
 def fine_detail(volume: Shown) -> float | None:

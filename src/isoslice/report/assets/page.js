@@ -19,7 +19,7 @@ function startComparison() {
       image.alt = source.alt;
       wipe.style.aspectRatio = source.style.aspectRatio;
       const [wide, high] = source.style.aspectRatio.split("/").map(Number);
-      wipe.style.setProperty("--ratio", wide / high);
+      section.style.setProperty("--ratio", wide / high);
       wipe.querySelector(tag).textContent = scene.volumes[byId(which).value].name;
     }
   };

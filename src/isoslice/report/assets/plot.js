@@ -66,7 +66,7 @@ function drawProfile(scene, volumes, cursor) {
   for (const volume of volumes) {
     if (volume.coloured || volume.role === "input") continue;
     const points = planes.map((z) => [across(place(z)), down(at(volume, z))]);
-    image.append(svg("path", { class: `line ${volume.role}`, d: path(points) }));
+    image.append(svg("path", { class: `line ${volume.kind}`, d: path(points) }));
   }
   const input = volumes.find((v) => v.role === "input");
   if (input) {

@@ -19,6 +19,18 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
+/** XY over XZ over YZ, all at one scale, as shares of a canvas of the aspect that is returned. */
+function columnLayout(scene) {
+  const [z, y, x] = scene.shape.map((n, axis) => n * scene.voxelSize[axis]);
+  const gap = 0.006 * (y + 2 * z), tall = y + 2 * z + 2 * gap, wide = Math.max(x, y);
+  const place = (top, across, down) => [0, top / tall, across / wide, down / tall];
+  const positions = [place(0, x, y), place(y + gap, x, z), place(y + z + 2 * gap, y, z)];
+  return {
+    aspect: wide / tall,
+    tiles: positions.map((position, sliceType) => ({ sliceType, position })),
+  };
+}
+
 /** Show a volume in a canvas of its own; returns what is needed to move its cursor. */
 async function makeView(scene, volume, number, parent) {
   const canvas = element("canvas", { ariaHidden: "true" });
@@ -29,14 +41,15 @@ async function makeView(scene, volume, number, parent) {
   const column = element("div", { className: "column" }, title, frame);
   column.dataset.volume = number;
   parent.append(column);
+  const layout = columnLayout(scene);
+  frame.style.aspectRatio = layout.aspect;
 
   const viewer = new niivue.Niivue({
     interactive: false, dragAndDropEnabled: false, isResizeCanvas: true, logLevel: "error",
     backColor: [0.035, 0.043, 0.055, 1], crosshairColor: [1, 0.71, 0.33, 0.85], crosshairWidth: 1,
     crosshairWidthUnit: "voxels", crosshairGap: 5, show3Dcrosshair: false, loadingText: "",
     isNearestInterpolation: true, isOrientationTextVisible: false, isSliceMM: true,
-    isRadiologicalConvention: false, sagittalNoseLeft: true, multiplanarLayout: 1,
-    multiplanarShowRender: 0, multiplanarPadPixels: 0, tileMargin: 0, isColorbar: false,
+    isRadiologicalConvention: false, sagittalNoseLeft: true, tileMargin: 0, isColorbar: false,
     isRuler: false, thumbnail: "",
   });
   await viewer.attachToCanvas(canvas, false);
@@ -53,6 +66,7 @@ async function makeView(scene, volume, number, parent) {
   );
   viewer.addVolume(image);
   viewer.setSliceType(viewer.sliceTypeMultiplanar);
+  viewer.setCustomLayout(layout.tiles);
   const labels = SLICE_NAMES.map((name) => {
     const bar = element("span", { className: "bar" }, element("span"));
     const label = element("div", { className: "tile" }, element("b", { textContent: name }), bar);
