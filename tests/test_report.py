@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import Cli, texture, write_stack
+from conftest import texture
 from isoslice import report
-from isoslice.errors import DataError, OutputError
-from isoslice.evaluation import evaluate
-from isoslice.geometry import even_grid, thin
-from isoslice.interpolate import interpolate
+from isoslice.errors import OutputError
 from isoslice.report import Advice, Picture, Report, Scene, Shown, Table, write_report
 from isoslice.report.crop import Box, centred, choose_box, sides
 from isoslice.report.encode import VIRIDIS, as_bytes, coloured, fitted, nifti, png, windows
-from isoslice.report.of_evaluate import evaluation_report
 from isoslice.report.of_predict import prediction_report
 from isoslice.report.page import html
 from isoslice.report.pictures import scale_bar
 from isoslice.report.places import doubtful_places, first_place
 from isoslice.report.svg import Line, line_plot, round_length, ticks
 from isoslice.report.text import embedded_json
-from isoslice.volume import Volume, VoxelSize
+from isoslice.volume import VoxelSize
+from report_page import Page, restored_stack
 
-SPACING = {"Z": 8.0, "Y": 8.0, "X": 8.0}
 shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 5000))
 
 
@@ -43,17 +38,6 @@ def scene_of(voxels: np.ndarray, **others: Any) -> Scene:
     whole = voxels.shape
     volumes = (Shown("Restored", "restored", voxels), *others.pop("more", ()))
     return Scene(volumes, VoxelSize(8, 8, 8), "nm", Box((0, 0, 0), whole), whole, **others)
-
-
-def restored_stack(
-    factor: int = 4, shape: tuple[int, int, int] = (33, 40, 48)
-) -> tuple[Volume, Volume]:
-    """A stack, and a volume that has its planes and that a model might have made of it."""
-    true = texture(*shape)
-    coarse = {"Z": 8.0 * factor, "Y": 8.0, "X": 8.0}
-    stack = Volume(thin(true, factor), "ZYX", coarse, "nanometer", source="folder/cells.tif")
-    made_by = {"factor": factor, "mode": "sample", "model": "0123456789ab"}
-    return stack, Volume(true, "ZYX", SPACING, "nanometer", provenance=made_by)
 
 
 # The part that is shown
@@ -255,33 +239,6 @@ def test_a_plot_has_points_where_they_belong_and_leaves_out_what_is_no_number() 
 # The page
 
 
-class Page(HTMLParser):
-    """Collects elements, attributes and text as a browser would."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.scripts: list[str] = []
-        self._in = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._in = tag
-        if tag == "script":
-            self.scripts.append("")
-
-    def handle_data(self, data: str) -> None:
-        if self._in == "script":
-            self.scripts[-1] += data
-        else:
-            self.text += data
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in = ""
-
-
 def report_with(text: str) -> Report:
     voxels = texture(9, 12, 10)
     scene = Scene(
@@ -374,133 +331,6 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"does not end in \.html"):
         write_report(tmp_path / "a.txt", report_with("y"))
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
-
-
-# What the commands compose
-
-
-def test_a_prediction_shows_input_and_linear_as_they_are() -> None:
-    stack, restored = restored_stack()
-    report = prediction_report(stack, restored)
-    assert report.scene is not None
-    measured, linear, ours = report.scene.volumes
-    grid = even_grid(9, 4)
-    np.testing.assert_array_equal(measured.voxels, interpolate(stack.data, grid, "nearest"))
-    np.testing.assert_array_equal(linear.voxels, interpolate(stack.data, grid, "linear"))
-    np.testing.assert_array_equal(ours.voxels, restored.data)
-    assert report.title == "cells.tif, restored 4×"
-    assert any("9 measured planes of the part shown equal" in a.text for a in report.advice)
-
-
-def test_a_part_in_the_middle_has_the_same_planes_as_the_whole() -> None:
-    stack, restored = restored_stack()
-    whole = prediction_report(stack, restored).scene
-    part = prediction_report(stack, restored, limit=9 * 20 * 20).scene
-    assert whole is not None
-    assert part is not None
-    assert part.box.voxels <= 9 * 20 * 20
-    for all_of_it, some in zip(whole.volumes, part.volumes, strict=True):
-        np.testing.assert_array_equal(some.voxels, all_of_it.voxels[part.box.slices])
-
-
-def test_planes_that_are_not_those_measured_are_told() -> None:
-    stack, restored = restored_stack()
-    changed = restored.data.copy()
-    changed[8, 0, 0] += 1
-    report = prediction_report(
-        stack, Volume(changed, "ZYX", SPACING, "nanometer", provenance=restored.provenance)
-    )
-    assert any("1 of the 9 measured planes" in advice.text for advice in report.advice)
-
-
-def test_a_channel_and_a_time_point_are_chosen_and_named() -> None:
-    true = texture(2, 9, 3, 20, 24)
-    made_by = {"factor": 4, "mode": "mean"}
-    restored = Volume(
-        true, "TZCYX", SPACING, "micrometer", ("DAPI", "GFP", "<b>"), provenance=made_by
-    )
-    stack = Volume(true[:, ::4], "TZCYX", {**SPACING, "Z": 32.0}, "micrometer")
-    report = prediction_report(stack, restored, channel=1, time=1)
-    assert report.scene is not None
-    np.testing.assert_array_equal(report.scene.volumes[2].voxels, true[1, :, 1])
-    assert report.facts["Shown"] == "channel 2 of 3 (GFP), time point 2 of 2"
-    with pytest.raises(DataError, match="got channel 3"):
-        prediction_report(stack, restored, channel=3)
-
-
-def test_a_prediction_that_does_not_fit_is_refused() -> None:
-    stack, restored = restored_stack()
-    with pytest.raises(DataError, match="no record of the factor"):
-        prediction_report(stack, Volume(restored.data, "ZYX", SPACING))
-    with pytest.raises(DataError, match="expected 33 planes"):
-        prediction_report(
-            stack, Volume(restored.data[:29], "ZYX", SPACING, provenance=restored.provenance)
-        )
-    with pytest.raises(DataError, match="uncertainty of shape"):
-        prediction_report(stack, restored, uncertainty=restored.data[:5])
-
-
-def test_an_evaluation_shows_the_error_and_the_scores() -> None:
-    _, true = restored_stack()
-    noisy = np.clip(true.data.astype(int) + 5, 0, 255).astype(np.uint8)
-    ours = Volume(noisy, "ZYX", SPACING, provenance={"factor": 4}, source="a/ours.tif")
-    report = evaluation_report(true, [ours], [evaluate(true, ours)])
-    assert report.scene is not None
-    found = {volume.role: volume for volume in report.scene.volumes}
-    assert list(found) == ["linear", "truth", "restored", "error"]
-    np.testing.assert_array_equal(found["error"].voxels, 5)
-    rows = dict(row[:2] for row in report.tables[0].rows)
-    assert rows["PSNR, all voxels (dB)"] == f"{evaluate(true, ours).mean.psnr:.2f}"
-    assert report.tables[1].rows[0][1:] == ("1.00", "1.00", "1.00")
-
-
-def test_predict_writes_a_report_beside_every_kind_of_output(
-    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
-) -> None:
-    for out in ("a.ome.tif", "b.ome.zarr"):
-        report = tmp_path / f"{out}.html"
-        code, _, err = cli(
-            "predict", stack_file, "-q", "-m", model_folder, "-o", tmp_path / out, "--steps", 3,
-            "--report", report,
-        )  # fmt: skip
-        assert (code, err) == (0, [])
-        text = report.read_text()
-        assert "5 measured planes of the part shown equal the input, bit for bit" in text
-        assert "stack.ome.tif, restored 3×" in text
-
-
-def test_evaluate_writes_a_report(cli: Cli, tmp_path: Path) -> None:
-    truth = write_stack(tmp_path / "truth.ome.tif", texture(9, 20, 22), voxel_size=(1, 1, 1))
-    ours = write_stack(tmp_path / "ours.ome.tif", texture(9, 20, 22), voxel_size=(1, 1, 1))
-    report = tmp_path / "r.html"
-    assert cli("evaluate", truth, ours, ours, "--factor", 4, "--report", report).code == 0
-    assert "ours.ome.tif (2)" in report.read_text()
-
-
-@pytest.mark.parametrize("name", ["report.pdf", "missing/report.html", "taken.html"])
-def test_a_report_that_cannot_be_written_is_refused_before_work_begins(
-    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path, name: str
-) -> None:
-    (tmp_path / "taken.html").write_text("mine")
-    out = tmp_path / "out.ome.zarr"
-    code, _, err = cli(
-        "predict", stack_file, "-m", model_folder, "-o", out, "--report", tmp_path / name
-    )
-    assert code != 0
-    assert len(err) == 1
-    assert not out.exists()
-    assert (tmp_path / "taken.html").read_text() == "mine"
-
-
-def test_parts_of_a_run_write_no_report(
-    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
-) -> None:
-    code, _, err = cli(
-        "predict", stack_file, "-m", model_folder, "-o", tmp_path / "o.ome.zarr", "--part", "1/2",
-        "--report", tmp_path / "r.html",
-    )  # fmt: skip
-    assert code != 0
-    assert "--report with --part" in err[0]
 
 
 # Colours

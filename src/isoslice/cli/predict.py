@@ -183,7 +183,7 @@ def predict(
             from isoslice.report import write_report
             from isoslice.report.of_predict import prediction_report
 
-            restored = open_volume(output) if in_blocks else prediction.to_volume()
+            restored = open_volume(output) if in_blocks else prediction
             write_report(report, prediction_report(volume, restored), overwrite=overwrite)
             progress.note(f"report: {report}")
     except KeyboardInterrupt:

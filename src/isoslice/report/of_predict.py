@@ -50,7 +50,8 @@ def prediction_report(
     restored
         The result, with its provenance; opened volumes are read in parts.
     uncertainty
-        How far off each voxel may be, in intensities, of the result's shape.
+        How far off each voxel may be, in intensities, of the result's shape; by default a
+        prediction's own, if it has one.
     band
         What the uncertainty around the profile is, as words.
     channel, time
@@ -64,7 +65,9 @@ def prediction_report(
         If the shapes do not fit, the result does not say its factor, or there is no such channel
         or time point.
     """
-    restored = restored if isinstance(restored, Volume) else restored.to_volume()
+    if not isinstance(restored, Volume):
+        uncertainty = getattr(restored, "std", None) if uncertainty is None else uncertainty
+        restored = restored.to_volume()
     if not isinstance(stack, Volume):
         stack = Volume(stack, restored.axes)
     if uncertainty is not None and not isinstance(uncertainty, Volume):
@@ -89,6 +92,9 @@ def prediction_report(
         volumes.append(Shown(UNCERTAINTY, "uncertainty", np.nan_to_num(doubt)))
     size, unit = spacing(restored)
     scene = Scene(tuple(volumes), size, unit, box, whole, factor, band)
+    checked = ""
+    if stack.size("C") == restored.size("C"):  # else channels were computed from those measured
+        checked = _check_planes(stack, ours, box, factor, time, channel)
     planes = stack.size("Z")
     shown = which_part(restored, time, channel)
     facts = {
@@ -113,14 +119,7 @@ def prediction_report(
             "images make plausible, not a measurement. Do not count, measure or diagnose from "
             "structures that exist only there."
         ),
-        advice=_advice(
-            made_by,
-            factor,
-            size.z,
-            unit,
-            _check_planes(stack, restored, box, factor, time, channel),
-            uncertainty is not None,
-        ),
+        advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
         scene=scene,
         provenance=made_by,
     )
@@ -137,11 +136,9 @@ def measured_and_linear(
     first, last, grid = planes_around(
         even_grid((source.size("Z") - 1) // factor + 1, factor), box.start[0], behind(box)
     )
-    read = reader(source, time, channel)
     _, y, x = box.slices
-    planes = np.concatenate(
-        [read(slice(i * factor, i * factor + 1), y, x) for i in range(first, last + 1)]
-    )
+    around = reader(source, time, channel)(slice(first * factor, last * factor + 1), y, x)
+    planes = around[::factor]
     inside = slice(box.start[0] - first * factor, behind(box) - first * factor)
     found = []
     for role, method in (("input", "nearest"), ("linear", "linear")):
@@ -181,26 +178,21 @@ def _check(
 
 
 def _check_planes(
-    stack: Volume, restored: Volume, box: Box, factor: int, time: int, channel: int
+    stack: Volume, ours: NDArray[Any], box: Box, factor: int, time: int, channel: int
 ) -> str:
     """Compare the measured planes of the part shown with the input's, and say what was found."""
-    if stack.size("C") != restored.size("C"):
-        return ""  # channels were computed from those measured
     first, last = -(-box.start[0] // factor), (behind(box) - 1) // factor
     _, y, x = box.slices
     measured = reader(stack, time, channel)(slice(first, last + 1), y, x)
-    ours = [
-        reader(restored, time, channel)(slice(i * factor, i * factor + 1), y, x)[0]
-        for i in range(first, last + 1)
-    ]
-    differ = sum(not np.array_equal(a, b) for a, b in zip(measured, ours, strict=True))
+    found = ours[first * factor - box.start[0] :: factor]
+    differ = sum(not np.array_equal(a, b) for a, b in zip(measured, found, strict=True))
     if differ:
         return (
-            f"Attention: {differ} of the {len(ours)} measured planes of the part shown differ from "
-            "the input."
+            f"Attention: {differ} of the {len(found)} measured planes of the part shown differ "
+            "from the input."
         )
     return (
-        f"Checked: the {len(ours)} measured planes of the part shown equal the input, bit for bit."
+        f"Checked: the {len(found)} measured planes of the part shown equal the input, bit for bit."
     )
 
 
