@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 
 from conftest import texture
+from isoslice.evaluation import evaluate
 from isoslice.geometry import PlaneGrid, thin
 from isoslice.interpolate import interpolate
 from isoslice.report import write_report
 from isoslice.report.encode import as_bytes, fitted
+from isoslice.report.of_evaluate import evaluation_report
 from isoslice.report.of_predict import prediction_report
 from isoslice.volume import Volume
 
@@ -185,6 +187,30 @@ def test_the_page_makes_the_same_volumes_as_python(live: Opened, made: Any) -> N
             planes = as_bytes(base.voxels[list(scene.known)], scale.grey)
             wanted = interpolate(planes, PlaneGrid(scene.known), volume.made.by)  # type: ignore[arg-type]
         assert np.abs(np.asarray(found) - wanted.ravel()).max() <= 0.51, volume.name
+
+
+def test_the_page_makes_the_same_errors_as_python(browser: Browser, tmp_path: Path) -> None:
+    truth = Volume(texture(*SHAPE), "ZYX", {"Z": 8, "Y": 8, "X": 8})
+    ours = Volume(texture(*SHAPE, seed=6), "ZYX", {"Z": 8, "Y": 8, "X": 8}, source="ours.tif")
+    report = evaluation_report(truth, [ours], [evaluate(truth, ours)])
+    write_report(tmp_path / "e.html", report)
+    opened = open_page(browser, tmp_path / "e.html")
+    opened.page.wait_for_selector("html.is-live", state="attached", timeout=120_000)
+    settle(opened.page)
+    assert report.scene is not None
+    scene, scale, _ = fitted(report.scene)
+    for number, volume in enumerate(scene.volumes):
+        if volume.role == "error":
+            base, other = (as_bytes(v.voxels, scale.grey) for v in scene.volumes[:2])
+            levels = np.abs(base.astype(float) - other) * np.ptp(scale.grey) / 255
+            wanted = as_bytes(levels, scale.coloured)
+            found = opened.page.evaluate(f"Array.from(isosliceReport.volumes[{number}].voxels)")
+            assert np.abs(np.asarray(found) - wanted.ravel()).max() <= 1
+            break
+    else:
+        pytest.fail("no error is shown")
+    assert opened.console == []
+    opened.page.close()
 
 
 def test_a_click_in_one_slice_moves_all_views(live: Opened) -> None:

@@ -129,14 +129,14 @@ def _views(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
 outside it are cut off. <span id="why-still">Lines in the pictures show where the other two slices
 cut.</span></p>
 </div>
-<aside class="side" aria-label="Cursor and profile">
+<div class="side" role="group" aria-label="Cursor and profile">
 <div id="cursor" hidden><h3>Cursor</h3><div id="sliders"></div>
 <p class="where" id="where" aria-live="polite"></p></div>
 <h3>Intensities along Z</h3>
 <div id="profile">{profile_plot(scene, scale, at)}</div>
 {_key(scene, points=True)}
 {doubt}
-</aside>
+</div>
 </div>
 </section>"""
 

@@ -20,6 +20,8 @@ function startComparison() {
       wipe.style.aspectRatio = source.style.aspectRatio;
       const [wide, high] = source.style.aspectRatio.split("/").map(Number);
       section.style.setProperty("--ratio", wide / high);
+      wipe.querySelector(".bar")?.remove();
+      wipe.append(source.closest("figure").querySelector(".bar").cloneNode(true));
       wipe.querySelector(tag).textContent = scene.volumes[byId(which).value].name;
     }
   };

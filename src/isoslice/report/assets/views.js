@@ -140,6 +140,8 @@ function moveView(scene, view, cursor, zoom) {
     // niivue shows (edge - pan) / zoom, in units of length that begin in the middle of voxel 0.
     return ((n / 2 - 0.5) - (centre * n - 0.5) * zoom) * step;
   });
+  // A crosshair as thin on the screen as without zoom.
+  if (view.viewer.opts.crosshairWidth !== 1 / zoom) view.viewer.setCrosshairWidth(1 / zoom);
   view.viewer.setPan2Dxyzmm([...pan, zoom]);
   view.value.textContent = short(valueAt(scene, view.volume, cursor));
 }
