@@ -102,7 +102,10 @@ def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli
     monkeypatch.setattr("isoslice.benchmark.paired.restore_rows", never)
     monkeypatch.setattr("isoslice.benchmark.realism.slicefid", never)
     before = {path: path.read_bytes() for path in (out / "tables").iterdir()}
-    assert cli("benchmark", bench, "-o", out, "--light", "-q").code == 0
+    page = tmp_path / "page.html"
+    assert cli("benchmark", bench, "-o", out, "--light", "-q", "--report", page).code == 0
+    assert page.read_text().count("<table>") == len(keys)
+    assert page.read_text().count('<section class="picture">') == 4
     assert before == {path: path.read_bytes() for path in (out / "tables").iterdir()}
 
 

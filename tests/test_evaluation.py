@@ -172,6 +172,15 @@ def test_voxel_sizes_that_disagree_are_noted(truth: Volume, restored: Volume) ->
     assert evaluate(truth, far).notes == ("voxel sizes disagree along Z: 1 in the truth, 3 in far",)
 
 
+def test_voxel_sizes_in_other_units_are_the_same_sizes(truth: Volume, restored: Volume) -> None:
+    in_um = Volume(truth.data, "ZYX", {"Z": 0.008}, "micrometer", source="true")
+    in_nm = Volume(restored.data, "ZYX", {"Z": 8.0}, "nanometer", source="ours")
+    assert evaluate(in_um, in_nm).notes == ()
+    wrong = Volume(restored.data, "ZYX", {"Z": 16.0}, "nanometer", source="ours")
+    (note,) = evaluate(in_um, wrong).notes
+    assert note == "voxel sizes disagree along Z: 0.008 in the truth, 0.016 in ours"
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nan_and_infinity_are_refused(truth: Volume, restored: Volume, bad: float) -> None:
     data = restored.data.copy()

@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoslice.errors import DataError, SettingsError
-from isoslice.spectra import ShellCorrelation, power_spectrum_ratio, shell_correlation
+from isoslice.spectra import (
+    ShellCorrelation,
+    power_spectrum,
+    power_spectrum_ratio,
+    shell_correlation,
+)
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(size=(24, 30, 33))
@@ -25,6 +30,26 @@ def test_a_wave_of_half_the_amplitude_has_a_quarter_of_the_power(axis):
     ratios = power_spectrum_ratio(half, truth)
     assert ratios[axis] == pytest.approx(0.25)
     assert all(ratio is None for i, ratio in enumerate(ratios) if i != axis)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_the_density_of_white_noise_is_flat_and_sums_up_to_its_variance(axis):
+    noise = np.random.default_rng(3).normal(scale=3.0, size=(64, 65, 66))
+    frequency, density = power_spectrum(noise, axis, spacing=0.5)
+    assert density[2:-1] == pytest.approx(2 * 0.5 * 9.0, rel=0.1)
+    step = frequency[1] - frequency[0]
+    assert np.sum(density) * step == pytest.approx(9.0, rel=0.05)
+    assert frequency[-1] == pytest.approx(1.0, abs=step)  # half a cycle a voxel of 0.5
+
+
+def test_the_density_of_slow_structure_does_not_depend_on_how_finely_it_is_sampled():
+    fine = wave((240, 8, 8), 0, 0.05) + wave((240, 8, 8), 0, 0.02)
+    f, dense = power_spectrum(fine, 0, spacing=2.0)
+    g, coarse = power_spectrum(fine[::4], 0, spacing=8.0)
+    np.testing.assert_allclose(g, f[: len(g)])
+    peaks = [5 - 1, 12 - 1]  # cycles in all of it
+    assert (dense[peaks] > 1).all()
+    np.testing.assert_allclose(coarse[peaks], dense[peaks], rtol=0.03)
 
 
 def test_only_the_band_counts():

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from isoslice.io import read_images, read_volume, write_volume
     from isoslice.model import Model
     from isoslice.prediction import Prediction
+    from isoslice.report import write_report
+    from isoslice.report.of_predict import prediction_report
     from isoslice.training import train
     from isoslice.volume import Volume, VoxelSize
 
@@ -28,9 +30,11 @@ _HOMES = {
     "VoxelSize": "volume",
     "check": "checking",
     "distill": "distillation",
+    "prediction_report": "report.of_predict",
     "read_images": "io",
     "read_volume": "io",
     "train": "training",
+    "write_report": "report",
     "write_volume": "io",
 }
 
@@ -47,9 +51,11 @@ __all__ = [
     "__version__",
     "check",
     "distill",
+    "prediction_report",
     "read_images",
     "read_volume",
     "train",
+    "write_report",
     "write_volume",
 ]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError, SettingsError
 from isoslice.geometry import check_factor, crop_to_grid, even_grid
+from isoslice.io.units import METRES, convert
 from isoslice.metrics import SSIM_WINDOW, data_range_of, gradient_ratio, l1, psnr, ssim
 from isoslice.volume import Volume
 
@@ -317,8 +318,11 @@ def _check_finite(source: str, voxels: NDArray[Any]) -> None:
 
 
 def _compare_spacing(truth: Volume, restored: Volume, notes: list[str]) -> None:
+    unit, other = truth.unit or "", restored.unit or ""
     for axis in "ZYX":
         true, ours = truth.spacing.get(axis), restored.spacing.get(axis)
+        if true and ours and unit in METRES and other in METRES:
+            ours = convert(ours, other, unit)
         if true and ours and abs(ours / true - 1) > 0.02:
             notes.append(
                 f"voxel sizes disagree along {axis}: {true:g} in the truth, {ours:g} in "

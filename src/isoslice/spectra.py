@@ -87,6 +87,43 @@ def power_spectrum_ratio(
     return tuple(ratios)
 
 
+def power_spectrum(
+    volume: NDArray[Any], axis: int, spacing: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Power spectral density along an axis, mean over all lines along it.
+
+    Periodograms with a Hann window, mean taken off; densities, so that lines with coarser samples
+    can be compared with finer ones: the two-sided density, doubled.
+
+    Parameters
+    ----------
+    volume
+        Array of any real type, at least 2 voxels along `axis`.
+    axis
+        Of the lines.
+    spacing
+        Between voxels along it.
+
+    Returns
+    -------
+    tuple
+        Frequencies above 0, in cycles per unit of `spacing`, and the density at each, in squared
+        intensities times the unit.
+    """
+    length: int = volume.shape[axis]
+    window = _hann(length)
+    total = np.zeros(length // 2 + 1)
+    # A plane of lines at a time, for the sake of memory.
+    for plane in np.atleast_2d(np.moveaxis(volume, axis, -1)):
+        lines = plane.astype(np.float64)
+        lines = (lines - lines.mean(-1, keepdims=True)) * window
+        power = np.abs(np.fft.rfft(lines)) ** 2
+        total += power.reshape(-1, len(total)).sum(axis=0)
+    density = 2 * spacing * total * length / volume.size / float(np.sum(window**2))
+    frequency = np.fft.rfftfreq(length, spacing).astype(np.float64)
+    return frequency[1:], density[1:]
+
+
 def shell_correlation(
     volume: NDArray[Any],
     truth: NDArray[Any],

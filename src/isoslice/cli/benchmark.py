@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.options import Device, DeviceOption, FeaturesPath, Light, Output, Quiet
+from isoslice.cli.options import (
+    Device,
+    DeviceOption,
+    FeaturesPath,
+    Light,
+    Output,
+    Quiet,
+    ReportPath,
+)
 from isoslice.errors import SettingsError
 
 
@@ -23,6 +31,10 @@ def benchmark(
     features: FeaturesPath = None,
     light: Light = False,
     device: DeviceOption = Device.auto,
+    report: ReportPath = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing report.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Run the MSDSR paper's evaluation: tables and figures. Run again, it goes on where it was."""
@@ -34,11 +46,23 @@ def benchmark(
     from isoslice.features import inception, texture
     from isoslice.progress import terminal_progress
 
+    if report is not None:
+        from isoslice.report import check_report_path
+
+        check_report_path(report, overwrite)
     settings = read_settings(config, quick=quick)
     extractor = texture() if light else inception(features, device.value)
     progress = terminal_progress(quiet)
     try:
         tables = run_benchmark(settings, output, extractor, device=device.value, progress=progress)
+        if report is not None:
+            from isoslice.report import write_report
+            from isoslice.report.of_benchmark import benchmark_report
+
+            made_by = {**settings.model_dump(mode="json"), "features": extractor.name}
+            page = benchmark_report(tables, output, made_by)
+            write_report(report, page, overwrite=overwrite)
+            progress.note(f"report: {report}")
     except KeyboardInterrupt:
         raise Interrupted(f"what is done is kept in {output}; run the same again") from None
     finally:

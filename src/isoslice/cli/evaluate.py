@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoslice.cli.options import Axes, Overwrite
+from isoslice.cli.options import Axes, Overwrite, ReportPath
 from isoslice.cli.text import as_json
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(
         str | None,
         typer.Option("--json", metavar="FILE", help="Write scores as JSON; - prints only them."),
     ] = None,
+    report: ReportPath = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare restored volumes with the truth: L1, PSNR, SSIM."""
@@ -50,11 +51,22 @@ def evaluate(
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
+    if report is not None:
+        from isoslice.report import check_report_path
+
+        check_report_path(report, overwrite)
     true = read_volume(truth, axes=axes)
     found = [
         compare(true, read_volume(out, axes=axes), factor=factor, data_range=data_range)
         for out in outputs
     ]
+    if report is not None:
+        from isoslice.io.read import open_volume
+        from isoslice.report import write_report
+        from isoslice.report.of_evaluate import evaluation_report
+
+        opened = [open_volume(out, axes=axes) for out in outputs]
+        write_report(report, evaluation_report(true, opened, found), overwrite=overwrite)
     if json == "-":
         typer.echo(as_json([asdict(evaluation) for evaluation in found]))
         return

@@ -121,6 +121,14 @@ Part = Annotated[
         help="Be one of N runs that share the work, such as jobs of a batch system.",
     ),
 ]
+ReportPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        help="Also write one HTML page that shows the result and how far to trust it.",
+    ),
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write.")]
 

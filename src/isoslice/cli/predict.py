@@ -22,6 +22,7 @@ from isoslice.cli.options import (
     Overwrite,
     Part,
     Quiet,
+    ReportPath,
     Scheduler,
     Seed,
     Slab,
@@ -118,6 +119,7 @@ def predict(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what an interrupted run left.")
     ] = False,
+    report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -143,6 +145,8 @@ def predict(
     if how.part is None:  # of which another one may have made it
         for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
             check_output(path, overwrite)
+    if report is not None:
+        _check_report(report, how)
     own_model = model_beside(output)
     if model is None and resume and (own_model / "config.json").is_file():
         model = own_model
@@ -209,6 +213,13 @@ def predict(
                 for path, other in zip(paths, others, strict=True):
                     write_volume(path, other, overwrite=overwrite)
             write_volume(output, prediction.to_volume(), overwrite=overwrite)  # last: all is there
+        if report is not None:
+            from isoslice.report import write_report
+            from isoslice.report.of_predict import prediction_report
+
+            restored = open_volume(output) if in_blocks else prediction
+            write_report(report, prediction_report(volume, restored), overwrite=overwrite)
+            progress.note(f"report: {report}")
     except KeyboardInterrupt:
         raise Interrupted(_what_is_left(output, own_model if trained else None)) from None
     finally:
@@ -239,6 +250,18 @@ def _how(
             "who restores the blocks"
         )
     return How(workers, scheduler, part_of(part), resume, overwrite)
+
+
+def _check_report(report: Path, how: How) -> None:
+    from isoslice.errors import SettingsError
+    from isoslice.report.write import check_report_path
+
+    if how.part is not None:
+        raise SettingsError(
+            "got --report with --part, which may end before the volume is whole, expected one of "
+            "them; leave --report out"
+        )
+    check_report_path(report, how.overwrite)
 
 
 def _in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:

@@ -15,15 +15,16 @@ def as_json(value: Any) -> str:
 
 def as_lines(values: Mapping[str, Any]) -> str:
     """Nested values as aligned ``name  value`` lines, names joined by dots."""
-    pairs = list(_flat(values, ""))
+    pairs = list(flat_pairs(values))
     width = max((len(name) for name, _ in pairs), default=0)
     return "\n".join(f"{name.replace('_', ' '):<{width}}  {value}" for name, value in pairs)
 
 
-def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def flat_pairs(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested values as pairs of a name, joined by dots, and a short text."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat_pairs(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", _short(value)
 

@@ -1,0 +1,18 @@
+"""Reports: one HTML file each, which shows volumes, tables and how far to trust them."""
+
+from __future__ import annotations
+
+from isoslice.report.data import Advice, Made, Picture, Report, Scene, Shown, Table
+from isoslice.report.write import check_report_path, write_report
+
+__all__ = [
+    "Advice",
+    "Made",
+    "Picture",
+    "Report",
+    "Scene",
+    "Shown",
+    "Table",
+    "check_report_path",
+    "write_report",
+]

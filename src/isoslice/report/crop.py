@@ -1,0 +1,103 @@
+"""Which part of a volume a report shows: full resolution, few enough voxels, worth looking at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Most voxels of each volume of a page: a phone's graphics memory has to hold four of them.
+VOXELS = 6_000_000
+#: Places along Y and along X that are compared.
+PLACES = 5
+
+#: Reads the part given by three slices (Z, Y, X).
+Reader = Callable[[slice, slice, slice], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a volume: its first voxel and its sides, along Z, Y and X."""
+
+    start: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    @property
+    def slices(self) -> tuple[slice, slice, slice]:
+        """The index of this part."""
+        z, y, x = (slice(a, a + n) for a, n in zip(self.start, self.shape, strict=True))
+        return z, y, x
+
+    @property
+    def voxels(self) -> int:
+        """How many it has."""
+        return self.shape[0] * self.shape[1] * self.shape[2]
+
+
+def sides(
+    whole: tuple[int, int, int], limit: float, factor: int | None = None
+) -> tuple[int, int, int]:
+    """Sides of the part that is as near to a cube as `limit` voxels of the whole allow.
+
+    With a factor, the first and the last plane can both be measured ones: (n - 1) factor + 1
+    planes, where that many there are.
+    """
+    found = [0, 0, 0]
+    left = limit
+    for done, axis in enumerate(sorted(range(3), key=lambda a: whole[a])):
+        # Short sides are taken whole; the longer ones share what that leaves.
+        found[axis] = max(1, min(whole[axis], int(left ** (1 / (3 - done)) + 1e-6)))
+        left /= found[axis]
+    if factor is not None and found[0] > factor:
+        found[0] = (found[0] - 1) // factor * factor + 1
+    return found[0], found[1], found[2]
+
+
+def centred(
+    shape: tuple[int, int, int],
+    within: Box,
+    factor: int | None = None,
+) -> Box:
+    """Return the middle part of a box; with a factor, it begins at a measured plane."""
+    start = [a + (n - m) // 2 for a, n, m in zip(within.start, within.shape, shape, strict=True)]
+    if factor is not None:
+        start[0] = max(start[0] // factor * factor, -(-within.start[0] // factor) * factor)
+        start[0] = min(start[0], within.start[0] + within.shape[0] - shape[0])
+    return Box((start[0], start[1], start[2]), shape)
+
+
+def choose_box(
+    read: Reader, whole: tuple[int, int, int], factor: int | None = None, limit: float = VOXELS
+) -> Box:
+    """Choose the part to show: in the middle along Z, and in XY where most is to be seen.
+
+    Compares the variance of one plane at `PLACES` places along Y and X; only these are read.
+    """
+    shape = sides(whole, limit, factor)
+    middle = centred(shape, Box((0, 0, 0), whole), factor)
+    if shape[1:] == whole[1:]:
+        return middle
+    z = middle.start[0] + shape[0] // 2
+    z = z if factor is None else z // factor * factor
+    starts = [middle.start[1:]] + [
+        (y, x) for y in _places(whole[1], shape[1]) for x in _places(whole[2], shape[2])
+    ]
+
+    def variance(start: tuple[int, int]) -> float:
+        y, x = start
+        return float(
+            np.var(
+                read(slice(z, z + 1), slice(y, y + shape[1]), slice(x, x + shape[2])), dtype=float
+            )
+        )
+
+    # The middle comes first, and of equals the first is taken.
+    y, x = max(starts, key=variance)
+    return Box((middle.start[0], y, x), shape)
+
+
+def _places(whole: int, side: int) -> list[int]:
+    return sorted({round(i * (whole - side) / (PLACES - 1)) for i in range(PLACES)})
