@@ -5,10 +5,16 @@
 FOLDER of the models holds one for each case (``fib25``, ``lucchi``, ``mouse_ct``), trained by
 ``isoslice train`` on the case's training volumes alone (benchmarks/suite/cases.py); with
 ``--train 10`` those that are missing are trained for ten minutes each. The test volumes are
-thinned, restored, and compared with the truth on the planes that were left out. Rows of the table:
+thinned, restored, and compared with the truth on the planes that were left out.
+
+A specimen may lie in a background that is one and the same number; where both planes around a voxel
+hold that, any interval is right. Such voxels are counted by themselves (``background``), and
+``cover 90%, specimen`` leaves them out. Rows of the table:
 
 - ``predicted``: the head's prediction, ``uncertainty=True``;
-- ``N samples``: with samples;
+- ``N samples``: with samples, as ``samples=N`` puts them together with the prediction;
+- ``N samples alone``: their own standard deviation around the mean, as a whole brought to the level
+  of the predicted one;
 - ``constant``: the same standard deviation everywhere, for what local prediction adds;
 - ``oracle``: the errors of the voxels around (a Gaussian of two voxels, the voxel itself left
   out), which nobody knows: how far the size of single errors can be told at all.
@@ -38,7 +44,8 @@ from suite.cases import CASES, CaseData, load_case
 #: Sides of the blocks whose errors are compared with what was predicted for them.
 BLOCKS = (4, 8, 16)
 COLUMNS = [
-    "case", "factor", "method", *(f"cover {level:.0%}" for level in LEVELS), "rmse",
+    "case", "factor", "method", *(f"cover {level:.0%}" for level in LEVELS),
+    "cover 90%, specimen", "background", "rmse",
     "predicted rms", "rank, voxels", *(f"rank, {n}^3" for n in BLOCKS), "deciles rise",
     "largest fall", "seconds",
 ]  # fmt: skip
@@ -58,6 +65,18 @@ def in_blocks(values: NDArray[Any], hidden: NDArray[np.bool_], side: int) -> NDA
     return np.sqrt(sums(squares)[count > 0] / count[count > 0])
 
 
+def background(coarse: NDArray[Any], factor: int) -> NDArray[np.bool_]:
+    """Mark voxels of the volume whose planes around hold the one value that a fifth of all has."""
+    values, counts = np.unique(coarse, return_counts=True)
+    grid = even_grid(len(coarse), factor)
+    if counts.max() < 0.2 * coarse.size:
+        return np.zeros((grid.depth, *coarse.shape[1:]), bool)
+    empty = coarse == values[counts.argmax()]
+    below = np.arange(grid.depth) // factor
+    above = np.minimum(below + 1, len(coarse) - 1)
+    return empty[below] & empty[above]
+
+
 def deciles(error: NDArray[Any], std: NDArray[Any]) -> NDArray[Any]:
     """Root mean square error of tenths of the voxels, by rising standard deviation."""
     order = np.argsort(std, kind="stable")
@@ -65,10 +84,16 @@ def deciles(error: NDArray[Any], std: NDArray[Any]) -> NDArray[Any]:
 
 
 def scores(
-    error: NDArray[Any], std: NDArray[Any], hidden: NDArray[np.bool_], multiples: tuple[float, ...]
+    error: NDArray[Any],
+    std: NDArray[Any],
+    hidden: NDArray[np.bool_],
+    empty: NDArray[np.bool_],
+    multiples: tuple[float, ...],
 ) -> dict[str, Any]:
     """Compare errors with predicted standard deviations, volumes (Z, Y, X)."""
     e, s = np.abs(error[hidden]).ravel(), std[hidden].ravel()
+    specimen = ~empty[hidden].ravel()
+    covered = (e <= multiples[LEVELS.index(0.9)] * s)[specimen]
     found: dict[str, Any] = {
         f"cover {level:.0%}": np.mean(e <= times * s)
         for level, times in zip(LEVELS, multiples, strict=True)
@@ -77,6 +102,8 @@ def scores(
     curve = deciles(e, s)
     falls = 1 - curve[1:] / np.maximum.accumulate(curve)[:-1]
     found |= {
+        "cover 90%, specimen": covered.mean(),
+        "background": 1 - specimen.mean(),
         "rmse": np.sqrt(np.mean(e**2)),
         "predicted rms": np.sqrt(np.mean(s**2)),
         "rank, voxels": spearmanr(e[some], s[some]).statistic,
@@ -106,10 +133,15 @@ def rows(case: CaseData, model: Model, factor: int, samples: list[int]) -> list[
     coarse, truth = case.coarse(factor), case.truth.data.astype(np.float32)
     size = case.truth.voxel_size
     assert size is not None
+    asked = {"mode": "mean", "uncertainty": True}
     hidden = ~even_grid(len(coarse), factor).mask
     unit = percentile_normalization(coarse[None])
     width = unit.high[0] - unit.low[0]
-    found = []
+    empty, found = background(coarse, factor), []
+
+    def add(method: str, std: NDArray[Any], **more: Any) -> None:
+        found.append({"method": method, **more, **scores(error, std, hidden, empty, multiples)})
+
     for count in (0, *samples):
         started = time.perf_counter()
         made = model.predict(
@@ -117,7 +149,7 @@ def rows(case: CaseData, model: Model, factor: int, samples: list[int]) -> list[
             axes="ZYX",
             voxel_size=(size.z * factor, size.y, size.x),
             factor=factor,
-            **({"samples": count} if count else {"mode": "mean", "uncertainty": True}),
+            **({"samples": count, "keep_samples": True} if count else asked),
         )
         seconds = time.perf_counter() - started
         assert made.std is not None
@@ -125,13 +157,17 @@ def rows(case: CaseData, model: Model, factor: int, samples: list[int]) -> list[
         error = (made.volume.astype(np.float32) - truth) / width
         std, multiples = made.std / width, made.calibration.multiples
         name = f"{count} samples" if count else "predicted"
-        found.append({"method": name, "seconds": seconds, **scores(error, std, hidden, multiples)})
+        add(name, std, seconds=seconds)
         print(case.name, factor, name, made.provenance["uncertainty"], flush=True)
+        level = np.sqrt(np.mean(std[hidden] ** 2))
         if not count:
-            level = np.full_like(std, np.sqrt(np.mean(std[hidden] ** 2)))
-            found.append({"method": "constant", **scores(error, level, hidden, multiples)})
-            around = oracle(error, hidden)
-            found.append({"method": "oracle", **scores(error, around, hidden, multiples)})
+            add("constant", np.full_like(std, level))
+            add("oracle", oracle(error, hidden))
+        else:
+            middle = made.volume.astype(np.float32)
+            squares = sum((sample.astype(np.float32) - middle) ** 2 for sample in made.samples)
+            alone = np.sqrt(squares)
+            add(f"{name} alone", alone * level / np.sqrt(np.mean(alone[hidden] ** 2)))
     return [{"case": case.name, "factor": factor, **row} for row in found]
 
 
