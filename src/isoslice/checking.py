@@ -151,6 +151,8 @@ def check(
         notes=tuple(notes),
         error_map=maps,
         errors=errors,
+        measured=planes,
+        restored=restored,
     )
 
 

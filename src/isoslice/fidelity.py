@@ -98,6 +98,9 @@ class Fidelity:
         Root mean squared error of the model over hidden planes, (T, C, Y, X), in units of voxels.
     errors
         The same over squares of `BIN` pixels in each hidden plane, (T, C, n - 2, y, x).
+    measured, restored
+        Voxels of all planes, (T, C, n, Y, X), and what was restored of those between the first and
+        the last.
     """
 
     source: str
@@ -118,6 +121,8 @@ class Fidelity:
     notes: tuple[str, ...]
     error_map: NDArray[np.float32] = field(repr=False)
     errors: NDArray[np.float32] = field(repr=False)
+    measured: NDArray[Any] = field(repr=False)
+    restored: NDArray[Any] = field(repr=False)
 
     @property
     def gain(self) -> float:

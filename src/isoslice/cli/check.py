@@ -14,6 +14,7 @@ from isoslice.cli.options import (
     Mode,
     Overwrite,
     Quiet,
+    ReportPath,
     Seed,
     VoxelSizeText,
     voxel_size_of,
@@ -58,6 +59,7 @@ def check(
             "--output", "-o", metavar="PATH", help="Write the map of errors, as an image volume."
         ),
     ] = None,
+    report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,6 +82,10 @@ def check(
     if output is not None:
         check_suffix(output)
         check_output(output, overwrite)
+    if report is not None:
+        from isoslice.report import check_report_path
+
+        check_report_path(report, overwrite)
     volume = open_volume(stack, axes=axes, voxel_size=voxel_size_of(voxel_size))
     chosen: Literal["sample", "mean"] | None = None if mode is None else mode.value
     progress = terminal_progress(quiet)
@@ -97,6 +103,11 @@ def check(
         progress.close()
     if output is not None:
         write_volume(output, found.errors_volume(), overwrite=overwrite)
+    if report is not None:
+        from isoslice.report import write_report
+        from isoslice.report.of_check import check_report
+
+        write_report(report, check_report(found), overwrite=overwrite)
     if json == "-":
         typer.echo(as_json(found.to_json()))
         return

@@ -65,8 +65,10 @@ def prediction_report(
         If the shapes do not fit, the result does not say its factor, or there is no such channel
         or time point.
     """
+    doubts: tuple[str, ...] = ()
     if not isinstance(restored, Volume):
-        uncertainty = getattr(restored, "std", None) if uncertainty is None else uncertainty
+        uncertainty = restored.std if uncertainty is None else uncertainty
+        doubts = restored.doubts
         restored = restored.to_volume()
     if not isinstance(stack, Volume):
         stack = Volume(stack, restored.axes)
@@ -118,6 +120,7 @@ def prediction_report(
             "Detail between the measured planes is invented: it is what the model's training "
             "images make plausible, not a measurement. Do not count, measure or diagnose from "
             "structures that exist only there."
+            + "".join(f" Warned of: {message}." for message in doubts)
         ),
         advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
         scene=scene,
