@@ -139,3 +139,19 @@ def test_existing_files_stay(
     ran = cli("check", stack_file, "-m", model_folder, *OPTIONS, option, there, "--overwrite")
     assert ran.code == 0
     assert there.read_bytes() != b"mine"
+
+
+def test_the_report_shows_hidden_planes(cli, stack_file, model_folder, tmp_path):
+    page = tmp_path / "check.html"
+    command = ("check", stack_file, "-m", model_folder, "--report", page, "-q")
+    assert cli(*command).code == 0
+    text = page.read_text()
+    for expected in ("checked by leaving planes out", "Error of restored", "Plane by plane"):
+        assert expected in text
+    code, _, err = cli(*command)
+    assert code == 1
+    assert "check.html" in err[0]
+    assert page.read_text() == text
+    code, _, err = cli("check", stack_file, "-m", model_folder, "--report", tmp_path / "a.pdf")
+    assert code == 1
+    assert ".html" in err[0]

@@ -212,3 +212,14 @@ def test_warnings_were_given_and_spared_where_docs_say_so():
     for row in recorded("directions.csv"):
         if not row["change"]:
             assert row["warns"] == "no", row
+
+
+def test_intervals_held_what_they_promise_where_docs_say_so():
+    rows = [row for row in recorded("coverage.csv") if row["method"] == "predicted"]
+    assert len(rows) == 9
+    page = (ROOT / "docs" / "trust.md").read_text()
+    for row in rows:
+        covered = float(row["cover 90%, specimen"])
+        assert 0.87 <= covered <= 0.93, row
+        assert f"| `{row['case']}` {row['factor']}x | **{100 * covered:.1f}%**" in page
+        assert row["deciles rise"] == "True"

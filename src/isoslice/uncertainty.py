@@ -49,8 +49,10 @@ from isoslice.stretch import unstretch_slope
 
 #: Windows that anisotropy is measured in, and planes of each.
 ANISOTROPY_WINDOWS, ANISOTROPY_PLANES = 6, 128
-#: Deviation, in voxels, of the Gaussian that smooths the variance of samples; its share.
-SMOOTHED, SAMPLED = 1.0, 0.5
+#: Deviation, in voxels, of the Gaussian that smooths the variance of samples; its weight.
+SMOOTHED, SAMPLED = 1.0, 0.25
+#: Share of the predicted variance that is left where samples do not differ at all.
+LEAST = 0.01
 #: Limits of what anisotropy may do to the variance.
 ANISOTROPY_LIMITS = (0.5, 4.0)
 
@@ -211,8 +213,10 @@ def with_samples(
     """Put what samples show of the spread together with what the head predicts.
 
     Samples show where the network wavers, but their spread as a whole is set by how detail was
-    strengthened, and that of a few is noisy. So their variance is smoothed, brought to the level
-    of the calibrated one, and averaged with it.
+    strengthened, and that of a few is noisy. So their variance is smoothed, a geometric mean of
+    both variances is taken, theirs with a quarter of the weight, and brought back to the calibrated
+    level: on an average of logarithms, each voxel weighted with its standard deviation, nothing
+    changes.
 
     Parameters
     ----------
@@ -223,15 +227,16 @@ def with_samples(
     samples
         How many there were.
     """
-    found = np.empty_like(std)
+    found = np.zeros_like(std)
     for c, (own, summed) in enumerate(zip(std, squares, strict=True)):
         drawn = gaussian_filter(summed / samples, SMOOTHED)
-        variance = own**2
-        drawn[own == 0] = 0
-        level = float(variance.sum(dtype=np.float64)) / max(
-            float(drawn.sum(dtype=np.float64)), 1e-30
-        )
-        found[c] = np.sqrt((1 - SAMPLED) * variance + SAMPLED * level * drawn)
+        hidden = own > 0
+        weight, variance = own[hidden], own[hidden] ** 2
+        level = np.mean(variance, dtype=np.float64) / max(float(np.mean(drawn[hidden])), 1e-30)
+        # Where samples agree entirely they still say no more than that it is little.
+        change = SAMPLED / 2 * np.log((level * drawn[hidden] + LEAST * variance) / variance)
+        change -= np.average(change, weights=weight)
+        found[c][hidden] = weight * np.exp(change)
     return found
 
 
