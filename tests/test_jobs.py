@@ -212,6 +212,28 @@ def test_workers_make_the_same_files(tmp_path):
     assert files(one.output) == files(two.output)
 
 
+@pytest.mark.slow
+def test_a_worker_that_ends_while_it_starts_is_told(tmp_path):
+    pytest.importorskip("distributed")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "if __name__ == '__mp_main__':\n"  # what worker processes import
+        "    os._exit(1)\n"
+        "from isoslice.errors import IsosliceError\n"
+        "from isoslice.jobs.engines import local_cluster\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        with local_cluster(2, 1):\n"
+        "            print('started')\n"
+        "    except IsosliceError as error:\n"
+        "        print(error)\n"
+    )
+    ran = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=300)
+    assert ran.stdout.startswith("a worker ended while it started")
+    assert ran.returncode == 0
+
+
 def test_no_scheduler_answers(request_):
     pytest.importorskip("distributed")
     with pytest.raises(SettingsError, match="no Dask scheduler answers"):

@@ -195,11 +195,17 @@ def _threads() -> None:
 
 @contextmanager
 def local_cluster(workers: int, threads: int) -> Iterator[Client]:
-    """Start workers on this machine, each a process with so many threads."""
+    """Start workers on this machine, each a process with so many threads.
+
+    Raises
+    ------
+    IsosliceError
+        If one of them ends at once.
+    """
     distributed = _distributed()
     threaded = {"OMP_NUM_THREADS": str(threads), "ISOSLICE_THREADS": str(threads)}
-    with (
-        distributed.LocalCluster(
+    try:
+        cluster = distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -207,9 +213,13 @@ def local_cluster(workers: int, threads: int) -> Iterator[Client]:
             memory_limit=0,  # our own budget holds; Dask's would kill what is counted differently
             silence_logs=50,  # what matters is raised
             env=threaded,
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+        )
+    except RuntimeError as error:
+        raise IsosliceError(
+            f"a worker ended while it started ({error}), expected {workers} to start; look at the "
+            "memory that is free, and run the command again, or with fewer workers"
+        ) from error
+    with cluster, distributed.Client(cluster) as client:
         yield client
 
 
