@@ -148,6 +148,8 @@ def test_the_report_shows_hidden_planes(cli, stack_file, model_folder, tmp_path)
     text = page.read_text()
     for expected in ("checked by leaving planes out", "Error of restored", "Plane by plane"):
         assert expected in text
+    planes = text.partition("<h2>Plane by plane</h2>")[2]
+    assert planes.index('class="line linear"') < planes.index("<table")
     code, _, err = cli(*command)
     assert code == 1
     assert "check.html" in err[0]

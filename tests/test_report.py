@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from conftest import texture
 from isoslice import report
 from isoslice.errors import OutputError
-from isoslice.report import Advice, Picture, Report, Scene, Shown, Table, write_report
+from isoslice.report import Advice, Picture, Plot, Report, Scene, Shown, Table, write_report
 from isoslice.report.crop import Box, centred, choose_box, sides
 from isoslice.report.encode import VIRIDIS, as_bytes, coloured, fitted, nifti, png, windows
 from isoslice.report.of_predict import prediction_report
@@ -237,6 +237,21 @@ def test_a_plot_has_points_where_they_belong_and_leaves_out_what_is_no_number() 
 
 
 # The page
+
+
+def test_long_tables_are_folded_and_drawn() -> None:
+    numbers = np.arange(30.0)
+    plot = Plot((Line("linear", "<l>", numbers, numbers), Line("restored", "r", numbers, -numbers)),
+                "plane", "PSNR (dB)")  # fmt: skip
+    rows = tuple((str(number), "1") for number in range(30))
+    long, short = Table("Long", ("", "a"), rows, plot=plot), Table("Short", ("", "a"), rows[:5])
+    text = html(Report("t", "check", "s", tables=(long, short)))
+    names = [tag for tag, _ in Page(text).tags]
+    assert names.count("details") == names.count("svg") == 1
+    assert names.count("tr") == 1 + 30 + 1 + 5
+    assert "<summary>All 30 rows</summary>" in text
+    assert "&lt;l&gt;" in text
+    assert "PSNR (dB)" in text
 
 
 def report_with(text: str) -> Report:

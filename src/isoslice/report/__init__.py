@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from isoslice.report.data import Advice, Made, Picture, Report, Scene, Shown, Table
+from isoslice.report.data import Advice, Made, Picture, Plot, Report, Scene, Shown, Table
 from isoslice.report.write import check_report_path, write_report
 
 __all__ = [
     "Advice",
     "Made",
     "Picture",
+    "Plot",
     "Report",
     "Scene",
     "Shown",

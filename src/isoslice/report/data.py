@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.report.crop import Box
+from isoslice.report.svg import Line
 from isoslice.volume import VoxelSize
 
 #: What a volume is. `input`, `linear`, `restored`, `sample` and `truth` share one window of
@@ -135,6 +136,15 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """Curves over a common x axis; labels with units."""
+
+    lines: tuple[Line, ...]
+    x_label: str
+    y_label: str
+
+
+@dataclass(frozen=True)
 class Table:
     """Numbers as text: the first column names the row.
 
@@ -146,12 +156,15 @@ class Table:
         Heading of each column, the first one's included.
     rows
         One text for each column.
+    plot
+        The same as curves, drawn above.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
+    plot: Plot | None = None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from isoslice.errors import DataError
-from isoslice.fidelity import METHODS, Fidelity, PlaneScore
+from isoslice.fidelity import METHODS, ChannelCheck, Fidelity, PlaneScore
 from isoslice.leaveout import interpolate_hidden
 from isoslice.report.crop import VOXELS, choose_box
-from isoslice.report.data import Advice, Made, Report, Scene, Shown, Table
+from isoslice.report.data import Advice, Made, Plot, Report, Scene, Shown, Table
 from isoslice.report.parts import by, name_of, read_box, reader, spacing, times, which_part
+from isoslice.report.svg import Line
 from isoslice.volume import Volume
 
 MEASURED, LINEAR, RESTORED = "Measured", "Linear", "Restored"
@@ -143,9 +144,20 @@ def _planes(found: Fidelity) -> tuple[Table, ...]:
             else "Plane by plane",
             columns,
             tuple(row(plane) for plane in one.planes),
+            plot=_along_z(one),
         )
         for one in found.channels
     )
+
+
+def _along_z(channel: ChannelCheck) -> Plot:
+    planes = np.array([one.plane for one in channel.planes], np.float64)
+
+    def line(way: str, kind: str, label: str) -> Line:
+        return Line(kind, label, planes, np.array([one.psnr[way] for one in channel.planes]))
+
+    lines = (line("linear", "linear", LINEAR), line("model", "restored", RESTORED))
+    return Plot(lines, "measured plane", "PSNR (dB)")
 
 
 def _advice(found: Fidelity) -> tuple[Advice, ...]:

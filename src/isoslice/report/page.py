@@ -9,15 +9,18 @@ from importlib.resources import files
 
 from isoslice import __version__
 from isoslice.cli.text import flat_pairs
-from isoslice.report.data import COLOURED, Report, Scene, Table
+from isoslice.report.data import COLOURED, Plot, Report, Scene, Table
 from isoslice.report.encode import BUDGET, VIRIDIS, Windows, data_uri, fitted
 from isoslice.report.pictures import column, position
 from isoslice.report.places import doubtful_places, first_place
 from isoslice.report.plots import fine_detail, profile_plot, spectrum_plots
+from isoslice.report.svg import line_plot
 from isoslice.report.text import embedded_json, safe
 
 #: The page's own scripts, in the order they run.
 SCRIPTS = ("volumes.js", "plot.js", "views.js", "page.js")
+#: Longer tables are folded.
+MOST_ROWS = 24
 
 
 def html(report: Report, budget: int = BUDGET) -> str:
@@ -253,11 +256,20 @@ def _table(table: Table) -> str:
         for row in table.rows
     )
     caption = f'<p class="note">{safe(table.caption)}</p>' if table.caption else ""
-    return (
-        f'\n<section class="table"><h2>{safe(table.title)}</h2><div class="scroll" tabindex="0" '
-        f'role="region" aria-label="{safe(table.title)}"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>{caption}</section>"
+    shown = (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(table.title)}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
+    if len(table.rows) > MOST_ROWS:
+        shown = f"<details><summary>All {len(table.rows)} rows</summary>{shown}</details>"
+    plot = _plot(table.plot, table.title) if table.plot else ""
+    return f'\n<section class="table"><h2>{safe(table.title)}</h2>{plot}{shown}{caption}</section>'
+
+
+def _plot(plot: Plot, alt: str) -> str:
+    drawn = line_plot(plot.lines, x_label=plot.x_label, y_label=plot.y_label, alt=alt)
+    items = (f'<li><i class="{safe(one.kind)}"></i>{safe(one.label)}</li>' for one in plot.lines)
+    return f'<figure class="single">{drawn}<ul class="key">{"".join(items)}</ul></figure>'
 
 
 def _picture(number: int, report: Report) -> str:
