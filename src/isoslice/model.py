@@ -21,6 +21,7 @@ from isoslice.config import AnyConfig, ModelConfig
 from isoslice.device import choose_device, describe
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, ModelError
+from isoslice.fits import Wanted, check_fits
 from isoslice.geometry import even_grid, output_voxel_size
 from isoslice.io.atomic import atomic_output
 from isoslice.modelcard import model_card
@@ -220,7 +221,7 @@ class Model:
         DataError
             If the stack cannot be used: axes, channels, planes, values, spacing.
         SettingsError
-            If an option is out of range.
+            If an option is out of range, or the volume does not fit into memory.
         """
         progress = progress or Progress()
         mode, steps, detail = resolve_options(self.config, mode, steps, detail, seed, direction)
@@ -231,6 +232,8 @@ class Model:
         check_stack(volume, self.config.network.channels)
         factor = choose_factor(volume, factor, progress)
         chosen = choose_device(device)
+        if isinstance(self.config, ModelConfig) and chosen.type == "cpu":
+            check_fits(volume, factor, Wanted(mode == "mean", uncertainty, samples, keep_samples))
         progress.note(f"computing on {describe(chosen)}")
 
         data = volume.tczyx()

@@ -127,6 +127,7 @@ def predict(
     from isoslice.asked import check_asked, check_knows
     from isoslice.device import choose_device
     from isoslice.errors import DoubtWarning, SettingsError
+    from isoslice.fits import Wanted, check_fits
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume
@@ -156,17 +157,19 @@ def predict(
     volume = open_volume(stack, axes=axes, voxel_size=size)
     # The output must carry a true voxel size, so this holds even where --factor is given.
     require_voxel_size(volume)
-    check_stack(volume, factor)
-    choose_device(device.value)
+    planned = check_stack(volume, factor)
+    chosen = choose_device(device.value)
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
     config = preset_config("isoslice") if restorer is None else restorer.config
     chosen_mode: Literal["sample", "mean"] | None = None if mode is None else mode.value
-    resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
+    resolved, _, _ = resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
     check_asked(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
     if restorer is not None and (uncertainty or samples):
         check_knows(restorer)
     in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
+    if not in_blocks and chosen.type == "cpu":
+        check_fits(volume, planned, Wanted(resolved == "mean", uncertainty, samples, keep_samples))
     budget = _budget(memory, how)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
@@ -300,8 +303,13 @@ def model_beside(output: Path) -> Path:
     return output.with_name((name[: name.index(".", 1)] if "." in name[1:] else name) + ".model")
 
 
-def check_stack(volume: Volume, factor: int | None) -> None:
-    """Raise at once what Model.predict would raise after minutes of training."""
+def check_stack(volume: Volume, factor: int | None) -> int:
+    """Raise at once what Model.predict would raise after minutes of training.
+
+    Returns
+    -------
+    Output planes per measured plane.
+    """
     from isoslice.errors import DataError
     from isoslice.geometry import check_factor, even_grid, factor_from_voxel_size
     from isoslice.io import require_voxel_size
@@ -314,6 +322,7 @@ def check_stack(volume: Volume, factor: int | None) -> None:
     if factor is None:
         factor = factor_from_voxel_size(require_voxel_size(volume))
     even_grid(volume.size("Z"), check_factor(factor))
+    return factor
 
 
 def _what_is_left(output: Path, own_model: Path | None) -> str:

@@ -138,6 +138,10 @@ def read_small(path: Path, limit: int = MAX_JSON) -> bytes:
         return stream.read(limit)
 
 
+#: This process's control group, as seen in a container.
+CGROUP = Path("/sys/fs/cgroup")
+
+
 def parse_json(content: bytes | str) -> Any:
     """Parse JSON; raises ValueError for whatever is wrong with it, nesting too deep included."""
     try:
@@ -153,15 +157,23 @@ def available_memory() -> int:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(1024 * int(line.split()[1]))
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
         if limit != "max":
-            found.append(int(limit) - used)
+            found.append(int(limit) - used + _cached())
     except (OSError, ValueError):
         pass
     if not found and hasattr(os, "sysconf"):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return max(0, min(found, default=2**36))
+
+
+def _cached() -> int:
+    """Bytes of the control group's memory that hold files, and are given up when needed."""
+    for line in (CGROUP / "memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            return int(line.split()[1])
+    return 0
 
 
 def _bytes(number: int) -> str:

@@ -1,0 +1,66 @@
+"""Volumes that do not fit into memory are refused before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import Cli
+from isoslice import fits
+from isoslice.errors import SettingsError
+from isoslice.fits import NETWORK, Wanted, check_fits, memory_needed
+from isoslice.io import limits
+from isoslice.model import Model
+from isoslice.volume import Volume
+
+STACK = Volume(np.zeros((2, 3, 11, 20, 30), np.uint16), "TCZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
+VOXELS = 3 * 41 * 20 * 30
+
+
+def needed(*wanted: bool | int) -> float:
+    """Bytes a voxel of one time point."""
+    return (memory_needed(STACK, 4, Wanted(*wanted)) - NETWORK) / VOXELS
+
+
+def test_results_are_counted_for_all_time_points_and_work_for_one() -> None:
+    assert needed(True) == 2 * 2 + fits.MEAN
+    assert needed(True, True) == 2 * (2 + 4) + fits.MEAN_STD
+    assert needed(False, True) == 2 * (2 + 4) + fits.SAMPLE_STD
+    assert needed(False, False, 8) == 2 * (2 + 4) + fits.SAMPLES_STD
+    assert needed(False, False, 8, True) == 2 * (9 * 2 + 4) + fits.SAMPLES_STD + 8 * fits.KEPT
+
+
+def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = Wanted(uncertainty=True)
+    monkeypatch.setattr(fits, "available_memory", lambda: memory_needed(STACK, 4, wanted))
+    check_fits(STACK, 4, wanted)
+    with pytest.raises(SettingsError, match=r"41 x 20 x 30 voxels.*cut the stack"):
+        check_fits(STACK, 4, Wanted(samples=2))
+
+
+def test_predict_refuses_before_training(
+    cli: Cli, stack_file: Path, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fits, "available_memory", lambda: 1000)
+    out = tmp_path / "a.ome.tif"
+    code, _, err = cli("predict", stack_file, "-o", out, "--uncertainty", "--minutes", 60)
+    assert code == 1
+    assert len(err) == 1
+    assert "GB to restore in memory" in err[0]
+    assert list(tmp_path.iterdir()) == [stack_file]
+    with pytest.raises(SettingsError, match="in memory"):
+        tiny_model.predict(STACK.data[0, 0], "ZYX", factor=4)
+
+
+def test_files_that_a_container_has_cached_count_as_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 300\nactive_file 7\n")
+    assert limits.available_memory() == 400
+    (tmp_path / "memory.max").write_text("max\n")
+    assert limits.available_memory() > 10**6
