@@ -124,10 +124,9 @@ def test_killed_runs_go_on(tmp_path, options, wanted):
             if "another run is writing it" in errors:
                 time.sleep(1)
                 continue
-            if "a worker ended while it started" in errors:  # the one that was killed
-                assert process.returncode == 1
-                continue
-            assert process.returncode in (0, -signal.SIGKILL), errors
+            # A worker that is killed while it starts ends the run, unless that is killed before.
+            ended = [1] if "a worker ended while it started" in errors else []
+            assert process.returncode in (0, -signal.SIGKILL, *ended), errors
             again = set(computed(log)[started:])
             assert not before & again
             assert not {task for task in again if task.rpartition("/")[0] in stages}
