@@ -56,6 +56,7 @@ def slurm(images: Path, *options: object) -> list[subprocess.Popen[str]]:
         "SLURM_STEP_NODELIST": "127.0.0.1",
         "SLURM_LOCALID": "0",
         "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",  # two nodes share the cores here
     }
     return [
         start(images, "--nodes", 2, *options, SLURM_PROCID=rank, SLURM_NODEID=rank, **step)
