@@ -254,6 +254,16 @@ def test_long_tables_are_folded_and_drawn() -> None:
     assert "PSNR (dB)" in text
 
 
+def test_fine_detail_is_compared_where_voxels_are_cubes() -> None:
+    voxels = texture(24, 30, 30)
+    for size, compared in ((VoxelSize(8, 8, 8), True), (VoxelSize(32, 8, 8), False)):
+        shown = (Shown("Restored", "restored", voxels),)
+        scene = Scene(shown, size, "nm", Box((0, 0, 0), voxels.shape), voxels.shape)
+        text = html(Report("t", "check", "s", scene=scene))
+        assert ("relative to that along X and Y" in text) == compared
+        assert text.count("Power spectra along") == 3
+
+
 def report_with(text: str) -> Report:
     voxels = texture(9, 12, 10)
     scene = Scene(

@@ -215,10 +215,12 @@ def _spectra(scene: Scene) -> str:
     plots = spectrum_plots(scene)
     if not plots:
         return ""
+    isotropic = max(scene.voxel_size) < 1.1 * min(scene.voxel_size)  # else axes do not compare
     said = [
         f"{volume.name} {ratio:.2f}"
         for volume in scene.volumes
-        if volume.role in ("linear", "restored", "sample", "truth")
+        if isotropic
+        and volume.role in ("linear", "restored", "sample", "truth")
         and (ratio := fine_detail(volume)) is not None
     ]
     ratios = (
