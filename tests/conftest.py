@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,7 @@ from hypothesis import settings
 from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
+    from isoslice.jobs.begin import Request
     from isoslice.model import Model
 
 
@@ -109,3 +111,21 @@ def model_folder(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("models") / "tiny.model"
     tiny_model.save(folder)
     return folder
+
+
+@pytest.fixture
+def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
+    """A request for a volume to be restored slab by slab; see `jobs_setup`."""
+    from jobs_setup import small_request
+
+    return small_request(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def undisturbed(request_: Request) -> Path:
+    """What that gives when nothing comes in between."""
+    from jobs_setup import run
+
+    other = replace(request_, output=request_.output.with_name("undisturbed.ome.zarr"))
+    run(other)
+    return other.output

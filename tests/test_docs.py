@@ -214,6 +214,13 @@ def test_warnings_were_given_and_spared_where_docs_say_so():
             assert row["warns"] == "no", row
 
 
+def test_volumes_in_memory_took_no_more_than_was_expected():
+    rows = recorded("inmemory.csv")
+    assert len(rows) >= 6
+    for row in rows:
+        assert float(row["GB taken"]) <= float(row["GB expected"]), row
+
+
 def test_intervals_held_what_they_promise_where_docs_say_so():
     rows = [row for row in recorded("coverage.csv") if row["method"] == "predicted"]
     assert len(rows) == 9

@@ -6,12 +6,13 @@ import math
 from typing import NamedTuple
 
 from isoslice.errors import SettingsError
+from isoslice.geometry import even_grid
 from isoslice.io.limits import available_memory
 from isoslice.volume import Volume
 
 #: Bytes for each voxel of a time point while it is restored, beside what is returned: a mean, a
-#: sample, either with a standard deviation, a standard deviation from samples. How much the
-#: resident memory grew on a CPU, from 15 to 60 million voxels, rounded up.
+#: sample, either with a standard deviation, a standard deviation from samples. Measured on a CPU
+#: and rounded up: benchmarks/inmemory.py.
 MEAN, SAMPLE, MEAN_STD, SAMPLE_STD, SAMPLES_STD = 8, 10, 14, 20, 40
 #: More for each sample that is kept: its normalised intensities.
 KEPT = 4
@@ -54,7 +55,7 @@ def memory_needed(volume: Volume, factor: int, wanted: Wanted) -> int:
     wanted
         What is asked for.
     """
-    depth = (volume.size("Z") - 1) * factor + 1
+    depth = even_grid(volume.size("Z"), factor).depth
     voxels = depth * math.prod(volume.size(axis) for axis in "CYX")
     returned = wanted.returned(volume.data.dtype.itemsize)
     return NETWORK + voxels * (volume.size("T") * returned + wanted.working)
@@ -64,7 +65,7 @@ def check_fits(volume: Volume, factor: int, wanted: Wanted) -> None:
     """Raise `SettingsError` if that is more than there is."""
     needed, free = memory_needed(volume, factor, wanted), available_memory()
     if needed > free:
-        planes = (volume.size("Z") - 1) * factor + 1
+        planes = even_grid(volume.size("Z"), factor).depth
         raise SettingsError(
             f"{volume.source}: got a volume of {planes} x {volume.size('Y')} x {volume.size('X')} "
             f"voxels, which takes about {needed / 1e9:.3g} GB to restore in memory, expected at "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -78,16 +80,24 @@ def spans(length: int, count: int, halo: int, stride: int) -> list[tuple[slice, 
     ]
 
 
+@lru_cache(maxsize=2**14)
+def widest(length: int, count: int, halo: int, stride: int) -> int:
+    """Return the length of the longest window of `spans`."""
+    found: int = max(window.stop - window.start for window, _ in spans(length, count, halo, stride))
+    return found
+
+
 def grid(
     height: int, width: int, halo: int, stride: int
 ) -> tuple[list[tuple[slice, slice]], list[tuple[slice, slice]]]:
     """Cut an image into windows of at most `WHOLE` pixels, with the least work for the network."""
     best: tuple[int, int, int] | None = None
     for rows in range(1, max(1, height // stride) + 1):
-        tall = max(w.stop - w.start for w, _ in spans(height, rows, halo, stride))
+        tall = widest(height, rows, halo, stride)
         most = WHOLE // tall
-        for columns in range(1, max(1, width // stride) + 1):
-            wide = max(w.stop - w.start for w, _ in spans(width, columns, halo, stride))
+        least = math.ceil(width / max(1, most))  # fewer columns cannot be as narrow
+        for columns in range(least, max(1, width // stride) + 1):
+            wide = widest(width, columns, halo, stride)
             if wide <= most:
                 work = rows * columns * tall * wide
                 best = min(best or (work, rows, columns), (work, rows, columns))

@@ -168,7 +168,7 @@ def predict(
     if restorer is not None and (uncertainty or samples):
         check_knows(restorer)
     in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
-    if not in_blocks and chosen.type == "cpu":
+    if restorer is None and not in_blocks and chosen.type == "cpu":
         check_fits(volume, planned, Wanted(resolved == "mean", uncertainty, samples, keep_samples))
     budget = _budget(memory, how)
     if quiet:

@@ -26,6 +26,8 @@ MAX_JSON, MAX_XML = 16 * 2**20, 64 * 2**20
 MAX_CHUNK = 2**31
 #: Deflate (zlib, gzip, PNG, NIfTI) never packs more tightly than this.
 DEFLATE_RATIO = 1032
+#: This process's control group, as seen in a container.
+CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_regular(path: Path) -> int:
@@ -136,10 +138,6 @@ def read_small(path: Path, limit: int = MAX_JSON) -> bytes:
         )
     with path.open("rb") as stream:
         return stream.read(limit)
-
-
-#: This process's control group, as seen in a container.
-CGROUP = Path("/sys/fs/cgroup")
 
 
 def parse_json(content: bytes | str) -> Any:

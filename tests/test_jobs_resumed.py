@@ -1,0 +1,272 @@
+"""Volumes restored slab by slab: interrupted, gone on with, and what is refused."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from isoslice import write_volume
+from isoslice.errors import DataError, IsosliceError, OutputError, SettingsError
+from isoslice.io import read_volume
+from isoslice.jobs import engines
+from isoslice.jobs.begin import unfinished
+from isoslice.jobs.job import HIDDEN, open_job
+from isoslice.jobs.ledger import Ledger
+from isoslice.jobs.lock import locked
+from isoslice.jobs.plan import files_glance
+from isoslice.jobs.run import How, restore_image
+from isoslice.model import Model
+from isoslice.progress import Progress
+from isoslice.volume import Volume
+from jobs_setup import SPACING, files, run
+
+
+class Stop(Exception):  # noqa: N818
+    pass
+
+
+def stopping(monkeypatch, after):
+    """Let work stop after some tasks; returns what was done."""
+    done = []
+    original = engines.run_task
+
+    def run_task(job, stage, index, report):
+        if len(done) == after:
+            raise Stop
+        done.append(stage.task(index))
+        return original(job, stage, index, report)
+
+    monkeypatch.setattr(engines, "run_task", run_task)
+    return done
+
+
+def interrupted(request, monkeypatch, after=2):
+    with monkeypatch.context() as patch:
+        done = stopping(patch, after)
+        with pytest.raises(Stop):
+            run(request)
+    return done
+
+
+@pytest.mark.parametrize("after", [1, 5, 12, 24, 26])
+def test_an_interrupted_run_goes_on(request_, undisturbed, monkeypatch, after):
+    first = interrupted(request_, monkeypatch, after)
+    assert unfinished(request_.output).exists()
+    assert not request_.output.exists()
+    with monkeypatch.context() as patch:
+        second = stopping(patch, 1000)
+        run(request_, resume=True)
+    assert not set(first) & set(second)
+    assert files(request_.output) == files(undisturbed)
+
+
+def test_nothing_is_left_where_nothing_was_done(request_, monkeypatch):
+    interrupted(request_, monkeypatch, after=0)
+    assert not unfinished(request_.output).exists()
+
+
+@pytest.mark.parametrize("cut", [0, 7])
+@pytest.mark.parametrize("after", [3, 26])
+def test_a_file_that_was_cut_off_is_made_again(request_, undisturbed, monkeypatch, after, cut):
+    """A slab of a pass, or a block of the output."""
+    done = interrupted(request_, monkeypatch, after)
+    folder = unfinished(request_.output)
+    recorded = Ledger(folder / HIDDEN).done
+    name = next(iter(recorded[done[-1]]))
+    with (folder / name).open("r+b") as stream:
+        stream.truncate((folder / name).stat().st_size - cut if cut else 0)
+    with monkeypatch.context() as patch:
+        again = stopping(patch, 1000)
+        run(request_, resume=True)
+    assert set(done) & set(again) == {done[-1]}
+    assert files(request_.output) == files(undisturbed)
+
+
+def test_a_slab_that_is_lost_later_is_a_clean_error(request_, monkeypatch):
+    done = interrupted(request_, monkeypatch, after=7)
+    assert done[-1] == "0/pass-1/1"
+    folder = unfinished(request_.output)
+    for name in Ledger(folder / HIDDEN).done[done[0]]:
+        (folder / name).write_bytes(b"short")
+    with pytest.raises(OutputError, match="--overwrite"):
+        run(request_, resume=True)
+
+
+def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("isoslice.jobs.scratch.os.fsync", full)
+        with pytest.raises(OutputError, match="disk is full"):
+            run(request_)
+    with monkeypatch.context() as patch:
+        patch.setattr("isoslice.jobs.begin.scratch_bytes", lambda _: 10**12)
+        patch.setattr("isoslice.jobs.begin.free_bytes", lambda _: 10**9)
+        with pytest.raises(OutputError, match="choose another disk"):
+            run(request_)
+    assert not unfinished(request_.output).exists()
+    run(request_)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"seed": 1}, "seed"),
+        ({"mode": "mean"}, "mode"),
+        ({"factor": 3}, "factor"),
+        ({"detail": 0.5}, "detail"),
+        ({"steps": 4}, "steps"),
+    ],
+)
+def test_other_settings_do_not_go_on(request_, monkeypatch, change, word):
+    interrupted(request_, monkeypatch)
+    with pytest.raises(SettingsError, match=f"another .*{word}"):
+        run(replace(request_, **change), resume=True)
+    assert unfinished(request_.output).exists()
+
+
+def test_another_version_does_not_go_on(request_, monkeypatch):
+    interrupted(request_, monkeypatch)
+    monkeypatch.setattr("isoslice.jobs.begin.__version__", "0.0.1")
+    with pytest.raises(SettingsError, match="another version"):
+        run(request_, resume=True)
+
+
+def test_another_stack_does_not_go_on(request_, monkeypatch):
+    interrupted(request_, monkeypatch)
+    shard = next(path for path in (request_.stack / "0" / "c").rglob("*") if path.is_file())
+    os.utime(shard, (1, 1))
+    with pytest.raises(SettingsError, match="another stack"):
+        run(request_, resume=True)
+
+
+def test_another_model_does_not_go_on(request_, monkeypatch):
+    interrupted(request_, monkeypatch)
+    model = Model.load(request_.model)
+    with torch.no_grad():
+        next(model.network.parameters()).mul_(2)
+    model.save(request_.model, overwrite=True)
+    with pytest.raises(SettingsError, match="another model"):
+        run(request_, resume=True)
+
+
+def test_what_is_unfinished_is_not_overwritten_unasked(request_, undisturbed, monkeypatch):
+    interrupted(request_, monkeypatch)
+    with pytest.raises(OutputError, match="--resume"):
+        run(request_)
+    run(request_, overwrite=True)
+    assert files(request_.output) == files(undisturbed)
+
+
+def test_nothing_to_go_on_with(request_):
+    with pytest.raises(SettingsError, match="no unfinished output"):
+        run(request_, resume=True)
+
+
+def test_two_runs_do_not_write_the_same_output(request_):
+    lock = unfinished(request_.output).with_name("out.ome.zarr.unfinished.lock")
+    with locked(lock, request_.output), pytest.raises(OutputError, match="another run"):
+        run(request_)
+    with locked(lock, request_.output, shared=True), locked(lock, request_.output, shared=True):
+        pass
+    run(request_)
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_stack_that_vanishes_is_a_clean_error(request_, undisturbed, monkeypatch, back):
+    original = engines.run_task
+
+    def run_task(job, stage, index, report):
+        if index == 2:
+            (request_.stack / "0").rename(request_.stack / "gone")
+        return original(job, stage, index, report)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "run_task", run_task)
+        with pytest.raises(DataError, match=r"stack.ome.zarr: got"):
+            run(request_)
+    if back:
+        (request_.stack / "gone").rename(request_.stack / "0")
+        run(request_, resume=True)
+        assert files(request_.output) == files(undisturbed)
+    else:
+        with pytest.raises(IsosliceError):
+            run(request_, resume=True)
+
+
+def test_a_chunk_that_vanishes_is_found_at_the_end(request_, monkeypatch):
+    original = engines.run_task
+
+    def run_task(job, stage, index, report):
+        if stage.name == "pass-1":
+            for path in (request_.stack / "0" / "c").rglob("*"):
+                if path.is_file():
+                    path.unlink()
+        return original(job, stage, index, report)
+
+    monkeypatch.setattr(engines, "run_task", run_task)
+    with pytest.raises(DataError, match="another stack"):
+        run(request_)
+    assert not request_.output.exists()
+    with pytest.raises(SettingsError, match="no unfinished output"):
+        run(request_, resume=True)  # even if the chunks came back: nobody knows what was read
+
+
+def test_not_a_number_stops_before_anything_is_written(request_):
+    data = np.random.default_rng(0).random((5, 40, 40)).astype(np.float32)
+    data[2, 3, 4] = np.nan
+    bad = request_.stack.with_name("bad.npy")
+    write_volume(bad, Volume(data, "ZYX", SPACING))
+    with pytest.raises(DataError, match="NaN"):
+        restore_image(replace(request_, stack=bad), How(), Progress())
+    assert not unfinished(request_.output).exists()
+    assert not request_.output.exists()
+
+
+def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
+    interrupted(request_, monkeypatch)
+    job = open_job(unfinished(request_.output))
+    job.compute_on(torch.device("cpu", 0))  # as one of several
+    assert job.device.index == 0
+    job.plan = job.plan.model_copy(update={"arithmetic": "cuda float32"})
+    with pytest.raises(SettingsError, match="made alike"):
+        job.compute_on(torch.device("cpu"))
+
+
+def test_a_plan_that_is_damaged_is_a_clean_error(request_, monkeypatch):
+    interrupted(request_, monkeypatch)
+    (unfinished(request_.output) / HIDDEN / "plan.json").write_text("{")
+    with pytest.raises(OutputError, match="--overwrite"):
+        run(request_, resume=True)
+    with pytest.raises(OutputError):
+        open_job(unfinished(request_.output))
+
+
+def test_a_glance_tells_a_stack_that_is_gone(request_):
+    before = files_glance(request_.stack)
+    assert files_glance(request_.stack) == before
+    (request_.stack / "0").rename(request_.stack.with_name("gone"))
+    assert files_glance(request_.stack) != before
+    assert files_glance(Path("nothing there")) == "gone"
+
+
+def test_a_format_that_is_read_as_a_whole_has_to_be_small(request_, tmp_path):
+    pytest.importorskip("nibabel")
+    write_volume(tmp_path / "a.nii.gz", read_volume(request_.stack))
+    run(replace(request_, stack=tmp_path / "a.nii.gz"))
+    other = replace(request_, stack=tmp_path / "a.nii.gz", output=tmp_path / "b.ome.zarr")
+    with pytest.raises(SettingsError, match="OME-Zarr"):
+        run(replace(other, memory=10**5))
+
+
+def test_what_is_not_ours_is_not_removed(request_):
+    folder = unfinished(request_.output)
+    folder.mkdir()
+    (folder / "precious").write_text("mine")
+    with pytest.raises(OutputError, match="not made by isoslice"):
+        run(request_, overwrite=True)
+    assert (folder / "precious").exists()
