@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.io.images import find_all_images
+from isoslice.io.options import ReadOptions
 from isoslice.io.raw import Raw, finish
 from isoslice.io.read import in_memory, read_raw
 from isoslice.volume import Volume, VoxelSize
@@ -105,7 +106,9 @@ def read_srh(
     """
     path = Path(path)
     raw = read_raw(path)
-    volume = finish(raw, path, axes or _assumed_axes(raw, path), voxel_size)
+    volume = finish(
+        raw, path, ReadOptions(axes=axes or _assumed_axes(raw, path), voxel_size=voxel_size)
+    )
     return srh_channels(in_memory(volume))
 
 

@@ -10,11 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
+from isoslice.metadata import Metadata
 
 #: Every axis a volume may have: time, channel, depth, height, width.
 AXES = "TCZYX"
 #: Voxel types that are read, restored and written unchanged.
-DTYPES = ("uint8", "uint16", "float32", "float64")
+DTYPES = (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "float16",
+    "float32",
+    "float64",
+)
 
 
 class VoxelSize(NamedTuple):
@@ -45,6 +56,8 @@ class Volume:
         How the volume was made (model, seed, version, factor), or None for a raw image.
     source
         Where it came from, for messages.
+    metadata
+        Place, time and display, as far as they are known.
     """
 
     data: NDArray[Any]
@@ -54,15 +67,13 @@ class Volume:
     channel_names: tuple[str, ...] | None = None
     provenance: Mapping[str, Any] | None = None
     source: str = "array"
+    metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
         """Check that axes, shape, dtype and spacing fit together."""
         check_axes(self.axes, self.data.ndim, self.source)
         if self.data.dtype.name not in DTYPES:
-            raise DataError(
-                f"{self.source}: got voxels of type {self.data.dtype}, expected one of "
-                f"{', '.join(DTYPES)}; convert the file first"
-            )
+            raise DataError(voxel_type_message(self.source, self.data.dtype.name))
         for axis, step in self.spacing.items():
             if axis not in "ZYX" or not (np.isfinite(step) and step > 0):
                 raise DataError(
@@ -96,6 +107,19 @@ def from_tczyx(data: NDArray[Any], axes: str) -> NDArray[Any]:
     squeezed = data.reshape([n for axis, n in zip(AXES, data.shape, strict=True) if axis in axes])
     present = [axis for axis in AXES if axis in axes]
     return np.ascontiguousarray(squeezed.transpose([present.index(axis) for axis in axes]))
+
+
+def voxel_type_message(source: str, dtype: str) -> str:
+    """Say why voxels of a type are not taken, and what to do."""
+    advice = "convert them to one of these, for example with numpy.astype"
+    if dtype in ("bool", "int64", "uint64"):
+        advice = (
+            "such files mostly hold labels or masks, which must not be interpolated: give the "
+            "image they were made from, or convert it if it is one"
+        )
+    if dtype.startswith("complex"):
+        advice = "give the magnitude or one of the two parts"
+    return f"{source}: got voxels of type {dtype}, expected one of {', '.join(DTYPES)}; {advice}"
 
 
 def check_axes(axes: str, ndim: int, source: str = "array") -> None:

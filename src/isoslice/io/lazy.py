@@ -127,3 +127,47 @@ class LazyArray:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Read all of it."""
         return self[...].astype(dtype or self.dtype, copy=False)
+
+
+class Taken:
+    """Some places of one dimension of an array on disk, in any order; see `LazyArray`.
+
+    Parameters
+    ----------
+    stored
+        What is indexed.
+    dimension
+        Along which places are taken.
+    places
+        Which ones.
+    """
+
+    def __init__(self, stored: Any, dimension: int, places: Sequence[int]) -> None:
+        self._stored, self._dimension, self._places = stored, dimension, tuple(places)
+        self.shape: tuple[int, ...] = tuple(
+            len(places) if d == dimension else int(n) for d, n in enumerate(stored.shape)
+        )
+        self.dtype = stored.dtype
+        chunks = getattr(stored, "chunks", None)
+        self.chunks = (
+            None
+            if chunks is None
+            else tuple(1 if d == dimension else int(n) for d, n in enumerate(chunks))
+        )
+
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Read a part, given by an integer or a slice of step 1 for each dimension."""
+        at = self._dimension
+        chosen = self._places[index[at]]
+        if isinstance(chosen, int):
+            return np.asarray(self._stored[(*index[:at], chosen, *index[at + 1 :])])
+        if chosen and chosen == tuple(range(chosen[0], chosen[-1] + 1)):  # neighbours: read at once
+            part = slice(chosen[0], chosen[-1] + 1)
+            return np.asarray(self._stored[(*index[:at], part, *index[at + 1 :])])
+        kept = sum(isinstance(part, slice) for part in index[:at])
+        parts = [np.asarray(self._stored[(*index[:at], p, *index[at + 1 :])]) for p in chosen]
+        return (
+            np.stack(parts, axis=kept)
+            if parts
+            else np.asarray(self._stored[(*index[:at], slice(0, 0), *index[at + 1 :])])
+        )

@@ -30,7 +30,7 @@ _HEADER_BYTES = 540
 _MOST_AFTER = 2**20
 
 
-def read_nifti(path: Path) -> Raw:
+def read_nifti(path: Path, series: str | None = None) -> Raw:
     """Read a NIfTI-1 or NIfTI-2 image; axes are X, Y, Z, T, C, as many as there are.
 
     The stored type is kept where values are stored unscaled (slope 1, intercept 0); scaled values

@@ -10,13 +10,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from isoslice.errors import OutputError
+from isoslice.io.metadata_json import metadata_as_json, metadata_from_json
 from isoslice.io.units import METRES, convert
+from isoslice.metadata import Metadata
 from isoslice.volume import AXES, Volume
 
 #: Key of the note wherever it is stored.
@@ -45,6 +48,7 @@ def make_note(volume: Volume, axes: str | None = None) -> Note:
         "unit": volume.unit,
         "channel_names": list(volume.channel_names) if volume.channel_names else None,
         "provenance": dict(volume.provenance) if volume.provenance is not None else None,
+        "metadata": metadata_as_json(volume.metadata),
     }
     try:
         # Through text and back, so that every format stores the very same plain values.
@@ -95,6 +99,7 @@ def as_note(value: object) -> Note | None:
     if not (provenance is None or isinstance(provenance, Mapping)):
         return None
     optional = {"unit": unit, "channel_names": names, "provenance": provenance}
+    optional["metadata"] = value.get("metadata")
     return {**value, **optional}
 
 
@@ -144,6 +149,24 @@ def noted_spacing(
         if not agrees:
             return dict(spacing), unit
     return exact, noted_unit
+
+
+def noted_metadata(found: Metadata, note: Note, spacing: Mapping[str, float]) -> Metadata:
+    """Complete what a file says of place, time and display by what the note says.
+
+    The file goes first, wherever it says anything: it may have been changed since. What the note
+    says of places holds only for the spacing it was written with.
+    """
+    noted = metadata_from_json(note.get("metadata"))
+    if dict(note["spacing"]) != dict(spacing):
+        noted = replace(noted, origin={}, orientation=None)
+    return Metadata(
+        origin=found.origin or noted.origin,
+        orientation=found.orientation or noted.orientation,
+        time_step=noted.time_step if found.time_step is None else found.time_step,
+        time_unit=noted.time_unit if found.time_step is None else found.time_unit,
+        displays=found.displays or noted.displays,
+    )
 
 
 def _plain(value: object) -> object:

@@ -29,7 +29,7 @@ def sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def read_npy(path: Path) -> Raw:
+def read_npy(path: Path, series: str | None = None) -> Raw:
     """Read an array (never a pickle) and the JSON file beside it, where there is one.
 
     Raises

@@ -32,7 +32,7 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / mark).is_file() for mark in MARKS)
 
 
-def read_omezarr(path: Path) -> Raw:
+def read_omezarr(path: Path, series: str | None = None) -> Raw:
     """Open the highest resolution of the first image of an OME-Zarr folder.
 
     A scale of exactly 1 on all spatial axes without unit is the format's way of not knowing, so

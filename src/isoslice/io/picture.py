@@ -15,7 +15,7 @@ from isoslice.io.raw import Raw
 MAX_PIXELS = 178_956_970
 
 
-def read_picture(path: Path) -> Raw:
+def read_picture(path: Path, series: str | None = None) -> Raw:
     """Read a 2D image, grey or in colour; transparency is dropped, and no spacing is known.
 
     Raises

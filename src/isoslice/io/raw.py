@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import DataError
+from isoslice.errors import DataError, SettingsError
 from isoslice.io.lazy import LazyArray
-from isoslice.io.notes import Note, noted_axes, noted_spacing
-from isoslice.volume import AXES, DTYPES, Volume, VoxelSize, check_axes
+from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_spacing
+from isoslice.io.options import ReadOptions
+from isoslice.io.selection import select
+from isoslice.io.series import Series
+from isoslice.io.units import METRES, convert, unit_name
+from isoslice.metadata import Metadata
+from isoslice.volume import AXES, DTYPES, Volume, check_axes, voxel_type_message
 
 Voxels: TypeAlias = NDArray[Any] | LazyArray
 
-#: Unit of the voxel size that a caller gives (``--voxel-size``).
+#: Unit of the voxel size that a caller gives (``--voxel-size``) for a file that has none.
 GIVEN_UNIT = "micrometer"
 
 
@@ -40,6 +45,12 @@ class Raw:
         One name per channel, or None.
     note
         What isoslice noted in the file, if it wrote it.
+    metadata
+        Place, time and display, as far as the file tells; lengths in `unit`.
+    series
+        Images in the file, this one among them, where it may hold several.
+    chosen
+        Which of `series` this is.
     """
 
     data: Voxels
@@ -48,11 +59,12 @@ class Raw:
     unit: str | None = None
     channel_names: tuple[str, ...] | None = None
     note: Note | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    series: tuple[Series, ...] = ()
+    chosen: int = 0
 
 
-def finish(
-    raw: Raw, path: Path, axes: str | None = None, voxel_size: VoxelSize | None = None
-) -> Volume:
+def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
     """Turn what a file says into a volume.
 
     Parameters
@@ -61,46 +73,85 @@ def finish(
         What was found.
     path
         The file, for messages.
-    axes
-        Axes the caller gave, one letter per stored dimension (dimensions of length 1 may be left
-        out); they rename the file's axes.
-    voxel_size
-        Spacing the caller gave, in micrometres; replaces the file's.
+    options
+        What the caller said. Axes rename the file's (dimensions of length 1 may be left out); a
+        voxel size replaces the file's, in the file's unit unless another one is given.
 
     Returns
     -------
     Volume
         Voxels unchanged but for byte order, still to be read where `raw`'s are; colour samples
-        become the axis C.
+        become the axis C; the channels and time points that were asked for.
 
     Raises
     ------
     DataError
-        If an axis remains unknown, or the voxels have a type isoslice does not take.
+        If an axis remains unknown, there is no such channel or time point, or the voxels have a
+        type isoslice does not take.
     """
     source = str(path)
     _check_voxels(raw.data, source)
-    data, names, spacing = _named(raw, source, axes.upper() if axes else None)
-    unit = raw.unit if spacing else None
+    data, names, spacing, metadata = _named(raw, source, options.axes)
+    unit = raw.unit
     if raw.note is not None:
-        spacing, unit = noted_spacing(spacing, unit, raw.note)
-    if voxel_size is not None:
-        spacing = dict(zip("ZYX", voxel_size, strict=True))
-        unit = GIVEN_UNIT
+        spacing, noted = noted_spacing(spacing, unit if spacing else None, raw.note)
+        metadata = noted_metadata(metadata, raw.note, spacing)
+        if noted != unit and noted in METRES and unit in METRES:
+            metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
+        unit = noted or unit
+    if options.voxel_size is not None:
+        spacing, metadata, unit = _given_size(spacing, metadata, unit, options)
     spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
-    return Volume(
+    volume = Volume(
         cast("NDArray[Any]", data if isinstance(data, LazyArray) else _native(data)),
         names,
         spacing,
-        unit if spacing else None,
+        unit if spacing or metadata.origin or metadata.orientation else None,
         _channel_names(raw, data, names),
         (raw.note or {}).get("provenance"),
         source,
+        _fitting(metadata, data, names),
     )
+    return select(volume, options.channel, options.time)
 
 
-def _named(raw: Raw, source: str, given: str | None) -> tuple[Voxels, str, dict[str, float]]:
+def _given_size(
+    spacing: Mapping[str, float], metadata: Metadata, unit: str | None, options: ReadOptions
+) -> tuple[dict[str, float], Metadata, str]:
+    """Put the caller's voxel size in place of the file's; matrices follow."""
+    assert options.voxel_size is not None
+    wanted = unit or GIVEN_UNIT
+    if options.unit is not None:
+        named = unit_name(options.unit)
+        if named is None:
+            raise SettingsError(
+                f"got unit {options.unit!r}, expected a unit of length such as um, nm or mm"
+            )
+        wanted = named
+    if unit in METRES and wanted != unit:
+        ratio = convert(1.0, str(unit), wanted)
+        metadata = metadata.in_unit(ratio)
+        spacing = {axis: step * ratio for axis, step in spacing.items()}
+    given = dict(zip("ZYX", options.voxel_size, strict=True))
+    if metadata.orientation is not None:
+        ratios = {axis: given[axis] / step for axis, step in spacing.items()}
+        metadata = replace(metadata, orientation=metadata.orientation.scaled(ratios))
+    return given, metadata, wanted
+
+
+def _fitting(metadata: Metadata, data: Voxels, axes: str) -> Metadata:
+    """Drop displays that are not one a channel, and time where there is none."""
+    channels = data.shape[axes.index("C")] if "C" in axes else 1
+    if metadata.displays is not None and len(metadata.displays) != channels:
+        metadata = replace(metadata, displays=None)
+    return metadata
+
+
+def _named(
+    raw: Raw, source: str, given: str | None
+) -> tuple[Voxels, str, dict[str, float], Metadata]:
     data, names = _by_itself(raw)
+    given = given.upper() if given else None
     # Naming the axes as the file does changes nothing, even where colours were moved first.
     if given is None or (given == names and not _unknown(names)):
         if _unknown(names):
@@ -112,7 +163,7 @@ def _named(raw: Raw, source: str, given: str | None) -> tuple[Voxels, str, dict[
         if raw.note is not None:
             shape, names = noted_axes(data.shape, names, raw.note["axes"])
             data = data.reshape(shape)
-        return data, names, dict(raw.spacing)
+        return data, names, dict(raw.spacing), raw.metadata
     data, stored = raw.data, raw.axes
     if len(given) != data.ndim:
         dropped = tuple(i for i, n in enumerate(data.shape) if n == 1)
@@ -120,7 +171,12 @@ def _named(raw: Raw, source: str, given: str | None) -> tuple[Voxels, str, dict[
             data = data.squeeze(dropped)
             stored = "".join(a for i, a in enumerate(stored) if i not in dropped)
     check_axes(given, data.ndim, source)
-    return data, given, _renamed(raw.spacing, stored, given)
+    renamed = {old: new for old, new in zip(stored, given, strict=True) if old in "ZYX"}
+    # Which way matrices point is known only where Z, Y and X change places among themselves.
+    metadata = raw.metadata.renamed(renamed)
+    if set(renamed) - set(renamed.values()) or not set(renamed.values()) <= set("ZYX"):
+        metadata = replace(metadata, orientation=None)
+    return data, given, _renamed(raw.spacing, stored, given), metadata
 
 
 def _by_itself(raw: Raw) -> tuple[Voxels, str]:
@@ -169,10 +225,7 @@ def _channel_names(raw: Raw, data: Voxels, axes: str) -> tuple[str, ...] | None:
 
 def _check_voxels(data: Voxels, source: str) -> None:
     if data.dtype.name not in DTYPES:
-        raise DataError(
-            f"{source}: got voxels of type {data.dtype.name}, expected one of "
-            f"{', '.join(DTYPES)}; convert the file first"
-        )
+        raise DataError(voxel_type_message(source, data.dtype.name))
     if data.size == 0 or data.ndim < 2:
         raise DataError(
             f"{source}: got an array of shape {data.shape}, expected at least a 2D image; "

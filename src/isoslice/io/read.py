@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,28 @@ from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_regular
 from isoslice.io.omezarr import is_zarr, read_omezarr
+from isoslice.io.options import ReadOptions
 from isoslice.io.raw import Raw, finish
-from isoslice.volume import Volume, VoxelSize
+from isoslice.volume import Volume, VoxelSize, parse_voxel_size
+
+#: Reads a file, and of several images the one that is asked for by number or name.
+Reader: TypeAlias = Callable[[Path, str | None], Raw]
 
 
 def read_volume(
-    path: str | Path, axes: str | None = None, voxel_size: VoxelSize | None = None
+    path: str | Path,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    *,
+    unit: str | None = None,
+    series: str | int | None = None,
+    channel: str | int | None = None,
+    time: str | int | None = None,
 ) -> Volume:
     """Read an image with its axes and spacing.
 
-    TIFF (plain, ImageJ, OME), OME-Zarr, NIfTI, ``.npy``, CZI, ND2, LIF, PNG, JPEG and BMP. Of a
-    file with several images, the first is read; of a pyramid, the finest level.
+    docs/formats.md lists the formats. Of a file with several images, the first is read unless
+    another is asked for, and that is told; of a pyramid, the finest level.
 
     Parameters
     ----------
@@ -35,7 +46,13 @@ def read_volume(
     axes
         One letter of TCZYX per stored dimension; renames what the file says.
     voxel_size
-        Spacing along Z, Y and X in micrometres; replaces what the file says.
+        Spacing along Z, Y and X; replaces what the file says.
+    unit
+        Of `voxel_size`; by default the file's, micrometres where it has none.
+    series
+        Which image of several: a number from 0, or a name.
+    channel, time
+        Which channels (``"1"``, ``"DAPI"``, ``"0,2"``) and time points (``"3"``, ``"2:5"``).
 
     Returns
     -------
@@ -48,7 +65,9 @@ def read_volume(
         If the file is missing, empty, damaged, of an unknown format or larger than the memory, or
         an axis is unknown.
     """
-    return in_memory(open_volume(path, axes, voxel_size))
+    return in_memory(
+        open_volume(path, axes, voxel_size, unit=unit, series=series, channel=channel, time=time)
+    )
 
 
 def in_memory(volume: Volume) -> Volume:
@@ -67,19 +86,44 @@ def in_memory(volume: Volume) -> Volume:
 
 
 def open_volume(
-    path: str | Path, axes: str | None = None, voxel_size: VoxelSize | None = None
+    path: str | Path,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    *,
+    unit: str | None = None,
+    series: str | int | None = None,
+    channel: str | int | None = None,
+    time: str | int | None = None,
 ) -> Volume:
     """Open an image as `read_volume` does, with voxels that are read where they are indexed.
 
     That is so of OME-Zarr, ``.npy`` and uncompressed TIFF; other formats are read at once. Integers
     and slices index ``data``, and ``tczyx()`` works.
     """
-    path = Path(path)
-    return finish(read_raw(path), path, axes, voxel_size)
+    texts = [None if t is None else str(t) for t in (series, channel, time)]
+    size = None if voxel_size is None else parse_voxel_size(voxel_size)
+    return open_with(
+        Path(path),
+        ReadOptions(
+            axes=axes, voxel_size=size, unit=unit, series=texts[0], channel=texts[1], time=texts[2]
+        ),
+    )
 
 
-def read_raw(path: Path) -> Raw:
+def open_with(path: Path, options: ReadOptions) -> Volume:
+    """Open an image; see `open_volume`."""
+    return finish(read_raw(path, options.series), path, options)
+
+
+def read_raw(path: Path, series: str | None = None) -> Raw:
     """Read an image as its format describes it, with axes that may still be unknown.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    series
+        Which image of several, by number or name; the first by default.
 
     Raises
     ------
@@ -90,7 +134,7 @@ def read_raw(path: Path) -> Raw:
     with _explained(path):
         if not path.is_dir() and check_regular(path) == 0:
             raise DataError(f"{path}: got an empty file, expected an image; copy it again")
-        return reader(path)
+        return reader(path, series)
 
 
 @contextmanager
@@ -147,7 +191,7 @@ def is_readable(path: Path) -> bool:
     return is_zarr(path) if path.is_dir() else _by_suffix(path) is not None
 
 
-def _reader(path: Path) -> Callable[[Path], Raw]:
+def _reader(path: Path) -> Reader:
     if path.is_dir():
         return read_omezarr
     if not path.exists():
@@ -161,7 +205,7 @@ def _reader(path: Path) -> Callable[[Path], Raw]:
     return reader
 
 
-def _by_suffix(path: Path) -> Callable[[Path], Raw] | None:
+def _by_suffix(path: Path) -> Reader | None:
     """Return the reader for a file's name; each imports its library on first use."""
     name = path.name.lower()
     if name.endswith((".tif", ".tiff")):

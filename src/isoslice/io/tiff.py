@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 
 
-def read_tiff(path: Path) -> Raw:
+def read_tiff(path: Path, series: str | None = None) -> Raw:
     """Read the first image series of a TIFF file.
 
     Axes and spacing come from OME-XML or ImageJ's metadata. The resolution of a plain TIFF is

@@ -12,7 +12,7 @@ from isoslice.io.raw import Raw
 from isoslice.volume import AXES
 
 
-def read_vendor(path: Path) -> Raw:
+def read_vendor(path: Path, series: str | None = None) -> Raw:
     """Read the first scene of a vendor's file.
 
     bioio always gives five dimensions; those of length 1 are dropped (Y and X are not). Its

@@ -1,0 +1,94 @@
+"""Channels and time points of an image, chosen before anything is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from isoslice.errors import DataError
+from isoslice.io.lazy import LazyArray, Taken
+from isoslice.volume import Volume
+
+
+def select(volume: Volume, channel: str | None = None, time: str | None = None) -> Volume:
+    """Take some channels and time points of a volume; a single one loses its axis.
+
+    Parameters
+    ----------
+    volume
+        Perhaps still to be read.
+    channel
+        Numbers from 0 or names, separated by commas.
+    time
+        A number from 0, or a range ``A:B`` whose end is left out.
+
+    Raises
+    ------
+    DataError
+        If there is no such channel or time point.
+    """
+    if channel is not None:
+        numbers = _channels(volume, channel)
+        volume = _take(volume, "C", numbers)
+        names = volume.channel_names
+        volume = replace(
+            volume,
+            channel_names=None if names is None else tuple(names[c] for c in numbers),
+            metadata=volume.metadata.of_channels(numbers),
+        )
+    if time is not None:
+        volume = _take(volume, "T", _times(volume, time))
+    return volume
+
+
+def _take(volume: Volume, axis: str, numbers: list[int]) -> Volume:
+    """Keep places along one axis, which goes where one place is left."""
+    if axis not in volume.axes:
+        return volume
+    at = volume.axes.index(axis)
+    if isinstance(volume.data, LazyArray):
+        data: Any = LazyArray(Taken(volume.data, at, numbers))
+    else:
+        data = volume.data.take(numbers, axis=at)
+    axes = volume.axes
+    if len(numbers) == 1:
+        data, axes = data.squeeze(at), axes[:at] + axes[at + 1 :]
+    # In two steps, since names and displays are checked against the number of channels.
+    return replace(volume, data=data, axes=axes)
+
+
+def _channels(volume: Volume, text: str) -> list[int]:
+    count, names = volume.size("C"), volume.channel_names or ()
+    numbers = []
+    for part in [text] if text in names else text.split(","):
+        name = part.strip()
+        if name in names:
+            numbers.append(names.index(name))
+        elif name.isdecimal() and int(name) < count:
+            numbers.append(int(name))
+        else:
+            known = f": {', '.join(names)}" if names else ""
+            raise DataError(
+                f"{volume.source}: got channel {name!r}, expected a number from 0 to {count - 1} "
+                f"or a name{known}"
+            )
+    if len(set(numbers)) != len(numbers):
+        raise DataError(f"{volume.source}: got channels {text!r}, expected each one once")
+    return numbers
+
+
+def _times(volume: Volume, text: str) -> list[int]:
+    count = volume.size("T")
+    first, colon, last = (part.strip() for part in text.partition(":"))
+    if first.isdecimal() and not colon:
+        numbers = [int(first)]
+    elif colon and all(part == "" or part.isdecimal() for part in (first, last)):
+        numbers = list(range(int(first or 0), int(last or count)))
+    else:
+        numbers = []
+    if not numbers or numbers[-1] >= count:
+        raise DataError(
+            f"{volume.source}: got time {text!r}, expected a number from 0 to {count - 1}, or a "
+            f"range such as 0:{count}"
+        )
+    return numbers

@@ -1,0 +1,83 @@
+"""Files that hold several images: scenes, positions, experiments, data sets. Which one is read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoslice.errors import DataError, IsosliceWarning
+
+#: So many are named in a message.
+_NAMED = 8
+
+
+@dataclass(frozen=True)
+class Series:
+    """One image of several in a file.
+
+    Attributes
+    ----------
+    name
+        What the file calls it, or None.
+    axes, shape, dtype
+        Of its voxels, as far as the file tells without reading them.
+    """
+
+    name: str | None
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    def told(self, number: int) -> str:
+        """Describe it in a few words: ``0 'overview' (ZYX, 2 x 16 x 16, uint8)``."""
+        name = f" {self.name!r}" if self.name else ""
+        size = " x ".join(map(str, self.shape))
+        return f"{number}{name} ({self.axes}, {size}, {self.dtype})"
+
+
+def choose_series(path: Path, series: Sequence[Series], asked: str | None, default: int = 0) -> int:
+    """Return the number of the image that is read, counted from 0.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    series
+        Images in it.
+    asked
+        A number or a name, as ``--series`` has it; None takes `default`, and says so where there
+        are others.
+
+    Raises
+    ------
+    DataError
+        If there is no such image, or two have that name.
+    """
+    if asked is None:
+        if len(series) > 1:
+            warnings.warn(
+                f"{path}: holds {len(series)} images, took {series[default].told(default)}; choose "
+                f"another with --series: {listed(series)}",
+                IsosliceWarning,
+                stacklevel=2,
+            )
+        return default
+    named = [number for number, one in enumerate(series) if one.name == asked]
+    if len(named) == 1:
+        return named[0]
+    if asked.isdecimal() and int(asked) < len(series):
+        return int(asked)
+    problem = f"{len(named)} images of that name" if named else "no such image"
+    raise DataError(
+        f"{path}: got series {asked!r}, {problem}, expected a number or name of "
+        f"{listed(series)}; 'isoslice info' lists all"
+    )
+
+
+def listed(series: Sequence[Series]) -> str:
+    """List images in one line, the first few of many."""
+    told = [one.told(number) for number, one in enumerate(series[:_NAMED])]
+    more = len(series) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,162 @@
+"""What an image says of itself beside voxels, axes and spacing: place, time, display."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+#: A 4 x 4 matrix, row by row.
+Matrix = tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """Where voxels lie in a scanner's or patient's space, as NIfTI has it.
+
+    Matrices map voxel indices (x, y, z, 1), named by the volume's axes, to coordinates that rise
+    to the patient's right, front and head (RAS+), in the volume's unit. A code of 0 means that
+    there is no such matrix; 1 is the scanner's space, 2 an aligned one, 3 Talairach's, 4 MNI's.
+    """
+
+    sform: Matrix | None = None
+    qform: Matrix | None = None
+    sform_code: int = 0
+    qform_code: int = 0
+
+    @property
+    def affine(self) -> Matrix | None:
+        """The matrix that programs go by: the sform where there is one, else the qform."""
+        if self.sform_code > 0 and self.sform is not None:
+            return self.sform
+        return self.qform if self.qform_code > 0 else None
+
+    def scaled(self, steps: Mapping[str, float]) -> Orientation:
+        """Multiply the voxels' spacing along X, Y and Z; the first voxel stays where it is."""
+        ratios = [steps.get(axis, 1.0) for axis in "XYZ"] + [1.0]
+
+        def each(matrix: Matrix | None) -> Matrix | None:
+            return None if matrix is None else _columns(matrix, ratios)
+
+        return replace(self, sform=each(self.sform), qform=each(self.qform))
+
+    def in_unit(self, ratio: float) -> Orientation:
+        """Multiply all lengths: the same place in another unit."""
+
+        def each(matrix: Matrix | None) -> Matrix | None:
+            if matrix is None:
+                return None
+            rows = [tuple(value * ratio for value in row) for row in matrix[:3]]
+            return as_matrix([*rows, matrix[3]])
+
+        return replace(self, sform=each(self.sform), qform=each(self.qform))
+
+    def renamed(self, names: Mapping[str, str]) -> Orientation:
+        """Give axes other names, ``{"Z": "X", "X": "Z"}``: columns of matrices change places."""
+
+        def each(matrix: Matrix | None) -> Matrix | None:
+            if matrix is None:
+                return None
+            old = {new: before for before, new in names.items()}
+            order = ["XYZ".index(old.get(axis, axis)) for axis in "XYZ"] + [3]
+            return as_matrix([[row[i] for i in order] for row in matrix])
+
+        return replace(self, sform=each(self.sform), qform=each(self.qform))
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a channel is shown.
+
+    Attributes
+    ----------
+    color
+        Six hexadecimal digits RRGGBB that the brightest voxels have, or None.
+    window
+        Intensities shown as black and as `color`, or None.
+    lut
+        Lookup table of 256 reds, 256 greens and 256 blues, where it is no ramp from black to
+        `color`.
+    """
+
+    color: str | None = None
+    window: tuple[float, float] | None = None
+    lut: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is kept of an image beside voxels, axes, spacing and channel names.
+
+    Attributes
+    ----------
+    origin
+        Position of the first voxel's centre along those of Z, Y and X for which it is known, in
+        the unit of the spacing: a stage position, the place of a tile.
+    orientation
+        Where voxels lie in a scanner's space, or None.
+    time_step, time_unit
+        Time between frames, and its unit as OME spells it (``"second"``); None where unknown.
+    displays
+        One per channel, or None.
+    """
+
+    origin: Mapping[str, float] = field(default_factory=dict)
+    orientation: Orientation | None = None
+    time_step: float | None = None
+    time_unit: str | None = None
+    displays: tuple[Display, ...] | None = None
+
+    def refined(self, axis: str, factor: int) -> Metadata:
+        """Return it for a volume with `factor` times the voxels along `axis`.
+
+        The first measured plane is the first plane, so that the origin stays.
+        """
+        if self.orientation is None:
+            return self
+        return replace(self, orientation=self.orientation.scaled({axis: 1 / factor}))
+
+    def renamed(self, names: Mapping[str, str]) -> Metadata:
+        """Give axes other names; see `Orientation.renamed`."""
+        return replace(
+            self,
+            origin={names.get(axis, axis): place for axis, place in self.origin.items()},
+            orientation=None if self.orientation is None else self.orientation.renamed(names),
+        )
+
+    def in_unit(self, ratio: float) -> Metadata:
+        """Multiply all lengths by `ratio`: the same places in another unit."""
+        return replace(
+            self,
+            origin={axis: place * ratio for axis, place in self.origin.items()},
+            orientation=None if self.orientation is None else self.orientation.in_unit(ratio),
+        )
+
+    def of_channels(self, channels: Sequence[int]) -> Metadata:
+        """Return it for some of the channels."""
+        if self.displays is None or not all(0 <= c < len(self.displays) for c in channels):
+            return replace(self, displays=None)
+        return replace(self, displays=tuple(self.displays[c] for c in channels))
+
+    def shifted(self, axis: str, length: float) -> Metadata:
+        """Move the first voxel by a length along an axis: for a part of an image."""
+        origin = dict(self.origin)
+        if axis in origin:
+            origin[axis] += length
+        return replace(self, origin=origin)
+
+
+def as_matrix(rows: Sequence[Sequence[float]]) -> Matrix:
+    """Return a 4 x 4 matrix as tuples of plain numbers.
+
+    Raises
+    ------
+    ValueError
+        If it has another shape.
+    """
+    if len(rows) != 4 or any(len(row) != 4 for row in rows):
+        raise ValueError("got a matrix of another shape, expected 4 x 4")
+    return tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in rows)
+
+
+def _columns(matrix: Matrix, ratios: Sequence[float]) -> Matrix:
+    return as_matrix([[v * r for v, r in zip(row, ratios, strict=True)] for row in matrix])
