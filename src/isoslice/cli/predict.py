@@ -130,6 +130,7 @@ def predict(
     from isoslice.fits import Wanted, check_fits
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
+    from isoslice.io.options import ReadOptions
     from isoslice.io.read import open_volume
     from isoslice.model import Model
     from isoslice.presets import preset_config
@@ -186,8 +187,9 @@ def predict(
             from isoslice.jobs.run import restore_image
 
             assert model is not None
+            reading = ReadOptions(axes=axes, voxel_size=size)
             request = Request(
-                Path(stack), model, output, axes, size, factor, chosen_mode, steps, detail, seed,
+                Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
                 device.value, budget, _threads(how), slab,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)

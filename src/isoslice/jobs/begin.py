@@ -7,7 +7,7 @@ import math
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
 from isoslice.io.omezarr_meta import Description
+from isoslice.io.options import ReadOptions
 from isoslice.io.read import read_part
 from isoslice.io.shards import create_image, flush
 from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
@@ -51,8 +52,8 @@ class Request:
 
     Attributes
     ----------
-    stack, axes, voxel_size
-        The stack, and what was said of it.
+    stack, reading
+        The stack, and how it is to be read.
     model
         Folder of the model.
     output
@@ -70,8 +71,7 @@ class Request:
     stack: Path
     model: Path
     output: Path
-    axes: str | None = None
-    voxel_size: tuple[float, float, float] | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     factor: int | None = None
     mode: Mode | None = None
     steps: int | None = None
@@ -135,8 +135,7 @@ def begin(
     plan = Plan(
         isoslice=__version__,
         stack=str(request.stack.absolute()),
-        axes=request.axes,
-        voxel_size=request.voxel_size,
+        reading=request.reading,
         stack_digest=files_digest(request.stack),
         stack_glance=files_glance(request.stack.absolute()),
         model=str(request.model.absolute()),
@@ -248,8 +247,7 @@ def go_on(request: Request, model: Model, worker: Worker) -> Job:
         "isoslice": __version__,
         "stack_digest": files_digest(request.stack),
         "model_fingerprint": model.fingerprint,
-        "axes": request.axes,
-        "voxel_size": request.voxel_size,
+        **request.reading.model_dump(),
         "mode": mode,
         "steps": steps,
         "detail": detail,
@@ -268,14 +266,15 @@ def can_go_on(folder: Path) -> bool:
 
 
 def is_made(request: Request) -> bool:
-    """Whether a finished output is there, of the same stack by the same model and seed."""
+    """Whether a finished output is there, of the same stack, reading, model and seed."""
     try:
         record = json.loads(record_path(request.output).read_text())
         plan = Plan.model_validate(record["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    same = (plan.stack_digest, plan.model, plan.seed) == (
+    same = (plan.stack_digest, plan.reading, plan.model, plan.seed) == (
         files_digest(request.stack),
+        request.reading,
         str(request.model.absolute()),
         request.seed,
     )

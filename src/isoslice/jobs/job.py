@@ -16,7 +16,7 @@ from isoslice.config import ModelConfig
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.geometry import PlaneGrid, even_grid, output_voxel_size
 from isoslice.io.omezarr_write import ORDER
-from isoslice.io.read import open_volume
+from isoslice.io.read import open_with
 from isoslice.io.shards import Image, lay_out
 from isoslice.jobs.plan import Plan, files_digest, files_glance
 from isoslice.jobs.scratch import Scratch
@@ -24,7 +24,7 @@ from isoslice.jobs.worker import this_process
 from isoslice.model import Model
 from isoslice.normalize import Normalization
 from isoslice.passes import Mode, Pass, all_passes
-from isoslice.volume import Volume, VoxelSize
+from isoslice.volume import Volume
 
 #: In an unfinished output: the folder with the plan, what is done, and the residual between passes.
 HIDDEN, PLAN = ".isoslice", "plan.json"
@@ -250,7 +250,6 @@ def open_job(folder: Path) -> Job:
         If the stack or the model cannot be read any more.
     """
     plan = read_plan(folder)
-    size = None if plan.voxel_size is None else VoxelSize(*plan.voxel_size)
-    volume = open_volume(plan.stack, axes=plan.axes, voxel_size=size)
+    volume = open_with(Path(plan.stack), plan.reading)
     model = Model.load(plan.model)
     return Job(plan, folder, volume, model, torch.device("cpu"))

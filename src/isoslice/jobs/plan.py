@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
 from isoslice.io.omezarr import MARKS
+from isoslice.io.options import ReadOptions
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -26,8 +27,7 @@ class Plan(BaseModel):
     isoslice: str
     #: The stack, how it was to be read, and what its files were.
     stack: str
-    axes: str | None
-    voxel_size: tuple[float, float, float] | None
+    reading: ReadOptions
     stack_digest: str
     stack_glance: str
     #: The model's folder, and its fingerprint.
@@ -58,6 +58,10 @@ _SAME = {
     "model_fingerprint": "model",
     "axes": "axes",
     "voxel_size": "voxel size",
+    "unit": "unit",
+    "series": "series",
+    "channel": "channel",
+    "time": "time",
     "factor": "factor",
     "mode": "mode",
     "steps": "number of steps",
@@ -75,7 +79,7 @@ def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
     before
         The plan of the unfinished run.
     now
-        What this one was asked for: some of the plan's entries.
+        What this one was asked for: some of the plan's entries, and of those of its `reading`.
     folder
         The unfinished output, for the message.
 
@@ -84,11 +88,12 @@ def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
     SettingsError
         Says what has changed.
     """
+    then = {**before.model_dump(), **before.reading.model_dump()}
     changed = []
     for key, name in _SAME.items():
-        if key in now and now[key] != getattr(before, key):
+        if key in now and now[key] != then[key]:
             digest = key.endswith(("digest", "fingerprint"))
-            was = "" if digest else f" (now {now[key]}, before {getattr(before, key)})"
+            was = "" if digest else f" (now {now[key]}, before {then[key]})"
             changed.append(f"another {name}{was}")
     if changed:
         raise SettingsError(
