@@ -83,7 +83,7 @@ def test_big_endian(tmp_path):
 
 
 def test_types_not_taken(tmp_path):
-    with pytest.raises(DataError, match="type complex64, expected one of int8.*magnitude"):
+    with pytest.raises(DataError, match=r"type complex64, expected one of int8.*magnitude"):
         read_volume(save(tmp_path / "a.nii", DATA.astype(np.complex64)))
 
 

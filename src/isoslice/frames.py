@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,15 @@ from numpy.typing import NDArray
 from isoslice.geometry import PlaneGrid
 from isoslice.survey import Limits, Survey, told_planes
 
+if TYPE_CHECKING:
+    from isoslice.normalize import Normalization
+
 #: Planes that were lost, for each time point and channel.
 Lost = Sequence[Sequence[Sequence[int]]]
 #: Channels that are restored one by one draw noise of their own: detail that two channels invent
 #: must not look as if they belonged together.
 CHANNEL_SEED = 1_000_003
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,56 @@ class Frame:
     own: tuple[tuple[int, ...], ...]
     factor: int
     seed: int
+
+    def put_back(
+        self, volumes: NDArray[Any], stack: NDArray[Any], normalization: Normalization
+    ) -> None:
+        """Put measured planes back, and take out what nobody measured; see `put_back`.
+
+        Parameters
+        ----------
+        volumes, stack
+            All that was restored so far, changed in place, and what was measured: (T, C, Z, Y, X).
+        normalization
+            Of the frame's channels.
+        """
+        self._each(put_back, volumes, stack, normalization)
+
+    def clear_deviations(
+        self, std: NDArray[Any], stack: NDArray[Any], normalization: Normalization
+    ) -> None:
+        """Set the standard deviations of voxels without data; arguments as in `put_back`."""
+        self._each(clear_deviations, std, stack, normalization)
+
+    def _each(
+        self,
+        change: Callable[..., None],
+        volumes: NDArray[Any],
+        stack: NDArray[Any],
+        normalization: Normalization,
+    ) -> None:
+        channels = range(volumes.shape[1])[self.channels]
+        for own, channel, limits in zip(
+            self.own, channels, normalization.limits_of(len(channels)), strict=True
+        ):
+            planes = stack[self.time, channel]
+            rows = [z * self.factor for z in own]
+            change(volumes[self.time, channel], Rows(planes, own), rows, limits)
+
+
+class Rows:
+    """Some planes of a stack (n, Y, X), one at a time, without a copy of all."""
+
+    def __init__(self, stack: NDArray[Any], numbers: Sequence[int]) -> None:
+        self._stack, self._numbers = stack, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """Return a plane."""
+        plane: NDArray[Any] = self._stack[self._numbers[index]]
+        return plane
 
 
 def frames_of(
@@ -82,10 +137,10 @@ def frames_of(
 
 
 def put_back(
-    volume: NDArray[np.generic],
-    planes: NDArray[np.generic],
+    volume: NDArray[Any],
+    planes: NDArray[Any] | Rows,
     rows: Sequence[int],
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
 ) -> None:
     """Put measured planes back into a restored channel, and take out what nobody measured.
 
@@ -104,31 +159,33 @@ def put_back(
         Of the channel.
     """
     depth = len(volume)
-    for (row, above), (plane, following) in zip(pairwise(rows), pairwise(planes), strict=True):
+    for index, (row, above) in enumerate(pairwise(rows)):
         between = range(max(row + 1, 0), min(above, depth))
-        for value, nothing in _without_data(plane, following, limits):
+        if not between:
+            continue
+        for value, nothing in _without_data(planes[index], planes[index + 1], limits):
             for z in between:
                 volume[z][nothing] = value
-    for row, plane in zip(rows, planes, strict=True):
+    for index, row in enumerate(rows):
         if 0 <= row < depth:
-            volume[row] = plane
+            volume[row] = planes[index]
 
 
 def clear_deviations(
     std: NDArray[np.float32],
-    planes: NDArray[np.generic],
+    planes: NDArray[Any] | Rows,
     rows: Sequence[int],
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
 ) -> None:
     """Set the standard deviations (Z, Y, X) of voxels without data; arguments as in `put_back`."""
-    for (row, above), (plane, following) in zip(pairwise(rows), pairwise(planes), strict=True):
-        for value, nothing in _without_data(plane, following, limits):
+    for index, (row, above) in enumerate(pairwise(rows)):
+        for value, nothing in _without_data(planes[index], planes[index + 1], limits):
             for z in range(max(row + 1, 0), min(above, len(std))):
                 std[z][nothing] = 0.0 if np.isfinite(value) else np.nan
 
 
 def _without_data(
-    plane: NDArray[np.generic], following: NDArray[np.generic], limits: Limits
+    plane: NDArray[Any], following: NDArray[Any], limits: Limits
 ) -> Iterable[tuple[float, NDArray[np.bool_]]]:
     """Give the value and the place of voxels without data between two planes."""
     if limits.outside is not None:
@@ -141,7 +198,7 @@ def _without_data(
             yield np.nan, nothing
 
 
-def fill_along_z(planes: NDArray[np.generic]) -> NDArray[np.generic]:
+def fill_along_z(planes: NDArray[Any]) -> NDArray[Any]:
     """Fill voxels that are not finite from the nearest measured plane, (..., n, Y, X).
 
     Where no plane has a finite voxel at a place, all stay as they are. Integers come back as given.
@@ -181,3 +238,25 @@ def lost_messages(found: Survey, lost: Lost) -> list[str]:
             )
     return messages
 
+
+def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None) -> NDArray[Any]:
+    """Return a stack (T, C, n, Y, X) without gaps, for what looks at all of its planes.
+
+    Lost planes are interpolated linearly from those around; voxels that are not finite take the
+    value of the nearest plane, or that of `fill`, one a channel, where no plane has one.
+    """
+    found = stack.copy()
+    for t, c in np.ndindex(stack.shape[:2]):
+        channel = found[t, c]
+        own = [z for z in range(len(channel)) if z not in lost[t][c]]
+        if len(own) < len(channel):
+            for below, above in pairwise(own):
+                for z in range(below + 1, above):
+                    share = (z - below) / (above - below)
+                    ends = channel[[below, above]].astype(np.float64)
+                    middle = (1 - share) * ends[0] + share * ends[1]
+                    channel[z] = middle if channel.dtype.kind == "f" else np.rint(middle)
+        channel[...] = fill_along_z(channel)
+        if fill is not None:
+            np.copyto(channel, fill[c], where=~np.isfinite(channel))
+    return found

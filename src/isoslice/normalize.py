@@ -66,14 +66,15 @@ class Normalization:
         return data * scale.astype(np.float32)
 
     def invert(self, data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Undo `apply`; integer types are rounded, and all are clipped to their range and limits."""
+        """Undo `apply`; integers are rounded, all clipped to the type's range and the limits."""
         inverted = np.empty(data.shape, dtype)
         integer = np.issubdtype(dtype, np.integer)
         kind = np.iinfo(dtype) if integer else np.finfo(dtype)
+        limits_of = self.limits_of(len(data))
         for index in np.ndindex(data.shape[: max(1, data.ndim - 2)]):  # planes: saves memory
             low, high = self.low[index[0]], self.high[index[0]]
             values = data[index] * np.float64(high - low) + low
-            own = Limits() if self.limits is None else self.limits[index[0]]
+            own = limits_of[index[0]]
             if integer:
                 np.rint(values, out=values)
             least = float(kind.min) if own.floor is None else max(own.floor, float(kind.min))
@@ -81,6 +82,10 @@ class Normalization:
             np.clip(values, least, most, out=values)
             inverted[index] = values
         return inverted
+
+    def limits_of(self, channels: int) -> tuple[Limits, ...]:
+        """Return the limits of each of so many channels; none known where there are none."""
+        return (Limits(),) * channels if self.limits is None else self.limits
 
     def of_channels(self, channels: slice) -> Normalization:
         """Return it for some of the channels."""
@@ -247,12 +252,10 @@ def _levels(parts: PlaneParts, found: Survey, channel: int) -> tuple[float, floa
         return 0.0, 0.0, 0.0
     wanted = (*PERCENTILES, 50.0) if found.holes else PERCENTILES
     low, high, *middle = percentiles(numbers, wanted)
-    return low, high, *(middle or [low])
+    return low, high, middle[0] if middle else low
 
 
-def _mapped(
-    levels: Sequence[tuple[float, float]], found: Survey, source: str
-) -> Normalization:
+def _mapped(levels: Sequence[tuple[float, float]], found: Survey, source: str) -> Normalization:
     """Choose what becomes 0 and 1 from each channel's percentiles.
 
     Raises

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +45,7 @@ class Survey:
     finite: NDArray[np.int64]
     count: NDArray[np.int64]
 
-    def add(self, time: int, channel: int, plane: int, part: NDArray[np.generic]) -> None:
+    def add(self, time: int, channel: int, plane: int, part: NDArray[Any]) -> None:
         """Count a part of a plane."""
         at = (time, channel, plane)
         self.count[at] += part.size
@@ -66,7 +68,16 @@ class Survey:
     @property
     def blank(self) -> NDArray[np.bool_]:
         """Planes without any structure: of one value, or without a finite voxel."""
-        return (self.finite == 0) | (self.least == self.most)
+        blank: NDArray[np.bool_] = (self.finite == 0) | (self.least == self.most)
+        return blank
+
+    def extremes(self) -> NDArray[np.float64]:
+        """Return the least and the largest intensity of each channel, (C, 2); 0 where unknown."""
+        pairs = [
+            (np.nanmin(low), np.nanmax(high)) if not np.isnan(low).all() else (0.0, 0.0)
+            for low, high in zip(self.least.swapaxes(0, 1), self.most.swapaxes(0, 1), strict=True)
+        ]
+        return np.asarray(pairs, np.float64)
 
     @property
     def holes(self) -> bool:
@@ -81,7 +92,7 @@ def empty_survey(times: int, channels: int, planes: int) -> Survey:
     return Survey(*unknown, *(np.zeros(shape, np.int64) for _ in range(5)))
 
 
-def survey(planes: NDArray[np.generic]) -> Survey:
+def survey(planes: NDArray[Any]) -> Survey:
     """Look at planes (T, C, n, Y, X) that are in memory."""
     found = empty_survey(*planes.shape[:3])
     for t, c, z in np.ndindex(*planes.shape[:3]):
@@ -105,13 +116,13 @@ def lost_planes(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
 
 def _lost(found: Survey, t: int, c: int) -> tuple[int, ...]:
     blank = found.blank[t, c]
-    filled = np.flatnonzero(~blank)
+    filled = np.flatnonzero(~blank).tolist()
     lost: list[int] = []
-    for below, above in zip(filled, filled[1:], strict=False):
+    for below, above in pairwise(filled):
         run = range(below + 1, above)
         if run and all(_differs(found, (t, c, n), (t, c, run[0])) for n in (below, above)):
             lost += run
-    return tuple(int(plane) for plane in lost)
+    return tuple(lost)
 
 
 def _differs(found: Survey, plane: tuple[int, int, int], blank: tuple[int, int, int]) -> bool:
@@ -123,7 +134,7 @@ def _differs(found: Survey, plane: tuple[int, int, int], blank: tuple[int, int, 
         same = int(found.at_least[plane])
     elif value == found.most[plane]:
         same = int(found.at_most[plane])
-    return same < found.count[plane] / 2
+    return bool(same < found.count[plane] / 2)
 
 
 @dataclass(frozen=True)

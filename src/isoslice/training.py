@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from isoslice.coarse import coarse_axis, turned
 from isoslice.config import (
     AnyConfig,
     EndToEndConfig,
@@ -74,8 +75,9 @@ def train(
     Parameters
     ----------
     images
-        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the XY
-        planes are used. All with the same channels, at least 32 x 32 pixels.
+        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the planes
+        across the coarse axis are used, XY of most. All with the same channels, at least 32 x 32
+        pixels.
     axes
         Axes of arrays, one letter of TCZYX per dimension.
     voxel_size
@@ -140,7 +142,8 @@ def train(
     if resume and workdir is None:
         raise SettingsError("got resume without a workdir, expected the folder to continue from")
 
-    volumes = as_volumes(images, axes, voxel_size)
+    # A stack that is coarse along X or Y is learned from in the planes that are sharp.
+    volumes = [turned(v, coarse_axis(v)) for v in as_volumes(images, axes, voxel_size)]
     if srh:
         volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
     stacks = plane_stacks(volumes, intensities)
