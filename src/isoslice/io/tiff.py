@@ -91,7 +91,7 @@ def _voxels(series: TiffPageSeries, path: Path) -> tuple[NDArray[Any], str]:
     Where they lie in the file one after the other, they are read when they are asked for.
     """
     data = _mapped(series, path)
-    shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
+    shape, axes = series.shape, series.axes
     if data.size != math.prod(shape):
         raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
     kept = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
