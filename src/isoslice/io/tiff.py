@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from isoslice.errors import DataError
+from isoslice.io.extras import require_installed
 from isoslice.io.failure import quiet, reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_shape
@@ -37,8 +37,8 @@ def read_tiff(path: Path) -> Raw:
     Raises
     ------
     DataError
-        If the file is no TIFF, is damaged or cut off, or is compressed in a way that needs
-        another package.
+        If the file is no TIFF, is damaged or cut off, or is compressed in a way that cannot
+        be read.
     """
     import tifffile
 
@@ -50,10 +50,7 @@ def read_tiff(path: Path) -> Raw:
                 return _first_series(tif, path)
         except ValueError as error:
             if "imagecodecs" in str(error):
-                raise DataError(
-                    f"{path}: got a TIFF compressed in a way that needs another package; run: pip "
-                    "install imagecodecs, or save the file uncompressed"
-                ) from error
+                require_installed("imagecodecs", "imagecodecs", "a compressed TIFF", path=path)
             raise
 
 
