@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +24,7 @@ from isoslice.config import (
 from isoslice.continuing import check_channels, check_start, continued_config
 from isoslice.device import choose_device
 from isoslice.errors import DataError, SettingsError
+from isoslice.io.extras import require_installed
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import objective_of
@@ -122,7 +122,7 @@ def train(
         If the images cannot be used, or have other channels than `start`.
     SettingsError
         If an option is out of range or contradicts `start`, there are fewer devices than asked
-        for, or the extra ``isoslice[train]`` is not installed.
+        for, or PyTorch Lightning is not installed.
     """
     minutes = training_budget(minutes, steps)
     progress = progress or Progress()
@@ -226,13 +226,9 @@ def training_budget(minutes: float | None, steps: int | None) -> float | None:
     Raises
     ------
     SettingsError
-        If a budget is out of range, or the extra ``isoslice[train]`` is not installed.
+        If a budget is out of range, or PyTorch Lightning is not installed.
     """
-    if find_spec("pytorch_lightning") is None:
-        raise SettingsError(
-            "got no PyTorch Lightning, which training needs; install it with "
-            "pip install 'isoslice[train]'"
-        )
+    require_installed("pytorch_lightning", "pytorch-lightning", "a model to train", SettingsError)
     if minutes is not None and not 0 < minutes < 1e6:
         raise SettingsError(f"got minutes {minutes}, expected a positive number")
     if steps is not None and steps < 1:

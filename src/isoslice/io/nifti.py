@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from isoslice.errors import DataError, IsosliceError, OutputError
+from isoslice.io.extras import require
 from isoslice.io.failure import quiet, reading
 from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_packed
 from isoslice.io.notes import Note, find_note, make_note, note_text
@@ -145,13 +145,4 @@ def _note(header: Any) -> Note | None:
 
 
 def _nibabel(kind: type[IsosliceError]) -> ModuleType:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import nibabel
-    except ImportError as error:
-        raise kind(
-            "got a NIfTI file, but nibabel is not installed; run: pip install 'isoslice[nifti]'"
-        ) from error
-    module: ModuleType = nibabel
-    return module
+    return require("nibabel", "nibabel", "a NIfTI file", kind)

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from isoslice.errors import DataError
+from isoslice.io.extras import require_installed
 from isoslice.io.failure import quiet, reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_shape
@@ -37,8 +37,8 @@ def read_tiff(path: Path, series: str | None = None) -> Raw:
     Raises
     ------
     DataError
-        If the file is no TIFF, is damaged or cut off, or is compressed in a way that needs
-        another package.
+        If the file is no TIFF, is damaged or cut off, or is compressed in a way that cannot
+        be read.
     """
     import tifffile
 
@@ -50,10 +50,7 @@ def read_tiff(path: Path, series: str | None = None) -> Raw:
                 return _first_series(tif, path)
         except ValueError as error:
             if "imagecodecs" in str(error):
-                raise DataError(
-                    f"{path}: got a TIFF compressed in a way that needs another package; run: pip "
-                    "install imagecodecs, or save the file uncompressed"
-                ) from error
+                require_installed("imagecodecs", "imagecodecs", "a compressed TIFF", path=path)
             raise
 
 
@@ -91,7 +88,7 @@ def _voxels(series: TiffPageSeries, path: Path) -> tuple[NDArray[Any], str]:
     Where they lie in the file one after the other, they are read when they are asked for.
     """
     data = _mapped(series, path)
-    shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
+    shape, axes = series.shape, series.axes
     if data.size != math.prod(shape):
         raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
     kept = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
