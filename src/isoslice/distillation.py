@@ -11,6 +11,7 @@ Two kinds of start are learned, for the two passes of `passes.distilled_passes`:
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,7 +219,8 @@ def distill(
     training, held_out = split(stacks, config.training.validation_share, config.training.seed)
     job = Job(
         student,
-        DistillationObjective(config, teacher=teacher.network),
+        # A copy: it moves to the device, and the caller's stays where it is.
+        DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu()),
         config,
         training,
         held_out,
