@@ -42,7 +42,7 @@ COPIES = {"copy_", "__set__", "_has_compatible_shallow_copy_type", "is_same_size
 SHAPES = {"expand_as", "view_as", "reshape_as"}
 
 
-class WrongDevice(RuntimeError):
+class WrongDeviceError(RuntimeError):
     """What a GPU would have refused."""
 
 
@@ -80,7 +80,9 @@ class ClaimedDevices(TorchFunctionMode):
         if name in ("to", "cpu", "cuda") and args and isinstance(args[0], Tensor):
             return self._moved(name, *args, **kwargs)
         if name in ("numpy", "__array__", "__dlpack__") and claimed(args[0]) != "cpu":
-            raise WrongDevice(f"can't convert a {claimed(args[0])} tensor to numpy; use .cpu()")
+            raise WrongDeviceError(
+                f"can't convert a {claimed(args[0])} tensor to numpy; use .cpu()"
+            )
         found = list(_tensors([args[:1] if name in SHAPES else args, kwargs]))
         self._check(name, args, kwargs, found)
         kinds = {claimed(t) for t in found if t.ndim} or {claimed(t) for t in found}
@@ -88,9 +90,9 @@ class ClaimedDevices(TorchFunctionMode):
         if kwargs.get("device") is not None and not isinstance(func, type):
             kind, kwargs["device"] = _kind(kwargs["device"]), "cpu"
         if kind != "cpu" and kwargs.get("generator") is not None:
-            raise WrongDevice(f"{name}: got a CPU's generator for {kind}")
+            raise WrongDeviceError(f"{name}: got a CPU's generator for {kind}")
         if kind == "mps" and name in NOT_ON_MPS:
-            raise WrongDevice(f"{name} is not implemented on MPS")
+            raise WrongDeviceError(f"{name} is not implemented on MPS")
         result = func(*args, **kwargs)
         if name not in COPIES and name != "__setitem__":
             before = {t.untyped_storage()._cdata for t in found}
@@ -98,7 +100,7 @@ class ClaimedDevices(TorchFunctionMode):
                 if made.untyped_storage()._cdata not in before:
                     _claim(made, kind)
                 if claimed(made) == "mps" and made.dtype is torch.float64:
-                    raise WrongDevice(f"{name}: MPS has no float64")
+                    raise WrongDeviceError(f"{name}: MPS has no float64")
         return result
 
     def _attribute(self, func: Any, args: tuple[Any, ...]) -> Any:
@@ -132,7 +134,7 @@ class ClaimedDevices(TorchFunctionMode):
         if kind != before and found.untyped_storage()._cdata == tensor.untyped_storage()._cdata:
             found = found.clone()
         if kind == "mps" and found.dtype is torch.float64:
-            raise WrongDevice("MPS has no float64")
+            raise WrongDeviceError("MPS has no float64")
         if kind != before or found is not tensor:
             _claim(found, kind)
         return found
@@ -157,7 +159,7 @@ class ClaimedDevices(TorchFunctionMode):
                 strange = found[:1]
         if strange:
             told = ", ".join(f"{tuple(t.shape)} on {claimed(t)}" for t in found)
-            raise WrongDevice(f"{name}: expected all tensors on the same device, got {told}")
+            raise WrongDeviceError(f"{name}: expected all tensors on the same device, got {told}")
 
 
 @contextmanager

@@ -11,23 +11,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
-from claimed_devices import WrongDevice, claimed, claimed_device
-from conftest import texture
-from jobs_setup import run, voxels
-
-pl = pytest.importorskip("pytorch_lightning")
-from pytorch_lightning.accelerators import CPUAccelerator  # noqa: E402
-from pytorch_lightning.strategies import SingleDeviceStrategy  # noqa: E402
+from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.strategies import SingleDeviceStrategy
 
 import isoslice.fit
+from claimed_devices import WrongDeviceError, claimed, claimed_device
+from conftest import texture
 from isoslice import features, masks
 from isoslice.checking import check
 from isoslice.config import MaskedTraining, NetworkSettings, TrainingSettings, UNetSettings
 from isoslice.distillation import distill
 from isoslice.passes import BATCH_PIXELS
-from isoslice.progress import Progress
 from isoslice.training import train
+from jobs_setup import run, voxels
 
 KINDS = ("cuda", "mps")
 SIZE = (3.0, 1.0, 1.0)
@@ -77,7 +75,7 @@ def test_claims_follow_tensors(device):
     ],
 )
 def test_what_a_gpu_refuses_is_refused(device, mistake):
-    with pytest.raises(WrongDevice):
+    with pytest.raises(WrongDeviceError):
         mistake(torch.ones(3, 4, device=device), torch.ones(3, 4))
 
 
@@ -89,7 +87,7 @@ def test_mps_has_no_double_precision_and_not_all_operations():
             lambda: torch.zeros(2, dtype=torch.float64, device=device),
             lambda: there.cummax(dim=1),
         ):
-            with pytest.raises(WrongDevice):
+            with pytest.raises(WrongDeviceError):
                 mistake()
 
 
