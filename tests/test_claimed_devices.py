@@ -204,6 +204,7 @@ def test_training_then_predicting(trainer, stack, device, recipe, tmp_path, monk
 
 
 def test_distilling_then_predicting(trainer, tiny_model, stack, device, tmp_path):
+    tiny_model.network.cpu()
     student = distill(tiny_model, stack, axes="ZYX", steps=1, device=device.type)
     found = student.predict(stack, "ZYX", SIZE, device=device.type, mode="sample")
     np.testing.assert_array_equal(found.volume[::3], stack)
