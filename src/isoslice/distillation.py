@@ -212,8 +212,7 @@ def distill(
     stacks = plane_stacks(volumes, teacher.config.intensities)
     check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
-    torch.manual_seed(config.training.seed)
-    student = build_network(config)
+    student = build_network(config, config.training.seed)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
     training, held_out = split(stacks, config.training.validation_share, config.training.seed)

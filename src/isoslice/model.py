@@ -307,6 +307,7 @@ class Model:
             seed=seed,
             source=volume.source,
             normalization=normalization,
+            doubts=doubts.messages,
             **({"samples": samples} if samples else {}),
             **({"uncertainty": told_scales(scales)} if scales else {}),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,9 @@ class Prediction:
         )
 
 
-def provenance(*, source: str, normalization: Normalization, **made: Any) -> dict[str, Any]:
+def provenance(
+    *, source: str, normalization: Normalization, doubts: Sequence[str] = (), **made: Any
+) -> dict[str, Any]:
     """Say how a volume was made.
 
     Parameters
@@ -134,6 +136,8 @@ def provenance(*, source: str, normalization: Normalization, **made: Any) -> dic
         The stack; of its path the name alone is kept.
     normalization
         Of its intensities.
+    doubts
+        What was warned of.
     made
         Model, recipe and every setting.
     """
@@ -142,5 +146,6 @@ def provenance(*, source: str, normalization: Normalization, **made: Any) -> dic
         **made,
         "source": Path(source).name,
         "normalization": {"low": normalization.low, "high": normalization.high},
+        **({"warnings": list(doubts)} if doubts else {}),
         "measured_planes": "every output plane i * factor is measured plane i, unchanged",
     }

@@ -119,7 +119,7 @@ def begin(
         normalization = normalization_of(levels, volume.source)
     else:
         normalization = fixed_normalization(*config.intensities, volume.size("C"))
-    _warn(volume, normalization, factor, model)
+    doubts = _warn(volume, normalization, factor, model)
     extremes = normalization.apply(np.asarray(levels)[:, [0, -1]])
     residual = residual_dtype(
         float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
@@ -152,6 +152,7 @@ def begin(
         residual=str(residual).removeprefix("torch."),
         slabs=slabs,
         block=(BLOCK, BLOCK, BLOCK),
+        doubts=doubts,
     )
     folder = unfinished(request.output)
     job = Job(plan, folder, volume, model, torch.device("cpu"))
@@ -172,18 +173,20 @@ def begin(
     return job
 
 
-def _warn(volume: Volume, normalization: Normalization, factor: int, model: Model) -> None:
-    """Warn of what `Model.predict` warns of."""
+def _warn(
+    volume: Volume, normalization: Normalization, factor: int, model: Model
+) -> tuple[str, ...]:
+    """Warn of what `Model.predict` warns of, and return it."""
     shape = volume.size("Z"), volume.size("Y"), volume.size("X")
 
     def read(place: Place) -> NDArray[np.float32]:
         return normalization.apply(read_part(volume, (0, slice(None), *place)))
 
     familiar, size = model.trust.familiar, volume.voxel_size
-    for message in doubts_of(
-        read, factor, model.config, familiar, size, volume.unit, shape
-    ).messages:
+    doubts = doubts_of(read, factor, model.config, familiar, size, volume.unit, shape)
+    for message in doubts.messages:
         warnings.warn(message, DoubtWarning, stacklevel=2)
+    return doubts.messages
 
 
 def _check_lazy(request: Request, volume: Volume) -> None:
@@ -344,4 +347,5 @@ def made_by(plan: Plan) -> dict[str, Any]:
         seed=plan.seed,
         source=plan.stack,
         normalization=Normalization(plan.low, plan.high),
+        doubts=plan.doubts,
     )

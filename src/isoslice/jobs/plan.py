@@ -49,6 +49,8 @@ class Plan(BaseModel):
     #: is cut, which voxels do not depend on.
     slabs: tuple[Size, Size]
     block: tuple[Size, Size, Size]
+    #: What was warned of when the run began.
+    doubts: tuple[str, ...] = ()
 
 
 #: What must not have changed when a run goes on, and what to call it.
