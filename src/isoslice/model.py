@@ -338,6 +338,7 @@ class Model:
             seed=seed,
             source=volume.source,
             normalization=normalization,
+            doubts=doubts,
             **({"samples": samples} if samples else {}),
             **({"uncertainty": told_scales(scales)} if scales else {}),
             **told_exceptions(along, lost),

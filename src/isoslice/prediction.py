@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,9 @@ class Prediction:
         )
 
 
-def provenance(*, source: str, normalization: Normalization, **made: Any) -> dict[str, Any]:
+def provenance(
+    *, source: str, normalization: Normalization, doubts: Sequence[str] = (), **made: Any
+) -> dict[str, Any]:
     """Say how a volume was made.
 
     Parameters
@@ -140,6 +142,8 @@ def provenance(*, source: str, normalization: Normalization, **made: Any) -> dic
         The stack; of its path the name alone is kept.
     normalization
         Of its intensities.
+    doubts
+        What was warned of.
     made
         Model, recipe and every setting.
     """
@@ -148,6 +152,7 @@ def provenance(*, source: str, normalization: Normalization, **made: Any) -> dic
         **made,
         "source": Path(source).name,
         "normalization": {"low": normalization.low, "high": normalization.high},
+        **({"warnings": list(doubts)} if doubts else {}),
         "measured_planes": "every output plane i * factor is measured plane i, unchanged",
     }
 

@@ -171,8 +171,7 @@ def train(
             ),
         }
     )
-    torch.manual_seed(settings.seed)
-    untrained = build_network(config)
+    untrained = build_network(config, settings.seed)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
     job = Job(

@@ -362,5 +362,6 @@ def made_by(plan: Plan) -> dict[str, Any]:
         seed=plan.seed,
         source=plan.stack,
         normalization=plan.normalization,
+        doubts=plan.doubts,
         **told_exceptions(plan.along, plan.lost),
     )

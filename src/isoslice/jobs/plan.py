@@ -47,14 +47,14 @@ class Plan(BaseModel):
     normalization: Normalization
     #: Planes that were lost, of each time point and channel.
     lost: tuple[tuple[tuple[int, ...], ...], ...]
-    #: What the user was warned of.
-    doubts: tuple[str, ...] = ()
     #: Of the residual between passes: ``float16`` or ``float32``.
     residual: str
     #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
     #: is cut, which voxels do not depend on.
     slabs: tuple[Size, Size]
     block: tuple[Size, Size, Size]
+    #: What was warned of when the run began.
+    doubts: tuple[str, ...] = ()
 
 
 #: What must not have changed when a run goes on, and what to call it.
