@@ -16,6 +16,7 @@ from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import MAX_CHUNK, check_shape
 from isoslice.io.notes import KEY, Note, as_note
 from isoslice.io.omezarr_check import check_chunks
+from isoslice.io.omezarr_types import check_types
 from isoslice.io.raw import Raw
 from isoslice.io.units import common_unit, unit_name
 from isoslice.volume import AXES
@@ -53,7 +54,8 @@ def read_omezarr(path: Path, series: str | None = None) -> Raw:
             f"{path}: got a folder without Zarr metadata, expected an OME-Zarr image; give the "
             "folder that holds zarr.json or .zattrs"
         )
-    with reading(path, "an OME-Zarr image"):
+    # zarr says by these what is wrong with metadata.
+    with reading(path, "an OME-Zarr image", surprises=(TypeError, RecursionError)):
         store = ConfinedStore(path, read_only=True)
         # A consolidated copy of all metadata is not needed, and may say something else.
         if any((path / name).is_file() for name in (".zarray", "zarr.json")):
@@ -65,6 +67,7 @@ def read_omezarr(path: Path, series: str | None = None) -> Raw:
 def _image(group: Any, path: Path, inside: bool = False) -> Raw:
     attrs: Mapping[str, Any] = dict(group.attrs)
     ome: Mapping[str, Any] = attrs.get("ome", attrs)
+    check_types(ome)
     if "multiscales" not in ome and "bioformats2raw.layout" in ome and not inside:
         return _image(group["0"], path / "0", inside=True)
     if "multiscales" not in ome:
@@ -80,7 +83,7 @@ def _image(group: Any, path: Path, inside: bool = False) -> Raw:
     place = inner_path(dataset["path"])
     array = _checked(group[place], path / place)
     # Before 0.3 axes were not listed; they were always all five.
-    listed = multiscale.get("axes", list(AXES.lower()))
+    listed = multiscale.get("axes") or list(AXES.lower())
     axes = "".join(_letter(axis) for axis in listed)
     if len(axes) != array.ndim:
         raise DataError(
