@@ -315,11 +315,16 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     """Make the unfinished output the finished one, with a record of the run beside it."""
     volume, plan = job.volume, job.plan
     names, windows = volume.channel_names, tuple(zip(plan.low, plan.high, strict=True))
-    image = Description(
-        job.axes, job.spacing, volume.unit, names, windows if names else (), volume.data.dtype
-    )
+    kept = volume.metadata.refined("Z", plan.factor)
+    image = Description(job.axes, job.spacing, volume.unit, names, windows, volume.data.dtype, kept)
     made = Volume(
-        volume.data, volume.axes, job.spacing, volume.unit, names, provenance=made_by(plan)
+        volume.data,
+        volume.axes,
+        job.spacing,
+        volume.unit,
+        names,
+        provenance=made_by(plan),
+        metadata=kept,
     )
     check_output(output, overwrite)
     job.check_whole_stack()
