@@ -51,6 +51,8 @@ class Raw:
         Images in the file, this one among them, where it may hold several.
     chosen
         Which of `series` this is.
+    labels
+        Whether the file says that its voxels are numbers of objects, no intensities.
     """
 
     data: Voxels
@@ -62,6 +64,7 @@ class Raw:
     metadata: Metadata = field(default_factory=Metadata)
     series: tuple[Series, ...] = ()
     chosen: int = 0
+    labels: bool = False
 
 
 def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:

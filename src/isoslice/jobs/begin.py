@@ -330,14 +330,13 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     volume, plan = job.volume, job.plan
     names, used = volume.channel_names, plan.normalization
     windows = tuple(zip(used.low, used.high, strict=True))
-    image = Description(
-        job.axes, job.spacing, volume.unit, names, windows if names else (), volume.data.dtype
-    )
+    kept = job.metadata
+    image = Description(job.axes, job.spacing, volume.unit, names, windows, volume.data.dtype, kept)
     made = replace(
         turned(volume, plan.along),
         spacing=job.spacing,
         provenance=made_by(plan),
-        metadata=job.metadata,
+        metadata=kept,
     )
     check_output(output, overwrite)
     job.check_whole_stack()
