@@ -14,6 +14,7 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_spacing
 from isoslice.io.options import ReadOptions
+from isoslice.io.place import steps_of
 from isoslice.io.selection import select
 from isoslice.io.series import Series
 from isoslice.io.units import METRES, convert, unit_name
@@ -98,9 +99,10 @@ def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
     unit = raw.unit
     if raw.note is not None:
         spacing, noted = noted_spacing(spacing, unit if spacing else None, raw.note)
-        metadata = noted_metadata(metadata, raw.note, spacing)
+        # The note's own lengths are in its unit already: the file's are converted before.
         if noted != unit and noted in METRES and unit in METRES:
             metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
+        metadata = noted_metadata(metadata, raw.note, spacing)
         unit = noted or unit
     if options.voxel_size is not None:
         spacing, metadata, unit = _given_size(spacing, metadata, unit, options)
@@ -137,7 +139,8 @@ def _given_size(
         spacing = {axis: step * ratio for axis, step in spacing.items()}
     given = dict(zip("ZYX", options.voxel_size, strict=True))
     if metadata.orientation is not None:
-        ratios = {axis: given[axis] / step for axis, step in spacing.items()}
+        steps = {**steps_of(metadata.orientation), **spacing}
+        ratios = {axis: given[axis] / step for axis, step in steps.items()}
         metadata = replace(metadata, orientation=metadata.orientation.scaled(ratios))
     return given, metadata, wanted
 

@@ -226,6 +226,14 @@ def _by_suffix(path: Path) -> Reader | None:
         from isoslice.io.picture import read_picture
 
         return read_picture
+    if name.endswith((".nrrd", ".nhdr")):
+        from isoslice.io.nrrd import read_nrrd
+
+        return read_nrrd
+    if name.endswith((".mha", ".mhd")):
+        from isoslice.io.metaimage import read_metaimage
+
+        return read_metaimage
     if name.endswith((".czi", ".nd2", ".lif")):
         from isoslice.io.vendor import read_vendor
 
