@@ -103,7 +103,7 @@ def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
         if noted != unit and noted in METRES and unit in METRES:
             metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
         metadata = noted_metadata(metadata, raw.note, spacing)
-        unit = noted or unit
+        unit = noted if spacing else noted or unit
     if options.voxel_size is not None:
         spacing, metadata, unit = _given_size(spacing, metadata, unit, options)
     spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
@@ -163,8 +163,8 @@ def _named(
         if _unknown(names):
             raise DataError(
                 f"{source}: got axes the file does not name (shape "
-                f"{' x '.join(map(str, data.shape))}), expected one of T, C, Z, Y, X each; name "
-                f"them with --axes, for example --axes {'TCZYX'[-data.ndim :] or 'YX'}"
+                f"{' x '.join(map(str, raw.data.shape))}), expected one of T, C, Z, Y, X each; name "
+                f"them with --axes, for example --axes {suggested_axes(raw.axes)}"
             )
         if raw.note is not None:
             shape, names = noted_axes(data.shape, names, raw.note["axes"])
@@ -209,6 +209,19 @@ def _by_itself(raw: Raw) -> tuple[Voxels, str]:
 
 def _unknown(axes: str) -> bool:
     return not set(axes) <= set(AXES) or len(set(axes)) != len(axes)
+
+
+def suggested_axes(axes: str) -> str:
+    """Return letters of TCZYX for dimensions of which some are unnamed; Z first, then T, then C."""
+    taken = {axis for axis in axes if axis in AXES and axes.count(axis) == 1}
+    if "S" in axes:
+        taken.add("C")
+    free = [axis for axis in "ZTCYX" if axis not in taken]
+    names = ""
+    for axis in axes:
+        known = "C" if axis == "S" and "C" not in names + axes else axis
+        names += known if known in taken else (free.pop(0) if free else known)
+    return names
 
 
 def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str, float]:
