@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -106,7 +106,7 @@ def parse_header(head: bytes, path: Path) -> MrcHeader:
     )
 
 
-def _byte_order(head: bytes) -> str:
+def _byte_order(head: bytes) -> Literal["<", ">"]:
     """Return ``<`` or ``>``: by the machine stamp, or, in old files, by which mode makes sense."""
     stamp = head[212:214]
     if stamp in (b"\x44\x44", b"\x44\x41"):
@@ -114,7 +114,8 @@ def _byte_order(head: bytes) -> str:
     if stamp == b"\x11\x11":
         return ">"
     known = {*_MODES, *_COMPLEX, 16, 101}
-    for order in "<>":
+    orders: tuple[Literal["<", ">"], ...] = ("<", ">")
+    for order in orders:
         mode = int(np.frombuffer(head, order + "i4", 1, 12)[0])
         sides = np.frombuffer(head, order + "i4", 3)
         if mode in known and all(0 < n < 2**20 for n in sides):
