@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import texture
 
+from conftest import texture
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume
 from isoslice.io.read import open_volume
