@@ -45,7 +45,8 @@ def read_vendor(path: Path, series: str | None = None) -> Raw:
         # ND2 is read plane by plane anyway, and its plugin takes no such option.
         options = {} if suffix == ".nd2" else {"chunk_dims": ["Y", "X"]}
         image = _guarded(lambda: bioio.BioImage(path.absolute(), reader=reader, **options))
-        return _guarded(lambda: _read(path, image, series))
+        raw: Raw = _guarded(lambda: _read(path, image, series))
+    return raw
 
 
 def _read(path: Path, image: Any, series: str | None) -> Raw:
