@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 from isoslice.io.extras import require
+from isoslice.io.hdf5_heaps import check_heaps
 from isoslice.io.limits import DEFLATE_RATIO, MAX_CHUNK, MAX_JSON, check_packed, check_shape
 
 #: Groups and data sets that are looked at, and groups within groups.
@@ -98,7 +99,10 @@ def attribute(owner: Any, name: str) -> Any | None:
     with plain_errors():
         if name not in owner.attrs:
             return None
-        size = owner.attrs.get_id(name).get_storage_size()
+        handle = owner.attrs.get_id(name)
+        if handle.dtype.kind == "O":
+            check_heaps(Path(owner.file.filename))
+        size = handle.get_storage_size()
         if size > MAX_JSON:
             raise ValueError(f"its attribute {name} has {size} bytes, expected up to {MAX_JSON}")
         return owner.attrs[name]
