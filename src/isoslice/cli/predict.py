@@ -172,6 +172,7 @@ def predict(
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume, open_with
+    from isoslice.io.write import check_volume
     from isoslice.model import Model
     from isoslice.presets import preset_config
     from isoslice.progress import terminal_progress
@@ -198,6 +199,7 @@ def predict(
     volume = open_with(Path(stack), reading)
     # The output must carry a true voxel size, so this holds even where --factor is given.
     require_voxel_size(volume)
+    check_volume(output, volume)
     planned = check_stack(volume, factor)
     chosen = choose_device(device.value)
     restorer = None if model is None else Model.load(model)
