@@ -4,14 +4,13 @@ For each file: what `isoslice` sees in it, whether an independent library sees t
 whether a quick restoration, written in the file's own format where that can be and as OME-TIFF
 where not, holds the measured planes bit for bit when another library opens it.
 
-    python benchmarks/field.py FOLDER [-o TABLE.md] [--seconds 10]
+    python benchmarks/field.py FOLDER [-o TABLE.md]
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -215,6 +214,4 @@ def _short(text: str, path: Path) -> str:
 
 
 if __name__ == "__main__":
-    started = time.perf_counter()
     main()
-    print(f"\n{time.perf_counter() - started:.0f} s")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +84,3 @@ def _folder(path: Path) -> Voxels:
         reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(path)))
         return np.asarray(SimpleITK.GetArrayFromImage(reader.Execute()))
     return np.stack([voxels(file) for file in files])
-
-
-def unpacked(path: Path) -> bytes:
-    """Return the content of a file, unpacked where it is packed."""
-    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower(), open)
-    with opener(path, "rb") as stream:
-        return bytes(stream.read())
