@@ -18,9 +18,7 @@ from isoslice.jobs.job import HIDDEN, open_job
 from isoslice.jobs.ledger import Ledger
 from isoslice.jobs.lock import locked
 from isoslice.jobs.plan import files_glance
-from isoslice.jobs.run import How, restore_image
 from isoslice.model import Model
-from isoslice.progress import Progress
 from isoslice.volume import Volume
 from jobs_setup import SPACING, files, run, small_model
 
@@ -217,17 +215,6 @@ def test_a_chunk_that_vanishes_is_found_at_the_end(request_, monkeypatch):
     assert not request_.output.exists()
     with pytest.raises(SettingsError, match="no unfinished output"):
         run(request_, resume=True)  # even if the chunks came back: nobody knows what was read
-
-
-def test_not_a_number_stops_before_anything_is_written(request_):
-    data = np.random.default_rng(0).random((5, 40, 40)).astype(np.float32)
-    data[2, 3, 4] = np.nan
-    bad = request_.stack.with_name("bad.npy")
-    write_volume(bad, Volume(data, "ZYX", SPACING))
-    with pytest.raises(DataError, match="NaN"):
-        restore_image(replace(request_, stack=bad), How(), Progress())
-    assert not unfinished(request_.output).exists()
-    assert not request_.output.exists()
 
 
 def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
