@@ -252,3 +252,19 @@ def test_the_origin_of_a_part_goes_with_its_unit(tmp_path):
     volume = read_volume(path, voxel_size=(4000.0, 1000.0, 500.0), unit="nm")
     assert volume.metadata.origin == {"Z": 4000.0, "Y": 0.0, "X": 2000.0}
     assert replace(volume.metadata, origin={}) == Metadata()
+
+
+def test_an_image_that_is_made_slab_by_slab_keeps_it_all(request_):
+    from jobs_setup import run
+
+    shown = Metadata(
+        origin={"Z": 400.0, "Y": 1000.0, "X": 2000.0}, displays=(Display("FF00FF", (10.0, 200.0)),)
+    )
+    stack = read_volume(request_.stack)
+    write_volume(request_.stack, replace(stack, metadata=shown), overwrite=True)
+    run(request_)
+    assert read_volume(request_.output).metadata == shown
+    yaozarrs.validate_zarr_store(str(request_.output))
+    del zarr.open_group(request_.output, mode="r+").attrs["isoslice"]
+    # The first plane is where it was, whatever lies between the planes.
+    assert read_volume(request_.output).metadata == shown
