@@ -139,6 +139,26 @@ def test_bare_arrays_in_groups(tmp_path, version):
     assert found.data.dtype == np.float32
 
 
+def test_tables_beside_images_are_none(tmp_path):
+    root = zarr.create_group(store=tmp_path / "a.zarr", zarr_format=2)  # as SpatialData has them
+    add(root.create_group("images"), "cells", STACK)
+    root.create_group("tables").create_array("X", data=STACK[0])
+    raw = read_raw(tmp_path / "a.zarr")
+    assert (raw.axes, raw.data.shape) == ("ZYX", (3, 6, 8))
+    shutil.rmtree(tmp_path / "a.zarr" / "images")
+    root["tables"].create_array("index", data=STACK[0, 0])
+    assert read_raw(tmp_path / "a.zarr").data.shape == (6, 8)
+
+
+def test_names_of_dimensions_as_xarray_writes_them(tmp_path):
+    root = zarr.create_group(store=tmp_path / "a.zarr", zarr_format=2)
+    root.create_array("raw", data=STACK).attrs["_ARRAY_DIMENSIONS"] = ["z", "y", "x"]
+    assert read_volume(tmp_path / "a.zarr").axes == "ZYX"
+    with pytest.raises(DataError, match="names 2 of 3 dimensions"):
+        root["raw"].attrs["_ARRAY_DIMENSIONS"] = ["y", "x"]
+        read_volume(tmp_path / "a.zarr")
+
+
 def test_an_image_that_is_damaged_does_not_hide_the_others(tmp_path):
     root = group(tmp_path / "a.zarr", **{"bioformats2raw.layout": 3})
     add(root, "0", STACK)

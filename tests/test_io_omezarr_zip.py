@@ -53,6 +53,7 @@ def test_it_is_read_as_the_folder_is(folder, tmp_path, name, packing, start):
     assert volume.metadata == VOLUME.metadata
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_zarr_2_written_by_zarr_itself(tmp_path):
     store = zarr.storage.ZipStore(tmp_path / "a.zarr.zip", mode="w")
     group = zarr.create_group(store=store, zarr_format=2)

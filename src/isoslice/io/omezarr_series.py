@@ -120,7 +120,10 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
         labels = as_list(root.ome["labels"], "list of labels")
         places = [(inner_path(label), None) for label in labels]
     else:
-        places = [(place, None) for place in _searched(contents, "", root)]
+        searched = list(_searched(contents, "", root))
+        # Beside images of OME-Zarr, bare arrays are tables and such.
+        bare = all(is_array for _, is_array in searched)
+        places = [(place, None) for place, is_array in searched if bare or not is_array]
     if len(places) > MAX_IMAGES:
         raise ValueError(f"it lists {len(places)} images, expected up to {MAX_IMAGES}")
     found: list[Image] = []
@@ -189,10 +192,20 @@ def _names(contents: Contents) -> list[str]:
     return names if all(names) else []
 
 
-def _searched(contents: Contents, place: str, node: Node, depth: int = 0) -> Iterator[str]:
-    """Look for images and arrays where no metadata say where they are."""
-    if node.is_array or "multiscales" in node.ome:
-        yield place
+def _searched(
+    contents: Contents, place: str, node: Node, depth: int = 0
+) -> Iterator[tuple[str, bool]]:
+    """Look for images, and arrays of two dimensions or more, where no metadata say where they are.
+
+    Yields the path of each, and whether it is a bare array.
+    """
+    if node.is_array:
+        shape = node.array.get("shape")
+        if isinstance(shape, list) and len(shape) > 1:
+            yield place, True
+        return
+    if "multiscales" in node.ome:
+        yield place, False
         return
     if depth == _DEEPEST:
         return
@@ -250,7 +263,8 @@ def _of_array(name: str | None, node: Node) -> Series:
 def dimension_names(node: Node) -> list[str]:
     """Return the names that a bare array's metadata give its dimensions; ``?`` for none."""
     shape = as_list(node.array.get("shape"), "shape")
-    names = as_list(node.array.get("dimension_names"), "list of dimension names")
+    said = node.array.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")  # xarray
+    names = as_list(said, "list of dimension names")
     return [str(name or "?") for name in names or [None] * len(shape)]
 
 
