@@ -69,6 +69,10 @@ def test_names_and_order_of_series(tmp_path, version):
     for asked in ("ovary µ", "early", "0", 0):
         assert np.array_equal(read_volume(path, series=asked).data, STACK + 1)
     assert np.array_equal(read_volume(path, series="late").data, STACK)
+    # A name goes before a path.
+    xml = path / "OME" / "METADATA.ome.xml"
+    xml.write_text(xml.read_text().replace("ovary µ", "late"))
+    assert np.array_equal(read_volume(path, series="late").data, STACK + 1)
 
 
 def test_xml_with_entities_is_refused(tmp_path):

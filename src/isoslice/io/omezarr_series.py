@@ -124,18 +124,19 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
         # Beside images of OME-Zarr, bare arrays are tables and such.
         bare = all(is_array for _, is_array in searched)
         places = [(place, None) for place, is_array in searched if bare or not is_array]
-    if len(places) > MAX_IMAGES:
-        raise ValueError(f"it lists {len(places)} images, expected up to {MAX_IMAGES}")
     found: list[Image] = []
     for place, name in places:
         found += _described(contents, place, name)
+        if len(found) > MAX_IMAGES:
+            raise ValueError(f"it lists more than {MAX_IMAGES} images")
     return found
 
 
 def number_of(images: Sequence[Image], asked: str | None) -> str | None:
     """Replace the path of an image by its number, so that it can be asked for by that too."""
     paths = [image.path for image in images]
-    if asked is None or asked.isdecimal() or paths.count(asked) != 1:
+    named = any(image.series.name == asked for image in images)
+    if asked is None or named or asked.isdecimal() or paths.count(asked) != 1:
         return asked
     return str(paths.index(asked))
 
