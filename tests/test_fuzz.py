@@ -24,6 +24,7 @@ from samples import READERS, Reader, store
 BY_NAME = {reader.name: reader for reader in READERS}
 #: Seconds and examples: those that load a network take longer each.
 EXAMPLES = {"MSDSR checkpoint": 40, "OME-Zarr 0.5": 60, "OME-Zarr 0.4": 60}
+EXAMPLES |= {"OME-Zarr, several": 60, "OME-Zarr, zipped": 60}
 
 
 @cache

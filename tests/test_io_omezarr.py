@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import warnings
+from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pytest
 import yaozarrs
@@ -13,8 +16,10 @@ from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
 from isoslice.io.pyramid import block_mean
 from isoslice.io.pyramid import levels as pyramid_levels
-from isoslice.volume import Volume
+from isoslice.metadata import Display
+from isoslice.volume import DTYPES, Volume
 
+SHARED = Path(__file__).parents[2] / "shared"
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 2**16, (3, 6, 8), dtype=np.uint16)
 
@@ -81,13 +86,48 @@ def test_pyramid_halves_z_once_voxels_are_isotropic():
     assert [level.shape[2] for level in long] == [1000, 500, 250]
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_block_mean(dtype):
-    data = (RNG.random((5, 4, 6)) * 255).astype(dtype)
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        data = (RNG.random((5, 4, 6)) * 2e4 - 1e4).astype(dtype)
+    else:
+        data = RNG.integers(np.iinfo(kind).min, np.iinfo(kind).max, (5, 4, 6), kind, endpoint=True)
     exact = data[:4].reshape(2, 2, 4, 3, 2).astype(np.float64).mean((1, 4))
     found = block_mean(data, (0, 2))
     assert found.dtype == data.dtype
-    assert np.abs(found - exact).max() <= (0.5 if dtype.startswith("u") else 1e-4)
+    if kind.kind == "f":
+        assert np.allclose(
+            found, exact, rtol=float(np.finfo(kind).eps), atol=1e4 * np.finfo(kind).eps
+        )
+    else:
+        assert np.array_equal(found, np.rint(exact))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_block_mean_of_extremes_is_the_extreme(dtype):
+    kind = np.dtype(dtype)
+    limits = np.finfo(kind) if kind.kind == "f" else np.iinfo(kind)
+    for extreme in (limits.min, limits.max):
+        assert (block_mean(np.full((2, 2), extreme, kind), (0, 1)) == extreme).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_block_mean_leaves_out_nan(dtype):
+    data = (RNG.random((6, 8)) * 100).astype(dtype)
+    data[0, :3] = data[1, :2] = data[4:, 6:] = np.nan
+    found = block_mean(data, (0, 1))
+    blocks = data.reshape(3, 2, 4, 2).transpose(0, 2, 1, 3).reshape(3, 4, 4).astype(np.float64)
+    empty = np.isnan(blocks).all(2)
+    assert empty.sum() == 2
+    assert np.array_equal(np.isnan(found), empty)
+    exact = np.nanmean(blocks[~empty], axis=1)
+    assert np.allclose(found[~empty], exact, rtol=2 * float(np.finfo(dtype).eps))
+
+
+def test_block_mean_of_infinities():
+    data = np.array([[np.inf, 1.0], [np.inf, -np.inf]])
+    assert np.array_equal(block_mean(data, (1,)), [[np.inf], [np.nan]], equal_nan=True)
 
 
 def make_v04(path, scale, unit, outer=None, data=STACK, axes="zyx", compressor="auto"):
@@ -163,16 +203,6 @@ def test_bioformats2raw_layout_05(tmp_path):
     assert read_volume(tmp_path / "a.zarr").spacing == {"Z": 2.0}
 
 
-def test_plates_and_empty_groups(tmp_path):
-    plate = zarr.create_group(store=tmp_path / "p.zarr", zarr_format=2)
-    plate.attrs["plate"] = {"wells": []}
-    with pytest.raises(DataError, match=r"got a plate.*image folders inside"):
-        read_volume(tmp_path / "p.zarr")
-    zarr.create_group(store=tmp_path / "g.zarr", zarr_format=3)
-    with pytest.raises(DataError, match="got a group"):
-        read_volume(tmp_path / "g.zarr")
-
-
 def test_plain_array(tmp_path):
     zarr.create_array(store=tmp_path / "a.zarr", data=STACK)
     with pytest.raises(DataError, match="--axes ZYX"):
@@ -186,6 +216,111 @@ def test_folder_that_is_no_zarr(tmp_path):
     (tmp_path / "x").mkdir()
     with pytest.raises(DataError, match="folder without Zarr metadata"):
         read_volume(tmp_path / "x")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_voxel_types_as_zarr_reads_them(tmp_path, dtype):
+    data = (RNG.random((3, 6, 8)) * 200 - (100 if np.dtype(dtype).kind != "u" else 0)).astype(dtype)
+    if np.dtype(dtype).kind == "f":
+        data[0, 0, :2] = np.nan, -np.inf
+    path = tmp_path / "a.ome.zarr"
+    write_volume(path, Volume(data, "ZYX", channel_names=("a",)))
+    yaozarrs.validate_zarr_store(str(path))
+    stored = zarr.open_group(path, mode="r")["0"]
+    assert stored.dtype == dtype
+    assert stored[...].tobytes() == data.tobytes()
+    assert read_volume(path).data.tobytes() == data.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "uint64"])
+def test_masks_and_labels_are_refused(tmp_path, dtype):
+    path = make_v04(tmp_path / "a.zarr", [4.0, 0.5, 0.25], None, data=STACK.astype(dtype))
+    with pytest.raises(DataError, match="hold labels or masks, which must not be interpolated"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"order": "F"},
+        {"chunk_key_encoding": {"name": "v2", "separator": "/"}},
+        {"chunk_key_encoding": {"name": "v2", "separator": "."}},
+        {"compressors": None},
+        {"compressors": numcodecs.Blosc("zstd", shuffle=numcodecs.Blosc.BITSHUFFLE)},
+        {"compressors": numcodecs.Zstd()},
+        {"compressors": numcodecs.GZip()},
+        {"compressors": numcodecs.LZ4()},
+    ],
+)
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", ">f4", "|i1"])
+def test_how_others_store_zarr_2(tmp_path, options, dtype):
+    data = (STACK % 100).astype(dtype)
+    data[:2, :4] = 7
+    group = zarr.create_group(store=tmp_path / "a.zarr", zarr_format=2)
+    array = group.create_array(
+        "0", shape=data.shape, dtype=dtype, chunks=(2, 4, 8), fill_value=7, **options
+    )
+    array[...] = data  # the first chunk is all fill value: no file has it
+    axes = [{"name": a} for a in "zyx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Zarr 3, where they are no standard
+        zarr.consolidate_metadata(tmp_path / "a.zarr")
+    volume = read_volume(tmp_path / "a.zarr")
+    assert volume.data.dtype == np.dtype(dtype).newbyteorder("=")
+    assert np.array_equal(volume.data, data)
+
+
+@pytest.mark.parametrize("endian", ["little", "big"])
+@pytest.mark.parametrize("order", [None, (2, 1, 0)])
+def test_how_others_store_zarr_3(tmp_path, endian, order):
+    from zarr.codecs import BytesCodec, TransposeCodec
+
+    array = zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=STACK.shape,
+        chunks=(2, 4, 8),
+        dtype="uint16",
+        filters=[TransposeCodec(order=order)] if order else None,
+        serializer=BytesCodec(endian=endian),
+        dimension_names=["z", "y", "x"],
+        fill_value=3,
+    )
+    array[:2] = STACK[:2]
+    expected = np.concatenate([STACK[:2], np.full_like(STACK[:1], 3)])
+    assert np.array_equal(read_volume(tmp_path / "a.zarr").data, expected)
+
+
+def test_axes_before_they_were_listed_and_as_names(tmp_path):
+    for number, axes in enumerate([None, ["t", "c", "z", "y", "x"]]):
+        path = tmp_path / f"{number}.zarr"
+        group = zarr.create_group(store=path, zarr_format=2)
+        group.create_array("0", data=STACK[None, None])
+        listed = {} if axes is None else {"axes": axes}
+        group.attrs["multiscales"] = [{"version": "0.1", "datasets": [{"path": "0"}], **listed}]
+        group.attrs["omero"] = {"channels": [{"label": "GFP", "color": "00FF00"}]}
+        volume = read_volume(path)
+        assert (volume.axes, volume.channel_names) == ("TCZYX", ("GFP",))
+        assert volume.metadata.displays == (Display("00FF00"),)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "shape", "names"),
+    [
+        ("ome-zarr/blobs_image_v04.ome.zarr", (3, 12, 12), ("0", "1", "2")),
+        ("ome-zarr/blobs_image_v05.ome.zarr", (3, 12, 12), ("0", "1", "2")),
+        ("bioformats-zarr/data.zarr", (1, 3, 1, 167, 439), None),
+    ],
+)
+def test_files_of_viv(name, shape, names):
+    folder = SHARED / "formats/omezarr_viv/packages/loaders/tests/fixtures"
+    if not folder.exists():
+        pytest.skip("needs shared/formats")
+    volume = read_volume(folder / name)
+    assert volume.data.shape == shape
+    assert volume.channel_names == names
+    assert volume.data.std() > 0
 
 
 @pytest.mark.parametrize(("version", "compressor"), [(2, "auto"), (2, None), (3, None)])

@@ -1,6 +1,7 @@
 """OME-Zarr images that are written block by block."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,13 +85,26 @@ def test_the_order_of_blocks_does_not_matter(tmp_path):
         ).read_bytes()
 
 
+def test_nan_in_a_pyramid_made_block_by_block(tmp_path):
+    volume = random((64, 100, 400))
+    data = volume.data.astype(np.float32)
+    data[:, 30:60, :133] = np.nan
+    volume = replace(volume, data=data)
+    write(tmp_path / "a.ome.zarr", volume, (64, 64, 128))
+    group = zarr.open_group(tmp_path / "a.ome.zarr", mode="r")
+    for number, level in enumerate(pyramid(data, levels(data.shape, "ZYX", volume.spacing))):
+        np.testing.assert_array_equal(group[str(number)][...], level)
+    # A quarter of the second level is within the gap, and no more than that is lost.
+    assert np.isnan(group["1"][...]).sum() == 32 * 15 * 66
+
+
 def test_until_it_is_finished_it_is_no_image(tmp_path):
     from isoslice.errors import DataError
 
     path = tmp_path / "a.ome.zarr"
     image = create_image(path, "ZYX", (9, 9, 9), np.dtype("uint8"), {}, (9, 9, 9))
     image.write((0, 0, 0), np.ones((9, 9, 9), np.uint8))
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="an image that is not finished"):
         read_volume(path)
 
 

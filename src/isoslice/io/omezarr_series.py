@@ -120,19 +120,23 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
         labels = as_list(root.ome["labels"], "list of labels")
         places = [(inner_path(label), None) for label in labels]
     else:
-        places = [(place, None) for place in _searched(contents, "", root)]
-    if len(places) > MAX_IMAGES:
-        raise ValueError(f"it lists {len(places)} images, expected up to {MAX_IMAGES}")
+        searched = list(_searched(contents, "", root))
+        # Beside images of OME-Zarr, bare arrays are tables and such.
+        bare = all(is_array for _, is_array in searched)
+        places = [(place, None) for place, is_array in searched if bare or not is_array]
     found: list[Image] = []
     for place, name in places:
         found += _described(contents, place, name)
+        if len(found) > MAX_IMAGES:
+            raise ValueError(f"it lists more than {MAX_IMAGES} images")
     return found
 
 
 def number_of(images: Sequence[Image], asked: str | None) -> str | None:
     """Replace the path of an image by its number, so that it can be asked for by that too."""
     paths = [image.path for image in images]
-    if asked is None or asked.isdecimal() or paths.count(asked) != 1:
+    named = any(image.series.name == asked for image in images)
+    if asked is None or named or asked.isdecimal() or paths.count(asked) != 1:
         return asked
     return str(paths.index(asked))
 
@@ -189,10 +193,20 @@ def _names(contents: Contents) -> list[str]:
     return names if all(names) else []
 
 
-def _searched(contents: Contents, place: str, node: Node, depth: int = 0) -> Iterator[str]:
-    """Look for images and arrays where no metadata say where they are."""
-    if node.is_array or "multiscales" in node.ome:
-        yield place
+def _searched(
+    contents: Contents, place: str, node: Node, depth: int = 0
+) -> Iterator[tuple[str, bool]]:
+    """Look for images, and arrays of two dimensions or more, where no metadata say where they are.
+
+    Yields the path of each, and whether it is a bare array.
+    """
+    if node.is_array:
+        shape = node.array.get("shape")
+        if isinstance(shape, list) and len(shape) > 1:
+            yield place, True
+        return
+    if "multiscales" in node.ome:
+        yield place, False
         return
     if depth == _DEEPEST:
         return
@@ -250,7 +264,8 @@ def _of_array(name: str | None, node: Node) -> Series:
 def dimension_names(node: Node) -> list[str]:
     """Return the names that a bare array's metadata give its dimensions; ``?`` for none."""
     shape = as_list(node.array.get("shape"), "shape")
-    names = as_list(node.array.get("dimension_names"), "list of dimension names")
+    said = node.array.get("dimension_names") or node.attributes.get("_ARRAY_DIMENSIONS")  # xarray
+    names = as_list(said, "list of dimension names")
     return [str(name or "?") for name in names or [None] * len(shape)]
 
 

@@ -28,9 +28,8 @@ class ConfinedStore(LocalStore):
 
     def content(self, key: str, limit: int = MAX_JSON) -> bytes | None:
         """Return a file of up to so many bytes, or None where there is none."""
-        self._check(key)
-        path = self.root / key
-        return read_small(path, limit) if path.is_file() else None
+        size = self._check(key, limit)
+        return None if size is None else read_small(self.root / key, limit)
 
     def children(self, place: str) -> list[str]:
         """List the folders within one, sorted."""
@@ -41,21 +40,32 @@ class ConfinedStore(LocalStore):
         """Check that the chunks of an opened array are complete, or raise `ValueError`."""
         check_chunks(array, self.root / place)
 
-    def _check(self, key: str) -> None:
-        path = self.root / key
+    @cached_property
+    def _inside(self) -> set[str]:
+        """Folders that are known to lie within: few have all the files."""
+        return set()
+
+    def _check(self, key: str, limit: int = MAX_JSON) -> int | None:
+        """Return the bytes of a file, or None where there is none; refuse what is no such file."""
+        path = os.path.join(self.root, key)  # noqa: PTH118
+        folder, name = os.path.split(path)
         try:
-            real = Path(os.path.realpath(path))
-            found = real.stat()
+            found = os.lstat(path)
+            if stat.S_ISLNK(found.st_mode):
+                folder, found = os.path.dirname(os.path.realpath(path)), os.stat(path)  # noqa: PTH116, PTH120
         except (OSError, ValueError):
-            return  # whatever is missing is Zarr's to report
+            return None  # whatever is missing is Zarr's to report
         if stat.S_ISDIR(found.st_mode):
-            return
-        if not real.is_relative_to(self._real_root):
-            raise ValueError(f"{key} leads out of the folder; copy what it links to into it")
+            return None
+        if folder not in self._inside:
+            if not Path(os.path.realpath(folder)).is_relative_to(self._real_root):
+                raise ValueError(f"{key} leads out of the folder; copy what it links to into it")
+            self._inside.add(folder)
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{key} is no regular file")
-        if path.name in METADATA and found.st_size > MAX_JSON:
-            raise ValueError(f"{key} has {found.st_size} bytes, expected up to {MAX_JSON}")
+        if name in METADATA and found.st_size > limit:
+            raise ValueError(f"{key} has {found.st_size} bytes, expected up to {limit}")
+        return found.st_size
 
     async def get(self, key: str, *args: Any, **options: Any) -> Any:
         """Return the content of a file, or None."""
