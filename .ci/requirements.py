@@ -1,14 +1,15 @@
 """Print what pyproject.toml requires, one requirement a line, for pip's ``-r`` or ``-c``.
 
-    requirements.py                   as they are, with all extras and the group dev
-    requirements.py --lowest          each pinned to the lowest version promised
-    requirements.py --without torch   but those whose names are given
+requirements.py                   as they are, with all extras and the group dev
+requirements.py --lowest          each pinned to the lowest version promised
+requirements.py --without torch   but those whose names are given
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,6 @@ def _lines(pin: bool, without: list[str]) -> Iterator[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lowest", action="store_true")
-    parser.add_argument("--without", nargs="*", default=[])
+    parser.add_argument("--without", nargs="*", default=[], metavar="NAME")
     asked = parser.parse_args()
-    print("\n".join(_lines(asked.lowest, asked.without)))
+    sys.stdout.writelines(f"{line}\n" for line in _lines(asked.lowest, asked.without))
