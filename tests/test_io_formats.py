@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
+from isoslice.io.failure import is_ours, reading
 from isoslice.io.units import common_unit, convert, unit_name
 from isoslice.volume import Volume
 
@@ -195,3 +197,46 @@ def test_import_is_light():
     code = f"import isoslice.io, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+class Library:
+    """Stands for a library of another version."""
+
+    def old(self):
+        return self
+
+    def inside(self):
+        return None.missing
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [
+        ("library.removed()", True),
+        ("kind.removed", True),
+        ("module.removed", True),
+        ("library.old(squeeze=False)", True),
+        ("library.old(1)", True),
+        ("sorted([1], squeeze=False)", True),
+        # What a damaged file leads to, with us or in the library.
+        ("None.find('x')", False),
+        ("[].get('x')", False),
+        ("int(None)", False),
+        ("library.inside()", False),
+    ],
+)
+def test_what_a_library_lacks_is_no_fault_of_the_file(tmp_path, code, ours):
+    known = {"library": Library(), "kind": Library, "module": json, "__name__": "isoslice.io.x"}
+    with pytest.raises((AttributeError, TypeError) if ours else DataError) as caught:  # noqa: SIM117
+        with reading(tmp_path / "a.tif", "a TIFF"):
+            exec(code, known)
+    assert is_ours(caught.value) == ours
+
+
+def test_another_version_of_a_library_is_told_as_a_bug(tmp_path, monkeypatch, cli):
+    """It happened: tifffile 2026.9 has no `get_shape`, and the file was blamed."""
+    write_volume(tmp_path / "a.tif", Volume(STACK, "ZYX"))
+    monkeypatch.delattr(tifffile.TiffPageSeries, "dataoffset")
+    code, _, err = cli("info", tmp_path / "a.tif")
+    assert code == 70
+    assert "no attribute 'dataoffset'; this is a bug" in err[-1]

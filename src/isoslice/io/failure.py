@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from isoslice.errors import DataError
+
+#: How Python tells of arguments that a function does not take.
+_ARGUMENT = re.compile(r"\b(keyword|positional) arguments?\b")
 
 
 @contextmanager
@@ -26,20 +31,39 @@ def reading(path: Path, kind: str, advice: str = "copy or export it again") -> I
     Raises
     ------
     DataError
-        For every exception but MemoryError and the system's own errors (no permission), which
-        `read_volume` explains.
+        For every exception but MemoryError, the system's own errors (no permission), which
+        `read_volume` explains, and those that are no fault of the file: see `is_ours`.
     """
     try:
         yield
     except (DataError, MemoryError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if (isinstance(error, OSError) and error.errno is not None) or is_ours(error):
             raise
         raise DataError(
             f"{path}: got something that cannot be read as {kind} ({reason(error)}), expected a "
             f"complete one; {advice}"
         ) from error
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether we asked a library for something that it does not have, as of another version.
+
+    That is an attribute that an object, class or module lacks, or an argument that a function does
+    not take, where our own code asks. On values of Python's own types (None, a list) the same
+    comes from what a file holds.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    if where.partition(".")[0] != "isoslice":
+        return False
+    if isinstance(error, AttributeError):
+        asked = error.obj
+        return isinstance(asked, ModuleType | type) or type(asked).__module__ != "builtins"
+    return isinstance(error, TypeError) and bool(_ARGUMENT.search(str(error)))
 
 
 @contextmanager
