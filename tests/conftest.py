@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
 # The same examples every time, however slow the machine: a red test means a change broke something.
 settings.register_profile("isoslice", deadline=None, derandomize=True)
 settings.load_profile("isoslice")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if find_spec("torch") is None:
+        from without_torch import WithoutTorch
+
+        config.pluginmanager.register(WithoutTorch())
 
 
 class Ran(NamedTuple):
@@ -43,6 +51,8 @@ def cli(capfd: pytest.CaptureFixture[str]) -> Cli:
         capfd.readouterr()
         code = main([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
+        if find_spec("torch") is None and "No module named 'torch'" in err:
+            pytest.skip("needs PyTorch")
         return Ran(code, out, err.splitlines())
 
     return run

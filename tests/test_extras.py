@@ -88,5 +88,11 @@ def test_what_is_advised_to_install_is_what_we_ask_for():
         assert names <= requirements() - {"isoslice"}, path
 
 
+def test_all_is_all_extras():
+    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+    named = {name for one in ("all", "formats") for name in re.findall(r"[a-z\d]+", extras[one][0])}
+    assert named == set(extras) - {"all"} | {"isoslice"}
+
+
 def test_vendor_packages_are_asked_for():
     assert {f"bioio-{kind}" for kind in ("czi", "nd2", "lif")} <= requirements()

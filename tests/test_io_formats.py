@@ -8,6 +8,7 @@ import sys
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
@@ -151,3 +152,12 @@ def test_import_is_light():
     code = f"import isoslice.io, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_another_version_of_a_library_is_told_as_a_bug(tmp_path, monkeypatch, cli):
+    """It happened: tifffile 2026.9 has no `get_shape`, and the file was blamed."""
+    write_volume(tmp_path / "a.tif", Volume(STACK, "ZYX"))
+    monkeypatch.delattr(tifffile.TiffPageSeries, "dataoffset")
+    code, _, err = cli("info", tmp_path / "a.tif")
+    assert code == 70
+    assert "no attribute 'dataoffset'; this is a bug" in err[-1]

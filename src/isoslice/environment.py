@@ -21,9 +21,11 @@ import isoslice
 LIBRARIES = (
     "torch",
     "numpy",
+    "scipy",
     "safetensors",
     "pydantic",
     "tifffile",
+    "imagecodecs",
     "zarr",
     "yaozarrs",
     "imageio",
@@ -35,8 +37,12 @@ LIBRARIES = (
 EXTRAS = {
     "train": "pytorch_lightning",
     "nifti": "nibabel",
+    "itk": "SimpleITK",
+    "mrc": "mrcfile",
+    "hdf5": "h5py",
     "bioio": "bioio",
     "figures": "matplotlib",
+    "cluster": "distributed",
 }
 
 
