@@ -45,6 +45,7 @@ def weights(model):
     return torch.cat([p.flatten() for p in model.network.parameters()])
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_training_depends_on_the_seed_alone():
     a, b, other = (fast(steps=4, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(weights(a), weights(b))
@@ -84,6 +85,7 @@ def interrupt(folder, at):
             fast(steps=6, workdir=folder, progress=Stop())
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_resumed_training_equals_undisturbed_training(tmp_path):
     interrupt(tmp_path, at=0.5)
     assert (tmp_path / CHECKPOINT).exists()
