@@ -127,6 +127,7 @@ def check(
         familiar or model.trust.familiar,
         seen.voxel_size,
         seen.unit,
+        record=model.info,
     )
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)

@@ -250,6 +250,7 @@ class Model:
             volume.voxel_size,
             volume.unit,
             (volume.size("Z"), volume.size("Y"), volume.size("X")),
+            self.info,
         )
         for message in doubts.messages:
             warnings.warn(message, DoubtWarning, stacklevel=2)

@@ -183,7 +183,8 @@ def _warn(
         return normalization.apply(read_part(volume, (0, slice(None), *place)))
 
     familiar, size = model.trust.familiar, volume.voxel_size
-    doubts = doubts_of(read, factor, model.config, familiar, size, volume.unit, shape)
+    config, record = model.config, model.info
+    doubts = doubts_of(read, factor, config, familiar, size, volume.unit, shape, record)
     for message in doubts.messages:
         warnings.warn(message, DoubtWarning, stacklevel=2)
     return doubts.messages
