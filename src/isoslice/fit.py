@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from isoslice import budget
 from isoslice.ddp import leave_signals_to_us, trainer_options
 from isoslice.device import fast_dtype
 from isoslice.errors import SettingsError
@@ -32,6 +33,11 @@ CHECKPOINT = "last.ckpt"
 #: Seconds between checkpoints and between validations.
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_SECONDS = 120.0
+#: What comes after the last step takes at least about so many steps' time: a validation, and the
+#: least that is learned of errors. On a slow machine that matters.
+AFTERWARDS = 4
+#: A budget that preparations have used up leaves one step.
+LEAST_SECONDS = 1e-6
 #: Seconds between looks at the loss; each makes a GPU wait.
 SHOW_SECONDS = 0.5
 
@@ -119,12 +125,13 @@ class _Watch(pl.Callback):
         self,
         seconds: float | None,
         steps: int | None,
+        began: float | None,
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
         place: Place,
     ) -> None:
-        self.seconds, self.steps = seconds, steps
+        self.seconds, self.steps, self.began = seconds, steps, began
         self.folder, self.validate, self.progress = folder, validate, progress
         self.place = place
         self.peers = Peers(place)
@@ -149,6 +156,10 @@ class _Watch(pl.Callback):
         now, _ = self.peers.agree(False)
         self._last = self._checkpointed = self._validated = self._started = now
         self._first_step = trainer.global_step
+        if self.seconds is not None and self.began is not None:
+            # One number for all processes, which began at different times.
+            overhead = self.peers.mean(max(0.0, budget.now() - self.began))
+            self.seconds = max(self.seconds - overhead, LEAST_SECONDS)
         self._stop_if_done(trainer, module)
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -179,7 +190,11 @@ class _Watch(pl.Callback):
 
     def _stop_if_done(self, trainer: pl.Trainer, module: Any) -> bool:
         by_steps = trainer.global_step / self.steps if self.steps else 0.0
-        by_time = self.spent / self.seconds if self.seconds else 0.0
+        by_time = 0.0
+        if self.seconds:
+            taken = trainer.global_step - self._first_step
+            step = (self._last - self._started) / taken if taken else 0.0
+            by_time = self.spent / max(self.seconds - AFTERWARDS * step, LEAST_SECONDS)
         module.done = max(by_steps, by_time)
         if module.done >= 1:
             trainer.should_stop = True
@@ -274,6 +289,7 @@ def fit(
     *,
     seconds: float | None,
     steps: int | None,
+    began: float | None = None,
     device: torch.device,
     folder: Path,
     resume: bool,
@@ -289,6 +305,8 @@ def fit(
         Network to train, its data and its recipe.
     seconds, steps
         Budgets; at least one.
+    began
+        When the seconds began to count, by `budget.now`; when training starts, by default.
     device
         Where to compute.
     folder
@@ -305,7 +323,7 @@ def fit(
     checkpoint = folder / CHECKPOINT
     join(place, device)
     module = _Training(network, stacks, objective, place)
-    watch = _Watch(seconds, steps, folder, validate, progress, place)
+    watch = _Watch(seconds, steps, began, folder, validate, progress, place)
     precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():

@@ -36,7 +36,9 @@ class Job:
     images
         What the record says of the images.
     minutes, steps, device, workdir, resume
-        As in `training.train`.
+        As in `training.train`; minutes of the network's training alone.
+    began
+        When the minutes began to count, by `budget.now`.
     """
 
     untrained: nn.Module
@@ -50,6 +52,7 @@ class Job:
     device: torch.device
     workdir: Path | None
     resume: bool
+    began: float | None = None
 
 
 def carry_out(job: Job, place: Place | None, devices: int, progress: Progress) -> Model:
@@ -99,6 +102,7 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
             job.objective,
             seconds=None if job.minutes is None else job.minutes * 60,
             steps=job.steps,
+            began=job.began,
             device=device,
             folder=folder,
             resume=job.resume,

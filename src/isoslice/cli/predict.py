@@ -109,7 +109,12 @@ def predict(
     ] = False,
     device: DeviceOption = Device.auto,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="M", help="Time to train if no model is given.")
+        float,
+        typer.Option(
+            "--minutes",
+            metavar="M",
+            help="Time to train if no model is given: training, all of it, not restoring.",
+        ),
     ] = DEFAULT_MINUTES,
     memory: Memory = None,
     workers: Workers = 1,

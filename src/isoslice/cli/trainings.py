@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Minutes = Annotated[
     float | None,
-    typer.Option("--minutes", metavar="M", help="Time to train. [default: 10]"),
+    typer.Option("--minutes", metavar="M", help="Time to train, all of it. [default: 10]"),
 ]
 Steps = Annotated[
     int | None, typer.Option("--steps", metavar="N", help="Steps to train, instead of minutes.")
