@@ -20,7 +20,11 @@ from isoslice.objectives import Objective
 from isoslice.planes import PlaneStack
 from isoslice.processes import Place
 from isoslice.progress import Progress
-from isoslice.validation import validation
+from isoslice.validation import evaluations, validation
+
+#: The least that is learned of errors takes about as long as so many steps; see `trust`. In a step
+#: a crop costs three evaluations: forward, and back, which costs two.
+LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
         f"computing on {computing}"
     )
     job.objective.place(device)
+    images = images_of_a_step(job.objective, place)
     folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
     if place.first:
         folder.mkdir(parents=True, exist_ok=True)
@@ -103,6 +108,7 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
             seconds=None if job.minutes is None else job.minutes * 60,
             steps=job.steps,
             began=job.began,
+            afterwards=LEAST + evaluations(config, job.held_out) / (3 * images),
             device=device,
             folder=folder,
             resume=job.resume,
@@ -114,7 +120,6 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
         if job.workdir is None:
             shutil.rmtree(folder, ignore_errors=True)
     trained = outcome.network.to("cpu").eval()
-    images = images_of_a_step(job.objective, place)
     info: dict[str, Any] = {
         "isoslice": __version__,
         "torch": torch.__version__,
