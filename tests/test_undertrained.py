@@ -44,8 +44,11 @@ def test_the_nearest_measured_factor_counts(factor, nearest):
             assert "isoslice train IMAGES --from MODEL --minutes N" in found
 
 
-def test_as_good_is_good_enough():
-    assert undertrained(OWN, record(at4=0.0), 4) is None
+def test_a_model_that_has_learned_nothing_interpolates_linearly():
+    found = undertrained(OWN, record(at4=-0.001), 4)
+    assert found is not None
+    assert "no better than linear interpolation" in found
+    assert undertrained(OWN, record(at4=0.1), 4) is None
 
 
 def test_samples_are_not_held_against_a_recipe_without_a_mean():
@@ -72,9 +75,9 @@ def test_records_that_were_not_written_by_isoslice_say_nothing(strange):
 
 def test_the_card_says_so():
     card = model_card(OWN, record(at2=-1.0, at4=-0.1, at8=2.0))
-    assert "**Worse than linear interpolation at 2x and 4x: trained too little.**" in card
+    assert "**No better than linear interpolation at 2x and 4x: trained too little.**" in card
     assert "--from THIS_FOLDER --minutes N" in card
-    assert "Worse" not in model_card(OWN, record(at2=1.0, at4=0.1))
+    assert "No better" not in model_card(OWN, record(at2=1.0, at4=0.1))
 
 
 @pytest.fixture

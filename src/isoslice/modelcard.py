@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoslice.config import AnyConfig
-from isoslice.undertrained import compared_with_linear
+from isoslice.undertrained import LEAST_GAIN, compared_with_linear
 
 
 def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
@@ -83,13 +83,13 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
 
 def _weakness(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
     gains = compared_with_linear(config, info)
-    weak = [f"{factor}x" for factor, gain in gains.items() if gain < 0]
+    weak = [f"{factor}x" for factor, gain in gains.items() if gain < LEAST_GAIN]
     if not weak:
         return ()
     return (
         "",
-        f"**Worse than linear interpolation at {' and '.join(weak)}: trained too little.** Train",
-        "it longer before you use it there:",
+        f"**No better than linear interpolation at {' and '.join(weak)}: trained too little.**",
+        "Train it longer before you use it there:",
         "",
         "    isoslice train IMAGES --from THIS_FOLDER --minutes N -o NEW",
     )

@@ -1,8 +1,8 @@
 """Is a model better than linear interpolation at all? Its own validation says so.
 
 At the end of a training hidden rows of held-out images are restored (`validation`), and the scores
-are kept in the model's record. A model that loses to linear interpolation there was trained for too
-short a time; what it makes of a stack is worse than what costs nothing.
+are kept in the model's record. A model that does not beat linear interpolation there was trained
+for too short a time; what it makes of a stack is no better than what costs nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoslice.config import AnyConfig, MsdsrConfig
+
+#: A model has to be better by so many dB; one that has learned nothing yet interpolates linearly.
+LEAST_GAIN = 0.02
 
 
 def compared_with_linear(config: AnyConfig, record: Mapping[str, Any]) -> dict[int, float]:
@@ -43,7 +46,7 @@ def compared_with_linear(config: AnyConfig, record: Mapping[str, Any]) -> dict[i
 
 
 def undertrained(config: AnyConfig, record: Mapping[str, Any], factor: int) -> str | None:
-    """Say that a model is worse than linear interpolation, or nothing.
+    """Say that a model is worse than linear interpolation, or no better; None if all is well.
 
     At the factor that was measured nearest to the wanted one, by their ratio.
     """
@@ -51,10 +54,12 @@ def undertrained(config: AnyConfig, record: Mapping[str, Any], factor: int) -> s
     if not gains:
         return None
     nearest = min(gains, key=lambda known: abs(math.log(known / factor)))
-    if gains[nearest] >= 0:
+    gain = gains[nearest]
+    if gain >= LEAST_GAIN:
         return None
+    much = f"{-gain:.2g} dB worse" if gain <= -LEAST_GAIN else "no better"
     return (
-        f"the model is {-gains[nearest]:.2g} dB worse than linear interpolation on hidden rows of "
-        f"its own kind of images at {nearest}x: it was trained too little; train it longer with "
+        f"the model is {much} than linear interpolation on hidden rows of images of its own kind "
+        f"at {nearest}x: it was trained too little; train it longer with "
         "'isoslice train IMAGES --from MODEL --minutes N -o NEW'"
     )
