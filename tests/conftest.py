@@ -91,6 +91,17 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
+@pytest.fixture(params=["float32", "bfloat16"])
+def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Compute as on a processor without bfloat16, then as on one with it, whichever this is.
+
+    For tests whose numbers depend on it. Processes that a test starts compute in their own.
+    """
+    fast = request.param == "bfloat16"
+    monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: fast)
+    return request.param
+
+
 @pytest.fixture
 def stack_file(tmp_path: Path) -> Path:
     """A stack of 5 planes of 40 x 44, Z three times XY."""

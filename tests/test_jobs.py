@@ -36,6 +36,7 @@ def test_a_stack_becomes_an_image(request_):
     assert not (request_.output / HIDDEN).exists()
 
 
+@pytest.mark.usefixtures("arithmetic")
 @pytest.mark.parametrize("mode", ["mean", "sample"])
 @pytest.mark.parametrize("slab", [None, 8, 20, 1000])
 def test_slabs_do_not_show(request_, mode, slab):

@@ -75,12 +75,14 @@ def test_factor_may_be_given_without_a_voxel_size(tiny_model):
     assert result.volume.shape[0] == 7
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_same_seed_same_result(tiny_model):
     a, b, other = (tiny_model.predict(stack(), "ZYX", VOXEL, seed=s).volume for s in (0, 0, 1))
     np.testing.assert_array_equal(a, b)
     assert (a != other).any()
 
 
+@pytest.mark.usefixtures("arithmetic")
 def test_intensities_may_be_shifted_and_scaled(tiny_model):
     data = stack(dtype="float32")
     a = tiny_model.predict(data, "ZYX", VOXEL).volume

@@ -10,6 +10,7 @@ from isoslice.masks import even_rows, fill_rows
 from isoslice.recipes import build_network
 from isoslice.rows import restore_rows
 
+pytestmark = pytest.mark.usefixtures("arithmetic")
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
 
 

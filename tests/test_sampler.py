@@ -12,6 +12,7 @@ from isoslice.network import Denoiser
 from isoslice.passes import BATCH_PIXELS, WEIGHT, slices
 from isoslice.sampler import restore
 
+pytestmark = pytest.mark.usefixtures("arithmetic")
 #: From strong noise, and all of the grain.
 SETTINGS = SamplerSettings(sigma_max=6.0, detail_grain=1.0)
 SIGMA_DATA = 0.1
@@ -113,10 +114,9 @@ def test_same_seed_same_result_other_seed_other():
     np.testing.assert_array_equal(a, c)
 
 
-@pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 1e-3), (True, 5e-3)])
-def test_batches_do_not_show(monkeypatch, bfloat16, tolerance):
+def test_batches_do_not_show(monkeypatch, arithmetic):
     """But for rounding, which differs as batches of other sizes are convolved in another order."""
-    monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: bfloat16)
+    tolerance = {"float32": 1e-3, "bfloat16": 5e-3}[arithmetic]
     data, grid = planes(), even_grid(4, 3)
     whole = run(real(), data, grid)
     monkeypatch.setitem(BATCH_PIXELS, "cpu", 1)

@@ -9,8 +9,9 @@ with errors scaled by a predicted spread (Lei et al. 2018, arXiv 1604.04173, sec
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Annotated
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from isoslice.budget import Deadline
 from isoslice.config import ModelConfig
 from isoslice.errors import SettingsError
 from isoslice.masks import even_rows
@@ -27,8 +29,8 @@ from isoslice.spread import SpreadNetwork, mean_and_spread
 
 #: Shares of errors that intervals are kept for.
 LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
-#: Factors that are measured; others lie between or take the nearest.
-FACTORS = (2, 3, 4, 6, 8)
+#: Factors that are measured; others take the nearest. Where time is short, the first ones alone.
+FACTORS = (4, 2, 8, 3, 6)
 #: Planes that are looked at, and pixels of a window of each, along Y and X.
 PLANES, SIDE = 12, 192
 
@@ -174,32 +176,69 @@ def sample_images(stacks: Sequence[PlaneStack]) -> Iterator[NDArray[np.float32]]
         yield stack.normalization.apply(stack.data[plane][:, y, x])
 
 
+def spread_order(count: int) -> list[int]:
+    """Order 0 ... `count` - 1 so that the first few are spread over all of them."""
+    # Multiples of the golden ratio fill an interval evenly, however many of them there are.
+    places = [(0.5 + number * 0.6180339887) % 1 for number in range(8 * count)]
+    return list(dict.fromkeys(int(place * count) for place in places))
+
+
+def _joined(parts: Mapping[int, RowErrors]) -> RowErrors | None:
+    ordered = [parts[index] for index in sorted(parts)]
+    if not ordered:
+        return None
+    errors, spreads = ([getattr(one, name) for one in ordered] for name in ("error", "spread"))
+    return RowErrors(torch.cat(errors, dim=1), torch.cat(spreads, dim=1))
+
+
 def calibrate(
     network: SpreadNetwork,
     config: ModelConfig,
     training: Sequence[PlaneStack],
     held_out: Sequence[PlaneStack],
     device: torch.device,
+    seconds: float | None = None,
 ) -> Calibration | None:
     """Calibrate on planes that were held out; without any, on those that were learned from.
+
+    Parameters
+    ----------
+    network, config, device
+        As in `row_errors`.
+    training, held_out
+        Planes that the network learned from, and planes it has not seen.
+    seconds
+        What it may take: fewer images are looked at then, or fewer factors, one at least.
 
     Returns
     -------
     None where planes are too small for any factor.
     """
-    learned = list(sample_images(training))
-    images = list(sample_images(held_out)) if held_out else learned
+    deadline = Deadline.after(seconds)
+    sets = [list(sample_images(held_out))] if held_out else []
+    sets.append(list(sample_images(training)))
+    # Of each factor and set, by number of the image.
+    measured: dict[tuple[int, int], dict[int, RowErrors]] = {}
+    for indices in zip_longest(*(spread_order(len(images)) for images in sets)):
+        for factor in FACTORS:
+            if measured and deadline.passed:
+                break
+            for which, index in enumerate(indices):
+                if index is None:
+                    continue
+                one = row_errors(network, config, [sets[which][index]], factor, device)
+                if one is not None:
+                    measured.setdefault((factor, which), {})[index] = one
+
     found = []
-    for factor in FACTORS:
-        errors = row_errors(network, config, images, factor, device)
+    for factor in sorted(FACTORS):
+        errors, seen = (_joined(measured.get((factor, which), {})) for which in (0, 1))
         if errors is None:
             continue
         optimism = 1.0
-        if held_out:
-            seen = row_errors(network, config, learned, factor, device)
-            if seen is not None:
-                # Planes differ in what they show; the prediction says how hard each is.
-                optimism = float((errors.ratio / seen.ratio).mean())
+        if held_out and seen is not None:
+            # Planes differ in what they show; the prediction says how hard each is.
+            optimism = float((errors.ratio / seen.ratio).mean())
         deviations = errors.error.abs() / (errors.spread * errors.ratio[:, None]).clamp(min=1e-9)
         multiples = np.quantile(deviations.numpy().ravel(), LEVELS)
         found.append(

@@ -139,6 +139,7 @@ def check(
         familiar or model.trust.familiar,
         seen.voxel_size,
         seen.unit,
+        record=model.info,
     )
     doubts = replace(doubts, messages=(*messages, *doubts.messages))
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from isoslice import budget
 from isoslice.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.continuing import check_channels
 from isoslice.detail import blend_detail
@@ -31,13 +32,13 @@ from isoslice.planes import crop_size, plane_stacks, split
 from isoslice.processes import find_place
 from isoslice.progress import Progress
 from isoslice.recipes import build_network
-from isoslice.running import Job, carry_out
+from isoslice.running import Job
 from isoslice.srh import srh_channels
 from isoslice.stretch import stretch
 from isoslice.training import (
     Images,
     as_volumes,
-    finished,
+    completed,
     image_facts,
     network_share,
     training_budget,
@@ -203,7 +204,7 @@ def distill(
             f"got a {kind} model to distill, expected one that 'isoslice train' made with its own "
             "preset; give that one"
         )
-    minutes = training_budget(minutes, steps)
+    began, minutes = budget.now(), training_budget(minutes, steps)
     chosen = choose_device(device)
     place = find_place(devices, nodes, chosen)
     volumes = as_volumes(images, axes)
@@ -229,10 +230,10 @@ def distill(
         device=chosen,
         workdir=None if workdir is None else Path(workdir),
         resume=resume,
+        began=began,
     )
-    progress = progress or Progress()
-    model = carry_out(job, place, devices, progress)
-    return finished(job, model, {"teacher": teacher.fingerprint}, progress)
+    origin = {"teacher": teacher.fingerprint}
+    return completed(job, place, devices, minutes, origin, progress or Progress())
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:

@@ -1,8 +1,13 @@
-"""Reasons to doubt a result before it is made: strange images, uneven directions, other pixels."""
+"""Reasons to doubt a result before it is made.
+
+Strange images, uneven directions, other pixels, a model that was trained too little.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +19,7 @@ from isoslice.io.units import METRES, convert
 from isoslice.isotropy import Isotropy, compare_directions
 from isoslice.normalize import fixed_normalization, percentile_normalization
 from isoslice.pieces import Read, reader
+from isoslice.undertrained import undertrained
 from isoslice.volume import Volume, VoxelSize
 
 #: Parts of a stack that are looked at: so many, of so many planes, with sides of so many pixels.
@@ -69,6 +75,7 @@ def doubts_of(
     voxel_size: VoxelSize | None = None,
     unit: str | None = None,
     shape: tuple[int, int, int] | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> Doubts:
     """Look for reasons to doubt what a model will make of a stack.
 
@@ -86,6 +93,8 @@ def doubts_of(
         Of the stack, where known.
     shape
         Of all planes, (n, Y, X), where `planes` reads them.
+    record
+        Of the model's training, which tells whether it is better than linear interpolation.
     """
     if isinstance(planes, np.ndarray):
         shape, read = planes.shape[1:], reader(planes)
@@ -97,6 +106,9 @@ def doubts_of(
     isotropy = compare_directions(parts, factor)
     pixels = pixel_ratio(config, voxel_size, unit)
     messages = []
+    weak = undertrained(config, record or {}, factor)
+    if weak is not None:
+        messages.append(weak)
     many = len(isotropy) > 1
     for channel, message in (
         *((c, one.message) for c, one in enumerate(likeness)),

@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from isoslice import budget
 from isoslice.ddp import leave_signals_to_us, trainer_options
 from isoslice.device import fast_dtype
 from isoslice.errors import SettingsError
@@ -32,6 +33,10 @@ CHECKPOINT = "last.ckpt"
 #: Seconds between checkpoints and between validations.
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_SECONDS = 120.0
+#: On a slow machine they are rarer: they take one part in so many of the time.
+VALIDATION_PART = 20
+#: A budget that preparations have used up leaves one step.
+LEAST_SECONDS = 1e-6
 #: Seconds between looks at the loss; each makes a GPU wait.
 SHOW_SECONDS = 0.5
 
@@ -119,12 +124,15 @@ class _Watch(pl.Callback):
         self,
         seconds: float | None,
         steps: int | None,
+        began: float | None,
+        afterwards: float,
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
         place: Place,
     ) -> None:
         self.seconds, self.steps = seconds, steps
+        self.began, self.afterwards = began, afterwards
         self.folder, self.validate, self.progress = folder, validate, progress
         self.place = place
         self.peers = Peers(place)
@@ -132,6 +140,7 @@ class _Watch(pl.Callback):
         self.history: list[dict[str, Any]] = []
         self._last = self._checkpointed = self._validated = self._shown = 0.0
         self._first_step = 0
+        self._validation = 0.0  # seconds of the last one
         self._step = -1
         self._between_steps = False
         # Asked to stop; and stopping, with all other processes, at the end of a step.
@@ -149,6 +158,10 @@ class _Watch(pl.Callback):
         now, _ = self.peers.agree(False)
         self._last = self._checkpointed = self._validated = self._started = now
         self._first_step = trainer.global_step
+        if self.seconds is not None and self.began is not None:
+            # One number for all processes, which began at different times.
+            overhead = self.peers.mean(max(0.0, budget.now() - self.began))
+            self.seconds = max(self.seconds - overhead, LEAST_SECONDS)
         self._stop_if_done(trainer, module)
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -164,9 +177,11 @@ class _Watch(pl.Callback):
         if not self._between_steps and not finished:
             return  # in the midst of summing gradients
         self._step = trainer.global_step
-        if not finished and now - self._validated > VALIDATION_SECONDS:
+        pause = max(VALIDATION_SECONDS, VALIDATION_PART * self._validation)
+        if not finished and now - self._validated > pause:
             self._validated = now
             self.record(trainer.global_step, module)
+            self._validation = self.peers.agree(False)[0] - now
         if not finished and now - self._checkpointed > CHECKPOINT_SECONDS:
             self._checkpointed = now
             self.checkpoint(trainer)
@@ -179,7 +194,11 @@ class _Watch(pl.Callback):
 
     def _stop_if_done(self, trainer: pl.Trainer, module: Any) -> bool:
         by_steps = trainer.global_step / self.steps if self.steps else 0.0
-        by_time = self.spent / self.seconds if self.seconds else 0.0
+        by_time = 0.0
+        if self.seconds:
+            taken = trainer.global_step - self._first_step
+            step = (self._last - self._started) / taken if taken else 0.0
+            by_time = self.spent / max(self.seconds - self.afterwards * step, LEAST_SECONDS)
         module.done = max(by_steps, by_time)
         if module.done >= 1:
             trainer.should_stop = True
@@ -274,6 +293,8 @@ def fit(
     *,
     seconds: float | None,
     steps: int | None,
+    began: float | None = None,
+    afterwards: float = 0.0,
     device: torch.device,
     folder: Path,
     resume: bool,
@@ -289,6 +310,10 @@ def fit(
         Network to train, its data and its recipe.
     seconds, steps
         Budgets; at least one.
+    began
+        When the seconds began to count, by `budget.now`; when training starts, by default.
+    afterwards
+        What comes after the last step takes as long as so many steps, which have to be left.
     device
         Where to compute.
     folder
@@ -305,7 +330,7 @@ def fit(
     checkpoint = folder / CHECKPOINT
     join(place, device)
     module = _Training(network, stacks, objective, place)
-    watch = _Watch(seconds, steps, folder, validate, progress, place)
+    watch = _Watch(seconds, steps, began, afterwards, folder, validate, progress, place)
     precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():

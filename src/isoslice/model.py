@@ -261,6 +261,7 @@ class Model:
             volume.voxel_size,
             volume.unit,
             (volume.size("Z"), volume.size("Y"), volume.size("X")),
+            self.info,
         )
         doubts = (*lost_messages(seen, lost), *label_messages(data[0]), *found.messages)
         for message in doubts:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoslice.config import AnyConfig
+from isoslice.undertrained import LEAST_GAIN, compared_with_linear
 
 
 def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
@@ -73,10 +74,25 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
                 f"| {factor} | {v['linear_psnr']:.2f} dB | {v['psnr']:.2f} dB |"
                 for factor, v in validation.items()
             ),
+            *_weakness(config, info),
         ]
     else:
         lines.append("Not measured: there was only one image, so none could be held out.")
     return "\n".join(lines) + "\n"
+
+
+def _weakness(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
+    gains = compared_with_linear(config, info)
+    weak = [f"{factor}x" for factor, gain in gains.items() if gain < LEAST_GAIN]
+    if not weak:
+        return ()
+    return (
+        "",
+        f"**No better than linear interpolation at {' and '.join(weak)}: trained too little.**",
+        "Train it longer before you use it there:",
+        "",
+        "    isoslice train IMAGES --from THIS_FOLDER --minutes N -o NEW",
+    )
 
 
 def _normalisation(config: AnyConfig) -> tuple[str, ...]:

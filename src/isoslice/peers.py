@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
+from isoslice import budget
 from isoslice.processes import Place
 
 #: Longest time a process waits for the others; then it fails.
@@ -49,7 +49,7 @@ class Peers:
 
         What depends on these alone is decided in the same way by all.
         """
-        now = time.monotonic()
+        now = budget.now()
         if not self.any:
             return now, interrupted
         clock = now if self._place.first else -math.inf

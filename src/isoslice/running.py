@@ -20,7 +20,11 @@ from isoslice.objectives import Objective
 from isoslice.planes import PlaneStack
 from isoslice.processes import Place
 from isoslice.progress import Progress
-from isoslice.validation import validation
+from isoslice.validation import evaluations, validation
+
+#: The least that is learned of errors takes about as long as so many steps; see `trust`. In a step
+#: a crop costs three evaluations: forward, and back, which costs two.
+LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class Job:
     images
         What the record says of the images.
     minutes, steps, device, workdir, resume
-        As in `training.train`.
+        As in `training.train`; minutes of the network's training alone.
+    began
+        When the minutes began to count, by `budget.now`.
     """
 
     untrained: nn.Module
@@ -50,6 +56,7 @@ class Job:
     device: torch.device
     workdir: Path | None
     resume: bool
+    began: float | None = None
 
 
 def carry_out(job: Job, place: Place | None, devices: int, progress: Progress) -> Model:
@@ -89,6 +96,7 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
         f"computing on {computing}"
     )
     job.objective.place(device)
+    images = images_of_a_step(job.objective, place)
     folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
     if place.first:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,6 +107,8 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
             job.objective,
             seconds=None if job.minutes is None else job.minutes * 60,
             steps=job.steps,
+            began=job.began,
+            afterwards=LEAST + evaluations(config, job.held_out) / (3 * images),
             device=device,
             folder=folder,
             resume=job.resume,
@@ -110,7 +120,6 @@ def run(job: Job, place: Place, progress: Progress) -> Model:
         if job.workdir is None:
             shutil.rmtree(folder, ignore_errors=True)
     trained = outcome.network.to("cpu").eval()
-    images = images_of_a_step(job.objective, place)
     info: dict[str, Any] = {
         "isoslice": __version__,
         "torch": torch.__version__,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from isoslice.budget import Deadline
 from isoslice.config import ModelConfig
 from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, denoise, network_input, precondition
@@ -55,6 +56,7 @@ def fit_spread(
     steps: int,
     device: torch.device,
     progress: Progress,
+    seconds: float | None = None,
 ) -> SpreadHead:
     """Train a head.
 
@@ -70,6 +72,8 @@ def fit_spread(
         Where to compute.
     progress
         Receives progress.
+    seconds
+        What it may take: fewer steps then, one at least.
 
     Returns
     -------
@@ -82,6 +86,7 @@ def fit_spread(
     optimizer = torch.optim.Adam(head.parameters(), lr=RATE)
     level = torch.tensor([NO_SIGNAL], device=device)
     c_noise = precondition(level, scale).c_noise
+    deadline = Deadline.after(seconds)
     for step in range(steps):
         images = draw_crops(stacks, BATCH, settings.crop, generator)
         masks = draw_masks(BATCH, settings.crop, settings.factors, EVEN_SHARE, generator)
@@ -94,11 +99,16 @@ def fit_spread(
             features = network.features(seen, c_noise).float()
             mean = denoise(network, nothing, base, masks, level, scale).float()
         error = (stretched - base - mean) / scale
+        angle = max(math.pi * step / steps, math.pi * deadline.share)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+            group["lr"] = RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(angle)))
         loss = spread_loss(head(features, seen), error, masks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        progress.update("learning where errors are large", (step + 1) / steps)
+        ended = step + 1 == steps or deadline.passed
+        done = 1.0 if ended else max((step + 1) / steps, deadline.share)
+        progress.update("learning where errors are large", done)
+        if ended:
+            break
     return head.to("cpu").eval()

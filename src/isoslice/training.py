@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from isoslice import budget
 from isoslice.coarse import coarse_axis, turned
 from isoslice.config import (
     AnyConfig,
@@ -24,13 +25,14 @@ from isoslice.config import (
 from isoslice.continuing import check_channels, check_start, continued_config
 from isoslice.device import choose_device
 from isoslice.errors import DataError, SettingsError
+from isoslice.familiarity import learn_familiar
 from isoslice.io.extras import require_installed
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import objective_of
 from isoslice.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
 from isoslice.presets import Preset, preset_config
-from isoslice.processes import find_place
+from isoslice.processes import Place, find_place
 from isoslice.progress import Progress
 from isoslice.recipes import build_network
 from isoslice.running import Job, carry_out
@@ -83,7 +85,8 @@ def train(
     voxel_size
         Spacing along Z, Y and X of arrays; recorded in the model.
     minutes, steps
-        Budget: training ends with whichever is used up first. Ten minutes by default.
+        Budget: training ends with whichever is used up first. Ten minutes by default. Minutes are
+        those of the call, with all that is measured before and after; one step is always taken.
     seed
         Of weights, crops, masks and noise; overrides the one in `settings`.
     device
@@ -124,7 +127,7 @@ def train(
         If an option is out of range or contradicts `start`, there are fewer devices than asked
         for, or PyTorch Lightning is not installed.
     """
-    minutes = training_budget(minutes, steps)
+    began, minutes = budget.now(), training_budget(minutes, steps)
     progress = progress or Progress()
     chosen_device = choose_device(device)
     place = find_place(devices, nodes, chosen_device)
@@ -186,10 +189,10 @@ def train(
         device=chosen_device,
         workdir=None if workdir is None else Path(workdir),
         resume=resume,
+        began=began,
     )
-    model = carry_out(job, place, devices, progress)
     origin = {} if start is None else {"continued_from": start.fingerprint}
-    return finished(job, model, origin, progress)
+    return completed(job, place, devices, minutes, origin, progress)
 
 
 def network_share(config: AnyConfig) -> float:
@@ -197,11 +200,38 @@ def network_share(config: AnyConfig) -> float:
     return 1 - TIME_SHARE if isinstance(config, ModelConfig) else 1.0
 
 
-def finished(job: Job, model: Model, origin: Mapping[str, Any], progress: Progress) -> Model:
-    """Complete a trained model: where it comes from, and what it knows of its errors."""
-    network, device = model.network, job.device
+def completed(
+    job: Job,
+    place: Place | None,
+    devices: int,
+    minutes: float | None,
+    origin: Mapping[str, Any],
+    progress: Progress,
+) -> Model:
+    """Train, and complete the model: where it comes from, and what it knows of its errors.
+
+    Parameters
+    ----------
+    job, place, devices, progress
+        See `running.carry_out`.
+    minutes
+        For all of it; the job has the network's.
+    origin
+        What the record says of where it comes from.
+    """
+    familiar = learn_familiar(job.training, job.held_out)  # first: training has what time is left
+    model = carry_out(job, place, devices, progress)
+    network = model.network
     head, trust = learn_trust(
-        network, job.config, job.training, job.held_out, model.info["steps"], device, progress
+        network,
+        job.config,
+        job.training,
+        job.held_out,
+        familiar,
+        steps=model.info["steps"],
+        seconds=None if minutes is None else minutes * 60 * TIME_SHARE,
+        device=job.device,
+        progress=progress,
     )
     network.to("cpu").requires_grad_(False)
     return Model(job.config, network, {**model.info, **origin}, head, trust)

@@ -14,16 +14,17 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from isoslice.budget import Deadline
 from isoslice.calibration import Calibration, calibrate
 from isoslice.config import AnyConfig, ModelConfig
-from isoslice.familiarity import Familiar, learn_familiar
+from isoslice.familiarity import Familiar
 from isoslice.planes import PlaneStack
 from isoslice.progress import Progress
 from isoslice.spread import SpreadHead, with_head
 from isoslice.spread_fit import fit_spread, head_steps
 
-#: Share of a time budget that is kept for it.
-TIME_SHARE = 0.07
+#: Share of a time budget that is kept for it, and what the head gets of that.
+TIME_SHARE, HEAD_SHARE = 0.07, 0.75
 
 
 class Trust(BaseModel):
@@ -41,7 +42,10 @@ def learn_trust(
     config: AnyConfig,
     training: Sequence[PlaneStack],
     held_out: Sequence[PlaneStack],
+    familiar: Familiar,
+    *,
     steps: int,
+    seconds: float | None = None,
     device: torch.device,
     progress: Progress,
 ) -> tuple[SpreadHead | None, Trust]:
@@ -53,16 +57,22 @@ def learn_trust(
         A network just trained, in evaluation mode; the model's settings.
     training, held_out
         Planes it learned from, and planes it has not seen.
+    familiar
+        What they look like.
     steps
         Of its training.
+    seconds
+        What it may take; however few, a little of everything is learned.
     device, progress
         Where to compute; who hears of it.
     """
-    familiar = learn_familiar(training, held_out)
     if not isinstance(config, ModelConfig):
         return None, Trust(familiar=familiar)
     network = network.to(device)
-    head = fit_spread(network, config, training, head_steps(steps), device, progress)
+    whole = Deadline.after(seconds)
+    for_head = None if seconds is None else seconds * HEAD_SHARE
+    head = fit_spread(network, config, training, head_steps(steps), device, progress, for_head)
     joined = with_head(network, head).to(device)
-    calibration = calibrate(joined, config, training, held_out, device)
+    rest = None if seconds is None else whole.left
+    calibration = calibrate(joined, config, training, held_out, device, rest)
     return head, Trust(calibration=calibration, familiar=familiar)

@@ -50,6 +50,14 @@ def validation(
     return scores
 
 
+def evaluations(config: AnyConfig, held_out: Sequence[PlaneStack]) -> int:
+    """Return how many crops a validation takes through the network."""
+    if not held_out:
+        return 0
+    crops = MSDSR_CROPS * MSDSR_STEPS if isinstance(config, MsdsrConfig) else VALIDATION_CROPS
+    return crops * len(VALIDATION_FACTORS)
+
+
 def _psnr(error: Tensor, hidden: Tensor) -> float:
     where = hidden[:, None, :, None].expand_as(error)
     return float(-10 * torch.log10(error[where].square().mean().clamp(min=1e-12)))

@@ -145,7 +145,7 @@ def predict(
         typer.Option(
             "--minutes",
             metavar="M",
-            help="Time to train if no model is given.",
+            help="Time to train if no model is given: training, all of it, not restoring.",
             rich_help_panel=MODEL,
         ),
     ] = DEFAULT_MINUTES,

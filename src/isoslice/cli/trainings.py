@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 Minutes = Annotated[
     float | None,
     typer.Option(
-        "--minutes", metavar="M", help="Time to train. [default: 10]", rich_help_panel=MACHINE
+        "--minutes",
+        metavar="M",
+        help="Time to train, all of it. [default: 10]",
+        rich_help_panel=MACHINE,
     ),
 ]
 Steps = Annotated[

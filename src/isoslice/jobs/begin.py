@@ -191,7 +191,8 @@ def _doubts(
         return normalization.apply(read_part(volume, (0, slice(None), *place)))
 
     familiar, size = model.trust.familiar, volume.voxel_size
-    found = doubts_of(read, factor, model.config, familiar, size, volume.unit, shape)
+    config, record = model.config, model.info
+    found = doubts_of(read, factor, config, familiar, size, volume.unit, shape, record)
     some = np.unique(np.linspace(0, shape[0] - 1, LABEL_PLANES).astype(int)).tolist()
     every = slice(None)
     planes = [read_part(volume, (0, every, slice(z, z + 1), every, every)) for z in some]
