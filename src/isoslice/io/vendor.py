@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isoslice.errors import DataError
+from isoslice.io.extras import require
 from isoslice.io.failure import reading
 from isoslice.io.raw import Raw
 from isoslice.volume import AXES
@@ -23,16 +23,13 @@ def read_vendor(path: Path, series: str | None = None) -> Raw:
     DataError
         If bioio or the reader of this format is not installed, or the file is damaged.
     """
-    try:
-        from bioio import BioImage
-    except ImportError as error:
-        raise DataError(
-            f"{path}: got a {path.suffix} file, but bioio is not installed; run: "
-            "pip install 'isoslice[bioio]', or export the file as OME-TIFF"
-        ) from error
-    advice = "try: pip install 'isoslice[bioio]', or export it as OME-TIFF"
-    with reading(path, f"a {path.suffix} file by bioio", advice):
-        image = BioImage(path)
+    kind = path.suffix.lower()
+    packages = f"bioio bioio-{kind[1:]}"
+    bioio = require("bioio", packages, f"a {kind} file", path=path)
+    # bioio itself would tell of every reader that is not installed.
+    require(f"bioio_{kind[1:]}", packages, f"a {kind} file", path=path)
+    with reading(path, f"a {kind} file by bioio", "copy it again, or export it as OME-TIFF"):
+        image = bioio.BioImage(path)
         data, axes = np.asarray(image.data), str(image.dims.order)
         sizes = image.physical_pixel_sizes
         names = tuple(str(name) for name in image.channel_names or [])

@@ -7,9 +7,9 @@ import math
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.base import residual_dtype
 from isoslice.blocks import Place
+from isoslice.coarse import coarse_axis, turned
 from isoslice.config import ModelConfig
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, OutputError, SettingsError
+from isoslice.frames import lost_messages
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
@@ -32,14 +34,17 @@ from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
 from isoslice.jobs.memory import Sizes, slab_slices
 from isoslice.jobs.plan import Plan, check_same, files_digest, files_glance
 from isoslice.jobs.worker import Worker
+from isoslice.labels import PLANES as LABEL_PLANES
+from isoslice.labels import label_messages
 from isoslice.model import Model
-from isoslice.normalize import Normalization, fixed_normalization, normalization_of, streamed_levels
+from isoslice.normalize import Normalization, look_at_parts
 from isoslice.passes import Mode
-from isoslice.prediction import provenance
+from isoslice.prediction import provenance, told_exceptions
 from isoslice.progress import Progress
 from isoslice.recipes import resolve_options
-from isoslice.stacks import check_stack, choose_factor
+from isoslice.stacks import check_stack, choose_factor, restores_separately
 from isoslice.stretch import stretch
+from isoslice.survey import lost_planes
 from isoslice.volume import Volume
 
 #: Side of an output's blocks, each a file: the same on all machines.
@@ -58,7 +63,7 @@ class Request:
         Folder of the model.
     output
         Where the image goes.
-    factor, mode, steps, detail, seed, device
+    factor, mode, steps, detail, seed, device, along
         As in `Model.predict`.
     memory
         Bytes that a process may take.
@@ -81,6 +86,7 @@ class Request:
     memory: int = 4 * 10**9
     threads: int = 1
     slab: int | None = None
+    along: str | None = None
 
 
 def unfinished(output: Path) -> Path:
@@ -110,24 +116,26 @@ def begin(
     mode, steps, detail = resolve_options(
         config, request.mode, request.steps, request.detail, request.seed, "both"
     )
-    check_stack(volume, config.network.channels)
+    along = coarse_axis(volume, request.along)
+    volume = turned(volume, along)
+    separate = restores_separately(config, volume)
+    check_stack(volume, volume.size("C") if separate else config.network.channels)
     _check_lazy(request, volume)
-    factor = choose_factor(volume, request.factor, progress)
+    factor = choose_factor(volume, request.factor, progress, along)
     progress.note(f"computing on {worker.told}")
-    levels = streamed_levels(volume, progress)
-    if config.intensities is None:
-        normalization = normalization_of(levels, volume.source)
-    else:
-        normalization = fixed_normalization(*config.intensities, volume.size("C"))
-    _warn(volume, normalization, factor, model)
-    extremes = normalization.apply(np.asarray(levels)[:, [0, -1]])
+    normalization, seen = look_at_parts(volume, progress, config.intensities)
+    lost = lost_planes(seen)
+    doubts = _doubts(volume, normalization, factor, model, lost_messages(seen, lost))
+    for message in doubts:
+        warnings.warn(message, DoubtWarning, stacklevel=2)
+    extremes = normalization.apply(seen.extremes())
     residual = residual_dtype(
         float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
     )
     depth = even_grid(volume.size("Z"), factor).depth
     sizes = Sizes(
         (depth, volume.size("Y"), volume.size("X")),
-        volume.size("C"),
+        1 if separate else volume.size("C"),
         volume.size("Z"),
         residual.itemsize,
     )
@@ -146,8 +154,10 @@ def begin(
         detail=detail,
         seed=request.seed,
         arithmetic=worker.arithmetic,
-        low=normalization.low,
-        high=normalization.high,
+        along=cast("Literal['Z', 'Y', 'X']", along),
+        normalization=normalization,
+        lost=lost,
+        doubts=doubts,
         residual=str(residual).removeprefix("torch."),
         slabs=slabs,
         block=(BLOCK, BLOCK, BLOCK),
@@ -171,18 +181,21 @@ def begin(
     return job
 
 
-def _warn(volume: Volume, normalization: Normalization, factor: int, model: Model) -> None:
-    """Warn of what `Model.predict` warns of."""
+def _doubts(
+    volume: Volume, normalization: Normalization, factor: int, model: Model, lost: list[str]
+) -> tuple[str, ...]:
+    """List what `Model.predict` warns of."""
     shape = volume.size("Z"), volume.size("Y"), volume.size("X")
 
     def read(place: Place) -> NDArray[np.float32]:
         return normalization.apply(read_part(volume, (0, slice(None), *place)))
 
     familiar, size = model.trust.familiar, volume.voxel_size
-    for message in doubts_of(
-        read, factor, model.config, familiar, size, volume.unit, shape
-    ).messages:
-        warnings.warn(message, DoubtWarning, stacklevel=2)
+    found = doubts_of(read, factor, model.config, familiar, size, volume.unit, shape)
+    some = np.unique(np.linspace(0, shape[0] - 1, LABEL_PLANES).astype(int)).tolist()
+    every = slice(None)
+    planes = [read_part(volume, (0, every, slice(z, z + 1), every, every)) for z in some]
+    return (*lost, *label_messages(np.concatenate(planes, axis=1)), *found.messages)
 
 
 def _check_lazy(request: Request, volume: Volume) -> None:
@@ -256,6 +269,8 @@ def go_on(request: Request, model: Model, worker: Worker) -> Job:
     }
     if request.factor is not None:
         now["factor"] = request.factor
+    if request.along is not None:
+        now["along"] = request.along.upper()
     check_same(read_plan(folder), now, folder)
     return open_job(folder)
 
@@ -313,12 +328,15 @@ def check_unfinished(output: Path, *, overwrite: bool) -> None:
 def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -> None:
     """Make the unfinished output the finished one, with a record of the run beside it."""
     volume, plan = job.volume, job.plan
-    names, windows = volume.channel_names, tuple(zip(plan.low, plan.high, strict=True))
-    image = Description(
-        job.axes, job.spacing, volume.unit, names, windows if names else (), volume.data.dtype
-    )
-    made = Volume(
-        volume.data, volume.axes, job.spacing, volume.unit, names, provenance=made_by(plan)
+    names, used = volume.channel_names, plan.normalization
+    windows = tuple(zip(used.low, used.high, strict=True))
+    kept = job.metadata
+    image = Description(job.axes, job.spacing, volume.unit, names, windows, volume.data.dtype, kept)
+    made = replace(
+        turned(volume, plan.along),
+        spacing=job.spacing,
+        provenance=made_by(plan),
+        metadata=kept,
     )
     check_output(output, overwrite)
     job.check_whole_stack()
@@ -342,5 +360,7 @@ def made_by(plan: Plan) -> dict[str, Any]:
         blur=False,
         seed=plan.seed,
         source=plan.stack,
-        normalization=Normalization(plan.low, plan.high),
+        normalization=plan.normalization,
+        doubts=plan.doubts,
+        **told_exceptions(plan.along, plan.lost),
     )

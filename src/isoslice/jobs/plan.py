@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
 from isoslice.io.omezarr import MARKS
 from isoslice.io.options import ReadOptions
+from isoslice.normalize import Normalization
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -40,15 +41,20 @@ class Plan(BaseModel):
     seed: Annotated[int, Field(ge=0)]
     #: Such as ``cpu bfloat16``: others round differently.
     arithmetic: str
-    #: Intensities that become 0 and 1, per channel.
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    #: The axis that is coarse.
+    along: Literal["Z", "Y", "X"]
+    #: Of the stack's intensities, per channel.
+    normalization: Normalization
+    #: Planes that were lost, of each time point and channel.
+    lost: tuple[tuple[tuple[int, ...], ...], ...]
     #: Of the residual between passes: ``float16`` or ``float32``.
     residual: str
     #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
     #: is cut, which voxels do not depend on.
     slabs: tuple[Size, Size]
     block: tuple[Size, Size, Size]
+    #: What was warned of when the run began.
+    doubts: tuple[str, ...] = ()
 
 
 #: What must not have changed when a run goes on, and what to call it.
@@ -63,6 +69,7 @@ _SAME = {
     "channel": "channel",
     "time": "time",
     "factor": "factor",
+    "along": "coarse axis",
     "mode": "mode",
     "steps": "number of steps",
     "detail": "detail",
