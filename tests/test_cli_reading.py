@@ -124,16 +124,20 @@ def test_a_chosen_part_is_what_the_other_commands_see(
     cli: Cli, several, model_folder, tmp_path
 ) -> None:
     part = ("--channel", 1, "--time", 1)
+    cube = tmp_path / "cube.ome.tif"
+    write_volume(cube, Volume(texture(1, 2, 20, 20, 20), "TCZYX", channel_names=("a", "b")))
+    single = tmp_path / "single.ome.tif"
+    write_volume(single, read_volume(cube, channel=1))
     alone = tmp_path / "alone.ome.tif"
     write_volume(alone, read_volume(several, channel=1, time=1))
-    for words in (
-        ("check", "-m", model_folder, "--json", "-"),
-        ("slicefid", "--real", alone, "--light", "--factor", 3, "--json", "-"),
-    ):
-        first = cli(words[0], several, *words[1:], *part)
-        second = cli(words[0], alone, *words[1:])
-        assert first.code == second.code == 0, (first, second)
-        assert first.out.replace("several.ome.tif", "alone.ome.tif") == second.out
+    rest: tuple[object, ...] = ("-m", model_folder, "--json", "-")
+    whole, own = cli("check", several, *rest, *part), cli("check", alone, *rest)
+    assert whole.code == own.code == 0, (whole, own)
+    assert whole.out.replace("several.ome.tif", "alone.ome.tif") == own.out
+    rest = ("--real", single, "--light", "--factor", 2, "--tile", 16, "--json", "-")
+    whole, own = cli("slicefid", cube, *rest, "--channel", 1), cli("slicefid", single, *rest)
+    assert whole.code == own.code == 0, (whole, own)
+    assert whole.out.replace("cube.ome.tif", "single.ome.tif") == own.out
 
 
 def test_evaluation_of_one_channel(cli: Cli, several, tmp_path) -> None:
@@ -161,3 +165,33 @@ def test_training_refuses_a_channel_that_is_not_there(
     ran = cli(command, *words, "-o", tmp_path / "m", "--channel", "Cy5", "--steps", 1)
     assert ran.code == 1
     assert "expected a number from 0 to 2 or a name: DAPI, GFP, RFP" in ran.err[0]
+
+
+@pytest.mark.parametrize("name", ["out.ome.tif", "out.ome.zarr"])
+@pytest.mark.parametrize("options", [(), ("--along", "X")])
+def test_a_stack_that_is_coarse_along_x(cli: Cli, model_folder, tmp_path, name, options) -> None:
+    """As it lies, and as it would be restored with its axes renamed: the same voxels."""
+    data = texture(5, 40, 44)
+    sagittal, upright = tmp_path / "x.ome.tif", tmp_path / "z.ome.tif"
+    write_volume(
+        sagittal,
+        Volume(data.transpose(2, 1, 0), "ZYX", {"Z": 1.0, "Y": 1.0, "X": 3.0}, "micrometer"),
+    )
+    write_volume(upright, Volume(data, "ZYX", {"Z": 3.0, "Y": 1.0, "X": 1.0}, "micrometer"))
+    for stack, words in ((sagittal, options), (upright, ())):
+        out = tmp_path / f"{stack.name[0]}-{name}"
+        ran = cli("predict", stack, "-m", model_folder, "-o", out, "-q", *words)
+        assert ran.code == 0, ran
+    found, expected = (read_volume(tmp_path / f"{first}-{name}") for first in "xz")
+    assert found.voxel_size == pytest.approx((1, 1, 1))
+    np.testing.assert_array_equal(found.data.transpose(2, 1, 0), expected.data)
+
+
+def test_along_an_axis_the_voxel_size_does_not_say(cli: Cli, model_folder, tmp_path) -> None:
+    stack, out = tmp_path / "a.ome.tif", tmp_path / "out.ome.tif"
+    write_volume(stack, Volume(texture(9, 40, 5), "ZYX", dict.fromkeys("ZYX", 1.0), "micrometer"))
+    words = ("predict", stack, "-m", model_folder, "-o", out, "--along", "X", "--factor", 3)
+    assert cli(*words).code == 0
+    assert read_volume(out).data.shape == (9, 40, 13)
+    (found,) = [cli("check", stack, "-m", model_folder, "--along", "X", "--factor", 2)]
+    assert found.code == 0, found

@@ -9,6 +9,7 @@ import typer
 
 from isoslice.cli.help import MODEL, RESULT, SCORES
 from isoslice.cli.options import (
+    Along,
     Axes,
     Channel,
     Device,
@@ -53,6 +54,7 @@ def check(
     series: Series = None,
     channel: Channel = None,
     time: Time = None,
+    along: Along = None,
     factor: Factor = None,
     mode: Annotated[
         Mode | None,
@@ -111,6 +113,7 @@ def check(
             seed=seed,
             device=device.value,
             progress=progress,
+            along=None if along is None else along.value,
         )
     finally:
         progress.close()

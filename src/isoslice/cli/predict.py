@@ -13,6 +13,7 @@ from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
     DEFAULT_MINUTES,
+    Along,
     Axes,
     Channel,
     Device,
@@ -65,6 +66,7 @@ def predict(
     series: Series = None,
     channel: Channel = None,
     time: Time = None,
+    along: Along = None,
     factor: Factor = None,
     steps: Annotated[
         int | None,
@@ -166,10 +168,11 @@ def predict(
 ) -> None:
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.asked import check_asked, check_knows
+    from isoslice.coarse import coarse_axis, turned
     from isoslice.device import choose_device
     from isoslice.errors import DoubtWarning, SettingsError
     from isoslice.fits import Wanted, check_fits
-    from isoslice.io import check_suffix, require_voxel_size, write_volume
+    from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume, open_with
     from isoslice.model import Model
@@ -196,9 +199,9 @@ def predict(
     if model is None:
         check_output(own_model, overwrite)
     volume = open_with(Path(stack), reading)
-    # The output must carry a true voxel size, so this holds even where --factor is given.
-    require_voxel_size(volume)
-    planned = check_stack(volume, factor)
+    axis = None if along is None else along.value
+    turned_volume = turned(volume, coarse_axis(volume, axis))
+    planned = check_stack(turned_volume, factor)
     chosen = choose_device(device.value)
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
@@ -210,7 +213,8 @@ def predict(
         check_knows(restorer)
     in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
     if restorer is None and not in_blocks and chosen.type == "cpu":
-        check_fits(volume, planned, Wanted(resolved == "mean", uncertainty, samples, keep_samples))
+        wanted = Wanted(resolved == "mean", uncertainty, samples, keep_samples)
+        check_fits(turned_volume, planned, wanted)
     budget = _budget(memory, how)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
@@ -218,7 +222,7 @@ def predict(
     trained = False
     try:
         if restorer is None:
-            restorer = _train_on(volume, minutes, seed, device, progress)
+            restorer = _train_on(volume, axis, minutes, seed, device, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
@@ -229,7 +233,7 @@ def predict(
             assert model is not None
             request = Request(
                 Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
-                device.value, budget, _threads(how), slab,
+                device.value, budget, _threads(how), slab, along=axis,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
@@ -249,6 +253,7 @@ def predict(
                 keep_samples=keep_samples,
                 device=device.value,
                 progress=progress,
+                along=axis,
             )
             seconds, voxels = perf_counter() - started, prediction.volume.size
             if prediction.std is not None:
@@ -347,6 +352,13 @@ def model_beside(output: Path) -> Path:
 def check_stack(volume: Volume, factor: int | None) -> int:
     """Raise at once what Model.predict would raise after minutes of training.
 
+    Parameters
+    ----------
+    volume
+        The stack, its coarse axis called Z.
+    factor
+        As asked for.
+
     Returns
     -------
     Output planes per measured plane.
@@ -354,14 +366,14 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     from isoslice.errors import DataError
     from isoslice.geometry import check_factor, even_grid, factor_from_voxel_size
     from isoslice.io import require_voxel_size
+    from isoslice.stacks import planes_message
 
-    if "Z" not in volume.axes:
-        raise DataError(
-            f"{volume.source}: got a 2D image (axes {volume.axes}), expected a stack with a Z "
-            "axis; if one axis is Z, name the axes with --axes, for example --axes ZYX"
-        )
+    if volume.size("Z") < 2:
+        raise DataError(planes_message(volume))
+    # The output must carry a true voxel size, so this holds even where --factor is given.
+    size = require_voxel_size(volume)
     if factor is None:
-        factor = factor_from_voxel_size(require_voxel_size(volume))
+        factor = factor_from_voxel_size(size)
     even_grid(volume.size("Z"), check_factor(factor))
     return factor
 
@@ -377,13 +389,20 @@ def _what_is_left(output: Path, own_model: Path | None) -> str:
 
 
 def _train_on(
-    volume: Volume, minutes: float, seed: int, device: Device, progress: Progress
+    volume: Volume,
+    along: str | None,
+    minutes: float,
+    seed: int,
+    device: Device,
+    progress: Progress,
 ) -> Model:
+    from isoslice.coarse import coarse_axis
     from isoslice.stacks import planes_to_learn_from
     from isoslice.training import train
 
-    planes = planes_to_learn_from(volume)
-    of = "" if planes.size("Z") == volume.size("Z") else f" of {volume.size('Z'):,}"
+    planes = planes_to_learn_from(volume, along=along)
+    depth = volume.size(coarse_axis(volume, along))
+    of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
