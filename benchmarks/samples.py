@@ -64,7 +64,7 @@ def store(sample: Sample, folder: Path, suffix: str) -> Path:
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
-    if suffix in (".zarr", ".model"):
+    if suffix in (".zarr", ".model", ".planes", ".bdv"):
         path.mkdir()
         for name, content in sample.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -295,6 +295,111 @@ def _picture(suffix: str) -> Callable[[Path], Iterator[Path]]:
     return write
 
 
+def _planes(folder: Path) -> Iterator[Path]:
+    import imageio.v3 as iio
+    import tifffile
+
+    options: dict[str, Any] = {"imagej": True, "resolution": (2.0, 2.0)}
+    for kind in ("a.planes", "b.planes", "c.planes"):
+        (folder / kind).mkdir()
+        for number, plane in enumerate(STACK):
+            if kind == "a.planes":
+                tifffile.imwrite(folder / kind / f"z{number}.tif", plane, **options)
+            elif kind == "b.planes":
+                iio.imwrite(folder / kind / f"z{number}.png", plane)
+            else:
+                for channel in range(2):
+                    name = folder / kind / f"z{number}_c{channel}.tif"
+                    tifffile.imwrite(name, plane, compression="deflate")
+        yield folder / kind
+
+
+def _mrc(suffix: str) -> Callable[[Path], Iterator[Path]]:
+    def write(folder: Path) -> Iterator[Path]:
+        import gzip
+
+        for number, kind in enumerate((np.uint16, np.int8, np.float32)):
+            path = folder / f"{number}.mrc"
+            write_volume(path, Volume(STACK.astype(kind), "ZYX", _SPACING, "micrometer"))
+            if suffix == ".mrc.gz":
+                (folder / f"{number}.mrc.gz").write_bytes(gzip.compress(path.read_bytes()))
+            yield folder / f"{number}{suffix}"
+
+    return write
+
+
+def _hdf5(folder: Path) -> Iterator[Path]:
+    import json
+
+    import h5py
+
+    tags = {"axes": [{"key": axis, "resolution": 0} for axis in "zyx"]}
+    for number, options in enumerate(
+        (
+            {},
+            {"chunks": (2, 6, 8), "compression": "gzip"},
+            {"chunks": (2, 6, 8), "compression": "lzf", "shuffle": True, "fletcher32": True},
+        )
+    ):
+        with h5py.File(folder / f"{number}.h5", "w", libver="latest" if number == 1 else None) as f:
+            f.create_dataset("volumes/raw", data=STACK, **options)
+            if number == 0:
+                f["volumes/raw"].attrs["element_size_um"] = [2.0, 0.5, 0.5]
+            else:
+                f["volumes/raw"].attrs["axistags"] = json.dumps(tags)
+        yield folder / f"{number}.h5"
+
+
+def _imaris(folder: Path) -> Iterator[Path]:
+    import h5py
+
+    def characters(text: str) -> np.ndarray:
+        return np.frombuffer(text.encode(), "S1")
+
+    with h5py.File(folder / "a.ims", "w") as file:
+        for channel in range(2):
+            group = file.create_group(f"DataSet/ResolutionLevel 0/TimePoint 0/Channel {channel}")
+            padded = np.pad(STACK, ((0, 0), (0, 4), (0, 0)))
+            group.create_dataset("Data", data=padded, chunks=(2, 8, 8), compression="gzip")
+            for axis, n in zip("ZYX", STACK.shape, strict=True):
+                group.attrs[f"ImageSize{axis}"] = characters(str(n))
+            info = file.create_group(f"DataSetInfo/Channel {channel}")
+            info.attrs["Color"] = characters("1.000 0.502 0.000")
+            info.attrs["ColorRange"] = characters("10.000 200.000")
+        image = file.create_group("DataSetInfo/Image")
+        for number, length in enumerate((8, 6, 8)):
+            image.attrs[f"ExtMin{number}"] = characters("0")
+            image.attrs[f"ExtMax{number}"] = characters(str(length))
+    yield folder / "a.ims"
+
+
+def _bdv(folder: Path) -> Iterator[Path]:
+    import h5py
+
+    path = folder / "a.bdv"
+    path.mkdir()
+    with h5py.File(path / "a.h5", "w") as file:
+        for setup in range(2):
+            file[f"s{setup:02}/resolutions"] = np.ones((1, 3))
+            voxels = STACK.view(np.int16)
+            file.create_dataset(f"t00000/s{setup:02}/0/cells", data=voxels, chunks=(2, 8, 8))
+    setups = "".join(
+        f"<ViewSetup><id>{setup}</id><voxelSize><unit>um</unit><size>0.5 0.5 2.0</size></voxelSize>"
+        f"<attributes><channel>{setup}</channel><angle>0</angle></attributes></ViewSetup>"
+        for setup in range(2)
+    )
+    (path / "a.xml").write_text(
+        '<SpimData version="0.2"><SequenceDescription><ImageLoader format="bdv.hdf5">'
+        f'<hdf5 type="relative">a.h5</hdf5></ImageLoader><ViewSetups>{setups}</ViewSetups>'
+        "</SequenceDescription></SpimData>"
+    )
+    yield path
+
+
+def _project(path: Path) -> None:
+    _volume(path / "a.xml")
+
+
 def _model_folder(folder: Path) -> Iterator[Path]:
     from isoslice.config import ModelConfig, MsdsrConfig, NetworkSettings, UNetSettings
     from isoslice.model import Model
@@ -340,6 +445,12 @@ READERS = (
     Reader("PNG", ".png", _picture(".png"), _volume),
     Reader("JPEG", ".jpg", _picture(".jpg"), _volume),
     Reader("BMP", ".bmp", _picture(".bmp"), _volume),
+    Reader("folder of planes", ".planes", _planes, _volume),
+    Reader("MRC", ".mrc", _mrc(".mrc"), _volume),
+    Reader("MRC, gzip", ".mrc.gz", _mrc(".mrc.gz"), _volume),
+    Reader("HDF5", ".h5", _hdf5, _volume),
+    Reader("Imaris", ".ims", _imaris, _volume),
+    Reader("BigDataViewer", ".bdv", _bdv, _project),
     Reader("model folder", ".model", _model_folder, _model),
     Reader("MSDSR checkpoint", ".ckpt", _ckpt, _checkpoint),
 )

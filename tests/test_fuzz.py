@@ -34,6 +34,10 @@ def samples(name: str) -> list[Sample]:
 def skip_without(reader: Reader) -> None:
     if reader.name.startswith("NIfTI"):
         pytest.importorskip("nibabel")
+    if reader.name.startswith("MRC"):
+        pytest.importorskip("mrcfile")
+    if reader.name in ("HDF5", "Imaris", "BigDataViewer"):
+        pytest.importorskip("h5py")
 
 
 def refusal(reader: Reader, path: Path) -> str:

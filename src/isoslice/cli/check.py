@@ -89,8 +89,8 @@ def check(
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     if model is None:
         raise SettingsError(
-            "got no model, expected --model MODEL to check; make one with 'isoslice train IMAGES "
-            "-o MODEL'"
+            "got no model, expected the one to check; make one with 'isoslice train "
+            f"{stack} -o MODEL', and give it with --model MODEL"
         )
     if json not in (None, "-"):
         check_output(Path(json), overwrite)

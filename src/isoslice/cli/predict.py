@@ -175,6 +175,7 @@ def predict(
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume, open_with
+    from isoslice.io.write import check_volume
     from isoslice.model import Model
     from isoslice.presets import preset_config
     from isoslice.progress import terminal_progress
@@ -186,7 +187,7 @@ def predict(
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
-            "with 'isoslice train'"
+            f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
         )
     if how.part is None:  # of which another one may have made it
         for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
@@ -201,6 +202,7 @@ def predict(
     volume = open_with(Path(stack), reading)
     axis = None if along is None else along.value
     turned_volume = turned(volume, coarse_axis(volume, axis))
+    check_volume(output, volume)
     planned = check_stack(turned_volume, factor)
     chosen = choose_device(device.value)
     restorer = None if model is None else Model.load(model)
@@ -293,10 +295,12 @@ def _how(
     from isoslice.errors import SettingsError
     from isoslice.jobs.run import How
 
-    if (workers > 1) + (scheduler is not None) + (part is not None) > 1:
+    given = {"--workers": workers > 1, "--scheduler": scheduler, "--part": part}
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
         raise SettingsError(
-            "got more than one of --workers, --scheduler and --part, expected one at most; choose "
-            "who restores the blocks"
+            f"got {' and '.join(names)}, expected one of them at most, which says who restores "
+            f"the blocks; leave out {' and '.join(names[1:])}"
         )
     return How(workers, scheduler, part_of(part), resume, overwrite)
 
@@ -308,7 +312,7 @@ def _check_report(report: Path, how: How) -> None:
     if how.part is not None:
         raise SettingsError(
             "got --report with --part, which may end before the volume is whole, expected one of "
-            "them; leave --report out"
+            "them; leave out --report"
         )
     check_report_path(report, how.overwrite)
 
@@ -319,11 +323,18 @@ def _in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
     from isoslice.jobs.begin import can_be_cut
 
     possible = output.name.endswith(".zarr") and can_be_cut(config) and not whole
-    if not possible and (how.workers > 1 or how.scheduler or how.part or how.resume):
+    given = {
+        "--workers": how.workers > 1,
+        "--scheduler": how.scheduler,
+        "--part": how.part,
+        "--resume": how.resume,
+    }
+    names = [name for name, value in given.items() if value]
+    if not possible and names:
         raise SettingsError(
-            "got --workers, --scheduler, --part or --resume for a volume that is not restored in "
-            "blocks, expected an .ome.zarr output, a model of the preset isoslice without SRH "
-            "channels, and no --blur, --uncertainty or --samples; leave the option out"
+            f"got {' and '.join(names)} for a volume that is not restored in blocks, expected an "
+            ".ome.zarr output, a model of the preset isoslice without SRH channels, and no --blur, "
+            f"--uncertainty or --samples; leave out {' and '.join(names)}"
         )
     return possible
 

@@ -15,8 +15,10 @@ from isoslice.errors import DataError
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_regular
+from isoslice.io.mrc import is_mrc
 from isoslice.io.omezarr import ZIPPED, is_zarr, read_omezarr, read_zipped
 from isoslice.io.options import ReadOptions
+from isoslice.io.plane_files import find_planes, is_pattern, read_planes
 from isoslice.io.raw import Raw, finish
 from isoslice.volume import Volume, VoxelSize, parse_voxel_size
 
@@ -42,7 +44,7 @@ def read_volume(
     Parameters
     ----------
     path
-        File, or OME-Zarr folder.
+        File, OME-Zarr folder, or folder or quoted pattern of planes (``"plane_*.tif"``).
     axes
         One letter of TCZYX per stored dimension; renames what the file says.
     voxel_size
@@ -132,7 +134,8 @@ def read_raw(path: Path, series: str | None = None) -> Raw:
     """
     reader = _reader(path)
     with _explained(path):
-        if not path.is_dir() and check_regular(path) == 0:
+        whole = path.is_dir() or is_pattern(path)
+        if not whole and check_regular(path) == 0:
             raise DataError(f"{path}: got an empty file, expected an image; copy it again")
         return reader(path, series)
 
@@ -192,15 +195,18 @@ def is_readable(path: Path) -> bool:
 
 
 def _reader(path: Path) -> Reader:
+    if is_pattern(path):
+        return read_planes
     if path.is_dir():
-        return read_omezarr
+        return read_planes if not is_zarr(path) and find_planes(path) else read_omezarr
     if not path.exists():
         raise DataError(f"{path}: no such file, expected an image; check the path")
     reader = _by_suffix(path)
     if reader is None:
         raise DataError(
             f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .ome.zarr, "
-            ".zarr.zip, .nii, .nii.gz, .npy, .czi, .nd2, .lif, .png, .jpg or .bmp; convert it first"
+            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .mrc, .map, .rec, .h5, .ims, .npy, .czi, .nd2, "
+            ".lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it first"
         )
     return reader
 
@@ -234,6 +240,14 @@ def _by_suffix(path: Path) -> Reader | None:
         from isoslice.io.metaimage import read_metaimage
 
         return read_metaimage
+    if is_mrc(name):
+        from isoslice.io.mrc import read_mrc
+
+        return read_mrc
+    if name.endswith((".h5", ".hdf5", ".ims", ".mat", ".xml")):
+        from isoslice.io.hdf5 import read_hdf5
+
+        return read_hdf5
     if name.endswith((".czi", ".nd2", ".lif")):
         from isoslice.io.vendor import read_vendor
 

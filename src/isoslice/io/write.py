@@ -21,6 +21,9 @@ OUTPUT_SUFFIXES = (
     ".npy",
     ".nrrd",
     ".mha",
+    ".mrc",
+    ".map",
+    ".rec",
 )
 
 
@@ -30,8 +33,9 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     ``.ome.zarr`` and ``.zarr`` give OME-Zarr 0.5 (axes reordered to TCZYX); ``.ome.tif`` gives
     OME-TIFF; ``.tif`` an ImageJ hyperstack where it can hold the volume, else OME-TIFF; ``.nii``
     and ``.nii.gz`` NIfTI (axes reordered to XYZTC); ``.nrrd`` and ``.mha`` NRRD and MetaImage
-    (lengths in millimetres); ``.npy`` an array and ``NAME.npy.json``. Orientation is kept by NIfTI,
-    NRRD and MetaImage, and in isoslice's note by all.
+    (lengths in millimetres); ``.mrc``, ``.map`` and ``.rec`` MRC (one volume, axes reordered to
+    ZYX); ``.npy`` an array and ``NAME.npy.json``. Orientation is kept by NIfTI, NRRD and MetaImage,
+    and in isoslice's note by all.
 
     Parameters
     ----------
@@ -57,6 +61,7 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     if path.name.lower().endswith(".npy"):
         _write_npy(path, volume, overwrite)
         return
+    check_volume(path, volume)
     with atomic_output(path, overwrite) as draft:
         _write(draft, volume)
 
@@ -68,6 +73,14 @@ def check_suffix(path: str | Path) -> None:
             f"{path}: got an unknown suffix, expected one of {', '.join(OUTPUT_SUFFIXES)}; "
             "rename the output"
         )
+
+
+def check_volume(path: str | Path, volume: Volume) -> None:
+    """Raise `OutputError` if the format cannot hold voxels like those of `volume`."""
+    if Path(path).name.lower().endswith((".mrc", ".map", ".rec")):
+        from isoslice.io.mrc import check_mrc
+
+        check_mrc(Path(path), volume)
 
 
 def beside(path: Path, name: str) -> Path:
@@ -96,6 +109,10 @@ def _write(draft: Path, volume: Volume) -> None:
         from isoslice.io.metaimage import write_metaimage
 
         write_metaimage(draft, volume)
+    elif name.endswith((".mrc", ".map", ".rec")):
+        from isoslice.io.mrc import write_mrc
+
+        write_mrc(draft, volume)
     elif name.endswith((".ome.tif", ".ome.tiff")):
         from isoslice.io.tiff_write import write_ome_tiff
 

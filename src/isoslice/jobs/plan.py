@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
-from isoslice.io.omezarr import MARKS
+from isoslice.io.omezarr import MARKS, is_zarr
 from isoslice.io.options import ReadOptions
+from isoslice.io.plane_files import find_planes, is_pattern
 from isoslice.normalize import Normalization
 
 Size = Annotated[int, Field(ge=1)]
@@ -115,7 +116,7 @@ def files_digest(path: Path) -> str:
     Parameters
     ----------
     path
-        A file, or a folder with all that is in it.
+        A file, a folder with all that is in it, or a folder or pattern of planes: those alone.
     """
     digest = hashlib.sha256()
     for name, entry in _files(path):
@@ -127,7 +128,7 @@ def files_glance(path: Path) -> str:
     """Tell cheaply whether an input is still there: as `files_digest`, of metadata alone."""
     digest = hashlib.sha256()
     files = _metadata(path, depth=2) if path.is_dir() else [path]
-    for file in files:
+    for file in find_planes(path) if _is_planes(path) else files:
         try:
             entry = file.stat()
         except OSError:
@@ -148,7 +149,16 @@ def _metadata(path: Path, depth: int) -> list[Path]:
     return found
 
 
+def _is_planes(path: Path) -> bool:
+    """Whether an input is a folder or pattern of planes."""
+    return is_pattern(path) or (path.is_dir() and not is_zarr(path))
+
+
 def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    if _is_planes(path) and (planes := find_planes(path)):
+        for plane in planes:
+            yield plane.name, plane.stat()
+        return
     if not path.is_dir():
         yield path.name, path.stat()
         return
