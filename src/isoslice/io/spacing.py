@@ -62,7 +62,7 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
     own = units[2]
     if own is not None and given is not None and own != given:
         raise SettingsError(
-            f"got voxel size {text!r} and --unit {unit}, expected one unit; leave --unit out"
+            f"got voxel size {text!r} and --unit {unit}, expected one unit; leave out --unit"
         )
     if own is None:
         return VoxelSize(*map(float, numbers)), given
