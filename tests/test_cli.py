@@ -3,11 +3,13 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tomllib
 import warnings
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from isoslice.cli.app import app
 from isoslice.cli.entry import explain
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.text import as_json, as_lines
+from isoslice.environment import EXTRAS, LIBRARIES, OPTIONAL
 from isoslice.errors import DataError, IsosliceWarning
 
 COMMANDS = ("train", "predict", "evaluate", "info", "env")
@@ -199,10 +202,22 @@ def test_env_as_lines_and_as_json(cli) -> None:
     assert found["libraries"]["numpy"] == np.__version__
     if find_spec("torch") is not None:
         assert found["torch"]["threads"] >= 1
+    assert found["optional"].keys() >= {"imagecodecs", "SimpleITK", "mrcfile", "h5py", "nibabel"}
+    for name, module in EXTRAS.items():
+        assert found["extras"][name] == (find_spec(module) is not None)
+    if find_spec("h5py"):
+        assert found["optional"]["h5py"] == metadata.version("h5py")
+
+
+def test_env_tells_of_every_extra_that_brings_a_library() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    single = {name for name, needed in extras.items() if not needed[0].startswith("isoslice")}
-    assert set(found["extras"]) == single
+    brought = {name for name, needs in extras.items() if not needs[0].startswith("isoslice[")}
+    assert brought <= set(EXTRAS)
+    needed = {re.split(r"[<>=!\[]", need)[0] for name in brought for need in extras[name]}
+    assert needed <= set(OPTIONAL)
+    required = {re.split(r"[<>=!\[]", need)[0].lower() for need in project["dependencies"]}
+    assert required <= {name.lower() for name in LIBRARIES}
 
 
 def test_env_survives_a_machine_without_torch() -> None:

@@ -27,11 +27,28 @@ LIBRARIES = (
     "tifffile",
     "imagecodecs",
     "zarr",
+    "numcodecs",
     "yaozarrs",
     "imageio",
+    "Pillow",
     "scikit-image",
     "typer",
     "rich",
+)
+#: Libraries that only some files and commands need.
+OPTIONAL = (
+    "imagecodecs",
+    "nibabel",
+    "SimpleITK",
+    "mrcfile",
+    "h5py",
+    "bioio",
+    "bioio-czi",
+    "bioio-nd2",
+    "bioio-lif",
+    "pytorch-lightning",
+    "matplotlib",
+    "distributed",
 )
 #: Module that each optional extra brings.
 EXTRAS = {
@@ -66,6 +83,8 @@ class Environment:
         Memory of the machine.
     libraries
         Version of each library.
+    optional
+        Version of each library that only some files and commands need.
     extras
         Whether each optional extra is installed.
     torch
@@ -80,6 +99,7 @@ class Environment:
     cores: int | None
     memory_gib: float | None
     libraries: dict[str, str | None]
+    optional: dict[str, str | None]
     extras: dict[str, bool]
     torch: dict[str, Any] | None
 
@@ -95,6 +115,7 @@ def environment() -> Environment:
         cores=_cores(),
         memory_gib=_memory_gib(),
         libraries={name: _version(name) for name in LIBRARIES},
+        optional={name: _version(name) for name in OPTIONAL},
         extras={name: _installed(module) for name, module in EXTRAS.items()},
         torch=_torch(),
     )

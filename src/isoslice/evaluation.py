@@ -299,7 +299,7 @@ def _missing_planes(depth: int, factor: int) -> NDArray[np.bool_]:
     if measured < 2:
         raise DataError(
             f"got {depth} planes and factor {factor}, expected at least {factor + 1} planes; "
-            "correct --factor"
+            f"give the right one, for example --factor {max(2, depth - 1)}"
         )
     # Planes behind the last measured one were not measured either.
     missing = np.ones(depth, dtype=bool)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
@@ -363,11 +364,18 @@ def fit(
         try:
             with _finish_step_first(watch):
                 trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+            anew = "leave out --resume, and begin anew with --overwrite"
             if start and ("state_dict" in str(error) or "parameter group" in str(error)):
                 raise SettingsError(
                     f"{folder}: got a checkpoint of another network or version, expected one of "
-                    "this training; delete the folder to start afresh"
+                    f"this training; {anew}"
+                ) from error
+            damaged = isinstance(error, EOFError | UnpicklingError)
+            if start and (damaged or "PytorchStreamReader" in str(error)):
+                raise SettingsError(
+                    f"{start}: got a checkpoint that cannot be read ({type(error).__name__}), "
+                    f"expected a whole one; {anew}"
                 ) from error
             raise
         except SystemExit as stop:  # how Lightning answers Ctrl-C

@@ -74,7 +74,8 @@ def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
         raise DataError(
             f"got a voxel size of {tuple(voxel_size)} (Z, Y, X), Z only {ratio:.2f} times XY: the "
             "stack is isotropic already, expected at least 1.5 times; if the voxel size is wrong, "
-            "correct it with --voxel-size, or force a factor with --factor"
+            "correct it, for example with --voxel-size 4.0,0.83,0.83um; to refine Z all the same, "
+            "give a factor, for example --factor 2"
         )
     return factor
 

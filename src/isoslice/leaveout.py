@@ -25,7 +25,8 @@ def check_planes(planes: int, source: str) -> None:
     if planes < 3:
         raise DataError(
             f"{source}: got {planes} plane(s), expected at least three: one to hide, and one on "
-            "either side; check a larger stack, or name its axes with --axes"
+            "either side; check a larger stack; if its axes are named wrongly, name "
+            "them, for example with --axes ZYX"
         )
 
 

@@ -31,7 +31,7 @@ def data_range_of(truth: NDArray[Any]) -> float:
     if high <= low:
         raise DataError(
             f"got a truth in which every voxel is {low:g}, expected some contrast; pick another "
-            "channel or region, or set the range with --data-range"
+            "channel or region, or give the range, for example with --data-range 1"
         )
     return float(high - low)
 

@@ -140,7 +140,8 @@ def slice_images(
         if len(np.unique(found.groups)) < 2:
             raise DataError(
                 f"{source}: got {len(np.unique(found.groups))} {name} slice(s) to score, expected "
-                "at least 2; use a larger volume or a smaller --stride"
+                "at least 2; use a larger volume or a smaller stride, for example "
+                "--stride 1"
             )
     return cut
 
@@ -246,7 +247,7 @@ def _tiles(slices: NDArray[np.uint8], side: int, source: str) -> SliceSet:
         raise DataError(
             f"{source}: got slices of {height} x {width} pixels and tiles of {side}, expected "
             f"slices no smaller than tiles, and tiles of at least {MIN_SIDE}; use larger volumes "
-            "and images, or another --tile"
+            f"and images, or other tiles, for example --tile {max(MIN_SIDE, min(height, width))}"
         )
     corners = list(product(_spread(height, side), _spread(width, side)))
     tiles = np.stack([slices[:, :, y : y + side, x : x + side] for y, x in corners], axis=1)

@@ -45,11 +45,7 @@ def as_volume(
 def check_stack(volume: Volume, channels: int) -> None:
     """Raise `DataError` if there is nothing to fill in, or the channels are not the model's."""
     if volume.size("Z") < 2:
-        raise DataError(
-            f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, shape "
-            f"{volume.data.shape}), expected a z-stack of at least two; if the axes are named "
-            "wrongly, give them with --axes"
-        )
+        raise DataError(planes_message(volume))
     if volume.size("C") != channels:
         fewer = volume.size("C") > channels
         chosen = ",".join(map(str, range(channels)))
@@ -59,6 +55,23 @@ def check_stack(volume: Volume, channels: int) -> None:
             f"model was trained on; {advice}use a model for these channels, or train one on this "
             "stack"
         )
+
+
+def planes_message(volume: Volume) -> str:
+    """Say that there are no planes to fill in between, and which axis may hold them by mistake."""
+    shape = " x ".join(map(str, volume.data.shape))
+    got = f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, {shape})"
+    for axis, name in (("T", "time points"), ("C", "channels")):
+        if volume.size(axis) > 1:
+            axes = volume.axes.replace("Z", "").replace(axis, "Z")
+            return (
+                f"{got} but {volume.size(axis)} {name}, expected a z-stack of at least two planes; "
+                f"if these are its planes, say so with --axes {axes}"
+            )
+    return (
+        f"{got}, expected a z-stack of at least two planes; give the whole stack, or all of its "
+        "planes as one file"
+    )
 
 
 def restores_separately(config: AnyConfig, volume: Volume) -> bool:

@@ -137,9 +137,10 @@ def check_axes(axes: str, ndim: int, source: str = "array") -> None:
     elif not {"Y", "X"} <= set(axes):
         problem = "no Y or no X"
     if problem:
+        example = AXES[-ndim:] if 1 < ndim < 6 else "ZYX"
         raise DataError(
             f"{source}: got axes {axes!r}, {problem}; expected one letter of TCZYX per dimension "
-            f"(here {ndim}); give them with --axes, for example --axes ZYX"
+            f"(here {ndim}); give them, for example with --axes {example}"
         )
 
 

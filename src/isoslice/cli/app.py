@@ -35,6 +35,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("nothing was written") from None
+        except EOFError as error:  # which typer would take for an interruption, too
+            raise RuntimeError(f"EOFError: {error}") from error
 
 
 # Plain help loads no rich (half of the time that help takes) and can be searched.

@@ -46,7 +46,7 @@ def benchmark(
 ) -> None:
     """Run the MSDSR paper's evaluation: tables and figures. Run again, it goes on where it was."""
     if light and features is not None:
-        raise SettingsError("got both --light and --features, expected one of them; leave one out")
+        raise SettingsError("got both --light and --features, expected one; leave out --features")
     from isoslice.benchmark.run import run_benchmark
     from isoslice.benchmark.settings import read_settings
     from isoslice.benchmark.tables import text

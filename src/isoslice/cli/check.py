@@ -9,6 +9,7 @@ import typer
 
 from isoslice.cli.help import MODEL, RESULT, SCORES
 from isoslice.cli.options import (
+    Along,
     Axes,
     Channel,
     Device,
@@ -53,6 +54,7 @@ def check(
     series: Series = None,
     channel: Channel = None,
     time: Time = None,
+    along: Along = None,
     factor: Factor = None,
     mode: Annotated[
         Mode | None,
@@ -87,8 +89,8 @@ def check(
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     if model is None:
         raise SettingsError(
-            "got no model, expected --model MODEL to check; make one with 'isoslice train IMAGES "
-            "-o MODEL'"
+            "got no model, expected the one to check; make one with 'isoslice train "
+            f"{stack} -o MODEL', and give it with --model MODEL"
         )
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
@@ -111,6 +113,7 @@ def check(
             seed=seed,
             device=device.value,
             progress=progress,
+            along=None if along is None else along.value,
         )
     finally:
         progress.close()

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoslice.cli.options import Axes, JsonFlag
+from isoslice.cli.options import (
+    Axes,
+    Channel,
+    JsonFlag,
+    Series,
+    Time,
+    Unit,
+    VoxelSizeText,
+    reading_of,
+)
 from isoslice.cli.text import as_json, as_lines
 
 if TYPE_CHECKING:
+    from isoslice.io.options import ReadOptions
+    from isoslice.io.raw import Raw
     from isoslice.volume import Volume
 
 
 def info(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder.")],
     axes: Axes = None,
+    voxel_size: VoxelSizeText = None,
+    unit: Unit = None,
+    series: Series = None,
+    channel: Channel = None,
+    time: Time = None,
     json: JsonFlag = False,
 ) -> None:
     """Describe a volume or a model."""
-    from isoslice.io import read_volume
-
+    reading = reading_of(axes, voxel_size, unit, series, channel, time)
     # Only a folder can be a model; a file needs no torch.
     if Path(path).is_dir() and _is_model(path):
         found = describe_model(path)
@@ -29,33 +45,180 @@ def info(
             # Long lists are for programs.
             found = {n: v for n, v in found.items() if n not in ("history", "intensities")}
     else:
-        found = describe_volume(read_volume(path, axes=axes))
+        found = describe_file(Path(path), reading)
+        if not json:
+            found = _for_people(found)
     typer.echo(as_json(found) if json else as_lines(found))
+
+
+def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
+    """Return what `info` shows of an image, as plain values."""
+    from isoslice.errors import IsosliceWarning
+    from isoslice.io.raw import finish
+    from isoslice.io.read import read_raw
+
+    with warnings.catch_warnings():
+        # Which one of several is shown, is shown.
+        warnings.filterwarnings("ignore", ".*--series", IsosliceWarning)
+        raw = read_raw(path, reading.series)
+        volume = finish(raw, path, reading)
+    return {"path": volume.source, **_series(raw), **describe_volume(volume)}
 
 
 def describe_volume(volume: Volume) -> dict[str, Any]:
     """Return what `info` shows of a volume."""
-    from isoslice.geometry import factor_from_voxel_size
+    from isoslice.cli.intensities import intensity_range
 
-    size = volume.voxel_size
-    found: dict[str, Any] = {
-        "path": volume.source,
+    shown = volume.metadata
+    return {
         "shape": list(volume.data.shape),
         "axes": volume.axes,
         "dtype": volume.data.dtype.name,
         "voxel_size": {axis: volume.spacing.get(axis) for axis in "ZYX" if axis in volume.axes},
         "unit": volume.unit,
+        **_sampling(volume),
         "channels": list(volume.channel_names) if volume.channel_names else volume.size("C"),
-        "anisotropy": None,
-        "factor": None,
-        "intensity": {"min": float(volume.data.min()), "max": float(volume.data.max())},
+        "displays": None
+        if shown.displays is None
+        else [
+            {
+                "color": display.color,
+                "window": None if display.window is None else list(display.window),
+                "lut": display.lut is not None,
+            }
+            for display in shown.displays
+        ],
+        "time_step": shown.time_step,
+        "time_unit": shown.time_unit if shown.time_step is not None else None,
+        "origin": dict(shown.origin) or None,
+        "orientation": _orientation(volume),
+        "intensity": intensity_range(volume),
         "provenance": dict(volume.provenance) if volume.provenance else None,
     }
-    if size is not None:
-        found["anisotropy"] = size.z / (size.y * size.x) ** 0.5
-        if found["anisotropy"] >= 1.5:
-            found["factor"] = factor_from_voxel_size(size)
-    return found
+
+
+def _series(raw: Raw) -> dict[str, Any]:
+    """List the images of a file that may hold several."""
+    if not raw.series:
+        return {}
+    return {
+        "series": [
+            {
+                "number": number,
+                "name": one.name,
+                "axes": one.axes,
+                "shape": list(one.shape),
+                "dtype": one.dtype,
+                "shown": number == raw.chosen,
+            }
+            for number, one in enumerate(raw.series)
+        ]
+    }
+
+
+def _sampling(volume: Volume) -> dict[str, Any]:
+    """Tell which axis is coarse, by how much, and which factor that gives."""
+    from isoslice.coarse import COARSE
+    from isoslice.geometry import factor_from_voxel_size
+    from isoslice.volume import VoxelSize
+
+    size = volume.voxel_size
+    if size is None or "Z" not in volume.axes:
+        return {"anisotropy": None, "coarse_along": None, "coarse_by": None, "factor": None}
+    ratios, coarse = {}, None
+    for axis in "ZXY":
+        others = [volume.spacing[other] for other in "ZYX" if other != axis]
+        ratios[axis] = volume.spacing[axis] / (others[0] * others[1]) ** 0.5
+        # X or Y must be coarser than both: where Z is finer, two axes are as coarse as each other.
+        least = ratios[axis] if axis == "Z" else volume.spacing[axis] / max(others)
+        if coarse is None and least >= COARSE * (1 - 1e-6):
+            coarse = axis
+    return {
+        "anisotropy": ratios["Z"],
+        "coarse_along": coarse,
+        "coarse_by": None if coarse is None else ratios[coarse],
+        # The other two steps count by their mean alone.
+        "factor": None
+        if coarse is None
+        else factor_from_voxel_size(VoxelSize(ratios[coarse], 1, 1)),
+    }
+
+
+def _orientation(volume: Volume) -> dict[str, Any] | None:
+    from isoslice.anatomy import axis_codes
+
+    place = volume.metadata.orientation
+    if place is None or place.affine is None:
+        return None
+    return {"codes": axis_codes(place.affine), "affine": [list(row) for row in place.affine]}
+
+
+def _for_people(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown in a terminal: fewer, longer lines."""
+    shown: dict[str, Any] = {}
+    for name, value in found.items():
+        if name == "anisotropy":
+            shown["sampling"] = _sampling_told(found)
+        elif name not in _MERGED:
+            shown[name] = value
+    if "series" in found:
+        shown["series"] = {
+            str(one["number"]): _joined(
+                one["name"],
+                f"{one['axes']} {' x '.join(map(str, one['shape']))}",
+                one["dtype"],
+                "shown here" if one["shown"] else None,
+            )
+            for one in found["series"]
+        }
+    shown["shape"] = " x ".join(map(str, found["shape"]))
+    names, displays = found["channels"], found["displays"]
+    if displays is not None:
+        names = names if isinstance(names, list) else [None] * len(displays)
+        shown["channels"] = {
+            str(number): _joined(
+                name,
+                f"#{display['color']}" if display["color"] else None,
+                "lookup table" if display["lut"] else None,
+                "window {:.6g} to {:.6g}".format(*display["window"]) if display["window"] else None,
+            )
+            for number, (name, display) in enumerate(zip(names, displays, strict=True))
+        }
+    if found["time_step"] is not None:
+        shown["time step"] = f"{found['time_step']:.6g} {found['time_unit'] or ''}".rstrip()
+    if found["origin"] is not None:
+        shown["origin"] = found["origin"]
+    if found["orientation"] is not None:
+        codes = found["orientation"]["codes"] or "unknown"
+        shown["orientation"] = f"{codes} (where X, Y and Z run to)"
+    last = {name: shown.pop(name) for name in ("intensity", "provenance")}
+    return {**shown, **last}
+
+
+#: What has a line of another form in a terminal, or none.
+_MERGED = (
+    "coarse_along",
+    "coarse_by",
+    "displays",
+    "time_step",
+    "time_unit",
+    "origin",
+    "orientation",
+)
+
+
+def _sampling_told(found: dict[str, Any]) -> str:
+    from isoslice.coarse import COARSE
+
+    if found["coarse_along"] is not None:
+        return f"coarse along {found['coarse_along']} by {found['coarse_by']:.1f}"
+    if found["anisotropy"] is not None:
+        return "isotropic" if found["anisotropy"] > 1 / COARSE else "finer along Z"
+    return "unknown, without a voxel size along Z, Y and X"
+
+
+def _joined(*parts: str | None) -> str:
+    return ", ".join(part for part in parts if part) or "-"
 
 
 def describe_model(path: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
     DEFAULT_MINUTES,
+    Along,
     Axes,
     Channel,
     Device,
@@ -65,6 +66,7 @@ def predict(
     series: Series = None,
     channel: Channel = None,
     time: Time = None,
+    along: Along = None,
     factor: Factor = None,
     steps: Annotated[
         int | None,
@@ -166,10 +168,11 @@ def predict(
 ) -> None:
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.asked import check_asked, check_knows
+    from isoslice.coarse import coarse_axis, turned
     from isoslice.device import choose_device
     from isoslice.errors import DoubtWarning, SettingsError
     from isoslice.fits import Wanted, check_fits
-    from isoslice.io import check_suffix, require_voxel_size, write_volume
+    from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_output
     from isoslice.io.read import open_volume, open_with
     from isoslice.io.write import check_volume
@@ -184,7 +187,7 @@ def predict(
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
-            "with 'isoslice train'"
+            f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
         )
     if how.part is None:  # of which another one may have made it
         for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
@@ -197,10 +200,10 @@ def predict(
     if model is None:
         check_output(own_model, overwrite)
     volume = open_with(Path(stack), reading)
-    # The output must carry a true voxel size, so this holds even where --factor is given.
-    require_voxel_size(volume)
+    axis = None if along is None else along.value
+    turned_volume = turned(volume, coarse_axis(volume, axis))
     check_volume(output, volume)
-    planned = check_stack(volume, factor)
+    planned = check_stack(turned_volume, factor)
     chosen = choose_device(device.value)
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
@@ -212,7 +215,8 @@ def predict(
         check_knows(restorer)
     in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
     if restorer is None and not in_blocks and chosen.type == "cpu":
-        check_fits(volume, planned, Wanted(resolved == "mean", uncertainty, samples, keep_samples))
+        wanted = Wanted(resolved == "mean", uncertainty, samples, keep_samples)
+        check_fits(turned_volume, planned, wanted)
     budget = _budget(memory, how)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
@@ -220,7 +224,7 @@ def predict(
     trained = False
     try:
         if restorer is None:
-            restorer = _train_on(volume, minutes, seed, device, progress)
+            restorer = _train_on(volume, axis, minutes, seed, device, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
@@ -231,7 +235,7 @@ def predict(
             assert model is not None
             request = Request(
                 Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
-                device.value, budget, _threads(how), slab,
+                device.value, budget, _threads(how), slab, along=axis,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
@@ -251,6 +255,7 @@ def predict(
                 keep_samples=keep_samples,
                 device=device.value,
                 progress=progress,
+                along=axis,
             )
             seconds, voxels = perf_counter() - started, prediction.volume.size
             if prediction.std is not None:
@@ -290,10 +295,12 @@ def _how(
     from isoslice.errors import SettingsError
     from isoslice.jobs.run import How
 
-    if (workers > 1) + (scheduler is not None) + (part is not None) > 1:
+    given = {"--workers": workers > 1, "--scheduler": scheduler, "--part": part}
+    names = [name for name, value in given.items() if value]
+    if len(names) > 1:
         raise SettingsError(
-            "got more than one of --workers, --scheduler and --part, expected one at most; choose "
-            "who restores the blocks"
+            f"got {' and '.join(names)}, expected one of them at most, which says who restores "
+            f"the blocks; leave out {' and '.join(names[1:])}"
         )
     return How(workers, scheduler, part_of(part), resume, overwrite)
 
@@ -305,7 +312,7 @@ def _check_report(report: Path, how: How) -> None:
     if how.part is not None:
         raise SettingsError(
             "got --report with --part, which may end before the volume is whole, expected one of "
-            "them; leave --report out"
+            "them; leave out --report"
         )
     check_report_path(report, how.overwrite)
 
@@ -316,11 +323,18 @@ def _in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
     from isoslice.jobs.begin import can_be_cut
 
     possible = output.name.endswith(".zarr") and can_be_cut(config) and not whole
-    if not possible and (how.workers > 1 or how.scheduler or how.part or how.resume):
+    given = {
+        "--workers": how.workers > 1,
+        "--scheduler": how.scheduler,
+        "--part": how.part,
+        "--resume": how.resume,
+    }
+    names = [name for name, value in given.items() if value]
+    if not possible and names:
         raise SettingsError(
-            "got --workers, --scheduler, --part or --resume for a volume that is not restored in "
-            "blocks, expected an .ome.zarr output, a model of the preset isoslice without SRH "
-            "channels, and no --blur, --uncertainty or --samples; leave the option out"
+            f"got {' and '.join(names)} for a volume that is not restored in blocks, expected an "
+            ".ome.zarr output, a model of the preset isoslice without SRH channels, and no --blur, "
+            f"--uncertainty or --samples; leave out {' and '.join(names)}"
         )
     return possible
 
@@ -349,6 +363,13 @@ def model_beside(output: Path) -> Path:
 def check_stack(volume: Volume, factor: int | None) -> int:
     """Raise at once what Model.predict would raise after minutes of training.
 
+    Parameters
+    ----------
+    volume
+        The stack, its coarse axis called Z.
+    factor
+        As asked for.
+
     Returns
     -------
     Output planes per measured plane.
@@ -356,14 +377,14 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     from isoslice.errors import DataError
     from isoslice.geometry import check_factor, even_grid, factor_from_voxel_size
     from isoslice.io import require_voxel_size
+    from isoslice.stacks import planes_message
 
-    if "Z" not in volume.axes:
-        raise DataError(
-            f"{volume.source}: got a 2D image (axes {volume.axes}), expected a stack with a Z "
-            "axis; if one axis is Z, name the axes with --axes, for example --axes ZYX"
-        )
+    if volume.size("Z") < 2:
+        raise DataError(planes_message(volume))
+    # The output must carry a true voxel size, so this holds even where --factor is given.
+    size = require_voxel_size(volume)
     if factor is None:
-        factor = factor_from_voxel_size(require_voxel_size(volume))
+        factor = factor_from_voxel_size(size)
     even_grid(volume.size("Z"), check_factor(factor))
     return factor
 
@@ -379,13 +400,20 @@ def _what_is_left(output: Path, own_model: Path | None) -> str:
 
 
 def _train_on(
-    volume: Volume, minutes: float, seed: int, device: Device, progress: Progress
+    volume: Volume,
+    along: str | None,
+    minutes: float,
+    seed: int,
+    device: Device,
+    progress: Progress,
 ) -> Model:
+    from isoslice.coarse import coarse_axis
     from isoslice.stacks import planes_to_learn_from
     from isoslice.training import train
 
-    planes = planes_to_learn_from(volume)
-    of = "" if planes.size("Z") == volume.size("Z") else f" of {volume.size('Z'):,}"
+    planes = planes_to_learn_from(volume, along=along)
+    depth = volume.size(coarse_axis(volume, along))
+    of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"

@@ -123,10 +123,10 @@ def slicefid(
 ) -> None:
     """Score slices of volumes against real 2D images: FID, KID."""
     if light and features is not None:
-        raise SettingsError("got both --light and --features, expected one of them; leave one out")
+        raise SettingsError("got both --light and --features, expected one; leave out --features")
     if tile is not None and protocol is SliceProtocol.msdsr:
         raise SettingsError(
-            "got --tile with --protocol msdsr, whose images have a side of 40; leave one out"
+            "got --tile with --protocol msdsr, whose images have a side of 40; leave out --tile"
         )
     from isoslice.features import inception, texture
     from isoslice.io import read_images

@@ -17,7 +17,7 @@ from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_packed, check_shape, parse_json, read_small
 from isoslice.io.notes import as_note, make_note
 from isoslice.io.raw import Raw
-from isoslice.volume import Volume
+from isoslice.volume import AXES, Volume
 
 #: How each version of the format stores the length of its header, a Python literal.
 _HEADER_LENGTH = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
@@ -50,8 +50,8 @@ def read_npy(path: Path, series: str | None = None) -> Raw:
     if note is None or content.get("shape") != list(data.shape):
         raise DataError(
             f"{beside}: got a description that does not fit {path.name} (shape "
-            f"{' x '.join(map(str, data.shape))}), expected the one written with it; delete it "
-            "and give --axes and --voxel-size"
+            f"{' x '.join(map(str, data.shape))}), expected the one written with it; delete it, "
+            f"and give the axes, for example with --axes {AXES[-data.ndim :]}"
         )
     return Raw(data, note["axes"], note["spacing"], note["unit"], None, note)
 

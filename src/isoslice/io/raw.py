@@ -214,9 +214,13 @@ def _unknown(axes: str) -> bool:
 def suggested_axes(axes: str) -> str:
     """Return letters of TCZYX for dimensions of which some are unnamed; Z first, then T, then C."""
     taken = {axis for axis in axes if axis in AXES and axes.count(axis) == 1}
+    if not taken and len(axes) <= len(AXES):
+        return AXES[-len(axes) :]
     if "S" in axes:
         taken.add("C")
-    free = [axis for axis in "ZTCYX" if axis not in taken]
+    unnamed = sum(axis not in taken and axis != "S" for axis in axes)
+    planes = [axis for axis in "YX" if axis not in taken]
+    free = [axis for axis in "ZTC" if axis not in taken][: max(0, unnamed - len(planes))] + planes
     names = ""
     for axis in axes:
         known = "C" if axis == "S" and "C" not in names + axes else axis

@@ -182,7 +182,7 @@ def require_voxel_size(volume: Volume) -> VoxelSize:
         missing = " and ".join(axis for axis in "ZYX" if axis not in volume.spacing)
         raise DataError(
             f"{volume.source}: no voxel size along {missing} in its metadata, expected one along "
-            "Z, Y and X; give it with --voxel-size Z,Y,X, in micrometres"
+            "Z, Y and X; give it, for example with --voxel-size 4.0,0.83,0.83um"
         )
     return size
 

@@ -70,10 +70,13 @@ def _channels(volume: Volume, text: str) -> list[int]:
             known = f": {', '.join(names)}" if names else ""
             raise DataError(
                 f"{volume.source}: got channel {name!r}, expected a number from 0 to {count - 1} "
-                f"or a name{known}"
+                f"or a name{known}; for example --channel 0"
             )
     if len(set(numbers)) != len(numbers):
-        raise DataError(f"{volume.source}: got channels {text!r}, expected each one once")
+        raise DataError(
+            f"{volume.source}: got channels {text!r}, expected each "
+            f"once; for example --channel {','.join(map(str, dict.fromkeys(numbers)))}"
+        )
     return numbers
 
 
@@ -89,6 +92,6 @@ def _times(volume: Volume, text: str) -> list[int]:
     if not numbers or numbers[-1] >= count:
         raise DataError(
             f"{volume.source}: got time {text!r}, expected a number from 0 to {count - 1}, or a "
-            f"range such as 0:{count}"
+            f"range such as 0:{count}; for example --time 0"
         )
     return numbers

@@ -57,9 +57,10 @@ def choose_series(path: Path, series: Sequence[Series], asked: str | None, defau
     """
     if asked is None:
         if len(series) > 1:
+            other = 1 if default == 0 else 0
             warnings.warn(
                 f"{path}: holds {len(series)} images, took {series[default].told(default)}; choose "
-                f"another with --series: {listed(series)}",
+                f"another, for example with --series {other}: {listed(series)}",
                 IsosliceWarning,
                 stacklevel=2,
             )
@@ -72,7 +73,7 @@ def choose_series(path: Path, series: Sequence[Series], asked: str | None, defau
     problem = f"{len(named)} images of that name" if named else "no such image"
     raise DataError(
         f"{path}: got series {asked!r}, {problem}, expected a number or name of "
-        f"{listed(series)}; 'isoslice info' lists all"
+        f"{listed(series)}; for example --series {default} ('isoslice info {path}' lists all)"
     )
 
 

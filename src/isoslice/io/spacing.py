@@ -10,6 +10,7 @@ from isoslice.io.units import METRES, unit_name
 from isoslice.volume import VoxelSize
 
 _NUMBER = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*")
+_EXAMPLE = "--voxel-size 2.8mm,0.7mm,0.7mm"
 
 
 def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize | None, str | None]:
@@ -33,7 +34,7 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
     SettingsError
         If it is no voxel size, or there are two units for one number, or a unit for none.
     """
-    given = None if unit is None else _named(unit)
+    given = None if unit is None else _named(unit, "--unit um")
     if text is None:
         if given is not None:
             raise SettingsError(
@@ -46,9 +47,9 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
     if len(parts) != 3 or len(numbers) != 3 or not all(0 < float(n) < 1e300 for n in numbers):
         raise SettingsError(
             f"got voxel size {text!r}, expected three positive numbers Z,Y,X, in a unit or not; "
-            "for example --voxel-size 4.0,0.83,0.83 or --voxel-size 2.8mm,0.7mm,0.7mm"
+            f"for example {_EXAMPLE} or --voxel-size 4.0,0.83,0.83"
         )
-    units = [None if part is None or not part[2] else _named(part[2]) for part in parts]
+    units = [None if part is None or not part[2] else _named(part[2], _EXAMPLE) for part in parts]
     if units[:2] == [None, None]:
         units = [units[2]] * 3
     if None in units and units != [None] * 3:
@@ -61,7 +62,7 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
     own = units[2]
     if own is not None and given is not None and own != given:
         raise SettingsError(
-            f"got voxel size {text!r} and --unit {unit}, expected one unit; leave --unit out"
+            f"got voxel size {text!r} and --unit {unit}, expected one unit; leave out --unit"
         )
     if own is None:
         return VoxelSize(*map(float, numbers)), given
@@ -71,11 +72,11 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
     return VoxelSize(*exact), own
 
 
-def _named(unit: str) -> str:
+def _named(unit: str, example: str) -> str:
     name = unit_name(unit)
     if name is None:
         raise SettingsError(
-            f"got unit {unit!r}, expected a unit of length such as um, nm or mm; for example "
-            "--voxel-size 2.8mm,0.7mm,0.7mm"
+            f"got unit {unit!r}, expected a unit of length such as um, nm or mm; for "
+            f"example {example}"
         )
     return name

@@ -41,6 +41,8 @@ _EDGE = 2**16
 
 def check_codec(page: Any, path: Path) -> None:
     """Raise `DataError` for a compression that is not read."""
+    if not isinstance(page.compression, int):
+        raise ValueError(f"it names several compressions, {page.compression}, expected one")
     if int(page.compression) not in CODECS:
         name = getattr(page.compression, "name", str(page.compression))
         raise DataError(

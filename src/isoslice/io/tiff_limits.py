@@ -93,8 +93,6 @@ def check_sizes(
     tile = math.prod((page.tilelength, page.tilewidth, max(1, page.tiledepth))) * dtype.itemsize
     if page.is_tiled and tile * page.samplesperpixel > MAX_CHUNK:
         raise ValueError(f"a tile has {tile} bytes, expected up to {MAX_CHUNK}")
-    if not isinstance(page.bitspersample, int):
-        raise ValueError(f"its samples have {page.bitspersample} bits, expected one number")
     if page.compression == NONE:
         files = {p.parent.filehandle.path: p.parent.filehandle.size for p in pages}
         bits = math.prod(shape) * min(page.bitspersample, 8 * dtype.itemsize)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import NamedTuple
 
@@ -96,8 +97,8 @@ def _slices(
         least = budget - room + batch * a_slice
         raise SettingsError(
             f"got a memory budget of {budget / 1e9:.3g} GB, expected at least "
-            f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels; give more "
-            "with --memory, or fewer --workers"
+            f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels; give more, "
+            f"for example --memory {math.ceil(least / 1e8) / 10}GB, or fewer --workers"
         )
     return min(wanted, fits) if not asked else wanted
 
