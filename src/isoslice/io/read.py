@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
+from isoslice.io.dicom_header import DICOM_SUFFIXES, is_dicom, is_dicom_folder
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_regular
@@ -191,13 +192,19 @@ def is_readable(path: Path) -> bool:
     """Whether `path` is a visible file or folder of a format that `read_volume` knows."""
     if path.name.startswith("."):
         return False
-    return is_zarr(path) if path.is_dir() else _by_suffix(path) is not None
+    if path.is_dir():
+        return is_zarr(path) or is_dicom_folder(path)
+    return _by_suffix(path) is not None
 
 
 def _reader(path: Path) -> Reader:
     if is_pattern(path):
         return read_planes
     if path.is_dir():
+        if not is_zarr(path) and is_dicom_folder(path):
+            from isoslice.io.dicom import read_dicom
+
+            return read_dicom
         return read_planes if not is_zarr(path) and find_planes(path) else read_omezarr
     if not path.exists():
         raise DataError(f"{path}: no such file, expected an image; check the path")
@@ -248,6 +255,14 @@ def _by_suffix(path: Path) -> Reader | None:
         from isoslice.io.hdf5 import read_hdf5
 
         return read_hdf5
+    if name.endswith(DICOM_SUFFIXES) or (path.suffix == "" and is_dicom(path)):
+        from isoslice.io.dicom import read_dicom
+
+        return read_dicom
+    if name.endswith((".hdr", ".img", ".img.gz", ".mgh", ".mgz")):
+        from isoslice.io.neuro import read_neuro
+
+        return read_neuro
     if name.endswith((".czi", ".nd2", ".lif")):
         from isoslice.io.vendor import read_vendor
 
