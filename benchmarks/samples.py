@@ -501,7 +501,7 @@ def _metaimage(folder: Path) -> Iterator[Path]:
 
 
 def _dicom(folder: Path) -> Iterator[Path]:
-    import SimpleITK as sitk
+    import SimpleITK
 
     for number, (picture, packer) in enumerate(
         (
@@ -511,9 +511,9 @@ def _dicom(folder: Path) -> Iterator[Path]:
         )
     ):
         path = folder / f"{number}.dcm"
-        image = sitk.GetImageFromArray(picture)
+        image = SimpleITK.GetImageFromArray(picture)
         image.SetSpacing((0.5, 0.5, 2.0))
-        writer = sitk.ImageFileWriter()
+        writer = SimpleITK.ImageFileWriter()
         writer.SetFileName(str(path))
         writer.SetImageIO("GDCMImageIO")
         if packer:
@@ -524,12 +524,12 @@ def _dicom(folder: Path) -> Iterator[Path]:
 
 
 def _dicom_series(folder: Path) -> Iterator[Path]:
-    import SimpleITK as sitk
+    import SimpleITK
 
     series = folder / "a.series"
     series.mkdir()
     for number, plane in enumerate(STACK.astype(np.int16)):
-        image = sitk.GetImageFromArray(plane[None])
+        image = SimpleITK.GetImageFromArray(plane[None])
         image.SetSpacing((0.5, 0.5, 2.0))
         for key, value in (
             ("0020|000e", "1.2.3"),
@@ -541,7 +541,7 @@ def _dicom_series(folder: Path) -> Iterator[Path]:
             ("0028|1053", "1"),
         ):
             image.SetMetaData(key, value)
-        writer = sitk.ImageFileWriter()
+        writer = SimpleITK.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(series / f"{number}.dcm"))
         writer.Execute(image)

@@ -25,7 +25,6 @@ from isoslice.io.series import Series, choose_series
 from isoslice.metadata import Display, Metadata
 
 
-
 def read_dicom(path: Path, series: str | None = None) -> Raw:
     """Read a series: of a folder the largest, unless another is asked for; of a file, its own.
 

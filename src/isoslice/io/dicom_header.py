@@ -124,15 +124,15 @@ def is_dicom(path: Path) -> bool:
 def dicom_files(folder: Path) -> list[Path]:
     """Return the DICOM files in a folder, sorted; hidden ones are left out."""
     named = (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
-    return [path for path in named if _may_be(path) and is_dicom(path)]
+    return [path for path in named if may_be_dicom(path) and is_dicom(path)]
 
 
 def is_dicom_folder(path: Path) -> bool:
     """Whether a folder holds DICOM files, in it and not in folders within."""
-    return any(_may_be(inner) and is_dicom(inner) for inner in path.iterdir())
+    return any(may_be_dicom(inner) and is_dicom(inner) for inner in path.iterdir())
 
 
-def _may_be(path: Path) -> bool:
+def may_be_dicom(path: Path) -> bool:
     """Whether a name is one that DICOM files have: their suffixes, none, or digits of a UID."""
     suffix = path.suffix.lower()
     return suffix in DICOM_SUFFIXES or suffix == "" or suffix[1:].isdecimal()

@@ -97,7 +97,9 @@ def _frames(path: Path, elements: Elements) -> list[Plane]:
             position,
             _directions(elements, frame, frames),
             _steps(elements, frame, frames),
-            _positive(elements.floats(0x0018, 0x0088) or _of_frame(elements, BETWEEN, frame, frames)),
+            _positive(
+                elements.floats(0x0018, 0x0088) or _of_frame(elements, BETWEEN, frame, frames)
+            ),
             (*_number(elements, 0x0020, 0x0100), *_number(elements, 0x0020, 0x0013), float(frame)),
             _positive(elements.floats(0x0018, 0x0081) or _of_frame(elements, ECHO, frame, frames)),
             _positive(elements.floats(0x0018, 0x1063) or elements.floats(0x0020, 0x0110)),

@@ -202,8 +202,7 @@ def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sou
         )
     if error > _ROUGH:
         warnings.warn(
-            f"{source}: distances between planes differ by up to {100 * error:.1f}%, taken as "
-            "even",
+            f"{source}: distances between planes differ by up to {100 * error:.1f}%, taken as even",
             IsosliceWarning,
             stacklevel=2,
         )
@@ -211,8 +210,8 @@ def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sou
 
 def _check_tilt(way: NDArray[np.float64], normal: NDArray[np.float64], source: str) -> None:
     """Say where planes are shifted against each other."""
-    cosine = float(np.dot(way, normal)) / (np.linalg.norm(way) * np.linalg.norm(normal))
-    angle = math.degrees(math.acos(max(-1.0, min(1.0, cosine))))
+    lengths = float(np.linalg.norm(way)) * float(np.linalg.norm(normal))
+    angle = math.degrees(math.acos(max(-1.0, min(1.0, float(np.dot(way, normal)) / lengths))))
     if angle > _TILTED:
         warnings.warn(
             f"{source}: planes are shifted against each other (a tilt of {angle:.1f} degrees, as "

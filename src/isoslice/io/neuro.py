@@ -11,7 +11,7 @@ from isoslice.errors import DataError
 from isoslice.io.failure import quiet, reading
 from isoslice.io.limits import read_small
 from isoslice.io.nifti import check_size, nibabel_or, no_more, opened, read_pair
-from isoslice.io.place import orientation_of, RAS
+from isoslice.io.place import RAS, orientation_of
 from isoslice.io.raw import Raw
 from isoslice.io.units import unit_name
 from isoslice.metadata import Metadata
@@ -45,7 +45,9 @@ def read_neuro(path: Path, series: str | None = None) -> Raw:
         )
     with reading(path, "the header of an Analyze or NIfTI image"):
         content = read_small(header)
-        length = next((n for o in "<>" for n in struct.unpack(o + "i", content[:4]) if n in _MAGIC), 0)
+        length = next(
+            (n for o in "<>" for n in struct.unpack(o + "i", content[:4]) if n in _MAGIC), 0
+        )
         if not length:
             raise ValueError(f"{header.name} is neither; ENVI's and other .hdr files are not read")
     if content[_MAGIC[length]] in (b"ni1", b"ni2"):

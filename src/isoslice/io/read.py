@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
-from isoslice.io.dicom_header import DICOM_SUFFIXES, is_dicom, is_dicom_folder
+from isoslice.io.dicom_header import DICOM_SUFFIXES, is_dicom, is_dicom_folder, may_be_dicom
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_regular
@@ -21,6 +21,7 @@ from isoslice.io.omezarr import ZIPPED, is_zarr, read_omezarr, read_zipped
 from isoslice.io.options import ReadOptions
 from isoslice.io.plane_files import find_planes, is_pattern, read_planes
 from isoslice.io.raw import Raw, finish
+from isoslice.io.refused import check_not_refused
 from isoslice.volume import Volume, VoxelSize, parse_voxel_size
 
 #: Reads a file, and of several images the one that is asked for by number or name.
@@ -209,11 +210,12 @@ def _reader(path: Path) -> Reader:
     if not path.exists():
         raise DataError(f"{path}: no such file, expected an image; check the path")
     reader = _by_suffix(path)
+    check_not_refused(path)
     if reader is None:
         raise DataError(
             f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .ome.zarr, "
-            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .mrc, .map, .rec, .h5, .ims, .npy, .czi, .nd2, "
-            ".lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it first"
+            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .dcm, .mgz, .mrc, .map, .rec, .h5, .ims, .npy, "
+            ".czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it first"
         )
     return reader
 
@@ -255,7 +257,7 @@ def _by_suffix(path: Path) -> Reader | None:
         from isoslice.io.hdf5 import read_hdf5
 
         return read_hdf5
-    if name.endswith(DICOM_SUFFIXES) or (path.suffix == "" and is_dicom(path)):
+    if name.endswith(DICOM_SUFFIXES) or (may_be_dicom(path) and is_dicom(path)):
         from isoslice.io.dicom import read_dicom
 
         return read_dicom
