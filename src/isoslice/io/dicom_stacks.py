@@ -193,7 +193,7 @@ def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sou
         ratio = float(gaps[worst]) / typical
         missing = round(ratio) >= 2 and abs(ratio - round(ratio)) < _UNEVEN * ratio
         problem = f"{round(ratio) - 1} plane(s) missing" if missing else "an uneven distance"
-        advice = "copy the missing files" if missing else "resample them evenly elsewhere first"
+        advice = "copy the missing files" if missing else "resample them evenly, as dcm2niix does"
         raise DataError(
             f"{source}: got {problem} between {levels[worst][0].path.name} and "
             f"{levels[worst + 1][0].path.name} (at {heights[worst]:g} and {heights[worst + 1]:g} "

@@ -1,8 +1,8 @@
 """MetaImage (.mha; .mhd beside its voxels): a text header, then voxels, colour fastest.
 
 Format: https://itk.org/Wiki/ITK/MetaIO/Documentation. Sizes and all that is said of axes go from
-the fastest to the slowest one; here the slowest comes first, as everywhere in NumPy. Places are LPS,
-and lengths millimetres, as ITK takes them.
+the fastest to the slowest one; here the slowest comes first, as everywhere in NumPy. Places are
+LPS, and lengths millimetres, as ITK takes them.
 """
 
 from __future__ import annotations

@@ -215,7 +215,8 @@ def _reader(path: Path) -> Reader:
         raise DataError(
             f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .ome.zarr, "
             ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .dcm, .mgz, .mrc, .map, .rec, .h5, .ims, .npy, "
-            ".czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it first"
+            ".czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it "
+            "first"
         )
     return reader
 

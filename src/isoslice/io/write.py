@@ -71,8 +71,8 @@ def check_suffix(path: str | Path) -> None:
     """Raise `OutputError` unless `write_volume` knows the suffix of `path`."""
     if Path(path).suffix.lower() in DICOM_SUFFIXES:
         raise OutputError(
-            f"{path}: got a DICOM file to write, whose identifiers only a scanner's software should "
-            "give, expected .nii.gz, .nrrd or .mha, which keep the orientation; rename the output"
+            f"{path}: got the name of a DICOM file, which isoslice reads and does not write, "
+            "expected .nii.gz, .nrrd or .mha, which keep the orientation; rename the output"
         )
     if not Path(path).name.lower().endswith(OUTPUT_SUFFIXES):
         raise OutputError(
