@@ -58,7 +58,7 @@ def _mutate_file(name: str, content: bytes, choose: random.Random) -> bytes:
     try:
         if name.endswith(_JSON):
             return _mutate_json(content, choose)
-        if name.endswith(".gz"):
+        if name.endswith((".gz", ".mgz")):
             return gzip.compress(_mutate_bytes(gzip.decompress(content), choose), 1)
         if name.endswith(".png"):
             return _with_checksums(_mutate_bytes(content, choose))

@@ -51,9 +51,10 @@ class Reader:
 
 
 def load(path: Path) -> Sample:
-    """Return a file (under the name ``""`` plus its suffix) or a folder as bytes by path."""
+    """Return a file and what belongs to it, or a folder, as bytes by path."""
     if path.is_file():
-        return {path.name: path.read_bytes()}
+        beside = [p for p in (path.with_suffix(s) for s in (".img", ".raw")) if p.is_file()]
+        return {p.name: p.read_bytes() for p in (path, *beside)}
     files = sorted(p for p in path.rglob("*") if p.is_file())
     return {str(p.relative_to(path)): p.read_bytes() for p in files}
 
@@ -64,7 +65,7 @@ def store(sample: Sample, folder: Path, suffix: str) -> Path:
     if path.is_dir():
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
-    if suffix in (".zarr", ".model", ".planes", ".bdv"):
+    if suffix in (".zarr", ".model", ".planes", ".bdv", ".series"):
         path.mkdir()
         for name, content in sample.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,8 +73,10 @@ def store(sample: Sample, folder: Path, suffix: str) -> Path:
         return path
     beside = path.with_name(path.name + ".json")
     beside.unlink(missing_ok=True)
+    path.with_suffix(".img").unlink(missing_ok=True)
     for name, content in sample.items():
-        (beside if name.endswith(".npy.json") else path).write_bytes(content)
+        other = {".json": beside, ".img": path.with_suffix(".img"), ".raw": folder / name}
+        other.get(Path(name).suffix, path).write_bytes(content)
     return path
 
 
@@ -432,6 +435,121 @@ def _ckpt(folder: Path) -> Iterator[Path]:
     yield folder / "a.ckpt"
 
 
+def _neuro(suffix: str) -> Callable[[Path], Iterator[Path]]:
+    def write(folder: Path) -> Iterator[Path]:
+        import nibabel
+
+        kinds = {".mgh": ["MGHImage"], ".hdr": ["Nifti1Pair", "AnalyzeImage"]}
+        kinds[".mgz"] = kinds[".mgh"]
+        for kind in kinds[suffix]:
+            path = folder / f"{kind}{suffix}"
+            image = getattr(nibabel, kind)(STACK.T.astype(np.int16), np.diag([0.5, 0.5, 2, 1]))
+            nibabel.save(image, path)
+            yield path
+
+    return write
+
+
+def _oriented(suffix: str) -> Callable[[Path], Iterator[Path]]:
+    """Write volumes with all that these formats can say."""
+
+    def write(folder: Path) -> Iterator[Path]:
+        from isoslice.metadata import Metadata, Orientation, as_matrix
+
+        matrix = as_matrix([[-0.5, 0, 0, 9], [0, 0.3, -1.6, 8], [0, 0.4, 1.2, 7], [0, 0, 0, 1]])
+        metadata = Metadata({}, Orientation(matrix, matrix, 1, 1), 2.5, "second")
+        four = np.stack([STACK, STACK]).astype(np.int16)
+        for number, (data, axes) in enumerate(((STACK, "ZYX"), (four, "TZYX"), (four, "CZYX"))):
+            path = folder / f"{number}{suffix}"
+            write_volume(path, Volume(data, axes, _SPACING, "millimeter", metadata=metadata))
+            yield path
+
+    return write
+
+
+def _nrrd(folder: Path) -> Iterator[Path]:
+    import bz2
+    import gzip
+
+    yield from _oriented(".nrrd")(folder)
+    head = "NRRD0004\ntype: ushort\ndimension: 3\nsizes: 16 12 4\nspacings: 0.5 0.5 2\nendian: "
+    raw = STACK.astype(">u2").tobytes()
+    text = " ".join(str(n) for n in STACK.ravel()).encode()
+    for name, content in (
+        ("gzip", gzip.compress(raw, 1)),
+        ("bzip2", bz2.compress(raw)),
+        ("hex", raw.hex().encode()),
+        ("text", text),
+    ):
+        path = folder / f"{name}.nrrd"
+        path.write_bytes(f"{head}big\nencoding: {name}\n\n".encode() + content)
+        yield path
+    (folder / "apart.raw").write_bytes(raw)
+    (folder / "apart.nrrd").write_text(f"{head}big\nencoding: raw\ndata file: apart.raw\n")
+    yield folder / "apart.nrrd"
+
+
+def _metaimage(folder: Path) -> Iterator[Path]:
+    import zlib
+
+    yield from _oriented(".mha")(folder)
+    packed = zlib.compress(STACK.tobytes())
+    fields = "ObjectType = Image\nNDims = 3\nElementSpacing = 0.5 0.5 2\nDimSize = 16 12 4\n"
+    fields += f"CompressedData = True\nCompressedDataSize = {len(packed)}\n"
+    fields += "TransformMatrix = 0 1 0 1 0 0 0 0 1\nElementType = MET_USHORT\n"
+    path = folder / "packed.mha"
+    path.write_bytes((fields + "ElementDataFile = LOCAL\n").encode() + packed)
+    yield path
+
+
+def _dicom(folder: Path) -> Iterator[Path]:
+    import SimpleITK
+
+    for number, (picture, packer) in enumerate(
+        (
+            (STACK[:1].astype(np.int16), ""),
+            (STACK[:1], "JPEG2000"),
+            ((STACK[:1] >> 8).astype(np.uint8), "JPEG"),
+        )
+    ):
+        path = folder / f"{number}.dcm"
+        image = SimpleITK.GetImageFromArray(picture)
+        image.SetSpacing((0.5, 0.5, 2.0))
+        writer = SimpleITK.ImageFileWriter()
+        writer.SetFileName(str(path))
+        writer.SetImageIO("GDCMImageIO")
+        if packer:
+            writer.UseCompressionOn()
+            writer.SetCompressor(packer)
+        writer.Execute(image)
+        yield path
+
+
+def _dicom_series(folder: Path) -> Iterator[Path]:
+    import SimpleITK
+
+    series = folder / "a.series"
+    series.mkdir()
+    for number, plane in enumerate(STACK.astype(np.int16)):
+        image = SimpleITK.GetImageFromArray(plane[None])
+        image.SetSpacing((0.5, 0.5, 2.0))
+        for key, value in (
+            ("0020|000e", "1.2.3"),
+            ("0008|103e", "a series"),
+            ("0020|0013", str(number)),
+            ("0020|0032", f"0\\0\\{2 * number}"),
+            ("0020|0037", "1\\0\\0\\0\\1\\0"),
+            ("0028|1052", "-1024"),
+            ("0028|1053", "1"),
+        ):
+            image.SetMetaData(key, value)
+        writer = SimpleITK.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(str(series / f"{number}.dcm"))
+        writer.Execute(image)
+    yield series
+
+
 READERS = (
     Reader("TIFF, plain", ".tif", _tiff, _volume),
     Reader("TIFF, ImageJ", ".tif", _imagej, _volume),
@@ -444,6 +562,14 @@ READERS = (
     Reader("npy", ".npy", _npy, _volume),
     Reader("NIfTI", ".nii", _with(".nii"), _volume),
     Reader("NIfTI, gzip", ".nii.gz", _with(".nii.gz"), _volume),
+    Reader("NIfTI, oriented", ".nii", _oriented(".nii"), _volume),
+    Reader("NIfTI, Analyze, pairs", ".hdr", _neuro(".hdr"), _volume),
+    Reader("MGH", ".mgh", _neuro(".mgh"), _volume),
+    Reader("MGH, gzip", ".mgz", _neuro(".mgz"), _volume),
+    Reader("NRRD", ".nrrd", _nrrd, _volume),
+    Reader("MetaImage", ".mha", _metaimage, _volume),
+    Reader("DICOM", ".dcm", _dicom, _volume),
+    Reader("DICOM series", ".series", _dicom_series, _volume),
     Reader("PNG", ".png", _picture(".png"), _volume),
     Reader("JPEG", ".jpg", _picture(".jpg"), _volume),
     Reader("BMP", ".bmp", _picture(".bmp"), _volume),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from isoslice.errors import DataError, OutputError
+from isoslice.errors import DataError, IsosliceWarning, OutputError
 from isoslice.io import read_volume, write_volume
 from isoslice.volume import Volume
 
@@ -71,6 +71,86 @@ def test_scaled_values_become_float32(tmp_path):
     volume = read_volume(path)
     assert volume.data.dtype == np.float32
     assert np.allclose(volume.data, stored)
+
+
+def put_scale(path, slope, inter):
+    content = bytearray(path.read_bytes())
+    content[112:120] = np.array([slope, inter], np.float32).tobytes()  # scl_slope, scl_inter
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stored", "slope", "inter", "expected"),
+    [
+        ("int16", 1, -1024, "int16"),
+        ("uint16", 1, -1024, "int16"),  # CT, as some scanners store it
+        ("uint8", 2, 0, "int16"),
+        ("uint8", -1, 255, "uint8"),
+        ("uint16", 3, 5, "uint16"),
+        ("int16", 1000, 7, "int32"),
+        ("int16", 1e6, 0, "float32"),
+        ("int16", 0.5, 0, "float32"),
+        ("int16", 1, 0.5, "float32"),
+        ("float32", 2, 1, "float32"),
+        ("int16", 0, 100, "int16"),  # a slope of 0 means that there is none
+        ("int16", np.nan, 0, "int16"),
+    ],
+)
+def test_integers_scaled_by_integers_stay_integers(tmp_path, stored, slope, inter, expected):
+    data = np.arange(120, dtype=stored).reshape(4, 5, 6) * (2 if stored == "uint8" else 90)
+    path = put_scale(save(tmp_path / "a.nii", data), slope, inter)
+    volume = read_volume(path)
+    assert volume.data.dtype == expected
+    assert np.allclose(volume.data, np.asarray(nibabel.load(path).dataobj), rtol=1e-6)
+    write_volume(tmp_path / "b.nii", volume)
+    assert np.array_equal(np.asarray(nibabel.load(tmp_path / "b.nii").dataobj), volume.data)
+
+
+def test_signed_values_are_kept_to_the_bit(tmp_path):
+    data = DATA.astype(np.int32) - 2**15
+    volume = read_volume(save(tmp_path / "a.nii.gz", data.astype(np.int16), unit="mm"))
+    write_volume(tmp_path / "b.nii.gz", volume)
+    image = nibabel.load(tmp_path / "b.nii.gz")
+    assert image.get_data_dtype() == np.int16
+    assert np.array_equal(np.asarray(image.dataobj), data)
+
+
+def test_half_precision_is_widened(tmp_path):
+    data = np.linspace(-1, 1, 24, dtype=np.float16).reshape(2, 3, 4)
+    write_volume(tmp_path / "a.nii", Volume(data, "ZYX"))
+    back = read_volume(tmp_path / "a.nii")
+    assert back.data.dtype == np.float32
+    assert np.array_equal(back.tczyx()[0, 0], data)
+
+
+def test_labels_are_told(tmp_path):
+    image = nibabel.Nifti1Image(DATA, np.eye(4))
+    image.header.set_intent("label")
+    nibabel.save(image, tmp_path / "a.nii")
+    with pytest.warns(IsosliceWarning, match="labels, which must not be interpolated"):
+        read_volume(tmp_path / "a.nii")
+
+
+def test_vectors_and_colours_are_channels(tmp_path):
+    image = nibabel.Nifti1Image(DATA[..., None].repeat(3, -1), np.eye(4))
+    image.header.set_intent("vector")
+    nibabel.save(image, tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii").axes == "XYZC"
+    colour = np.zeros(DATA.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for number, name in enumerate("RGB"):
+        colour[name] = DATA // 512 + number
+    nibabel.save(nibabel.Nifti1Image(colour, np.eye(4)), tmp_path / "b.nii")
+    volume = read_volume(tmp_path / "b.nii")
+    assert volume.size("C") == 3
+    assert np.array_equal(volume.tczyx()[0, 1], DATA.T // 512 + 1)
+
+
+def test_channels_are_written_as_vectors(tmp_path):
+    write_volume(tmp_path / "a.nii", Volume(DATA.reshape(2, 2, 5, 6), "CZYX"))
+    image = nibabel.load(tmp_path / "a.nii")
+    assert image.shape == (6, 5, 2, 1, 2)
+    assert image.header.get_intent()[0] == "vector"
 
 
 def test_big_endian(tmp_path):

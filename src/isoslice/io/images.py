@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isoslice.errors import DataError
+from isoslice.io.dicom_header import is_dicom
 from isoslice.io.omezarr import is_zarr
 from isoslice.io.read import is_readable, read_volume
 from isoslice.volume import Volume, VoxelSize
@@ -28,7 +29,8 @@ def read_images(
     ----------
     inputs
         Files, OME-Zarr folders, folders of images (not their subfolders; unknown formats and
-        hidden files are skipped), or patterns such as ``"slices/*.tif"``.
+        hidden files are skipped), or patterns such as ``"slices/*.tif"``. DICOM planes are read as
+        the series that they belong to.
     axes, voxel_size, unit, series, channel, time
         As in `read_volume`, for every image.
 
@@ -89,7 +91,7 @@ def find_images(entry: str | Path) -> list[Path]:
                 f"{path}: got a folder without readable images, expected TIFF, OME-Zarr, NIfTI, "
                 ".npy, PNG or JPEG files in it; subfolders are not searched"
             )
-        return found
+        return _series(found)
     if path.exists() or not glob.has_magic(str(entry)):
         return [path]
     # Path.glob takes no absolute patterns.
@@ -100,4 +102,10 @@ def find_images(entry: str | Path) -> list[Path]:
         raise DataError(
             f"{entry}: matches {problem}, expected images; check the pattern and quote it"
         )
-    return found
+    return _series(found)
+
+
+def _series(paths: Sequence[Path]) -> list[Path]:
+    """Put a folder in the place of DICOM planes in it, which are read together."""
+    whole = [path.parent if is_dicom(path) else path for path in paths]
+    return list(dict.fromkeys(whole))

@@ -1,8 +1,8 @@
 """MetaImage (.mha; .mhd beside its voxels): a text header, then voxels, colour fastest.
 
-Format: https://itk.org/Wiki/ITK/MetaIO/Documentation. Sizes and all that is said of axes go from the
-fastest to the slowest one; here the slowest comes first, as everywhere in NumPy. Places are LPS, and
-lengths millimetres, as ITK takes them.
+Format: https://itk.org/Wiki/ITK/MetaIO/Documentation. Sizes and all that is said of axes go from
+the fastest to the slowest one; here the slowest comes first, as everywhere in NumPy. Places are
+LPS, and lengths millimetres, as ITK takes them.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _is_true(text: str) -> bool:
 
 
 def _note(fields: Mapping[str, str]) -> Note | None:
-    parts = []
+    parts: list[str] = []
     while (part := fields.get(f"{KEY}_{len(parts)}")) is not None:
         parts.append(part[1:-1])
     return find_note("".join(parts)) if parts else None

@@ -31,8 +31,15 @@ _TYPES = {
     "uint16": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
     "int32": ("int", "signed int", "int32", "int32_t"),
     "uint32": ("uint", "unsigned int", "uint32", "uint32_t"),
-    "int64": ("longlong", "long long", "long long int", "signed long long")
-    + ("signed long long int", "int64", "int64_t"),
+    "int64": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
     "uint64": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
     "float32": ("float",),
     "float64": ("double",),

@@ -1,6 +1,4 @@
-"""Voxels behind a text header (NRRD, MetaImage): mapped, unpacked or parsed, and no more of them
-than the header says.
-"""
+"""Voxels behind a text header (NRRD, MetaImage), mapped, unpacked or parsed: never too many."""
 
 from __future__ import annotations
 
@@ -38,8 +36,8 @@ def read_payload(
     shape, dtype
         What the header declares; the last dimension varies fastest.
     encoding
-        ``"raw"``, which is mapped and read where it is indexed; ``"gzip"``, ``"zlib"``, ``"bzip2"``,
-        ``"text"`` (numbers between white space) or ``"hex"``.
+        ``"raw"``, which is mapped and read where it is indexed; ``"gzip"``, ``"zlib"``,
+        ``"bzip2"``, ``"text"`` (numbers between white space) or ``"hex"``.
 
     Raises
     ------

@@ -163,8 +163,8 @@ def _named(
         if _unknown(names):
             raise DataError(
                 f"{source}: got axes the file does not name (shape "
-                f"{' x '.join(map(str, raw.data.shape))}), expected one of T, C, Z, Y, X each; name "
-                f"them with --axes, for example --axes {suggested_axes(raw.axes)}"
+                f"{' x '.join(map(str, raw.data.shape))}), expected one of T, C, Z, Y, X each; "
+                f"name them with --axes, for example --axes {suggested_axes(raw.axes)}"
             )
         if raw.note is not None:
             shape, names = noted_axes(data.shape, names, raw.note["axes"])

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
+from isoslice.io.dicom_header import DICOM_SUFFIXES, is_dicom, is_dicom_folder, may_be_dicom
 from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_regular
@@ -20,6 +21,7 @@ from isoslice.io.omezarr import ZIPPED, is_zarr, read_omezarr, read_zipped
 from isoslice.io.options import ReadOptions
 from isoslice.io.plane_files import find_planes, is_pattern, read_planes
 from isoslice.io.raw import Raw, finish
+from isoslice.io.refused import check_not_refused
 from isoslice.volume import Volume, VoxelSize, parse_voxel_size
 
 #: Reads a file, and of several images the one that is asked for by number or name.
@@ -191,22 +193,30 @@ def is_readable(path: Path) -> bool:
     """Whether `path` is a visible file or folder of a format that `read_volume` knows."""
     if path.name.startswith("."):
         return False
-    return is_zarr(path) if path.is_dir() else _by_suffix(path) is not None
+    if path.is_dir():
+        return is_zarr(path) or is_dicom_folder(path)
+    return _by_suffix(path) is not None
 
 
 def _reader(path: Path) -> Reader:
     if is_pattern(path):
         return read_planes
     if path.is_dir():
+        if not is_zarr(path) and is_dicom_folder(path):
+            from isoslice.io.dicom import read_dicom
+
+            return read_dicom
         return read_planes if not is_zarr(path) and find_planes(path) else read_omezarr
     if not path.exists():
         raise DataError(f"{path}: no such file, expected an image; check the path")
     reader = _by_suffix(path)
+    check_not_refused(path)
     if reader is None:
         raise DataError(
             f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .ome.zarr, "
-            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .mrc, .map, .rec, .h5, .ims, .npy, .czi, .nd2, "
-            ".lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it first"
+            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .dcm, .mgz, .mrc, .map, .rec, .h5, .ims, .npy, "
+            ".czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it "
+            "first"
         )
     return reader
 
@@ -248,6 +258,14 @@ def _by_suffix(path: Path) -> Reader | None:
         from isoslice.io.hdf5 import read_hdf5
 
         return read_hdf5
+    if name.endswith(DICOM_SUFFIXES) or (may_be_dicom(path) and is_dicom(path)):
+        from isoslice.io.dicom import read_dicom
+
+        return read_dicom
+    if name.endswith((".hdr", ".img", ".img.gz", ".mgh", ".mgz")):
+        from isoslice.io.neuro import read_neuro
+
+        return read_neuro
     if name.endswith((".czi", ".nd2", ".lif")):
         from isoslice.io.vendor import read_vendor
 

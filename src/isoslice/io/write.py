@@ -6,6 +6,7 @@ from pathlib import Path
 
 from isoslice.errors import OutputError
 from isoslice.io.atomic import atomic_output
+from isoslice.io.dicom_header import DICOM_SUFFIXES
 from isoslice.volume import Volume
 
 #: Suffixes that `write_volume` knows.
@@ -68,6 +69,11 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
 
 def check_suffix(path: str | Path) -> None:
     """Raise `OutputError` unless `write_volume` knows the suffix of `path`."""
+    if Path(path).suffix.lower() in DICOM_SUFFIXES:
+        raise OutputError(
+            f"{path}: got the name of a DICOM file, which isoslice reads and does not write, "
+            "expected .nii.gz, .nrrd or .mha, which keep the orientation; rename the output"
+        )
     if not Path(path).name.lower().endswith(OUTPUT_SUFFIXES):
         raise OutputError(
             f"{path}: got an unknown suffix, expected one of {', '.join(OUTPUT_SUFFIXES)}; "
