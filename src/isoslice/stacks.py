@@ -46,16 +46,30 @@ def as_volume(
 def check_stack(volume: Volume, channels: int) -> None:
     """Raise `DataError` if there is nothing to fill in, or the channels are not the model's."""
     if volume.size("Z") < 2:
-        raise DataError(
-            f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, shape "
-            f"{volume.data.shape}), expected a z-stack of at least two; if the axes are named "
-            "wrongly, give them with --axes"
-        )
+        raise DataError(no_stack(volume))
     if volume.size("C") != channels:
         raise DataError(
             f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as the "
             "model was trained on; use a model for these channels, or train one on this stack"
         )
+
+
+def no_stack(volume: Volume) -> str:
+    """Say that a volume has no planes to fill in between, and which axis may be meant."""
+    text = (
+        f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, shape "
+        f"{volume.data.shape}), expected a z-stack of at least two"
+    )
+    longer = [axis for axis in "TC" if volume.size(axis) > 1]
+    if not longer:
+        return text + "; if the axes are named wrongly, give them with --axes"
+    # Planes that were stored as time points: T and Z change places.
+    axis = longer[0]
+    names = volume.axes.translate(str.maketrans(f"{axis}Z", f"Z{axis}"))
+    return (
+        f"{text}: {axis} has {volume.size(axis)} and Z {volume.size('Z')}; if these are its "
+        f"planes, name the axes with --axes {names}"
+    )
 
 
 def planes_to_learn_from(volume: Volume, limit: int = LEARNED_FROM) -> Volume:

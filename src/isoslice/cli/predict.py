@@ -155,9 +155,9 @@ def predict(
         check_output(own_model, overwrite)
     size = voxel_size_of(voxel_size)
     volume = open_volume(stack, axes=axes, voxel_size=size)
+    planned = check_stack(volume, factor)
     # The output must carry a true voxel size, so this holds even where --factor is given.
     require_voxel_size(volume)
-    planned = check_stack(volume, factor)
     chosen = choose_device(device.value)
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
@@ -313,12 +313,10 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     from isoslice.errors import DataError
     from isoslice.geometry import check_factor, even_grid, factor_from_voxel_size
     from isoslice.io import require_voxel_size
+    from isoslice.stacks import no_stack
 
-    if "Z" not in volume.axes:
-        raise DataError(
-            f"{volume.source}: got a 2D image (axes {volume.axes}), expected a stack with a Z "
-            "axis; if one axis is Z, name the axes with --axes, for example --axes ZYX"
-        )
+    if volume.size("Z") < 2:
+        raise DataError(no_stack(volume))
     if factor is None:
         factor = factor_from_voxel_size(require_voxel_size(volume))
     even_grid(volume.size("Z"), check_factor(factor))

@@ -208,7 +208,7 @@ def _reader(path: Path) -> Reader:
 def _by_suffix(path: Path) -> Reader | None:
     """Return the reader for a file's name; each imports its library on first use."""
     name = path.name.lower()
-    if name.endswith((".tif", ".tiff")):
+    if name.endswith((".tif", ".tiff", ".lsm", ".companion.ome")):
         from isoslice.io.tiff import read_tiff
 
         return read_tiff
