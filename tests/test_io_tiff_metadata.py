@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from isoslice.errors import IsosliceWarning
 from isoslice.io import read_volume, write_volume
 from isoslice.io.tiff_display import as_ome_color, from_table, ramp, to_table
 from isoslice.io.tiff_time import time_name
@@ -275,10 +276,11 @@ def test_real_companion():
         assert np.array_equal(read_volume(path).data, planes)
 
 
-def test_positions_in_one_lsm_are_series(tmp_path, monkeypatch):
-    from isoslice.io import tiff
-
-    raw = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
-    found, axes = tiff._position(raw, "PZYX", 1)
-    assert axes == "ZYX"
-    assert np.array_equal(found, raw[1])
+def test_positions_in_one_lsm_are_series(tmp_path):
+    data = np.random.default_rng(0).integers(0, 256, (2, 4, 3, 12, 16), dtype=np.uint8)
+    path = write_lsm(tmp_path / "a.lsm", data, positions=2)
+    with pytest.warns(IsosliceWarning, match="holds 2 images, took 0 'position 0'"):
+        assert np.array_equal(read_volume(path).tczyx()[0], data[0].swapaxes(0, 1))
+    volume = read_volume(path, series="position 1")
+    assert volume.axes == "ZCYX"
+    assert np.array_equal(volume.data, data[1])

@@ -112,8 +112,11 @@ def write_signed(path: Path, data: np.ndarray, axes: str = "ZYX", **meta: Any) -
     return path
 
 
-def write_lsm(path: Path, data: np.ndarray, interval: float = 0.0) -> Path:
-    """Write an LSM file: (T, Z, C, Y, X) with a thumbnail after each plane."""
+def write_lsm(path: Path, data: np.ndarray, interval: float = 0.0, positions: int = 1) -> Path:
+    """Write an LSM file: (T, Z, C, Y, X) with a thumbnail after each plane.
+
+    With several positions, T is theirs, slowest first: (positions * T, Z, C, Y, X).
+    """
     channels, height, width = data.shape[2:]
     shades = b"".join(bytes((255 * (c == 0), 255 * (c == 1), 0, 0)) for c in range(channels))
     names = b"".join(struct.pack("<I", 4) + b"Ch%d\0" % c for c in range(channels))
@@ -123,7 +126,7 @@ def write_lsm(path: Path, data: np.ndarray, interval: float = 0.0) -> Path:
         for number, plane in enumerate(data.reshape(-1, channels, height, width)):
             extra: list[Any] = []
             if number == 0:
-                extra = [(34412, 1, 512, _lsm_info(data.shape, interval), True)]
+                extra = [(34412, 1, 512, _lsm_info(data.shape, interval, positions), True)]
             tif.write(
                 plane,
                 photometric="rgb" if channels == 3 else "minisblack",
@@ -146,14 +149,18 @@ def write_lsm(path: Path, data: np.ndarray, interval: float = 0.0) -> Path:
 
 #: Where CZ_LSMINFO has the offset of the channels' colours.
 _COLORS = 108
+#: Where it has the number of positions.
+_POSITIONS = 264
 
 
-def _lsm_info(shape: tuple[int, ...], interval: float) -> bytes:
+def _lsm_info(shape: tuple[int, ...], interval: float, positions: int) -> bytes:
     frames, planes, channels, height, width = shape
+    frames //= positions
     info = struct.pack("<Ii", 67127628, 512)
     info += struct.pack("<5i", width, height, planes, channels, frames)
     info += struct.pack("<3i", 1, 4, 4)
     info += struct.pack("<6d", 0.5e-6, 0.25e-6, 2e-6, 1e-5, 2e-5, 3e-5)
     info += struct.pack("<HHI", 6 if frames > 1 else 0, 0, 0)
     info = info.ljust(_COLORS, b"\0") + struct.pack("<Id", 0, interval)
+    info = info.ljust(_POSITIONS, b"\0") + struct.pack("<ii", positions, 1)
     return info.ljust(512, b"\0")
