@@ -130,11 +130,12 @@ def test_companion_with_missing_files_is_refused_by_name(tmp_path):
         read_volume(files[0])
 
 
-def test_another_file_of_the_right_name_is_refused(tmp_path):
+def test_another_file_of_the_right_name_is_told(tmp_path):
     files, companion = write_companion(tmp_path)
     shutil.copy(files[0], files[1])
-    with pytest.raises(DataError, match=r"multi-Z1\.ome\.tiff has another UUID"):
-        read_volume(companion)
+    with pytest.warns(IsosliceWarning, match=r"gives multi-Z1\.ome\.tiff another UUID"):
+        volume = read_volume(companion)
+    assert np.array_equal(volume.data, STACK[[0, 0, 2]])
 
 
 def test_links_are_not_followed(tmp_path):
