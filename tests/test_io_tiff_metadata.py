@@ -1,5 +1,6 @@
 """Place, time and display in TIFF: read as others write them, written as others read them."""
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from isoslice.errors import IsosliceWarning
+from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume, write_volume
 from isoslice.io.tiff_display import as_ome_color, from_table, ramp, to_table
 from isoslice.io.tiff_time import time_name
@@ -284,3 +285,14 @@ def test_positions_in_one_lsm_are_series(tmp_path):
     volume = read_volume(path, series="position 1")
     assert volume.axes == "ZCYX"
     assert np.array_equal(volume.data, data[1])
+
+
+def test_lsm_with_more_positions_than_planes(tmp_path):
+    data = np.zeros((2, 4, 3, 12, 16), np.uint8)
+    path = write_lsm(tmp_path / "a.lsm", data, positions=2)
+    content = path.read_bytes()
+    declared = struct.pack("<ii", 2, 1)
+    assert content.count(declared) == 1
+    path.write_bytes(content.replace(declared, struct.pack("<ii", 2**30, 1)))
+    with pytest.raises(DataError, match="1073741824 positions of 8 planes"):
+        read_volume(path)

@@ -199,8 +199,9 @@ def _reader(path: Path) -> Reader:
     reader = _by_suffix(path)
     if reader is None:
         raise DataError(
-            f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .companion.ome, .lsm, .ome.zarr, "
-            ".nii, .nii.gz, .npy, .czi, .nd2, .lif, .png, .jpg or .bmp; convert it first"
+            f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .companion.ome, "
+            ".lsm, .ome.zarr, .nii, .nii.gz, .npy, .czi, .nd2, .lif, .png, .jpg or .bmp; "
+            "convert it first"
         )
     return reader
 

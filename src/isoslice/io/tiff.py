@@ -143,9 +143,13 @@ def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
 
 
 def _positions(series: TiffPageSeries) -> int:
+    if series.kind != "lsm":
+        return 1
     number = 1
     for axis, n in zip(series.axes, series.shape, strict=True):
-        number *= n if series.kind == "lsm" and axis in _POSITIONS else 1
+        number *= n if axis in _POSITIONS else 1
+    if number > len(series.pages):
+        raise ValueError(f"it declares {number} positions of {len(series.pages)} planes")
     return number
 
 
