@@ -165,7 +165,8 @@ def _in_one_piece(page: Any) -> bool:
     if not key.is_final or key.compression != NONE or key.is_tiled:
         return False
     ends = np.cumsum([page.dataoffsets[0], *page.databytecounts])
-    return int(ends[-1] - ends[0]) == key.nbytes and list(page.dataoffsets) == ends[:-1].tolist()
+    whole = int(ends[-1] - ends[0]) == int(key.nbytes)
+    return whole and list(page.dataoffsets) == ends[:-1].tolist()
 
 
 class StoredPlanes:
