@@ -294,5 +294,5 @@ def test_lsm_with_more_positions_than_planes(tmp_path):
     declared = struct.pack("<ii", 2, 1)
     assert content.count(declared) == 1
     path.write_bytes(content.replace(declared, struct.pack("<ii", 2**30, 1)))
-    with pytest.raises(DataError, match="1073741824 positions of 8 planes"):
+    with pytest.raises(DataError, match=r"declares \d+ planes, and has 16"):
         read_volume(path)

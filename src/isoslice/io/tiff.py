@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
     images = _images(tif.series)
+    for image in images:
+        _check_planes(image, len(tif.pages))
     listed: tuple[Series, ...] = ()
     chosen = 0
     parts = [(one, part) for one in images for part in range(_positions(one))]
@@ -142,14 +145,17 @@ def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
     return whole or list(series)
 
 
+def _check_planes(series: TiffPageSeries, pages: int) -> None:
+    """Refuse an LSM file that declares more planes than it has pages, before they are listed."""
+    planes = math.prod(series.shape) // max(1, math.prod(series.keyframe.shape))
+    if series.kind == "lsm" and planes > pages:
+        raise TruncatedTiffError(f"it declares {planes} planes, and has {pages}")
+
+
 def _positions(series: TiffPageSeries) -> int:
-    if series.kind != "lsm":
-        return 1
     number = 1
     for axis, n in zip(series.axes, series.shape, strict=True):
-        number *= n if axis in _POSITIONS else 1
-    if number > len(series.pages):
-        raise ValueError(f"it declares {number} positions of {len(series.pages)} planes")
+        number *= n if series.kind == "lsm" and axis in _POSITIONS else 1
     return number
 
 
