@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 import warnings
@@ -61,6 +62,13 @@ def load(path: Path) -> Sample:
 
 def store(sample: Sample, folder: Path, suffix: str) -> Path:
     """Write a sample as one file or folder with this suffix, in the place of an earlier one."""
+    if suffix == ".companion.ome":  # several files beside each other; the first one is opened
+        several = folder / "several"
+        shutil.rmtree(several, ignore_errors=True)
+        several.mkdir()
+        for name, content in sample.items():
+            (several / name).write_bytes(content)
+        return several / next(iter(sample), "gone.ome.tif")
     path = folder / f"input{suffix}"
     if path.is_dir():
         shutil.rmtree(path)
@@ -156,6 +164,44 @@ def _packed(folder: Path) -> Iterator[Path]:
         path = folder / f"{name}.tif"
         tifffile.imwrite(path, STACK, photometric="minisblack", metadata=None, **options)
         yield path
+    if importlib.util.find_spec("imagecodecs") is None:
+        return
+    for name in ("lzw", "packbits", "zstd", "jpeg2000"):
+        path = folder / f"{name}.tif"
+        tifffile.imwrite(
+            path, STACK, photometric="minisblack", metadata=None, compression=name, tile=(16, 16)
+        )
+        yield path
+    colour = np.stack([(STACK[0] >> 8).astype(np.uint8)] * 3, -1)
+    for name in ("jpeg", "webp"):
+        path = folder / f"{name}.tif"
+        tifffile.imwrite(path, colour, photometric="rgb", metadata=None, compression=name)
+        yield path
+
+
+def _lsm(folder: Path) -> Iterator[Path]:
+    from tiff_inputs import write_lsm
+
+    data = np.stack([STACK, STACK, STACK], 1)
+    yield write_lsm(folder / "a.lsm", data[np.newaxis])
+    yield write_lsm(folder / "b.lsm", np.stack([data, data])[:, :, :1].astype(np.uint8), 2.0)
+    yield write_lsm(folder / "c.lsm", np.stack([data, data])[:, :2], 0.0, 2)
+
+
+def _several(folder: Path) -> Iterator[Path]:
+    from tiff_inputs import write_companion, write_micromanager, write_positions
+
+    for name in ("companion", "master", "positions", "renamed"):
+        (folder / name).mkdir()
+    write_companion(folder / "companion")
+    _, companion = write_companion(folder / "master")
+    for path in folder.glob("master/*.tiff"):  # a file of planes comes first, and is opened
+        path.write_bytes(path.read_bytes().replace(b"multi.companion", b"other.companion"))
+    companion.rename(companion.with_name("other.companion.ome"))
+    write_positions(folder / "positions")
+    write_micromanager(folder / "renamed" / "a.ome.tif", named="b.ome.tif")
+    for name in ("companion", "master", "positions", "renamed"):
+        yield folder / name
 
 
 def _zarr4(folder: Path) -> Iterator[Path]:
@@ -555,6 +601,8 @@ READERS = (
     Reader("TIFF, ImageJ", ".tif", _imagej, _volume),
     Reader("TIFF, OME", ".ome.tif", _ome, _volume),
     Reader("TIFF, compressed", ".tif", _packed, _volume),
+    Reader("TIFF, several files", ".companion.ome", _several, _volume),
+    Reader("LSM", ".lsm", _lsm, _volume),
     Reader("OME-Zarr 0.4", ".zarr", _zarr4, _volume),
     Reader("OME-Zarr 0.5", ".zarr", _zarr5, _volume),
     Reader("OME-Zarr, several", ".zarr", _several, _each),

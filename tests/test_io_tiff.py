@@ -12,7 +12,12 @@ import tifffile
 
 from isoslice.errors import DataError
 from isoslice.io import read_volume, require_voxel_size, write_volume
-from isoslice.volume import Volume, VoxelSize
+from isoslice.io.options import ReadOptions
+from isoslice.io.raw import Raw, finish
+from isoslice.io.read import open_volume
+from isoslice.stacks import check_stack
+from isoslice.volume import DTYPES, Volume, VoxelSize
+from tiff_inputs import write_signed
 
 SHARED = Path(__file__).parents[2] / "shared"
 STACK = np.arange(2 * 3 * 5 * 7, dtype=np.uint16).reshape(2, 3, 5, 7)
@@ -100,7 +105,8 @@ def test_voxel_size_override(tmp_path):
     path = imagej(tmp_path / "a.tif", resolution=(2, 2), meta={"unit": "nm", "spacing": 4})
     volume = read_volume(path, voxel_size=VoxelSize(3.0, 2.0, 1.0))
     assert volume.voxel_size == (3.0, 2.0, 1.0)
-    assert volume.unit == "micrometer"
+    assert volume.unit == "nanometer"
+    assert read_volume(path, voxel_size=(3.0, 2.0, 1.0), unit="um").unit == "micrometer"
     flat = read_volume(
         imagej(tmp_path / "b.tif", STACK[0, 0], "YX"), voxel_size=VoxelSize(3.0, 2.0, 1.0)
     )
@@ -321,29 +327,160 @@ def test_not_tiff(tmp_path, content, caplog):
     assert not caplog.records
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.uint32, np.float16, bool, np.complex64])
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.complex64])
 def test_types_not_taken(tmp_path, dtype):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 8), dtype))
-    with pytest.raises(DataError, match="expected one of uint8, uint16, float32, float64"):
+    with pytest.raises(DataError, match="expected one of int8, uint8, int16"):
         read_volume(tmp_path / "a.tif")
 
 
-def test_lzw_is_read_or_explained(tmp_path):
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_types_as_others_read_them(tmp_path, suffix, dtype):
+    """Each type comes back as it was, through us and through tifffile."""
+    kind = np.dtype(dtype)
+    data = np.linspace(-200, 200, 120).reshape(2, 3, 4, 5)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        data = np.linspace(limits.min, limits.max, 120).round().reshape(2, 3, 4, 5)
+    data = data.astype(kind)
+    path = tmp_path / f"a{suffix}"
+    write_volume(path, Volume(data, "ZCYX", {"Z": 4.0, "Y": 1.0, "X": 1.0}, "micrometer"))
+    found = tifffile.imread(path)
+    assert found.dtype == kind
+    assert np.array_equal(found, data)
+    volume = read_volume(path)
+    assert volume.data.dtype == kind
+    assert np.array_equal(volume.data, data)
+    assert (volume.axes, volume.voxel_size) == ("ZCYX", (4, 1, 1))
+    with tifffile.TiffFile(path) as tif:
+        imagej = suffix == ".tif" and dtype in ("uint8", "uint16", "int16", "float32")
+        assert tif.series[0].kind == ("imagej" if imagej else "ome")
+
+
+def test_signed_16_bit_of_imagej(tmp_path):
+    """Fiji stores it unsigned, with a calibration; what isoslice writes needs none."""
+    data = np.array([-32768, -1024, -1, 0, 1, 32767], np.int16).repeat(20).reshape(5, 4, 6)
+    path = write_signed(tmp_path / "a.tif", data, spacing=2.0, unit="um")
+    opened = open_volume(path)
+    assert opened.data.dtype == np.int16
+    assert np.array_equal(opened.data[1:3, 2], data[1:3, 2])
+    volume = read_volume(path)
+    assert volume.data.dtype == np.int16
+    assert np.array_equal(volume.data, data)
+    write_volume(tmp_path / "b.tif", volume)
+    with tifffile.TiffFile(tmp_path / "b.tif") as tif:
+        assert tif.is_imagej
+        assert tif.pages[0].sampleformat == 2
+        assert np.array_equal(tif.asarray(), data)
+    assert np.array_equal(read_volume(tmp_path / "b.tif").data, data)
+
+
+def test_other_calibrations_leave_values_as_stored(tmp_path):
+    meta = {"cf": 0, "c0": -1024.0, "c1": 1.0}
+    path = imagej(tmp_path / "a.tif", meta=meta)
+    assert np.array_equal(read_volume(path).data, STACK[0])
+
+
+@pytest.mark.parametrize("axes", ["CZYX", "CTZYX", "ZTYX", "CTYX"])
+def test_imagejs_order_of_axes_and_back(tmp_path, axes):
+    """A .tif is ImageJ's whatever the order of axes; read again, they are in their own."""
+    data = np.arange(np.prod(range(2, 2 + len(axes))), dtype=np.uint16)
+    volume = Volume(data.reshape(range(2, 2 + len(axes))), axes, {"Z": 2.0} if "Z" in axes else {})
+    write_volume(tmp_path / "a.tif", volume)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        assert tif.series[0].kind == "imagej"
+        assert tif.series[0].axes == "".join(axis for axis in "TZCYX" if axis in axes)
+        order = [axes.index(axis) for axis in tif.series[0].axes]
+        assert np.array_equal(tif.asarray(), volume.data.transpose(order))
+    back = read_volume(tmp_path / "a.tif")
+    assert back.axes == axes
+    assert np.array_equal(back.data, volume.data)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "lzma", "zstd"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_compressions_without_loss(tmp_path, compression, tile):
+    if compression != "zlib":
+        pytest.importorskip("imagecodecs")
+    path = tmp_path / "a.tif"
+    data = STACK[0].repeat(8, 1).repeat(8, 2)
+    tifffile.imwrite(path, data, compression=compression, tile=tile, photometric="minisblack")
+    assert np.array_equal(read_volume(path, axes="ZYX").data, data)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp"])
+@pytest.mark.parametrize("tile", [None, (32, 48)])
+def test_pictures_in_tiffs(tmp_path, compression, tile):
     pytest.importorskip("imagecodecs")
-    tifffile.imwrite(tmp_path / "a.tif", STACK[0, 0], compression="lzw")
-    assert np.array_equal(read_volume(tmp_path / "a.tif").data, STACK[0, 0])
+    path = tmp_path / "a.tif"
+    ramp = np.add.outer(np.arange(50), np.arange(70)).astype(np.uint8)
+    data = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], -1)
+    tifffile.imwrite(path, data, compression=compression, tile=tile, photometric="rgb")
+    volume = read_volume(path)
+    assert volume.axes == "CYX"
+    expected = np.moveaxis(data, -1, 0).astype(int)
+    assert np.abs(volume.data.astype(int) - expected).mean() < 4
 
 
-def test_missing_codec_is_explained(tmp_path, monkeypatch):
+def test_missing_imagecodecs_is_explained(tmp_path, monkeypatch):
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, STACK[0, 0], compression="lzw")
+
     def fail(*_args, **_kwargs):
         raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
 
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, STACK[0, 0], compression="deflate")
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
-    monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(DataError, match=r"a\.tif: .* run: python -m pip install imagecodecs$"):
+    with pytest.raises(DataError, match=r"compressed by LZW, which the installed imagecodecs"):
         read_volume(path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with pytest.raises(DataError, match=r"by LZW, which needs .*: python -m pip install imagecod"):
+        read_volume(path)
+
+
+def test_unread_compressions_are_named(tmp_path):
+    pytest.importorskip("imagecodecs")
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0, 0].astype(np.uint8), compression="png")
+    with pytest.raises(DataError, match=r"compressed by PNG, expected one of none, LZW, deflate"):
+        read_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "advice"),
+    [
+        ("QYX", (3, 5, 7), "ZYX"),
+        ("QQYX", (2, 3, 5, 7), "CZYX"),
+        ("QYXS", (4, 5, 7, 3), "ZYXC"),
+        ("QQQ", (2, 3, 5), "ZYX"),
+        ("ZQYX", (2, 3, 5, 7), "ZCYX"),
+        ("QQQYX", (2, 2, 3, 5, 7), "TCZYX"),
+    ],
+)
+def test_advice_for_unnamed_axes_fits(axes, shape, advice):
+    raw = Raw(np.zeros(shape, np.uint8), axes)
+    with pytest.raises(DataError, match=f"--axes {advice}$"):
+        finish(raw, Path("a"), ReadOptions())
+    assert finish(raw, Path("a"), ReadOptions(axes=advice)).data.size == np.prod(shape)
+
+
+def test_planes_stored_as_time(tmp_path):
+    """T has 9 and Z 1: the advice is exact, and works with a voxel size."""
+    path = imagej(tmp_path / "a.tif", axes="TYX", resolution=(4, 4), meta={"unit": "um"})
+    with pytest.raises(DataError, match=r"T has 3 and Z 1; if .* name the axes with --axes ZYX$"):
+        check_stack(read_volume(path), 1)
+    with pytest.raises(DataError, match="no voxel size along Z"):
+        require_voxel_size(read_volume(path, axes="ZYX"))
+    volume = read_volume(path, axes="ZYX", voxel_size=(2.0, 0.25, 0.25))
+    check_stack(volume, 1)
+    assert require_voxel_size(volume) == (2.0, 0.25, 0.25)
+
+
+@pytest.mark.parametrize(("axes", "advice"), [("TCYX", "ZCYX"), ("CYX", "ZYX"), ("TZYX", "ZTYX")])
+def test_advice_for_other_stacks_without_planes(axes, advice):
+    shape = tuple(1 if axis == "Z" else 4 for axis in axes)
+    with pytest.raises(DataError, match=f"--axes {advice}$"):
+        check_stack(Volume(np.zeros(shape, np.uint8), axes), 1)
 
 
 @pytest.mark.shared

@@ -229,6 +229,28 @@ def test_tiff_strip_bombs(tmp_path, compression):
         refused(path, "a strip unpacks to more than")
 
 
+@pytest.mark.parametrize(
+    ("compression", "old", "new"),
+    [
+        ("jpeg", b"\xff\xc0\x00\x11\x08\x00\x10\x00\x10", b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff"),
+        ("jpeg2000", struct.pack(">II", 16, 16), struct.pack(">II", 2**31, 2**31)),
+        ("webp", struct.pack("<I", 15 << 14 | 15)[:3], struct.pack("<I", 2**28 - 1)[:3]),
+    ],
+)
+def test_tiff_picture_bombs(tmp_path, compression, old, new):
+    """Pictures of 16 x 16 pixels in a page of that size say that they are larger."""
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "a.tif"
+    grey = (STACK[0] % 256).astype(np.uint8)
+    data = np.stack([grey, grey.T, grey], -1)
+    tifffile.imwrite(path, data, compression=compression, photometric="rgb", metadata=None)
+    assert read_volume(path).data.shape == (3, 16, 16)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    refused(path, "a strip or tile unpacks to more than its 256 pixels")
+
+
 # Paths that lead elsewhere.
 
 
@@ -267,19 +289,26 @@ def test_ome_tiff_names_no_files_elsewhere(tmp_path, name):
 
 def test_ome_tiff_may_name_a_file_beside_it_but_no_link(tmp_path):
     other = tmp_path / "b.ome.tif"
-    tifffile.imwrite(other, STACK[0, :, :], metadata=None)
-    ome_tiff(tmp_path / "a.ome.tif", other.name)
-    assert np.array_equal(read_volume(tmp_path / "a.ome.tif").data, STACK[0])
+    tifffile.imwrite(other, STACK[0, :, :], metadata=None, ome=False)
+    more = '<TiffData FirstZ="1" IFD="0" PlaneCount="1"/>'
+    ome_tiff(tmp_path / "a.ome.tif", other.name, more, planes=2)
+    assert np.array_equal(read_volume(tmp_path / "a.ome.tif").data, STACK[:2])
     other.rename(tmp_path / "c.tif")
     other.symlink_to(tmp_path / "c.tif")
     refused(tmp_path / "a.ome.tif", "which is a link")
 
 
-def ome_tiff(path: Path, name: str, more: str = "") -> None:
+def test_ome_tiff_whose_planes_all_lie_in_another_file(tmp_path):
+    tifffile.imwrite(tmp_path / "b.ome.tif", STACK[0, :, :], metadata=None)
+    ome_tiff(tmp_path / "a.ome.tif", "b.ome.tif")
+    refused(tmp_path / "a.ome.tif", r"holds none of the images .*image 0 in b\.ome\.tif")
+
+
+def ome_tiff(path: Path, name: str, more: str = "", planes: int = 1) -> None:
     xml = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1"><Image '
         'ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" SizeX="16" '
-        'SizeY="16" SizeZ="1" SizeC="1" SizeT="1"><Channel ID="c" SamplesPerPixel="1"/>'
+        f'SizeY="16" SizeZ="{planes}" SizeC="1" SizeT="1"><Channel ID="c" SamplesPerPixel="1"/>'
         f'<TiffData IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:2</UUID></TiffData>'
         f"{more}</Pixels></Image></OME>"
     )

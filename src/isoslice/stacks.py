@@ -61,12 +61,13 @@ def planes_message(volume: Volume) -> str:
     """Say that there are no planes to fill in between, and which axis may hold them by mistake."""
     shape = " x ".join(map(str, volume.data.shape))
     got = f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, {shape})"
-    for axis, name in (("T", "time points"), ("C", "channels")):
+    for axis in "TC":
         if volume.size(axis) > 1:
+            # Planes that were stored as time points or channels.
             axes = volume.axes.replace("Z", "").replace(axis, "Z")
             return (
-                f"{got} but {volume.size(axis)} {name}, expected a z-stack of at least two planes; "
-                f"if these are its planes, say so with --axes {axes}"
+                f"{got}, expected a z-stack of at least two: {axis} has {volume.size(axis)} and Z "
+                f"{volume.size('Z')}; if these are its planes, name the axes with --axes {axes}"
             )
     return (
         f"{got}, expected a z-stack of at least two planes; give the whole stack, or all of its "

@@ -182,6 +182,8 @@ def _named(
     metadata = raw.metadata.renamed(renamed)
     if set(renamed) - set(renamed.values()) or not set(renamed.values()) <= set("ZYX"):
         metadata = replace(metadata, orientation=None)
+    if "T" in stored and given[stored.index("T")] != "T":  # what was time is not
+        metadata = replace(metadata, time_step=None, time_unit=None)
     return data, given, _renamed(raw.spacing, stored, given), metadata
 
 
@@ -212,20 +214,14 @@ def _unknown(axes: str) -> bool:
 
 
 def suggested_axes(axes: str) -> str:
-    """Return letters of TCZYX for dimensions of which some are unnamed; Z first, then T, then C."""
-    taken = {axis for axis in axes if axis in AXES and axes.count(axis) == 1}
-    if not taken and len(axes) <= len(AXES):
-        return AXES[-len(axes) :]
-    if "S" in axes:
-        taken.add("C")
-    unnamed = sum(axis not in taken and axis != "S" for axis in axes)
-    planes = [axis for axis in "YX" if axis not in taken]
-    free = [axis for axis in "ZTC" if axis not in taken][: max(0, unnamed - len(planes))] + planes
-    names = ""
-    for axis in axes:
-        known = "C" if axis == "S" and "C" not in names + axes else axis
-        names += known if known in taken else (free.pop(0) if free else known)
-    return names
+    """Return a letter of TCZYX per dimension where some are unnamed: the last of those left."""
+    named = ["C" if axis == "S" and "C" not in axes else axis for axis in axes]
+    unnamed = [i for i, axis in enumerate(named) if axis not in AXES or named.count(axis) > 1]
+    taken = [axis for i, axis in enumerate(named) if i not in unnamed]
+    left = [axis for axis in AXES if axis not in taken]
+    for i, axis in zip(unnamed[::-1], left[::-1], strict=False):
+        named[i] = axis
+    return "".join(named)
 
 
 def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str, float]:

@@ -213,10 +213,10 @@ def _reader(path: Path) -> Reader:
     check_not_refused(path)
     if reader is None:
         raise DataError(
-            f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .ome.zarr, "
-            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .dcm, .mgz, .mrc, .map, .rec, .h5, .ims, .npy, "
-            ".czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it "
-            "first"
+            f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .companion.ome, "
+            ".lsm, .ome.zarr, .zarr.zip, .nii, .nii.gz, .nrrd, .mha, .dcm, .mgz, .mrc, .map, .rec, "
+            ".h5, .ims, .npy, .czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of "
+            "planes; convert it first"
         )
     return reader
 
@@ -226,7 +226,7 @@ def _by_suffix(path: Path) -> Reader | None:
     name = path.name.lower()
     if name.endswith(ZIPPED):
         return read_zipped
-    if name.endswith((".tif", ".tiff")):
+    if name.endswith((".tif", ".tiff", ".lsm", ".companion.ome")):
         from isoslice.io.tiff import read_tiff
 
         return read_tiff

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,8 @@ def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
     images = _images(tif.series)
+    for image in images:
+        _check_planes(image, len(tif.pages))
     listed: tuple[Series, ...] = ()
     chosen = 0
     parts = [(one, part) for one in images for part in range(_positions(one))]
@@ -140,6 +143,13 @@ def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
     kinds = ("generic", "lsm")
     whole = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
     return whole or list(series)
+
+
+def _check_planes(series: TiffPageSeries, pages: int) -> None:
+    """Refuse an LSM file that declares more planes than it has pages, before they are listed."""
+    planes = math.prod(series.shape) // max(1, math.prod(series.keyframe.shape))
+    if series.kind == "lsm" and planes > pages:
+        raise TruncatedTiffError(f"it declares {planes} planes, and has {pages}")
 
 
 def _positions(series: TiffPageSeries) -> int:

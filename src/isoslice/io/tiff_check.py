@@ -14,6 +14,12 @@ _BYTES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=
 _BYTES.update({16: 8, 17: 8, 18: 8})
 
 
+#: Tags that tell how a page's voxels are laid out and packed: size, bits, compression, photometric,
+#: fill order, samples, rows a strip, planar, predictor, tiles, extra samples, format, JPEG tables.
+_LAYOUT = {
+    *(254, 256, 257, 258, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 330, 338, 339, 347),
+    *(530, 32997, 32998),
+}
 #: Tags of a directory (TIFF defines a few hundred), and bytes of all tags against those of the
 #: file: directories may share values, but a file that is nothing but that would take all memory.
 _MOST_TAGS, _SHARED = 4096, 8
@@ -115,6 +121,37 @@ def check_page(page: Any, missing: str) -> None:
         # Sparse files leave strips out on purpose (offset 0); none is expected here.
         if not (offset > 0 and count > 0 and offset + count <= size):
             raise TruncatedTiffError(missing)
+
+
+def page_layout(stream: Any, offset: int) -> frozenset[tuple[int, ...]] | None:
+    """Return what a directory says of how voxels are laid out and packed, to compare it.
+
+    Parameters
+    ----------
+    stream
+        The open file, whose chain of directories was checked.
+    offset
+        Of the directory.
+
+    Returns
+    -------
+    Tags of the layout; None if one's value is stored elsewhere and would have to be looked up.
+    """
+    stream.seek(0)
+    head = stream.read(4)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2], "<")
+    big = struct.unpack_from(order + "H", head, 2)[0] == 43
+    count_code, offset_code = ("Q", "Q") if big else ("H", "I")
+    stream.seek(offset)
+    entries = struct.unpack(order + count_code, stream.read(struct.calcsize(count_code)))[0]
+    content = stream.read(entries * (20 if big else 12))
+    found = set()
+    for code, kind, count, value in struct.iter_unpack(f"{order}HH{offset_code * 2}", content):
+        if code in _LAYOUT:
+            if _BYTES.get(kind, 0) * count > struct.calcsize(offset_code):
+                return None
+            found.add((code, kind, count, value))
+    return frozenset(found)
 
 
 def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> int:

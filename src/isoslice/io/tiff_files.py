@@ -13,7 +13,7 @@ from pathlib import Path
 from isoslice.errors import DataError
 from isoslice.io.tiff_limits import check_other
 from isoslice.io.tiff_ome import Holder, OmeImage
-from isoslice.io.tiff_xml import uuid_of
+from isoslice.io.tiff_xml import uuid_of, warn_of_uuid
 
 #: So many files are named in a message.
 _NAMED = 5
@@ -75,8 +75,10 @@ def own_holders(images: Iterable[OmeImage], opened: Opened) -> set[Holder]:
     if named:
         return own | named
     if len(_names(holders)) == 1 and not own and opened.xml == opened.path:
-        needed = max(_last_page(image) for image in images)
-        if needed < opened.pages:
+        (only,) = _names(holders)
+        # One that says that its planes lie in another file, which is there, holds none of them.
+        elsewhere = uuid is not None and _is_file(opened.path.with_name(only))
+        if not elsewhere and max(_last_page(image) for image in images) < opened.pages:
             return holders
     return own
 
@@ -89,7 +91,7 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
     DataError
         If files are missing.
     ValueError
-        If one is a link, a device, or another file than the one that is meant.
+        If one is a link or a device.
     """
     used = {int(number) for number in set(image.places[:, 0].tolist()) if number >= 0}
     found: dict[int, Path] = {}
@@ -186,10 +188,10 @@ def _renamed(named: set[Holder], known: set[Holder], opened: Opened) -> set[Hold
 
 
 def _check_uuid(path: Path, holder: Holder, opened: Opened) -> None:
-    """Raise unless a file is the one meant, as far as it tells."""
+    """Warn if a file is not the one meant, as far as it tells; some programs invent UUIDs."""
     uuid = uuid_of(path)
     if uuid is not None and holder.uuid is not None and uuid not in (holder.uuid, opened.xml_uuid):
-        raise ValueError(f"{path.name} has another UUID than the file of that name that is meant")
+        warn_of_uuid(opened.path, path.name)
 
 
 def _is_file(path: Path) -> bool:

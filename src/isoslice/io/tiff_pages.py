@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_shape
-from isoslice.io.tiff_check import TruncatedTiffError, check_page
+from isoslice.io.tiff_check import TruncatedTiffError, check_page, page_layout
 from isoslice.io.tiff_codecs import NONE
 from isoslice.io.tiff_limits import check_sizes
 
@@ -78,13 +78,12 @@ class PlaneReader:
             If a page is missing, damaged, or unlike the others.
         """
         found = []
-        for number, page in zip(numbers, pages, strict=True):
+        for number, one in zip(numbers, _pages(tif, pages), strict=True):
             where = f"plane {number + 1} of {self._planes} is missing"
-            if page >= len(tif.pages):
+            if one is None:
                 raise TruncatedTiffError(where)
-            one: Any = tif.pages[page]
             check_page(one, f"part of {where}")
-            self._check_alike(one)
+            self._check_alike(one.keyframe)
             found.append(one)
         if self._voxels is not None or not self._stored.add(tif, numbers, found):
             self._read(numbers, found)
@@ -115,10 +114,9 @@ class PlaneReader:
     def _read(self, numbers: Sequence[int], pages: Sequence[Any]) -> None:
         assert self._like is not None
         shape, dtype, _ = self._like
-        alike: dict[object, list[Any]] = {}
+        alike: dict[int, list[Any]] = {}
         for page in pages:
-            layout = (page.rowsperstrip, page.tilelength, page.tilewidth, page.tiledepth)
-            alike.setdefault((int(page.compression), page.bitspersample, layout), []).append(page)
+            alike.setdefault(id(page.keyframe), []).append(page)
         for same in alike.values():
             check_sizes(same, (len(same), *shape), dtype, self._path)
         if self._voxels is None:
@@ -133,6 +131,42 @@ class PlaneReader:
 
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(one, numbers, pages))
+
+
+def _pages(tif: TiffFile, numbers: Sequence[int]) -> Iterator[Any]:
+    """Yield pages, None for one that there isn't.
+
+    Of those that are laid out as the first one, only the places of their strips are read.
+    """
+    there = len(tif.pages)
+    if numbers[0] >= there:
+        yield None
+        return
+    tif.pages.useframes = False
+    first: Any = tif.pages[numbers[0]]
+    like = page_layout(tif.filehandle, first.offset)
+    tif.pages.set_keyframe(numbers[0])
+    yield first
+    for number in numbers[1:]:
+        if number >= there:
+            yield None
+            return
+        tif.pages.useframes = like is not None
+        page: Any = tif.pages[number]
+        if page.is_frame and page_layout(tif.filehandle, page.offset) != like:
+            tif.pages.useframes = False
+            page = tif.pages[number]
+        yield page
+
+
+def _in_one_piece(page: Any) -> bool:
+    """Whether the voxels of a page lie in the file as they are, row after row."""
+    key = page.keyframe
+    if not key.is_final or key.compression != NONE or key.is_tiled:
+        return False
+    ends = np.cumsum([page.dataoffsets[0], *page.databytecounts])
+    whole = int(ends[-1] - ends[0]) == int(key.nbytes)
+    return whole and list(page.dataoffsets) == ends[:-1].tolist()
 
 
 class StoredPlanes:
@@ -158,10 +192,8 @@ class StoredPlanes:
         dtype = np.dtype(pages[0].dtype).newbyteorder(tif.byteorder)
         if self._files and dtype != self.dtype:
             return False
-        if not all(p.is_contiguous and p.is_final and p.compression == NONE for p in pages):
+        if not all(map(_in_one_piece, pages)):
             return False
-        if any(p.dataoffsets[0] + p.nbytes > tif.filehandle.size for p in pages):
-            raise TruncatedTiffError("part of a plane is missing")
         where = self._where.reshape(-1, 2)
         where[list(numbers), 0] = len(self._files)
         where[list(numbers), 1] = [p.dataoffsets[0] for p in pages]

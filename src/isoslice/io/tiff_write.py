@@ -46,12 +46,26 @@ def write_ome_tiff(path: Path, volume: Volume) -> None:
     axes = _kept_axes(volume)
     data = volume.data.transpose([volume.axes.index(axis) for axis in axes])
     metadata = _ome_metadata(volume, axes)
-    options: dict[str, Any] = {"ome": True, "metadata": metadata}
-    if data.dtype.name == "float16":
-        options = {"description": _half_xml(data, axes, metadata), "metadata": None}
-    tifffile.imwrite(
-        path, data, bigtiff=data.nbytes > CLASSIC_LIMIT, photometric="minisblack", **options
-    )
+    big = data.nbytes > CLASSIC_LIMIT
+    # Planes of one column are taken for colour samples by some versions of tifffile.
+    if data.dtype.name == "float16" or data.shape[-1] == 1:
+        _write_planes(path, data, _ome_xml(data, axes, metadata), big)
+        return
+    tifffile.imwrite(path, data, ome=True, bigtiff=big, photometric="minisblack", metadata=metadata)
+
+
+def _write_planes(path: Path, data: NDArray[Any], xml: bytes, big: bool) -> None:
+    import tifffile
+
+    with tifffile.TiffWriter(path, bigtiff=big) as tif:
+        for number, plane in enumerate(_planes(data)):
+            tif.write(
+                plane,
+                description=None if number else xml,
+                photometric="minisblack",
+                metadata=None,
+                contiguous=False,
+            )
 
 
 def _kept_axes(volume: Volume) -> str:
@@ -100,21 +114,17 @@ def _positions(volume: Volume, axes: str, unit: str) -> dict[str, list[Any]]:
     return positions
 
 
-def _half_xml(data: NDArray[Any], axes: str, metadata: dict[str, Any]) -> bytes:
-    """Return OME-XML of 16-bit floats, which it knows as floats of fewer significant bits."""
+def _ome_xml(data: NDArray[Any], axes: str, metadata: dict[str, Any]) -> bytes:
+    """Return OME-XML; it knows 16-bit floats as floats of fewer significant bits."""
     import tifffile
 
-    planes = int(np.prod(data.shape[:-2], dtype=np.int64))
     options = {key: value for key, value in metadata.items() if key != "axes"}
+    dtype = data.dtype
+    if dtype.name == "float16":
+        dtype, options["SignificantBits"] = np.dtype(np.float32), 16
+    planes = int(np.prod(data.shape[:-2], dtype=np.int64))
     xml = tifffile.OmeXml()
-    xml.addimage(
-        np.dtype(np.float32),
-        data.shape,
-        (planes, 1, 1, *data.shape[-2:], 1),
-        axes=axes,
-        SignificantBits=16,
-        **options,
-    )
+    xml.addimage(dtype, data.shape, (planes, 1, 1, *data.shape[-2:], 1), axes=axes, **options)
     text: str = xml.tostring(declaration=True)
     return text.encode()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
-from isoslice.errors import DataError
+from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io.limits import MAX_XML, read_small
 from isoslice.io.tiff_check import check_chain
 from isoslice.io.tiff_limits import UNUSED_KINDS, check_ome, check_other
@@ -49,7 +50,7 @@ def followed(source: Source) -> Source:
     DataError
         If that file is missing.
     ValueError
-        If it is no such file, or has the UUID of another one.
+        If it is no such file.
     """
     reference = source.root.find("{*}BinaryOnly")
     if reference is None:
@@ -67,8 +68,18 @@ def followed(source: Source) -> Source:
         raise ValueError(f"its OME-XML refers to {name}, which holds none")
     wanted = reference.get("UUID")
     if wanted and found.uuid and wanted != found.uuid:
-        raise ValueError(f"{name} has another UUID than the file of that name that is meant")
+        warn_of_uuid(source.path, name)
     return found
+
+
+def warn_of_uuid(path: Path, name: str) -> None:
+    """Warn that a file beside another one may not be the one that belongs to it."""
+    warnings.warn(
+        f"{path}: its OME-XML gives {name} another UUID than that file has; check that it is the "
+        "one that belongs to it",
+        IsosliceWarning,
+        stacklevel=2,
+    )
 
 
 def uuid_of(path: Path) -> str | None:
