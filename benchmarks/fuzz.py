@@ -62,7 +62,7 @@ class Tally:
 
 def one(reader: Reader, samples: list[Any], number: int, seed: int, folder: Path) -> str:
     """Read one damaged input; returns the kind of result, raises what is none."""
-    from isoslice.errors import IsosliceError
+    from isoslice.errors import IsosliceError, UnhandledError
 
     choose = random.Random(f"{seed} {reader.name} {number}")
     path = store(mutate(choose.choice(samples), choose), folder, reader.suffix)
@@ -70,6 +70,8 @@ def one(reader: Reader, samples: list[Any], number: int, seed: int, folder: Path
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             reader.read(path)
+    except UnhandledError:  # it is not to blame a damaged file on isoslice
+        raise
     except IsosliceError as error:
         if "\n" in str(error):
             raise ValueError(f"a message of several lines: {error}") from error

@@ -66,6 +66,8 @@ def _mutate_file(name: str, content: bytes, choose: random.Random) -> bytes:
             return _mutate_header(content, choose)
         if name.endswith(".ckpt"):
             return _mutate_archive(content, choose)
+        if name.endswith(".zip"):
+            return _mutate_archived(content, choose)
     except (*_DAMAGED, zlib.error, struct.error, zipfile.BadZipFile):
         pass  # damaged already
     return _mutate_bytes(content, choose)
@@ -178,6 +180,23 @@ def _mutate_archive(content: bytes, choose: random.Random) -> bytes:
         for name, part in files.items():
             archive.writestr(name, part)
     return out.getvalue()
+
+
+def _mutate_archived(content: bytes, choose: random.Random) -> bytes:
+    """Damage a folder in a ZIP archive as if it were none, or the name of one of its files."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files = mutate(files, choose)
+    if choose.random() < 0.1:
+        name = choose.choice(sorted(files))
+        files[choose.choice(("/", "../", "a/", "\\", "0/")) + name] = files.pop(name)
+    packing = choose.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", packing) as archive:
+        for name, part in files.items():
+            archive.writestr(name, part)
+    data = out.getvalue()
+    return _mutate_bytes(data, choose) if choose.random() < 0.2 else data
 
 
 def _with_checksums(content: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from isoslice.errors import IsosliceWarning
 from isoslice.io import read_volume, write_volume
+from isoslice.io.read import read_raw
 from isoslice.volume import DTYPES, Volume
 from mutations import Sample
 
@@ -188,6 +191,69 @@ def _zarr5(folder: Path) -> Iterator[Path]:
         array[...] = STACK
         group.attrs["ome"] = {"version": "0.5", "multiscales": [_multiscale("0.5")]}
         yield folder / f"{number}.zarr"
+
+
+def _zipped(folder: Path) -> Iterator[Path]:
+    import zipfile
+
+    originals = [*_zarr4(folder / "4"), *_zarr5(folder / "5")]
+    for number, original in enumerate(originals[:4] + originals[-4:]):
+        path, packing = folder / f"{number}.zarr.zip", number % 2 * zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(path, "w", packing) as archive:
+            for name, content in load(original).items():
+                archive.writestr(f"image/{name}" if number % 3 == 0 else name, content)
+        yield path
+
+
+def _several(folder: Path) -> Iterator[Path]:
+    import zarr
+
+    several = zarr.create_group(folder / "series.zarr", zarr_format=2)
+    several.attrs["bioformats2raw.layout"] = 3
+    several.create_group("OME").attrs["series"] = ["0", "1"]
+    (folder / "series.zarr" / "OME" / "METADATA.ome.xml").write_text(
+        '<OME><Image ID="Image:0" Name="a"/><Image ID="Image:1" Name="b"/></OME>'
+    )
+    plate = zarr.create_group(folder / "plate.zarr", zarr_format=3)
+    plate.attrs["ome"] = {"version": "0.5", "plate": {"wells": [{"path": "A/1"}]}}
+    images = [{"path": "0"}, {"path": "1"}]
+    plate.create_group("A/1").attrs["ome"] = {"version": "0.5", "well": {"images": images}}
+    group = zarr.create_group(folder / "group.zarr", zarr_format=3)
+    for name in "01":
+        shown = {"label": name, "color": "00FF00", "window": {"start": 1, "end": 9}}
+        said = {"multiscales": [_placed()], "omero": {"channels": [shown]}}
+        inside = several.create_group(name)
+        inside.create_array("0", data=STACK[None, :2, :3, :4])
+        inside.attrs.update(said)
+        well = plate.create_group(f"A/1/{name}")
+        well.create_array("0", data=STACK[None, :2, :3, :4])
+        well.attrs["ome"] = {"version": "0.5", **said}
+        group.create_array(name, data=STACK, dimension_names=["z", "y", "x"])
+    yield from (folder / f"{name}.zarr" for name in ("series", "plate", "group"))
+
+
+def _each(path: Path) -> None:
+    """Read all of several images."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IsosliceWarning)
+        for number in range(max(1, len(read_raw(path).series))):
+            read_volume(path, series=number)
+
+
+def _placed() -> dict[str, Any]:
+    axes = [{"name": "t", "type": "time", "unit": "second"}, *_multiscale("0.4")["axes"]]
+    transforms = [
+        {"type": "scale", "scale": [30.0, 2.0, 0.5, 0.5]},
+        {"type": "translation", "translation": [0.0, 400.0, 10.0, 20.0]},
+    ]
+    datasets = [{"path": "0", "coordinateTransformations": transforms}]
+    outer = [{"type": "scale", "scale": [1.0, 2.0, 2.0, 2.0]}]
+    return {
+        "version": "0.4",
+        "axes": axes,
+        "datasets": datasets,
+        "coordinateTransformations": outer,
+    }
 
 
 def _multiscale(version: str) -> dict[str, Any]:
@@ -371,6 +437,8 @@ READERS = (
     Reader("TIFF, compressed", ".tif", _packed, _volume),
     Reader("OME-Zarr 0.4", ".zarr", _zarr4, _volume),
     Reader("OME-Zarr 0.5", ".zarr", _zarr5, _volume),
+    Reader("OME-Zarr, several", ".zarr", _several, _each),
+    Reader("OME-Zarr, zipped", ".zarr.zip", _zipped, _volume),
     Reader("npy", ".npy", _npy, _volume),
     Reader("NIfTI", ".nii", _with(".nii"), _volume),
     Reader("NIfTI, gzip", ".nii.gz", _with(".nii.gz"), _volume),

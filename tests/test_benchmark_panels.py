@@ -1,5 +1,7 @@
 """Figures of the benchmark: every panel shows its array, pixel by pixel, and no text overlaps."""
 
+import sys
+
 import imageio.v3 as iio
 import numpy as np
 import pytest
@@ -228,7 +230,7 @@ def test_a_picture_is_not_overwritten_unasked(tmp_path):
     assert iio.imread(tmp_path / "a.png").ndim == 3
 
 
-def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(canvas, "find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"isoslice\[figures\]"):
+def test_without_matplotlib_its_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SettingsError, match=r"run: python -m pip install matplotlib$"):
         volume_figure(tmp_path / "a.png", {4: {"truth": volume(0)}}, (1, 1, 1))

@@ -1,9 +1,11 @@
 """`isoslice predict` and `isoslice train`, from files to files."""
 
+import html
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 
 from conftest import Cli, texture, write_stack
 from isoslice.cli.predict import model_beside
+from isoslice.errors import DoubtWarning
 from isoslice.io import read_volume
 from isoslice.io.write import beside
 from isoslice.model import Model
@@ -262,6 +265,28 @@ def test_what_lies_beside_is_not_replaced(
     assert not (tmp_path / "out.tif").exists()
     assert cli(*command, "--uncertainty", "--overwrite").code == 0
     assert read_volume(tmp_path / "out.std.tif").data.dtype == np.float32
+
+
+def test_reports_of_all_formats_tell_what_was_warned_of(
+    cli: Cli, model_folder: Path, tmp_path: Path
+) -> None:
+    """Blocks of an image are restored by other code than volumes in memory."""
+    stack = write_stack(tmp_path / "s.ome.tif", texture(5, 40, 44), voxel_size=(6.0, 2.0, 2.0))
+    told = []
+    for name in ("a.ome.tif", "b.ome.zarr"):
+        page = tmp_path / f"{name}.html"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DoubtWarning)
+            done = cli(
+                "predict", stack, "-m", model_folder, "-o", tmp_path / name, "--report", page
+            )
+        assert done.code == 0
+        text = page.read_text()
+        told.append(text[text.index("Warned of:") : text.index("</", text.index("Warned of:"))])
+        messages = read_volume(tmp_path / name).provenance["warnings"]
+        assert messages
+        assert all(message in html.unescape(told[-1]) for message in messages)
+    assert told[0] == told[1]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import errno
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -342,8 +343,9 @@ def test_resume_without_an_unfinished_training(refused, stack_file: Path, tmp_pa
 def test_train_without_lightning(
     refused, stack_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("isoslice.training.find_spec", lambda name: None)
-    assert "pip install" in refused("train", stack_file, "-o", tmp_path / "m")
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
+    line = refused("train", stack_file, "-o", tmp_path / "m")
+    assert line.endswith("run: python -m pip install pytorch-lightning")
 
 
 def test_evaluate_volumes_of_other_shapes(refused, stack_file: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import re
 import shlex
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,13 @@ LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
 def ids(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+def test_no_benchmark_has_the_name_of_a_package():
+    """Their folder is on the path of the tests: `coverage.py` there hid coverage.py's own."""
+    ours = {path.stem for path in (ROOT / "benchmarks").glob("[!_]*")}
+    others = {*packages_distributions(), *sys.stdlib_module_names, "coverage", "xdist"}
+    assert ours & others == set()
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text()], ids=ids)

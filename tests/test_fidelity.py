@@ -63,6 +63,25 @@ def test_every_plane_but_the_outermost_is_restored_from_its_two_neighbours(count
     assert [start for start, _ in seen] == ([0, 1] if count > 3 else [0])
     one = interpolate_hidden(planes[0, 0], "linear")
     np.testing.assert_allclose(one, expected[0, 0], rtol=1e-6)
+    before = interpolate_hidden(planes[0, 0], "nearest")
+    np.testing.assert_array_equal(before, planes[0, 0, :-2].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("method", "half"),
+    [
+        ("nearest", [1.0, 0.0]),
+        ("linear", [1 / 2, 1 / 2]),
+        ("cubic", [-1 / 16, 9 / 16, 9 / 16, -1 / 16]),
+        # sinc(x) sinc(x / 3) at 2.5, 1.5 and 0.5, normalised.
+        ("lanczos", [0.024457, -0.135870, 0.611413, 0.611413, -0.135870, 0.024457]),
+    ],
+)
+def test_hidden_planes_are_interpolated_by_the_method_that_was_named(method, half):
+    planes = np.random.default_rng(0).random((13, 3, 4), np.float32)
+    around = planes[7 - len(half) : 6 + len(half) : 2]  # of plane 6, far from the ends
+    found = interpolate_hidden(planes, method)[5]
+    np.testing.assert_allclose(found, np.tensordot(half, around, 1), atol=1e-5)
 
 
 def test_a_stack_that_is_linear_along_z_has_no_error(tiny_model, monkeypatch):

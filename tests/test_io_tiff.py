@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -340,7 +341,8 @@ def test_missing_codec_is_explained(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK[0, 0], compression="deflate")
     monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
-    with pytest.raises(DataError, match="pip install imagecodecs"):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(DataError, match=r"a\.tif: .* run: python -m pip install imagecodecs$"):
         read_volume(path)
 
 

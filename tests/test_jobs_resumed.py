@@ -11,8 +11,9 @@ import torch
 from isoslice import write_volume
 from isoslice.errors import DataError, IsosliceError, OutputError, SettingsError
 from isoslice.io import read_volume
+from isoslice.io.options import ReadOptions
 from isoslice.jobs import engines
-from isoslice.jobs.begin import unfinished
+from isoslice.jobs.begin import Request, unfinished
 from isoslice.jobs.job import HIDDEN, open_job
 from isoslice.jobs.ledger import Ledger
 from isoslice.jobs.lock import locked
@@ -21,7 +22,7 @@ from isoslice.jobs.run import How, restore_image
 from isoslice.model import Model
 from isoslice.progress import Progress
 from isoslice.volume import Volume
-from jobs_setup import SPACING, files, run
+from jobs_setup import SPACING, files, run, small_model
 
 
 class Stop(Exception):  # noqa: N818
@@ -120,6 +121,8 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
         ({"factor": 3}, "factor"),
         ({"detail": 0.5}, "detail"),
         ({"steps": 4}, "steps"),
+        ({"reading": ReadOptions(voxel_size=(4, 1, 1))}, "voxel size"),
+        ({"reading": ReadOptions(channel="0")}, "channel"),
     ],
 )
 def test_other_settings_do_not_go_on(request_, monkeypatch, change, word):
@@ -270,3 +273,23 @@ def test_what_is_not_ours_is_not_removed(request_):
     with pytest.raises(OutputError, match="not made by isoslice"):
         run(request_, overwrite=True)
     assert (folder / "precious").exists()
+
+
+def test_a_chosen_channel_is_restored_again_from_the_plan(tmp_path, monkeypatch):
+    """Interrupted and gone on with, a job opens the channel, time and voxel size it began with."""
+    small_model(tmp_path / "m.model")
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 255, (2, 3, 5, 40, 33)).astype(np.uint8)
+    stack, alone = tmp_path / "stack.ome.zarr", tmp_path / "alone.ome.zarr"
+    write_volume(stack, Volume(data, "TCZYX", SPACING, "micrometer"))
+    write_volume(alone, Volume(data[1, 2], "ZYX", {"Z": 6.0, "Y": 2.0, "X": 2.0}, "micrometer"))
+    reading = ReadOptions(channel="2", time="1", voxel_size=(6, 2, 2))
+    chosen = Request(stack, tmp_path / "m.model", tmp_path / "chosen.ome.zarr", reading, slab=20)
+    interrupted(chosen, monkeypatch)
+    run(chosen, resume=True)
+    run(replace(chosen, stack=alone, output=tmp_path / "a.ome.zarr", reading=ReadOptions()))
+    found, expected = read_volume(chosen.output), read_volume(tmp_path / "a.ome.zarr")
+    np.testing.assert_array_equal(found.data, expected.data)
+    assert (found.axes, found.spacing) == (expected.axes, expected.spacing) == (
+        "ZYX", {"Z": 2.0, "Y": 2.0, "X": 2.0}
+    )  # fmt: skip

@@ -61,12 +61,16 @@ def test_results_are_clipped_to_the_type():
     assert normalization.invert(data, np.dtype(np.uint8)).tolist() == [[0, 255]]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_not_finite_is_refused(value):
-    data = np.ones((1, 4, 4), np.float32)
-    data[0, 1, 2] = value
-    with pytest.raises(DataError, match="1 voxels that are NaN or infinite"):
-        percentile_normalization(data)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_counts_for_nothing_and_becomes_the_median(value):
+    data = np.arange(101, dtype=np.float32).reshape(1, 101)
+    expected = percentile_normalization(data)
+    holed = np.concatenate([data, np.full((1, 20), value, np.float32)], axis=1)
+    found = percentile_normalization(holed)
+    assert (found.low, found.high) == (expected.low, expected.high)
+    assert found.fill == (50.0,)
+    np.testing.assert_array_equal(found.apply(holed)[0, :101], expected.apply(data)[0])
+    assert np.allclose(found.apply(holed)[0, 101:], expected.apply(np.float32([[50]]))[0, 0])
 
 
 def test_constant_is_refused_unless_another_channel_is_not():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 import isoslice
 import isoslice.fit
 from isoslice.config import NetworkSettings, TrainingSettings
+from isoslice.distillation import distill
 from isoslice.errors import DataError, SettingsError
 from isoslice.fit import CHECKPOINT
 from isoslice.objectives import average_decay, learning_rate
@@ -47,6 +50,26 @@ def test_training_depends_on_the_seed_alone():
     assert torch.equal(weights(a), weights(b))
     assert not torch.equal(weights(a), weights(other))
     assert a.fingerprint == b.fingerprint != other.fingerprint
+
+
+def test_the_callers_random_state_is_left_alone():
+    """And so are results: they do not depend on it."""
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    model = fast(steps=1)
+    student = distill(model, stripes(), axes="ZYX", steps=1, device="cpu")
+    drawn = torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    expected = torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+    assert torch.equal(drawn[0], expected[0])
+    np.testing.assert_array_equal(drawn[1], expected[1])
+    assert drawn[2] == expected[2]
+    assert fast(steps=1).fingerprint == model.fingerprint
+    again = distill(model, stripes(), axes="ZYX", steps=1, device="cpu")
+    assert again.fingerprint == student.fingerprint
 
 
 def interrupt(folder, at):

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoslice.coarse import coarse_axis, turned
 from isoslice.config import ModelConfig, MsdsrConfig
 from isoslice.device import choose_device
 from isoslice.doubts import doubts_of
@@ -32,17 +33,20 @@ from isoslice.fidelity import (
     score_planes,
 )
 from isoslice.foretelling import interpolation_errors, model_ratio, pick_crops, rows_fit
+from isoslice.frames import Lost, lost_messages, mended
 from isoslice.interpolate import Method
 from isoslice.io.read import read_part
+from isoslice.labels import label_messages
 from isoslice.leaveout import check_planes, interpolate_hidden, restore_hidden
 from isoslice.model import Model
-from isoslice.normalize import Normalization, fixed_normalization, percentile_normalization
+from isoslice.normalize import Normalization, look_at
 from isoslice.passes import Mode
 from isoslice.progress import Progress
 from isoslice.recipes import resolve_options
 from isoslice.rows import restore_rows
 from isoslice.srh import srh_channels
-from isoslice.stacks import as_volume, check_stack, choose_factor
+from isoslice.stacks import as_volume, check_stack, choose_factor, restores_separately
+from isoslice.survey import lost_planes
 from isoslice.volume import AXES, Volume, from_tczyx
 
 if TYPE_CHECKING:
@@ -66,6 +70,7 @@ def check(
     device: str = "auto",
     familiar: Familiar | None = None,
     progress: Progress | None = None,
+    along: str | None = None,
 ) -> Fidelity:
     """Hide measured planes, restore them, and tell how far the model can be trusted here.
 
@@ -78,7 +83,7 @@ def check(
     mode
         ``mean`` by default, the most accurate; ``sample`` scores one plausible volume. A model of
         the preset msdsr has only samples.
-    steps, seed, device, progress
+    steps, seed, device, progress, along
         As `Model.predict` takes them.
     familiar
         What the model's training images look like; by default what the model knows of them.
@@ -100,11 +105,14 @@ def check(
     mode, _, _ = resolve_options(config, mode, steps, None, seed, "both")
     volume = stack if isinstance(stack, Volume) and not axes and not voxel_size else None
     volume = volume or as_volume(stack, axes, voxel_size)
+    along = coarse_axis(volume, along)
+    volume = turned(volume, along)
     check_planes(volume.size("Z"), volume.source)
     choose_device(device)
+    separate = restores_separately(config, volume)
     if not config.srh:
-        check_stack(volume, config.network.channels)
-    factor = choose_factor(volume, factor, progress)
+        check_stack(volume, volume.size("C") if separate else config.network.channels)
+    factor = choose_factor(volume, factor, progress, along)
     notes: list[str] = []
     if _was_trained_on(model, volume.source):
         notes.append(
@@ -113,13 +121,17 @@ def check(
         )
     volume = middle_of(volume, factor, notes)
     seen = srh_channels(volume) if config.srh else volume
-    check_stack(seen, config.network.channels)
+    check_stack(seen, seen.size("C") if separate else config.network.channels)
     planes = seen.tczyx()
-    normalization = (
-        percentile_normalization(planes.swapaxes(0, 1), volume.source)
-        if config.intensities is None
-        else fixed_normalization(*config.intensities, seen.size("C"))
-    )
+    normalization, surveyed = look_at(planes, volume.source, config.intensities)
+    lost = lost_planes(surveyed)
+    messages = (*lost_messages(surveyed, lost), *label_messages(planes[0]))
+    if any(map(any, lost)) or surveyed.holes:
+        planes = mended(planes, lost, normalization.fill)
+        seen = replace(seen, data=from_tczyx(planes, seen.axes))
+        volume = volume if config.srh else seen
+    if surveyed.holes:
+        notes.append("voxels without data were filled in from the planes around, and count as any")
     doubts = doubts_of(
         normalization.apply(planes[0]),
         factor,
@@ -128,9 +140,10 @@ def check(
         seen.voxel_size,
         seen.unit,
     )
+    doubts = replace(doubts, messages=(*messages, *doubts.messages))
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
-    channels, maps, errors = _compare(seen, restored, ratios, notes)
+    channels, maps, errors = _compare(seen, restored, ratios, notes, lost)
     gains = [plane.gain for channel in channels for plane in channel.planes]
     return Fidelity(
         source=volume.source,
@@ -167,6 +180,7 @@ def _compare(
     restored: NDArray[Any],
     ratios: Mapping[str, NDArray[np.float64]],
     notes: list[str],
+    lost: Lost,
 ) -> tuple[list[ChannelCheck], NDArray[np.float32], NDArray[np.float32]]:
     """Score restored planes (T, C, n - 2, Y, X), and map their errors; see `Fidelity`."""
     planes = stack.tczyx()
@@ -181,7 +195,7 @@ def _compare(
         made = {"model": restored[t, c]}
         made |= {way: interpolate_hidden(planes[t, c], way) for way in INTERPOLATIONS}
         ratio = {way: float(values[c]) for way, values in ratios.items()}
-        channels.append(score_planes(t, c, name, planes[t, c], made, ratio))
+        channels.append(score_planes(t, c, name, planes[t, c], made, ratio, lost[t][c]))
         square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
         maps[t, c] = np.sqrt(square.mean(0))
         errors.append(np.sqrt(binned(square)))

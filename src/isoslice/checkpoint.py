@@ -15,7 +15,7 @@ from torch import Tensor
 from isoslice import __version__
 from isoslice.config import MsdsrConfig, UNetSettings
 from isoslice.errors import ModelError
-from isoslice.io.failure import reason
+from isoslice.io.failure import check_blame, reason
 from isoslice.model import Model
 from isoslice.modelfiles import network_shapes
 from isoslice.recipes import build_network
@@ -154,6 +154,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     # A damaged pickle can surface as almost anything.
     except Exception as e:
+        check_blame(path, e)
         raise ModelError(
             f"{path}: got a file that cannot be read safely ({reason(e)}), expected a Lightning "
             "checkpoint of the released MSDSR code, whole"

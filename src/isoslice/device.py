@@ -76,6 +76,11 @@ def volume_home(device: torch.device, voxels: int) -> torch.device:
     return device if voxels * VOXEL < free * 0.8 else torch.device("cpu")
 
 
+def scanning_device(device: torch.device) -> torch.device:
+    """Return where to compute running maxima for a device: PyTorch has none on MPS."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def describe(device: torch.device) -> str:
     """Name device, precision and threads in a few words, for the user."""
     precision = str(fast_dtype(device)).removeprefix("torch.")

@@ -11,6 +11,7 @@ Two kinds of start are learned, for the two passes of `passes.distilled_passes`:
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -211,14 +212,14 @@ def distill(
     stacks = plane_stacks(volumes, teacher.config.intensities)
     check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
-    torch.manual_seed(config.training.seed)
-    student = build_network(config)
+    student = build_network(config, config.training.seed)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
     training, held_out = split(stacks, config.training.validation_share, config.training.seed)
     job = Job(
         student,
-        DistillationObjective(config, teacher=teacher.network),
+        # A copy: it moves to the device, and the caller's stays where it is.
+        DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu()),
         config,
         training,
         held_out,

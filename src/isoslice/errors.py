@@ -1,5 +1,8 @@
 """Errors that a user can mend: one line that says what was got, what was expected, what to do."""
 
+#: Where faults are to be reported, as messages say it.
+WHERE_TO_REPORT = "on the project's page"
+
 
 class IsosliceError(Exception):
     """Base of every error isoslice raises on purpose; the command line prints it as one line."""
@@ -19,6 +22,10 @@ class OutputError(IsosliceError):
 
 class SettingsError(IsosliceError):
     """An option or argument out of its range, or one that contradicts another."""
+
+
+class UnhandledError(IsosliceError):
+    """A fault of isoslice, or of a library as it is installed, and not of the user's data."""
 
 
 class IsosliceWarning(UserWarning):

@@ -194,15 +194,22 @@ def score_planes(
     measured: NDArray[Any],
     made: Mapping[str, NDArray[Any]],
     ratio: Mapping[str, float],
+    lost: Sequence[int] = (),
 ) -> ChannelCheck:
-    """Score restored planes (n - 2, Y, X) of one channel against measured ones (n, Y, X)."""
+    """Score restored planes (n - 2, Y, X) of one channel against measured ones (n, Y, X).
+
+    Those numbered in `lost` were not measured, and are not scored.
+    """
     peak = data_range_of(measured)
     scores, power = [], dict.fromkeys(METHODS, 0.0)
+    count = len(measured) - 2 - len(lost)
     for i, truth in enumerate(measured[1:-1]):
+        if i + 1 in lost:
+            continue
         ratios, alike = {}, {}
         for way in METHODS:
             error = float(np.square(np.subtract(made[way][i], truth, dtype=np.float64)).mean())
-            power[way] += error / (len(measured) - 2)
+            power[way] += error / count
             ratios[way] = _decibels(error, peak)
             alike[way] = ssim(made[way][i], truth, peak)
         scores.append(PlaneScore(i + 1, ratios, alike))

@@ -1,10 +1,9 @@
-"""Side-by-side pictures of volumes; needs the extra ``isoslice[figures]`` (matplotlib)."""
+"""Side-by-side pictures of volumes; needs matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError, SettingsError
 from isoslice.io.atomic import atomic_output
+from isoslice.io.extras import require_installed
 from isoslice.volume import VoxelSize
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ def comparison_figure(
     SettingsError
         If matplotlib is missing.
     """
-    if find_spec("matplotlib") is None:
-        raise SettingsError(
-            "got no matplotlib, which figures need; install it with pip install 'isoslice[figures]'"
-        )
+    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
     size = VoxelSize(*voxel_size)
     depth = max((volume.shape[0] for volume in volumes.values()), default=0)
     fitted = {name: _fit(name, volume, depth) for name, volume in volumes.items()}

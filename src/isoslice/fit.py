@@ -90,9 +90,8 @@ class _Training(pl.LightningModule):
         )
         value = objective.loss(self.network, images.to(self.device), generator)
         seen = value.detach()
-        self.running_loss = (
-            seen if self.running_loss is None else self.running_loss.lerp(seen, 0.02)
-        )
+        before = self.running_loss  # of a checkpoint: on the CPU
+        self.running_loss = seen if before is None else before.to(seen).lerp(seen, 0.02)
         return value
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -59,13 +59,14 @@ def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> 
 
 
 def interpolate_hidden(planes: Voxels, method: Method) -> NDArray[np.float32]:
-    """Interpolate every plane (n, Y, X) but the first and the last from others, (n - 2, Y, X)."""
+    """Interpolate every plane (n, Y, X) but the first and the last from others, (n - 2, Y, X).
+
+    By any method of `interpolate`; ``nearest`` takes the plane before.
+    """
 
     def between(kept: Voxels, _: int) -> Voxels:
         stack = kept[0, 0]
-        made = interpolate(
-            stack, even_grid(len(stack), 2), "cubic" if method == "cubic" else "linear"
-        )
+        made = interpolate(stack, even_grid(len(stack), 2), method)
         return made[None, None, 1::2]
 
     restored: NDArray[np.float32] = restore_hidden(planes[None, None], between)[0, 0]

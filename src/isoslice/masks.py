@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from isoslice.device import scanning_device
+
 
 def even_rows(height: int, factor: int, offset: int = 0) -> Tensor:
     """Mask of shape (height,): rows offset, offset + factor, ... are known."""
@@ -66,24 +68,24 @@ def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
     images
         Shape (N, C, H, W).
     masks
-        Shape (N, H), True where known; every mask knows at least one row.
+        Shape (N, H), True where known, on any device; every mask knows at least one row.
 
     Returns
     -------
     The base image b, same shape: equal to `images` on known rows, independent of hidden ones.
     """
-    height = masks.shape[1]
-    rows = torch.arange(height, device=images.device).expand_as(masks)
+    height, masks = masks.shape[1], masks.to(scanning_device(images.device))
+    rows = torch.arange(height, device=masks.device).expand_as(masks)
     below = torch.where(masks, rows, -1).cummax(dim=1).values
     above = torch.where(masks, rows, height).flip(1).cummin(dim=1).values.flip(1)
     first, last = below < 0, above >= height
     below = torch.where(first, above, below)
     above = torch.where(last, below, above)
     span = (above - below).clamp(min=1)
-    weight = ((rows - below) / span).to(images.dtype)[:, None, :, None]
+    weight = ((rows - below) / span).to(images)[:, None, :, None]
 
     def take(index: Tensor) -> Tensor:
-        return images.gather(2, index[:, None, :, None].expand_as(images))
+        return images.gather(2, index.to(images.device)[:, None, :, None].expand_as(images))
 
     low = take(below)
     return low + weight * (take(above) - low)

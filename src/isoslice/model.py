@@ -17,13 +17,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from isoslice.asked import resolve_asked
+from isoslice.coarse import coarse_axis, refined, renamed, turned
 from isoslice.config import AnyConfig, ModelConfig
 from isoslice.device import choose_device, describe
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, ModelError
 from isoslice.fits import Wanted, check_fits
-from isoslice.geometry import even_grid, output_voxel_size
+from isoslice.frames import Frame, fill_along_z, frames_of, lost_messages
+from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output
+from isoslice.labels import label_messages
 from isoslice.modelcard import model_card
 from isoslice.modelfiles import (
     head_shapes,
@@ -35,17 +38,18 @@ from isoslice.modelfiles import (
     short,
 )
 from isoslice.msdsr import blur as blurred
-from isoslice.normalize import fixed_normalization, percentile_normalization
+from isoslice.normalize import Normalization, look_at
 from isoslice.passes import Mode
-from isoslice.prediction import Prediction, provenance
+from isoslice.prediction import Prediction, provenance, told_exceptions
 from isoslice.progress import Progress
 from isoslice.recipes import Direction, build_network, resolve_options, restore_planes
 from isoslice.spread import SpreadHead, build_head
 from isoslice.srh import srh_channels
-from isoslice.stacks import as_volume, check_stack, choose_factor
+from isoslice.stacks import as_volume, check_stack, choose_factor, restores_separately
+from isoslice.survey import lost_planes
 from isoslice.trust import Trust
 from isoslice.uncertainty import StackScale, told_scales
-from isoslice.volume import Volume, from_tczyx
+from isoslice.volume import Volume, from_tczyx, voxel_size_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,8 +170,13 @@ class Model:
         keep_samples: bool = False,
         device: str = "auto",
         progress: Progress | None = None,
+        along: str | None = None,
     ) -> Prediction:
         """Restore an anisotropic stack to an isotropic volume.
+
+        Voxels without data stay without: where both measured planes around are NaN, infinite, or
+        exactly 0 outside the field of view. Blank planes between others are taken as lost and
+        restored. A model of one channel restores each of several by itself.
 
         Parameters
         ----------
@@ -211,6 +220,8 @@ class Model:
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
             Receives notes and progress; silent by default.
+        along
+            The axis that is coarse: ``Z``, ``Y`` or ``X``; by default what the voxel size says.
 
         Returns
         -------
@@ -226,23 +237,23 @@ class Model:
         progress = progress or Progress()
         mode, steps, detail = resolve_options(self.config, mode, steps, detail, seed, direction)
         asked = resolve_asked(self, mode, detail, uncertainty, samples, keep_samples, blur)
-        volume = as_volume(stack, axes, voxel_size)
+        given = as_volume(stack, axes, voxel_size)
+        along = coarse_axis(given, along)
+        volume = turned(given, along)
         if self.config.srh:
             volume = srh_channels(volume)
-        check_stack(volume, self.config.network.channels)
-        factor = choose_factor(volume, factor, progress)
+        separate = restores_separately(self.config, volume)
+        check_stack(volume, volume.size("C") if separate else self.config.network.channels)
+        factor = choose_factor(volume, factor, progress, along)
         chosen = choose_device(device)
         if isinstance(self.config, ModelConfig) and chosen.type == "cpu":
             check_fits(volume, factor, Wanted(mode == "mean", uncertainty, samples, keep_samples))
         progress.note(f"computing on {describe(chosen)}")
 
         data = volume.tczyx()
-        grid = even_grid(volume.size("Z"), factor)
-        if self.config.intensities is None:
-            normalization = percentile_normalization(data.swapaxes(0, 1), volume.source)
-        else:
-            normalization = fixed_normalization(*self.config.intensities, volume.size("C"))
-        doubts = doubts_of(
+        normalization, seen = look_at(data, volume.source, self.config.intensities)
+        lost = lost_planes(seen)
+        found = doubts_of(
             lambda place: normalization.apply(data[0][(slice(None), *place)]),
             factor,
             self.config,
@@ -251,49 +262,69 @@ class Model:
             volume.unit,
             (volume.size("Z"), volume.size("Y"), volume.size("X")),
         )
-        for message in doubts.messages:
+        doubts = (*lost_messages(seen, lost), *label_messages(data[0]), *found.messages)
+        for message in doubts:
             warnings.warn(message, DoubtWarning, stacklevel=2)
         own = Path(volume.source).name in self.info.get("sources", ())
-        shape = (*data.shape[:2], grid.depth, *data.shape[3:])
+        depth = even_grid(volume.size("Z"), factor).depth
+        shape = (*data.shape[:2], depth, *data.shape[3:])
         output = np.empty(shape, data.dtype)
         std = np.empty(shape, np.float32) if asked.wanted else None
         kept = [np.empty(shape, data.dtype) for _ in range(samples if keep_samples else 0)]
         scales: list[StackScale] = []
         network = self.network.to(chosen)
-        for t, stack_t in enumerate(data):
+        frames = frames_of(data.shape[:3], factor, lost, separate, seed)
+        for number, frame in enumerate(frames):
 
-            def report(fraction: float, t: int = t) -> None:
-                progress.update("restoring", (t + fraction) / len(data))
+            def report(fraction: float, number: int = number) -> None:
+                progress.update("restoring", (number + fraction) / len(frames))
 
-            def finished(restored: NDArray[np.float32], stack_t: NDArray[Any] = stack_t) -> Any:
-                found = normalization.invert(restored, data.dtype)
-                found[:, list(grid.known)] = stack_t  # measured planes, bit for bit
-                return found
+            at = frame.time, frame.channels
+            scaled = normalization.of_channels(frame.channels)
 
-            planes = normalization.apply(stack_t)
+            def finish(
+                into: NDArray[Any],
+                restored: NDArray[np.float32],
+                frame: Frame = frame,
+                scaled: Normalization = scaled,
+            ) -> None:
+                into[frame.time, frame.channels] = scaled.invert(restored, data.dtype)
+                frame.put_back(into, data, scaled)
+
+            planes = scaled.apply(fill_along_z(data[at][:, list(frame.kept)]))
             if std is not None:
-                found = asked.restore(
-                    planes, grid, mode, steps, detail, seed, own=own, device=chosen, report=report
+                made = asked.restore(
+                    planes,
+                    frame.grid,
+                    mode,
+                    steps,
+                    detail,
+                    frame.seed,
+                    own=own,
+                    device=chosen,
+                    report=report,
                 )
-                output[t], std[t] = finished(found.volume), normalization.widths(found.std)
-                scales.append(found.scale)
-                for volume_i, sample in zip(kept, found.samples, strict=True):
-                    volume_i[t] = finished(sample)
+                finish(output, made.volume)
+                std[at] = scaled.widths(made.std)
+                frame.clear_deviations(std, data, scaled)
+                scales.append(made.scale)
+                for volume_i, sample in zip(kept, made.samples, strict=True):
+                    finish(volume_i, sample)
                 continue
             restored = restore_planes(
                 network,
                 self.config,
                 planes,
-                grid,
+                frame.grid,
                 mode=mode,
                 steps=steps,
                 detail=detail,
-                seed=seed,
+                seed=frame.seed,
                 direction=direction,
                 device=chosen,
                 report=report,
             )
-            output[t] = finished(blurred(restored) if blur else restored)
+            finish(output, blurred(restored) if blur else restored)
         mode = "mean" if samples else mode
         made_by = provenance(
             model=self.fingerprint,
@@ -307,14 +338,16 @@ class Model:
             seed=seed,
             source=volume.source,
             normalization=normalization,
+            doubts=doubts,
             **({"samples": samples} if samples else {}),
             **({"uncertainty": told_scales(scales)} if scales else {}),
+            **told_exceptions(along, lost),
         )
-        size = volume.voxel_size
+        spacing, metadata = refined(given, along, factor)
         return Prediction(
             from_tczyx(output, volume.axes),
-            volume.axes,
-            None if size is None else output_voxel_size(size, factor),
+            renamed(volume.axes, along),
+            voxel_size_of(spacing),
             factor,
             made_by,
             volume.unit,
@@ -322,7 +355,8 @@ class Model:
             None if std is None else from_tczyx(std, volume.axes),
             tuple(from_tczyx(each, volume.axes) for each in kept),
             scales[0].calibration if scales else None,
-            doubts.messages,
+            doubts,
+            metadata,
         )
 
 

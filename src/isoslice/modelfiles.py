@@ -17,7 +17,7 @@ from torch import Tensor
 
 from isoslice.config import AnyConfig, ModelConfig, read_config
 from isoslice.errors import DataError, ModelError
-from isoslice.io.failure import reason
+from isoslice.io.failure import check_blame, reason
 from isoslice.io.limits import check_regular, parse_json, read_small
 from isoslice.recipes import build_network
 from isoslice.spread import build_head
@@ -82,6 +82,7 @@ def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
         wrong = first_difference(stored_shapes(path), expected)
         stored = {} if wrong else load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        check_blame(path, error)  # a NotImplementedError is a RuntimeError, too
         raise ModelError(
             f"{path}: got weights that cannot be read ({short(error)}), expected a whole "
             f"safetensors file; {advice}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,34 +12,53 @@ from numpy.typing import NDArray
 from isoslice.errors import DataError, SettingsError
 from isoslice.percentiles import percentiles
 from isoslice.progress import Progress
+from isoslice.survey import Limits, Survey, empty_survey, limits
 from isoslice.volume import Volume
 
 #: Percentiles mapped to 0 and 1; what lies beyond is not clipped, so nothing is lost.
 PERCENTILES = (0.1, 99.9)
-#: What is measured: these, and the least and the largest.
-LEVELS = (0.0, *PERCENTILES, 100.0)
 #: Bytes that are read at once to measure them.
 PART = 64 * 2**20
+
+#: Planes of one channel, part by part: time point, number of the first plane, voxels (n, Y, X).
+PlaneParts = Callable[[], Iterable[tuple[int, int, NDArray[Any]]]]
 
 
 @dataclass(frozen=True)
 class Normalization:
     """Intensities mapped to 0 and 1, one pair per channel.
 
-    Integers survive `apply` and `invert` exactly; floats to float32 rounding.
+    Integers of up to 16 bits survive `apply` and `invert` exactly; others to float32 rounding.
+
+    Attributes
+    ----------
+    low, high
+        What becomes 0 and 1.
+    fill
+        What stands in for voxels that are not finite, or None where all are.
+    limits
+        What restored intensities keep to, or None.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    fill: tuple[float, ...] | None = None
+    limits: tuple[Limits, ...] | None = None
 
     def _column(self, values: tuple[float, ...], ndim: int) -> NDArray[np.float64]:
         return np.asarray(values).reshape(-1, *([1] * (ndim - 1)))
 
     def apply(self, data: NDArray[Any]) -> NDArray[np.float32]:
-        """Map `data`, shape (C, ...), so that low becomes 0 and high becomes 1; float32."""
+        """Map `data`, shape (C, ...), so that low becomes 0 and high becomes 1; float32, finite."""
         low = self._column(self.low, data.ndim)
         scale = self._column(self.high, data.ndim) - low
-        return ((data - low) / scale).astype(np.float32)
+        values: NDArray[np.float32] = ((data - low) / scale).astype(np.float32)
+        if self.fill is not None:
+            fill = ((self._column(self.fill, data.ndim) - low) / scale).astype(np.float32)
+            finite = np.isfinite(values)
+            if not finite.all():
+                np.copyto(values, fill, where=~finite)
+        return values
 
     def widths(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map differences (C, ...), such as standard deviations, to differences of intensities."""
@@ -48,17 +66,35 @@ class Normalization:
         return data * scale.astype(np.float32)
 
     def invert(self, data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Undo `apply`; integer types are rounded and clipped to their range."""
+        """Undo `apply`; integers are rounded, all clipped to the type's range and the limits."""
         inverted = np.empty(data.shape, dtype)
-        limits = np.iinfo(dtype) if np.issubdtype(dtype, np.integer) else None
+        integer = np.issubdtype(dtype, np.integer)
+        kind = np.iinfo(dtype) if integer else np.finfo(dtype)
+        limits_of = self.limits_of(len(data))
         for index in np.ndindex(data.shape[: max(1, data.ndim - 2)]):  # planes: saves memory
             low, high = self.low[index[0]], self.high[index[0]]
             values = data[index] * np.float64(high - low) + low
-            if limits is not None:
+            own = limits_of[index[0]]
+            if integer:
                 np.rint(values, out=values)
-                np.clip(values, limits.min, limits.max, out=values)
+            least = float(kind.min) if own.floor is None else max(own.floor, float(kind.min))
+            most = float(kind.max) if own.ceiling is None else min(own.ceiling, float(kind.max))
+            np.clip(values, least, most, out=values)
             inverted[index] = values
         return inverted
+
+    def limits_of(self, channels: int) -> tuple[Limits, ...]:
+        """Return the limits of each of so many channels; none known where there are none."""
+        return (Limits(),) * channels if self.limits is None else self.limits
+
+    def of_channels(self, channels: slice) -> Normalization:
+        """Return it for some of the channels."""
+        return Normalization(
+            self.low[channels],
+            self.high[channels],
+            None if self.fill is None else self.fill[channels],
+            None if self.limits is None else self.limits[channels],
+        )
 
 
 def check_finite(data: NDArray[Any], source: str) -> None:
@@ -90,35 +126,51 @@ def percentile_normalization(data: NDArray[Any], source: str = "array") -> Norma
     Parameters
     ----------
     data
-        Shape (C, ...); all voxels of a channel are pooled.
+        Shape (C, ...); all finite voxels of a channel are pooled, blank planes left out.
     source
         Name for messages.
 
     Raises
     ------
     DataError
-        If every channel is constant, or a voxel is NaN or infinite. A channel that is constant
-        beside others that are not keeps its value.
+        If every channel is constant. A channel that is constant beside others that are not keeps
+        its value.
     """
-    check_finite(data, source)
-    flat = data.reshape(len(data), -1)
-    return normalization_of(
-        [percentiles(partial(_all_of, channel), LEVELS) for channel in flat], source
-    )
+    rows = data if data.ndim > 2 else data[:, None]
+    planes = rows.reshape(1, len(data), -1, *rows.shape[-2:])
+    return look_at(planes, source)[0]
 
 
-def _all_of(channel: NDArray[Any]) -> list[NDArray[Any]]:
-    return [channel]
+def look_at(
+    planes: NDArray[Any], source: str, fixed: tuple[float, float] | None = None
+) -> tuple[Normalization, Survey]:
+    """Measure the intensities of a stack in memory, and look at its planes.
 
-
-def streamed_levels(volume: Volume, progress: Progress) -> list[list[float]]:
-    """Measure `LEVELS` of each channel of a volume that is read part by part.
+    Parameters
+    ----------
+    planes
+        Shape (T, C, n, Y, X).
+    source
+        Name for messages.
+    fixed
+        Intensities that become 0 and 1, whatever the stack holds.
 
     Raises
     ------
     DataError
-        If a voxel is NaN or infinite.
+        If every channel is constant, or has no finite voxel.
     """
+
+    def parts(channel: int) -> PlaneParts:
+        return lambda: ((t, 0, stack[channel]) for t, stack in enumerate(planes))
+
+    return _look([parts(c) for c in range(planes.shape[1])], planes.shape[:3], source, fixed)
+
+
+def look_at_parts(
+    volume: Volume, progress: Progress, fixed: tuple[float, float] | None = None
+) -> tuple[Normalization, Survey]:
+    """Do what `look_at` does for a volume that is read part by part."""
     from isoslice.io.read import read_part  # which needs this file
 
     times, channels, depth, height, width = (volume.size(axis) for axis in "TCZYX")
@@ -134,30 +186,77 @@ def streamed_levels(volume: Volume, progress: Progress) -> list[list[float]]:
         for z in range(0, depth, deep)
         for y in range(0, height, high)
     ]
-    passes = [0]
 
-    def parts(channel: int) -> Iterator[NDArray[Any]]:
-        for number, (t, z, y) in enumerate(starts):
-            rows, planes = slice(y, min(y + high, height)), slice(z, min(z + deep, depth))
-            part = read_part(volume, (t, channel, planes, rows))
-            check_finite(part, volume.source)
-            yield part
-            if len(starts) > 1:
-                progress.update(
-                    f"looking at intensities, channel {channel + 1}, pass {passes[0] + 1}",
-                    (number + 1) / len(starts),
-                )
-        passes[0] += 1
+    def parts(channel: int) -> PlaneParts:
+        passes = [0]
 
-    levels = []
-    for channel in range(channels):
-        passes[0] = 0
-        levels.append(percentiles(partial(parts, channel), LEVELS))
-    return levels
+        def read() -> Iterator[tuple[int, int, NDArray[Any]]]:
+            passes[0] += 1
+            for number, (t, z, y) in enumerate(starts):
+                rows, planes = slice(y, min(y + high, height)), slice(z, min(z + deep, depth))
+                yield t, z, read_part(volume, (t, channel, planes, rows))
+                if len(starts) > 1:
+                    progress.update(
+                        f"looking at intensities, channel {channel + 1}, pass {passes[0]}",
+                        (number + 1) / len(starts),
+                    )
+
+        return read
+
+    every = [parts(c) for c in range(channels)]
+    return _look(every, (times, channels, depth), volume.source, fixed)
 
 
-def normalization_of(levels: Sequence[Sequence[float]], source: str) -> Normalization:
-    """Choose what becomes 0 and 1 from each channel's percentiles at `LEVELS`.
+def _look(
+    channels: Sequence[PlaneParts],
+    shape: tuple[int, int, int],
+    source: str,
+    fixed: tuple[float, float] | None,
+) -> tuple[Normalization, Survey]:
+    found = empty_survey(*shape)
+    dtype = np.dtype(np.uint8)
+    for c, parts in enumerate(channels):
+        for t, first, part in parts():
+            dtype = part.dtype
+            for z, plane in enumerate(part):
+                found.add(t, c, first + z, plane)
+    if not found.finite.any():
+        raise DataError(
+            f"{source}: got no finite voxel at all, expected an image; check that the right file "
+            "or channel was given"
+        )
+    kept = tuple(limits(found, c, dtype) for c in range(len(channels)))
+    levels = [_levels(parts, found, c) for c, parts in enumerate(channels)]
+    if fixed is not None:
+        normalization = fixed_normalization(*fixed, len(channels))
+    else:
+        normalization = _mapped([pair[:2] for pair in levels], found, source)
+    fill = tuple(middle for _, _, middle in levels) if found.holes else None
+    return replace(normalization, fill=fill, limits=kept), found
+
+
+def _levels(parts: PlaneParts, found: Survey, channel: int) -> tuple[float, float, float]:
+    """Measure what becomes 0 and 1 of a channel, and its median where voxels are not finite."""
+    blank = found.blank[:, channel]
+    whole = blank.all()  # a channel that is constant beside others keeps its value
+
+    def numbers() -> Iterator[NDArray[Any]]:
+        for t, first, part in parts():
+            left_out = blank[t, first : first + len(part)]
+            voxels = part if whole or not left_out.any() else part[~left_out]
+            if voxels.dtype.kind == "f" and found.holes:
+                voxels = voxels[np.isfinite(voxels)]
+            yield voxels
+
+    if not found.finite[:, channel].any():
+        return 0.0, 0.0, 0.0
+    wanted = (*PERCENTILES, 50.0) if found.holes else PERCENTILES
+    low, high, *middle = percentiles(numbers, wanted)
+    return low, high, middle[0] if middle else low
+
+
+def _mapped(levels: Sequence[tuple[float, float]], found: Survey, source: str) -> Normalization:
+    """Choose what becomes 0 and 1 from each channel's percentiles.
 
     Raises
     ------
@@ -165,9 +264,11 @@ def normalization_of(levels: Sequence[Sequence[float]], source: str) -> Normaliz
         If every channel is constant.
     """
     lows, highs = [], []
-    for least, low, high, most in levels:
+    for channel, (low, high) in enumerate(levels):
         if not high > low:  # a sparse signal: almost all voxels are equal
-            low, high = least, most
+            least, most = found.least[:, channel], found.most[:, channel]
+            seen = not np.isnan(least).all()
+            low, high = (float(np.nanmin(least)), float(np.nanmax(most))) if seen else (0.0, 0.0)
         lows.append(low)
         highs.append(high)
     if not any(high > low for low, high in zip(lows, highs, strict=True)):

@@ -1,6 +1,6 @@
 """Exact percentiles of data that is read part by part, in memory that does not grow with it.
 
-Numbers of a type that computers compare as integers are counted by their leading 16 bits, then
+Numbers, as integers that sort as they do, are counted by their leading 16 bits, then
 again by the next 16 within the few bins that hold what is asked for: one pass over 16-bit images,
 two over float32, four over float64.
 """
@@ -25,8 +25,8 @@ def percentiles(parts: Parts, wanted: Sequence[float]) -> list[float]:
     Parameters
     ----------
     parts
-        Called once a pass; gives all numbers, in parts of any shape and of one type: unsigned
-        integers, or finite floats.
+        Called once a pass; gives all numbers, in parts of any shape and of one type: integers or
+        finite floats.
     wanted
         From 0 to 100.
 
@@ -86,7 +86,7 @@ def _count(
     tables = [np.zeros(2**_BITS, np.int64) for _ in prefixes]
     dtype = np.dtype(np.uint8)
     for part in parts:
-        dtype = part.dtype
+        dtype = part.dtype.newbyteorder("=")
         digits = _digits(np.ascontiguousarray(part).reshape(-1))
         for prefix, table in zip(prefixes, tables, strict=True):
             inside: slice | NDArray[np.bool_] = slice(None)
@@ -110,6 +110,11 @@ def _digits(values: NDArray[Any]) -> list[NDArray[np.uint16]]:
         one = np.ones((), bits.dtype)
         flip = np.where(sign.astype(bool), ~(bits & 0), one << (8 * values.dtype.itemsize - 1))
         bits = bits ^ flip
+    elif values.dtype.kind == "i":
+        # Negative integers sort behind the others by their bits: turn the sign.
+        width = 8 * values.dtype.itemsize
+        bits = values.view(f"u{values.dtype.itemsize}")
+        bits = bits ^ np.asarray(1 << (width - 1), bits.dtype)
     else:
         bits = values
     count = _passes(values.dtype)
@@ -124,9 +129,11 @@ def _from_key(digits: tuple[int, ...], dtype: np.dtype[Any]) -> float:
     key = 0
     for digit in digits:
         key = key << _BITS | digit
+    width = 8 * dtype.itemsize
+    if dtype.kind == "i":
+        return float(key - (1 << (width - 1)))
     if dtype.kind != "f":
         return float(key)
-    width = 8 * dtype.itemsize
     top = 1 << (width - 1)
     bits = key ^ top if key & top else key ^ ((1 << width) - 1)
     return float(np.asarray(bits, f"u{dtype.itemsize}").view(dtype))

@@ -14,8 +14,7 @@ from torch import Tensor
 from isoslice.errors import DataError
 from isoslice.normalize import (
     Normalization,
-    check_finite,
-    fixed_normalization,
+    look_at,
     percentile_normalization,
 )
 from isoslice.volume import Volume
@@ -71,11 +70,7 @@ def plane_stacks(
     views = [volume.tczyx() for volume in volumes]
     is_stack = [view.shape[0] * view.shape[2] > 1 for view in views]
     pooled = None
-    if intensities is not None:
-        pooled = fixed_normalization(*intensities, channels)
-        for volume, view in zip(volumes, views, strict=True):
-            check_finite(view, volume.source)
-    elif not all(is_stack):
+    if intensities is None and not all(is_stack):
         singles = [
             v[0].reshape(channels, -1) for v, s in zip(views, is_stack, strict=True) if not s
         ]
@@ -84,9 +79,14 @@ def plane_stacks(
     stacks = []
     for volume, view, stack in zip(volumes, views, is_stack, strict=True):
         normalization = pooled
-        if normalization is None or (stack and intensities is None):
-            normalization = percentile_normalization(view.swapaxes(0, 1), volume.source)
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
+        if stack or intensities is not None:
+            own, seen = look_at(view, volume.source, intensities)
+            normalization = own
+            # Blank planes, lost or empty, teach nothing.
+            filled = ~seen.blank.all(axis=1).ravel()
+            planes = planes[filled] if filled.any() and not filled.all() else planes
+        assert normalization is not None
         stacks.append(PlaneStack(planes, normalization))
     return stacks
 

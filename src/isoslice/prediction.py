@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.calibration import FactorCalibration, multiple
 from isoslice.errors import SettingsError
+from isoslice.frames import Lost
+from isoslice.metadata import Metadata
 from isoslice.normalize import Normalization
 from isoslice.volume import Volume, VoxelSize
 
@@ -24,7 +26,7 @@ class Prediction:
     Attributes
     ----------
     volume
-        Voxels in the input's axes order and type, Z longer: (n - 1) factor + 1 planes.
+        Voxels in the input's axes order and type, the coarse axis longer: (n - 1) factor + 1.
     axes
         The input's axes.
     voxel_size
@@ -42,6 +44,8 @@ class Prediction:
         What intervals are made with.
     doubts
         What was warned of: reasons not to trust the model on this stack.
+    metadata
+        Place, time and display, as of the input.
     """
 
     volume: NDArray[Any]
@@ -55,6 +59,7 @@ class Prediction:
     samples: tuple[NDArray[Any], ...] = ()
     calibration: FactorCalibration | None = None
     doubts: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
 
     def interval(self, level: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Bounds between which a share `level` of the true voxels lies, by calibration.
@@ -122,10 +127,13 @@ class Prediction:
             self.channel_names,
             {**self.provenance, "holds": holds},
             source="isoslice",
+            metadata=self.metadata,
         )
 
 
-def provenance(*, source: str, normalization: Normalization, **made: Any) -> dict[str, Any]:
+def provenance(
+    *, source: str, normalization: Normalization, doubts: Sequence[str] = (), **made: Any
+) -> dict[str, Any]:
     """Say how a volume was made.
 
     Parameters
@@ -134,6 +142,8 @@ def provenance(*, source: str, normalization: Normalization, **made: Any) -> dic
         The stack; of its path the name alone is kept.
     normalization
         Of its intensities.
+    doubts
+        What was warned of.
     made
         Model, recipe and every setting.
     """
@@ -142,5 +152,20 @@ def provenance(*, source: str, normalization: Normalization, **made: Any) -> dic
         **made,
         "source": Path(source).name,
         "normalization": {"low": normalization.low, "high": normalization.high},
+        **({"warnings": list(doubts)} if doubts else {}),
         "measured_planes": "every output plane i * factor is measured plane i, unchanged",
+    }
+
+
+def told_exceptions(along: str, lost: Lost) -> dict[str, Any]:
+    """Say in provenance what is not as usual: another axis than Z is coarse, planes were lost."""
+    planes = {
+        f"{t}/{c}": list(numbers)
+        for t, channels in enumerate(lost)
+        for c, numbers in enumerate(channels)
+        if numbers
+    }
+    return {
+        **({} if along == "Z" else {"along": along}),
+        **({"lost_planes": planes} if planes else {}),
     }

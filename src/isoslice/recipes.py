@@ -16,6 +16,7 @@ from isoslice.errors import SettingsError
 from isoslice.geometry import PlaneGrid
 from isoslice.network import Denoiser, channels_last
 from isoslice.passes import Mode
+from isoslice.randomness import seeded
 from isoslice.sampler import restore
 from isoslice.schedule import ddim_coefficients
 from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
@@ -26,8 +27,13 @@ Direction = Literal["both", "XZ", "YZ"]
 DEFAULT_STEPS = 5
 
 
-def build_network(config: AnyConfig) -> nn.Module:
-    """Make the untrained network that `config` describes."""
+def build_network(config: AnyConfig, seed: int = 0) -> nn.Module:
+    """Make the untrained network that `config` describes; its first weights depend on `seed`."""
+    with seeded(seed):
+        return _untrained(config)
+
+
+def _untrained(config: AnyConfig) -> nn.Module:
     if isinstance(config, ModelConfig):
         own = config.network
         return channels_last(Denoiser(own.channels, own.widths, own.blocks_down, own.blocks_up))

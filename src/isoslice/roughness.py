@@ -28,7 +28,7 @@ def linear_error(planes: Tensor, factor: int) -> Tensor:
     errors = []
     for images in (planes, planes.transpose(2, 3)):
         images = images[:, :, : (images.shape[2] - 1) // factor * factor + 1]
-        known = even_rows(images.shape[2], factor)
+        known = even_rows(images.shape[2], factor).to(images.device)
         filled = fill_rows(images, known.expand(len(images), -1))
         errors.append((filled - images)[:, :, ~known].square().flatten(1))
     return torch.cat(errors, dim=1).mean(dim=1)

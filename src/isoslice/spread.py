@@ -19,6 +19,7 @@ from isoslice.device import autocast
 from isoslice.diffusion import NO_SIGNAL, denoise
 from isoslice.masks import fill_rows
 from isoslice.network import Denoiser, even
+from isoslice.randomness import seeded
 from isoslice.stretch import stretch, unstretch, unstretch_slope
 
 #: Channels of the head.
@@ -86,9 +87,10 @@ class SpreadNetwork(nn.Module):
         return log_spread.exp()
 
 
-def build_head(config: ModelConfig) -> SpreadHead:
-    """Make an untrained head for a model's network."""
-    return SpreadHead(config.network.channels, config.network.widths[0], config.sigma_data)
+def build_head(config: ModelConfig, seed: int = 0) -> SpreadHead:
+    """Make an untrained head for a model's network; its first weights depend on `seed`."""
+    with seeded(seed):
+        return SpreadHead(config.network.channels, config.network.widths[0], config.sigma_data)
 
 
 def with_head(network: nn.Module, head: nn.Module) -> SpreadNetwork:

@@ -78,9 +78,7 @@ def fit_spread(
     assert isinstance(network, Denoiser)
     settings, scale = config.training, config.sigma_data
     generator = torch.Generator().manual_seed(settings.seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        head = build_head(config).to(device)
+    head = build_head(config, settings.seed).to(device)
     optimizer = torch.optim.Adam(head.parameters(), lr=RATE)
     level = torch.tensor([NO_SIGNAL], device=device)
     c_noise = precondition(level, scale).c_noise

@@ -82,7 +82,14 @@ def srh_channels(volume: Volume) -> Volume:
 
 
 def read_srh(
-    path: str | Path, axes: str | None = None, voxel_size: VoxelSize | None = None
+    path: str | Path,
+    axes: str | None = None,
+    voxel_size: VoxelSize | None = None,
+    *,
+    unit: str | None = None,
+    series: str | None = None,
+    channel: str | None = None,
+    time: str | None = None,
 ) -> Volume:
     """Read an SRH image or stack, and derive its three channels.
 
@@ -91,7 +98,7 @@ def read_srh(
 
     Parameters
     ----------
-    path, axes, voxel_size
+    path, axes, voxel_size, unit, series, channel, time
         As in `isoslice.io.read_volume`; 2D images need no voxel size.
 
     Returns
@@ -105,15 +112,27 @@ def read_srh(
         If the file cannot be read, its axes are unknown or ambiguous, or it is no SRH image.
     """
     path = Path(path)
-    raw = read_raw(path)
-    volume = finish(
-        raw, path, ReadOptions(axes=axes or _assumed_axes(raw, path), voxel_size=voxel_size)
+    raw = read_raw(path, series)
+    options = ReadOptions(
+        axes=axes or _assumed_axes(raw, path),
+        voxel_size=voxel_size,
+        unit=unit,
+        series=series,
+        channel=channel,
+        time=time,
     )
-    return srh_channels(in_memory(volume))
+    return srh_channels(in_memory(finish(raw, path, options)))
 
 
 def read_srh_images(
-    inputs: Sequence[str | Path], axes: str | None = None, voxel_size: VoxelSize | None = None
+    inputs: Sequence[str | Path],
+    axes: str | None = None,
+    voxel_size: VoxelSize | None = None,
+    *,
+    unit: str | None = None,
+    series: str | None = None,
+    channel: str | None = None,
+    time: str | None = None,
 ) -> list[Volume]:
     """Read SRH images by files, folders or patterns, and derive their three channels.
 
@@ -121,7 +140,7 @@ def read_srh_images(
     ----------
     inputs
         As in `isoslice.io.read_images`.
-    axes, voxel_size
+    axes, voxel_size, unit, series, channel, time
         As in `read_srh`, for every image.
 
     Returns
@@ -134,7 +153,10 @@ def read_srh_images(
     DataError
         If an input names no image, or `read_srh` cannot read one.
     """
-    return [read_srh(path, axes, voxel_size) for path in find_all_images(inputs)]
+    return [
+        read_srh(path, axes, voxel_size, unit=unit, series=series, channel=channel, time=time)
+        for path in find_all_images(inputs)
+    ]
 
 
 def _assumed_axes(raw: Raw, path: Path) -> str | None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.coarse import coarse_axis, renamed, turned
+from isoslice.config import AnyConfig
 from isoslice.errors import DataError
 from isoslice.geometry import check_factor, factor_from_voxel_size, output_voxel_size
 from isoslice.io.read import read_part
@@ -26,14 +28,11 @@ def as_volume(
     size = None if voxel_size is None else parse_voxel_size(voxel_size)
     spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
     if isinstance(stack, Volume):
-        return Volume(
-            np.asarray(stack.data),
-            axes or stack.axes,
-            spacing or stack.spacing,
-            stack.unit,
-            stack.channel_names,
-            stack.provenance,
-            stack.source,
+        return replace(
+            stack,
+            data=np.asarray(stack.data),
+            axes=axes or stack.axes,
+            spacing=spacing or stack.spacing,
         )
     if axes is None:
         raise DataError(
@@ -52,14 +51,29 @@ def check_stack(volume: Volume, channels: int) -> None:
             "wrongly, give them with --axes"
         )
     if volume.size("C") != channels:
+        fewer = volume.size("C") > channels
+        chosen = ",".join(map(str, range(channels)))
+        advice = f"choose channels with --channel, such as --channel {chosen}, " if fewer else ""
         raise DataError(
             f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as the "
-            "model was trained on; use a model for these channels, or train one on this stack"
+            f"model was trained on; {advice}use a model for these channels, or train one on this "
+            "stack"
         )
 
 
-def planes_to_learn_from(volume: Volume, limit: int = LEARNED_FROM) -> Volume:
-    """Read a stack's planes, or as many of them, evenly spaced, as fit into `limit` bytes."""
+def restores_separately(config: AnyConfig, volume: Volume) -> bool:
+    """Tell whether each channel is restored by itself: a model of one channel, several channels."""
+    return not config.srh and config.network.channels == 1 and volume.size("C") > 1
+
+
+def planes_to_learn_from(
+    volume: Volume, limit: int = LEARNED_FROM, along: str | None = None
+) -> Volume:
+    """Read a stack's planes, or as many of them, evenly spaced, as fit into `limit` bytes.
+
+    They are the planes across the coarse axis, which is called Z then; see `coarse`.
+    """
+    volume = turned(volume, coarse_axis(volume, along))
     depth = volume.size("Z")
     count = max(2, min(depth, limit // max(1, volume.data.nbytes // depth)))
     if count == depth:
@@ -70,8 +84,20 @@ def planes_to_learn_from(volume: Volume, limit: int = LEARNED_FROM) -> Volume:
     return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES)
 
 
-def choose_factor(volume: Volume, factor: int | None, progress: Progress) -> int:
-    """Return the factor asked for, or the one the voxel size gives; either way tell the user."""
+def choose_factor(volume: Volume, factor: int | None, progress: Progress, along: str = "Z") -> int:
+    """Return the factor asked for, or the one the voxel size gives; either way tell the user.
+
+    Parameters
+    ----------
+    volume
+        The stack, its coarse axis called Z.
+    factor
+        Output planes per measured plane; None takes them from the voxel size.
+    progress
+        Is told.
+    along
+        What the coarse axis is really called.
+    """
     size = volume.voxel_size
     if factor is not None:
         factor, reason = check_factor(factor), "as asked"
@@ -82,14 +108,15 @@ def choose_factor(volume: Volume, factor: int | None, progress: Progress) -> int
         )
     else:
         factor = factor_from_voxel_size(size)
-        reason = (
-            f"the nearest integer to Z over XY spacing, {size.z / np.sqrt(size.y * size.x):.2f}"
-        )
+        others = "XYZ".replace(along, "")
+        ratio = size.z / np.sqrt(size.y * size.x)
+        reason = f"the nearest integer to {along} over {others} spacing, {ratio:.2f}"
     planes = volume.size("Z")
     note = f"factor {factor} ({reason}): {planes} planes become {(planes - 1) * factor + 1}"
     if size is not None:
-        new = output_voxel_size(size, factor)
+        steps = output_voxel_size(size, factor)._asdict()
+        new = [steps[axis.lower()] for axis in renamed("ZYX", along)]
         unit = f" {volume.unit}" if volume.unit else ""
-        note += f", voxel size (Z, Y, X) {new.z:.4g}, {new.y:.4g}, {new.x:.4g}{unit}"
+        note += f", voxel size (Z, Y, X) {new[0]:.4g}, {new[1]:.4g}, {new[2]:.4g}{unit}"
     progress.note(note)
     return factor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from isoslice.coarse import coarse_axis, turned
 from isoslice.config import (
     AnyConfig,
     EndToEndConfig,
@@ -24,6 +24,7 @@ from isoslice.config import (
 from isoslice.continuing import check_channels, check_start, continued_config
 from isoslice.device import choose_device
 from isoslice.errors import DataError, SettingsError
+from isoslice.io.extras import require_installed
 from isoslice.masks import draw_masks, fill_rows
 from isoslice.model import Model
 from isoslice.objectives import objective_of
@@ -74,8 +75,9 @@ def train(
     Parameters
     ----------
     images
-        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the XY
-        planes are used. All with the same channels, at least 32 x 32 pixels.
+        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the planes
+        across the coarse axis are used, XY of most. All with the same channels, at least 32 x 32
+        pixels.
     axes
         Axes of arrays, one letter of TCZYX per dimension.
     voxel_size
@@ -120,7 +122,7 @@ def train(
         If the images cannot be used, or have other channels than `start`.
     SettingsError
         If an option is out of range or contradicts `start`, there are fewer devices than asked
-        for, or the extra ``isoslice[train]`` is not installed.
+        for, or PyTorch Lightning is not installed.
     """
     minutes = training_budget(minutes, steps)
     progress = progress or Progress()
@@ -140,7 +142,8 @@ def train(
     if resume and workdir is None:
         raise SettingsError("got resume without a workdir, expected the folder to continue from")
 
-    volumes = as_volumes(images, axes, voxel_size)
+    # A stack that is coarse along X or Y is learned from in the planes that are sharp.
+    volumes = [turned(v, coarse_axis(v)) for v in as_volumes(images, axes, voxel_size)]
     if srh:
         volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
     stacks = plane_stacks(volumes, intensities)
@@ -168,8 +171,7 @@ def train(
             ),
         }
     )
-    torch.manual_seed(settings.seed)
-    untrained = build_network(config)
+    untrained = build_network(config, settings.seed)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
     job = Job(
@@ -223,13 +225,9 @@ def training_budget(minutes: float | None, steps: int | None) -> float | None:
     Raises
     ------
     SettingsError
-        If a budget is out of range, or the extra ``isoslice[train]`` is not installed.
+        If a budget is out of range, or PyTorch Lightning is not installed.
     """
-    if find_spec("pytorch_lightning") is None:
-        raise SettingsError(
-            "got no PyTorch Lightning, which training needs; install it with "
-            "pip install 'isoslice[train]'"
-        )
+    require_installed("pytorch_lightning", "pytorch-lightning", "a model to train", SettingsError)
     if minutes is not None and not 0 < minutes < 1e6:
         raise SettingsError(f"got minutes {minutes}, expected a positive number")
     if steps is not None and steps < 1:

@@ -84,9 +84,7 @@ class Volume:
     @property
     def voxel_size(self) -> VoxelSize | None:
         """The spacing along Z, Y and X where all three are known, else None."""
-        if all(axis in self.spacing for axis in "ZYX"):
-            return VoxelSize(self.spacing["Z"], self.spacing["Y"], self.spacing["X"])
-        return None
+        return voxel_size_of(self.spacing)
 
     def size(self, axis: str) -> int:
         """Length along `axis`; 1 where the volume has no such axis."""
@@ -97,6 +95,13 @@ class Volume:
         present = [axis for axis in AXES if axis in self.axes]
         view = self.data.transpose([self.axes.index(axis) for axis in present])
         return view.reshape([self.size(axis) for axis in AXES])
+
+
+def voxel_size_of(spacing: Mapping[str, float]) -> VoxelSize | None:
+    """Return the spacing along Z, Y and X where all three are known, else None."""
+    if all(axis in spacing for axis in "ZYX"):
+        return VoxelSize(spacing["Z"], spacing["Y"], spacing["X"])
+    return None
 
 
 def from_tczyx(data: NDArray[Any], axes: str) -> NDArray[Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from isoslice.errors import SettingsError
 from isoslice.io.atomic import atomic_output
+from isoslice.io.extras import require_installed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -79,10 +79,7 @@ class Words:
 
 def check_matplotlib() -> None:
     """Fail if matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise SettingsError(
-            "got no matplotlib, which figures need; install it with pip install 'isoslice[figures]'"
-        )
+    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
 
 
 def save_page(page: Page, path: str | Path, *, overwrite: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Figures of the benchmark: restorations side by side; needs the extra ``isoslice[figures]``."""
+"""Figures of the benchmark: restorations side by side; needs matplotlib."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ from isoslice.cli.check import check
 from isoslice.cli.distill import distill
 from isoslice.cli.env import env
 from isoslice.cli.evaluate import evaluate
+from isoslice.cli.help import GroupedCommand
 from isoslice.cli.import_msdsr import import_msdsr
 from isoslice.cli.info import info
 from isoslice.cli.interrupts import Interrupted
@@ -43,19 +45,21 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Isotropic volumes from anisotropic z-stacks, learned from 2D images alone.",
 )
-for command in (
-    train,
-    predict,
-    check,
-    distill,
-    evaluate,
-    slicefid,
-    benchmark,
-    info,
-    env,
-    import_msdsr,
-):
-    app.command()(command)
+#: Commands, each with an example that its help shows.
+COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (train, "isoslice train IMAGES/ -o MODEL --minutes 20"),
+    (predict, "isoslice predict STACK.tif -m MODEL -o RESTORED.ome.zarr"),
+    (check, "isoslice check STACK.tif -m MODEL --report CHECK.html"),
+    (distill, "isoslice distill MODEL IMAGES/ -o FAST --minutes 10"),
+    (evaluate, "isoslice evaluate TRUTH.tif RESTORED.ome.zarr"),
+    (slicefid, "isoslice slicefid RESTORED.ome.zarr --real IMAGES/"),
+    (benchmark, "isoslice benchmark CONFIG.toml -o RESULTS --quick"),
+    (info, "isoslice info STACK.tif"),
+    (env, "isoslice env"),
+    (import_msdsr, "isoslice import-msdsr CHECKPOINT.ckpt -o MODEL"),
+)
+for command, example in COMMANDS:
+    app.command(cls=GroupedCommand, epilog=example)(command)
 
 
 def _version(asked: bool) -> None:

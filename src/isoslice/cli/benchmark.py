@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from isoslice.cli.help import MACHINE, RESULT
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
     Device,
@@ -26,14 +27,20 @@ def benchmark(
     ],
     output: Output,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Less of everything: under an hour on two cores.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Less of everything: under an hour on two cores.",
+            rich_help_panel=MACHINE,
+        ),
     ] = False,
     features: FeaturesPath = None,
     light: Light = False,
     device: DeviceOption = Device.auto,
     report: ReportPath = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing report.")
+        bool,
+        typer.Option("--overwrite", help="Replace an existing report.", rich_help_panel=RESULT),
     ] = False,
     quiet: Quiet = False,
 ) -> None:

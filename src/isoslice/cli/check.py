@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from isoslice.cli.help import MODEL, RESULT, SCORES
 from isoslice.cli.options import (
     Axes,
+    Channel,
     Device,
     DeviceOption,
+    Factor,
     Mode,
     Overwrite,
     Quiet,
     ReportPath,
+    ScoresFile,
     Seed,
+    Series,
+    Time,
+    Unit,
     VoxelSizeText,
-    voxel_size_of,
+    reading_of,
 )
 from isoslice.cli.text import as_json
 
@@ -32,46 +39,52 @@ def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
     model: Annotated[
         Path | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="Model folder that train wrote."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model folder that train wrote.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     axes: Axes = None,
     voxel_size: VoxelSizeText = None,
-    factor: Annotated[
-        int | None,
-        typer.Option(
-            "--factor",
-            metavar="K",
-            help="Output planes per measured plane. [default: from the voxel size]",
-        ),
-    ] = None,
+    unit: Unit = None,
+    series: Series = None,
+    channel: Channel = None,
+    time: Time = None,
+    factor: Factor = None,
     mode: Annotated[
-        Mode | None, typer.Option("--mode", help="What to score. [default: the mean]")
+        Mode | None,
+        typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
     ] = None,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
-    json: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write scores as JSON; - prints only them."),
-    ] = None,
+    json: ScoresFile = None,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="PATH", help="Write the map of errors, as an image volume."
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Write the map of errors, as an image volume.",
+            rich_help_panel=RESULT,
         ),
     ] = None,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Hide measured planes and restore them: how far to trust a model on this stack."""
+    """Tell how far to trust a model on a stack. Measured planes are hidden and restored."""
     from isoslice.checking import check as leave_out
     from isoslice.errors import SettingsError
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import atomic_output, check_output
-    from isoslice.io.read import open_volume
+    from isoslice.io.read import open_with
     from isoslice.model import Model
     from isoslice.progress import terminal_progress
 
+    reading = reading_of(axes, voxel_size, unit, series, channel, time)
     if model is None:
         raise SettingsError(
             "got no model, expected --model MODEL to check; make one with 'isoslice train IMAGES "
@@ -86,7 +99,7 @@ def check(
         from isoslice.report import check_report_path
 
         check_report_path(report, overwrite)
-    volume = open_volume(stack, axes=axes, voxel_size=voxel_size_of(voxel_size))
+    volume = open_with(Path(stack), reading)
     chosen: Literal["sample", "mean"] | None = None if mode is None else mode.value
     progress = terminal_progress(quiet)
     try:

@@ -14,7 +14,7 @@ import typer
 
 from isoslice.cli.app import app
 from isoslice.cli.interrupts import Interrupted, sigterm_as_interrupt
-from isoslice.errors import IsosliceError, IsosliceWarning
+from isoslice.errors import WHERE_TO_REPORT, IsosliceError, IsosliceWarning, UnhandledError
 
 # Exit codes, beside 0: 1 and 2 as usual, 70 as sysexits.h has it, 130 as shells do.
 FAILED, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
@@ -56,6 +56,8 @@ def explain(error: Exception) -> tuple[str, int]:
     text = " ".join(str(error).split())
     if isinstance(error, Interrupted):
         return f"interrupted: {text}", INTERRUPTED
+    if isinstance(error, UnhandledError):
+        return f"error: {text}", BUG
     if isinstance(error, IsosliceError):
         return f"error: {text}", FAILED
     # typer's usage errors; its versions keep the class in different places.
@@ -75,7 +77,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"error: {name}{error.strerror}", FAILED
     return (
         f"error: {type(error).__name__}: {text}; this is a bug: run with ISOSLICE_DEBUG=1 for the "
-        "traceback, and report it with the output of 'isoslice env'",
+        f"traceback, and report it {WHERE_TO_REPORT} with the output of 'isoslice env'",
         BUG,
     )
 

@@ -8,11 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoslice.cli.options import Axes, Overwrite, ReportPath
+from isoslice.cli.help import INPUT, SCORES
+from isoslice.cli.options import (
+    Axes,
+    Channel,
+    Overwrite,
+    ReportPath,
+    ScoresFile,
+    Series,
+    Time,
+    reading_of,
+)
 from isoslice.cli.text import as_json
 
 if TYPE_CHECKING:
     from isoslice.evaluation import Evaluation
+    from isoslice.volume import Volume
 
 
 def evaluate(
@@ -21,12 +32,16 @@ def evaluate(
         list[str], typer.Argument(metavar="OUT...", help="Restored volumes to compare with it.")
     ],
     axes: Axes = None,
+    series: Series = None,
+    channel: Channel = None,
+    time: Time = None,
     factor: Annotated[
         int | None,
         typer.Option(
             "--factor",
             metavar="K",
             help="Output planes per measured plane. [default: what the restored volume says]",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     data_range: Annotated[
@@ -35,19 +50,17 @@ def evaluate(
             "--data-range",
             metavar="R",
             help="Range for PSNR and SSIM. [default: 0.1th to 99.9th percentile of the truth]",
+            rich_help_panel=SCORES,
         ),
     ] = None,
-    json: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write scores as JSON; - prints only them."),
-    ] = None,
+    json: ScoresFile = None,
     report: ReportPath = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare restored volumes with the truth: L1, PSNR, SSIM."""
     from isoslice.evaluation import evaluate as compare
-    from isoslice.io import read_volume
     from isoslice.io.atomic import atomic_output, check_output
+    from isoslice.io.read import in_memory, open_with
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
@@ -55,17 +68,13 @@ def evaluate(
         from isoslice.report import check_report_path
 
         check_report_path(report, overwrite)
-    true = read_volume(truth, axes=axes)
-    found = [
-        compare(true, read_volume(out, axes=axes), factor=factor, data_range=data_range)
-        for out in outputs
-    ]
+    true = in_memory(open_with(Path(truth), reading_of(axes, None, None, series, channel, time)))
+    opened = [_opened(out, axes, channel, time) for out in outputs]
+    found = [compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened]
     if report is not None:
-        from isoslice.io.read import open_volume
         from isoslice.report import write_report
         from isoslice.report.of_evaluate import evaluation_report
 
-        opened = [open_volume(out, axes=axes) for out in outputs]
         write_report(report, evaluation_report(true, opened, found), overwrite=overwrite)
     if json == "-":
         typer.echo(as_json([asdict(evaluation) for evaluation in found]))
@@ -74,6 +83,19 @@ def evaluate(
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
             draft.write_text(as_json([asdict(evaluation) for evaluation in found]) + "\n")
+
+
+def _opened(path: str, axes: str | None, channel: str | None, time: str | None) -> Volume:
+    """Open a restored volume, and choose from it what it holds more than one of."""
+    from isoslice.io.read import open_volume
+    from isoslice.io.selection import select
+
+    volume = open_volume(path, axes)
+    return select(
+        volume,
+        channel if volume.size("C") > 1 else None,
+        time if volume.size("T") > 1 else None,
+    )
 
 
 def _print_table(found: list[Evaluation]) -> None:

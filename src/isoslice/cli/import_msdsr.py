@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from isoslice.cli.help import INPUT
 from isoslice.cli.options import Output, Overwrite, Quiet
 
 
@@ -16,18 +17,23 @@ def import_msdsr(
     ],
     output: Output,
     last: Annotated[
-        bool, typer.Option("--last", help="Take the last weights, not the averaged ones.")
+        bool,
+        typer.Option(
+            "--last", help="Take the last weights, not the averaged ones.", rich_help_panel=INPUT
+        ),
     ] = False,
     srh: Annotated[
         bool | None,
         typer.Option(
-            "--srh/--no-srh", help="Trained on SRH channels. [default: if it has three channels]"
+            "--srh/--no-srh",
+            help="Trained on SRH channels. [default: if it has three channels]",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a checkpoint of the MSDSR authors' code into a model; nothing in it is executed."""
+    """Turn the MSDSR authors' checkpoint into a model. Nothing in it is executed."""
     from isoslice.checkpoint import import_msdsr as import_checkpoint
     from isoslice.io.atomic import check_output
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isoslice.cli.help import INPUT, LARGE, MACHINE, RESULT, SCORES, TRUST
+
 if TYPE_CHECKING:
-    from isoslice.volume import VoxelSize
+    from isoslice.io.options import ReadOptions
 
 
 class Device(StrEnum):
@@ -44,10 +46,21 @@ class Direction(StrEnum):
     YZ = "YZ"
 
 
+class Axis(StrEnum):
+    """An axis of a stack."""
+
+    Z = "Z"
+    Y = "Y"
+    X = "X"
+
+
 Axes = Annotated[
     str | None,
     typer.Option(
-        "--axes", metavar="AXES", help="Axes of the input, such as ZYX or CZYX, if not in the file."
+        "--axes",
+        metavar="AXES",
+        help="Axes of the input, such as ZYX or CZYX, if not in the file.",
+        rich_help_panel=INPUT,
     ),
 ]
 VoxelSizeText = Annotated[
@@ -55,25 +68,106 @@ VoxelSizeText = Annotated[
     typer.Option(
         "--voxel-size",
         metavar="Z,Y,X",
-        help="Voxel size, such as 4.0,0.83,0.83; overrides what the file says.",
+        help="Voxel size, such as 4,0.83,0.83 or 2.8mm,0.7mm,0.7mm; overrides the file's. Without "
+        "a unit: in the file's own, in micrometres where it has none.",
+        rich_help_panel=INPUT,
     ),
 ]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+Unit = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="UNIT",
+        help="Unit of --voxel-size, such as um, nm or mm.",
+        rich_help_panel=INPUT,
+    ),
+]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        "--series",
+        metavar="S",
+        help="Which image of a file with several: a number from 0, or a name. [default: the first; "
+        "'isoslice info' lists them]",
+        rich_help_panel=INPUT,
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option(
+        "--channel",
+        metavar="C",
+        help="Which channels: numbers from 0 or names, such as 0, DAPI or 0,2. [default: all]",
+        rich_help_panel=INPUT,
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        metavar="T",
+        help="Which time points: a number from 0, or a range A:B without B. [default: all]",
+        rich_help_panel=INPUT,
+    ),
+]
+Along = Annotated[
+    Axis | None,
+    typer.Option(
+        "--along",
+        help="Axis that is coarse. [default: from the voxel size]",
+        rich_help_panel=INPUT,
+    ),
+]
+Factor = Annotated[
+    int | None,
+    typer.Option(
+        "--factor",
+        metavar="K",
+        help="Output planes per measured plane. [default: from the voxel size]",
+        rich_help_panel=INPUT,
+    ),
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", help="Where to compute.", rich_help_panel=MACHINE)
+]
 Devices = Annotated[
     int,
-    typer.Option("--devices", min=1, metavar="N", help="GPUs of each node to train on together."),
+    typer.Option(
+        "--devices",
+        min=1,
+        metavar="N",
+        help="GPUs of each node to train on together.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Nodes = Annotated[
     int,
     typer.Option(
-        "--nodes", min=1, metavar="M", help="Nodes, where SLURM or torchrun starts the processes."
+        "--nodes",
+        min=1,
+        metavar="M",
+        help="Nodes, where SLURM or torchrun starts the processes.",
+        rich_help_panel=MACHINE,
     ),
 ]
 Seed = Annotated[
     int,
-    typer.Option("--seed", min=0, metavar="N", help="Same seed, same result on the same machine."),
+    typer.Option(
+        "--seed",
+        min=0,
+        metavar="N",
+        help="Same seed, same result on the same machine.",
+        rich_help_panel=RESULT,
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
+Output = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="PATH", help="Where to write.", rich_help_panel=RESULT),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace an existing output.", rich_help_panel=RESULT),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing unless it fails.")]
 FeaturesPath = Annotated[
     str | None,
@@ -82,11 +176,16 @@ FeaturesPath = Annotated[
         metavar="PATH",
         help="Inception weights as TorchScript; loading runs the program in the file. "
         "[default: what is installed]",
+        rich_help_panel=SCORES,
     ),
 ]
 Light = Annotated[
     bool,
-    typer.Option("--light", help="Simple texture features: fast, no weights, but no FID."),
+    typer.Option(
+        "--light",
+        help="Simple texture features: fast, no weights, but no FID.",
+        rich_help_panel=SCORES,
+    ),
 ]
 Memory = Annotated[
     str | None,
@@ -95,6 +194,7 @@ Memory = Annotated[
         metavar="SIZE",
         help="Memory that a process may take, such as 4GB, to make an OME-Zarr output of any size. "
         "[default: half of what is free, shared among workers]",
+        rich_help_panel=LARGE,
     ),
 ]
 Slab = Annotated[
@@ -104,14 +204,28 @@ Slab = Annotated[
         min=1,
         metavar="N",
         help="Slices that are worked on at once. [default: from --memory]",
+        rich_help_panel=LARGE,
     ),
 ]
 Workers = Annotated[
-    int, typer.Option("--workers", min=1, max=1024, metavar="N", help="Processes on this machine.")
+    int,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=1024,
+        metavar="N",
+        help="Processes on this machine.",
+        rich_help_panel=LARGE,
+    ),
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option("--scheduler", metavar="ADDRESS", help="Use the workers of a Dask scheduler."),
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Use the workers of a Dask scheduler.",
+        rich_help_panel=LARGE,
+    ),
 ]
 Part = Annotated[
     str | None,
@@ -119,6 +233,7 @@ Part = Annotated[
         "--part",
         metavar="I/N",
         help="Be one of N runs that share the work, such as jobs of a batch system.",
+        rich_help_panel=LARGE,
     ),
 ]
 ReportPath = Annotated[
@@ -127,10 +242,19 @@ ReportPath = Annotated[
         "--report",
         metavar="FILE.html",
         help="Also write one HTML page that shows the result and how far to trust it.",
+        rich_help_panel=TRUST,
+    ),
+]
+ScoresFile = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Write scores as JSON; - prints only them.",
+        rich_help_panel=RESULT,
     ),
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write.")]
 
 #: Minutes of training when neither --minutes nor --steps is given.
 DEFAULT_MINUTES = 10.0
@@ -148,8 +272,19 @@ def part_of(text: str | None) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
-def voxel_size_of(text: str | None) -> VoxelSize | None:
-    """Voxel size as given on the command line."""
-    from isoslice.volume import parse_voxel_size
+def reading_of(
+    axes: str | None = None,
+    voxel_size: str | None = None,
+    unit: str | None = None,
+    series: str | None = None,
+    channel: str | None = None,
+    time: str | None = None,
+) -> ReadOptions:
+    """How an image is to be read, as given on the command line."""
+    from isoslice.io.options import ReadOptions
+    from isoslice.io.spacing import parse_spacing
 
-    return None if text is None else parse_voxel_size(text)
+    size, unit = parse_spacing(voxel_size, unit)
+    return ReadOptions(
+        axes=axes, voxel_size=size, unit=unit, series=series, channel=channel, time=time
+    )

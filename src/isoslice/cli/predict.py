@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import time
 import warnings
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
     DEFAULT_MINUTES,
     Axes,
+    Channel,
     Device,
     DeviceOption,
     Direction,
+    Factor,
     Memory,
     Mode,
     Output,
@@ -25,11 +28,14 @@ from isoslice.cli.options import (
     ReportPath,
     Scheduler,
     Seed,
+    Series,
     Slab,
+    Time,
+    Unit,
     VoxelSizeText,
     Workers,
     part_of,
-    voxel_size_of,
+    reading_of,
 )
 
 if TYPE_CHECKING:
@@ -45,18 +51,21 @@ def predict(
     output: Output,
     model: Annotated[
         Path | None,
-        typer.Option("--model", "-m", metavar="MODEL", help="Model folder that train wrote."),
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model folder that train wrote.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     axes: Axes = None,
     voxel_size: VoxelSizeText = None,
-    factor: Annotated[
-        int | None,
-        typer.Option(
-            "--factor",
-            metavar="K",
-            help="Output planes per measured plane. [default: from the voxel size]",
-        ),
-    ] = None,
+    unit: Unit = None,
+    series: Series = None,
+    channel: Channel = None,
+    time: Time = None,
+    factor: Factor = None,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -66,12 +75,17 @@ def predict(
             metavar="N",
             help="Network evaluations per voxel in mode sample: more is sharper and slower. "
             "[default: 5; 200 for msdsr]",
+            rich_help_panel=RESULT,
         ),
     ] = None,
     seed: Seed = 0,
     mode: Annotated[
         Mode | None,
-        typer.Option("--mode", help="A plausible sample, or a smoother mean. [default: sample]"),
+        typer.Option(
+            "--mode",
+            help="A plausible sample, or a smoother mean. [default: sample]",
+            rich_help_panel=RESULT,
+        ),
     ] = None,
     detail: Annotated[
         float | None,
@@ -80,19 +94,31 @@ def predict(
             metavar="D",
             help="From 0, the mean and most faithful, to 1, all detail, fine detail first: most "
             "realistic. [default: 1]",
+            rich_help_panel=RESULT,
         ),
     ] = None,
     direction: Annotated[
         Direction,
-        typer.Option("--direction", help="Slices that msdsr and end-to-end models restore."),
+        typer.Option(
+            "--direction",
+            help="Slices that msdsr and end-to-end models restore.",
+            rich_help_panel=PAPER,
+        ),
     ] = Direction.both,
     blur: Annotated[
-        bool, typer.Option("--blur", help="Blur the result a little, as the MSDSR paper may.")
+        bool,
+        typer.Option(
+            "--blur",
+            help="Blur the result a little, as the MSDSR paper may.",
+            rich_help_panel=PAPER,
+        ),
     ] = False,
     uncertainty: Annotated[
         bool,
         typer.Option(
-            "--uncertainty", help="Write every voxel's standard deviation beside the output."
+            "--uncertainty",
+            help="Write every voxel's standard deviation beside the output.",
+            rich_help_panel=TRUST,
         ),
     ] = False,
     samples: Annotated[
@@ -102,14 +128,26 @@ def predict(
             min=0,
             metavar="N",
             help="Draw N samples; write their mean, and the standard deviation beside it.",
+            rich_help_panel=TRUST,
         ),
     ] = 0,
     keep_samples: Annotated[
-        bool, typer.Option("--keep-samples", help="Write the samples beside the output, too.")
+        bool,
+        typer.Option(
+            "--keep-samples",
+            help="Write the samples beside the output, too.",
+            rich_help_panel=TRUST,
+        ),
     ] = False,
     device: DeviceOption = Device.auto,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="M", help="Time to train if no model is given.")
+        float,
+        typer.Option(
+            "--minutes",
+            metavar="M",
+            help="Time to train if no model is given.",
+            rich_help_panel=MODEL,
+        ),
     ] = DEFAULT_MINUTES,
     memory: Memory = None,
     workers: Workers = 1,
@@ -117,26 +155,30 @@ def predict(
     part: Part = None,
     slab: Slab = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what an interrupted run left.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with what an interrupted run left.", rich_help_panel=LARGE
+        ),
     ] = False,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Restore a stack; train on its own planes if there is no model."""
+    """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.asked import check_asked, check_knows
     from isoslice.device import choose_device
     from isoslice.errors import DoubtWarning, SettingsError
     from isoslice.fits import Wanted, check_fits
     from isoslice.io import check_suffix, require_voxel_size, write_volume
     from isoslice.io.atomic import check_output
-    from isoslice.io.read import open_volume
+    from isoslice.io.read import open_volume, open_with
     from isoslice.io.write import check_volume
     from isoslice.model import Model
     from isoslice.presets import preset_config
     from isoslice.progress import terminal_progress
     from isoslice.recipes import resolve_options
 
+    reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_suffix(output)
     how = _how(workers, scheduler, part, resume, overwrite)
     if how.part is not None and model is None:
@@ -154,8 +196,7 @@ def predict(
         model = own_model
     if model is None:
         check_output(own_model, overwrite)
-    size = voxel_size_of(voxel_size)
-    volume = open_volume(stack, axes=axes, voxel_size=size)
+    volume = open_with(Path(stack), reading)
     # The output must carry a true voxel size, so this holds even where --factor is given.
     require_voxel_size(volume)
     check_volume(output, volume)
@@ -189,13 +230,13 @@ def predict(
 
             assert model is not None
             request = Request(
-                Path(stack), model, output, axes, size, factor, chosen_mode, steps, detail, seed,
+                Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
                 device.value, budget, _threads(how), slab,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
         else:
-            started = time.perf_counter()
+            started = perf_counter()
             prediction = restorer.predict(
                 volume,
                 factor=factor,
@@ -211,7 +252,7 @@ def predict(
                 device=device.value,
                 progress=progress,
             )
-            seconds, voxels = time.perf_counter() - started, prediction.volume.size
+            seconds, voxels = perf_counter() - started, prediction.volume.size
             if prediction.std is not None:
                 others = [prediction.std_volume(), *prediction.sample_volumes()]
                 paths = _beside(output, uncertainty, samples, keep_samples)

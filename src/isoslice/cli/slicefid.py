@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isoslice.cli.help import INPUT, SCORES
 from isoslice.cli.options import (
     Axes,
+    Channel,
     Device,
     DeviceOption,
     FeaturesPath,
     Light,
     Overwrite,
     Quiet,
+    ScoresFile,
     Seed,
+    Series,
+    Time,
+    reading_of,
 )
 from isoslice.cli.text import as_json
 from isoslice.errors import SettingsError
@@ -44,12 +50,30 @@ def slicefid(
             "--real",
             metavar="IMAGES",
             help="Real 2D images or stacks: a file, folder or pattern; may be repeated.",
+            rich_help_panel=INPUT,
         ),
     ],
     axes: Axes = None,
+    series: Series = None,
+    channel: Channel = None,
+    time: Time = None,
     real_axes: Annotated[
         str | None,
-        typer.Option("--real-axes", metavar="AXES", help="Axes of the real images, likewise."),
+        typer.Option(
+            "--real-axes",
+            metavar="AXES",
+            help="Axes of the real images, likewise.",
+            rich_help_panel=INPUT,
+        ),
+    ] = None,
+    real_channel: Annotated[
+        str | None,
+        typer.Option(
+            "--real-channel",
+            metavar="C",
+            help="Which channels of the real images, likewise. [default: all]",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     protocol: Annotated[
         SliceProtocol,
@@ -57,6 +81,7 @@ def slicefid(
             "--protocol",
             help="default: equal square tiles, one intensity mapping. msdsr: blocks of 48, each "
             "slice equalised, as that paper's code.",
+            rich_help_panel=SCORES,
         ),
     ] = SliceProtocol.default,
     features: FeaturesPath = None,
@@ -68,21 +93,31 @@ def slicefid(
             metavar="K",
             help="Output planes per measured plane, which are not scored. [default: what the "
             "volume says]",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     stride: Annotated[
-        int, typer.Option("--stride", min=1, metavar="N", help="Every Nth slice: a quick look.")
+        int,
+        typer.Option(
+            "--stride",
+            min=1,
+            metavar="N",
+            help="Every Nth slice: a quick look.",
+            rich_help_panel=SCORES,
+        ),
     ] = 1,
     tile: Annotated[
         int | None,
-        typer.Option("--tile", metavar="N", help="Side of tiles. [default: about 48, what fits]"),
+        typer.Option(
+            "--tile",
+            metavar="N",
+            help="Side of tiles. [default: about 48, what fits]",
+            rich_help_panel=SCORES,
+        ),
     ] = None,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
-    json: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write scores as JSON; - prints only them."),
-    ] = None,
+    json: ScoresFile = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -94,19 +129,21 @@ def slicefid(
             "got --tile with --protocol msdsr, whose images have a side of 40; leave one out"
         )
     from isoslice.features import inception, texture
-    from isoslice.io import read_images, read_volume
+    from isoslice.io import read_images
     from isoslice.io.atomic import atomic_output, check_output
+    from isoslice.io.read import in_memory, open_with
     from isoslice.progress import terminal_progress
     from isoslice.slicescoring import score_volumes
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
     extractor = texture() if light else inception(features, device.value)
-    images = read_images(real, axes=real_axes)
+    images = read_images(real, axes=real_axes, channel=real_channel)
+    reading = reading_of(axes, series=series, channel=channel, time=time)
     progress = terminal_progress(quiet)
     try:
         found = score_volumes(
-            [read_volume(volume, axes=axes) for volume in volumes],
+            [in_memory(open_with(Path(volume), reading)) for volume in volumes],
             images,
             extractor,
             protocol=protocol.value,

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from isoslice.cli.help import INPUT, MODEL, PAPER
 from isoslice.cli.options import (
     Axes,
+    Channel,
     Device,
     DeviceOption,
     Devices,
@@ -18,8 +20,11 @@ from isoslice.cli.options import (
     Preset,
     Quiet,
     Seed,
+    Series,
+    Time,
+    Unit,
     VoxelSizeText,
-    voxel_size_of,
+    reading_of,
 )
 from isoslice.cli.trainings import (
     Minutes,
@@ -42,17 +47,27 @@ def train(
     output: Output,
     axes: Axes = None,
     voxel_size: VoxelSizeText = None,
+    unit: Unit = None,
+    series: Series = None,
+    channel: Channel = None,
+    time: Time = None,
     minutes: Minutes = None,
     steps: Steps = None,
     start: Annotated[
         Path | None,
-        typer.Option("--from", metavar="MODEL", help="Continue from this model on these images."),
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Continue from this model on these images.",
+            rich_help_panel=MODEL,
+        ),
     ] = None,
     preset: Annotated[
         Preset | None,
         typer.Option(
             "--preset",
             help="isoslice's own recipe, the MSDSR paper's, or its baseline. [default: isoslice]",
+            rich_help_panel=PAPER,
         ),
     ] = None,
     width: Annotated[
@@ -61,10 +76,16 @@ def train(
             "--width",
             metavar="N",
             help="Width of the network of msdsr and end-to-end. [default: 224, as published]",
+            rich_help_panel=PAPER,
         ),
     ] = None,
     srh: Annotated[
-        bool, typer.Option("--srh", help="Two-channel SRH images: derive the third channel.")
+        bool,
+        typer.Option(
+            "--srh",
+            help="Two-channel SRH images: derive the third channel.",
+            rich_help_panel=INPUT,
+        ),
     ] = False,
     seed: Seed = 0,
     device: DeviceOption = Device.auto,
@@ -84,6 +105,7 @@ def train(
     from isoslice.processes import find_place
     from isoslice.training import train as train_model
 
+    reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_output(output, overwrite)
     recipe: Recipe | None = None if preset is None else preset.value
     begun = None if start is None else Model.load(start)
@@ -95,13 +117,12 @@ def train(
     place = find_place(devices, nodes, choose_device(device.value))
     first = place is None or place.first
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
-    size = voxel_size_of(voxel_size)
     if srh:
         from isoslice.srh import read_srh_images
 
-        volumes = read_srh_images(images, axes=axes, voxel_size=size)
+        volumes = read_srh_images(images, **dict(reading))
     else:
-        volumes = read_images(images, axes=axes, voxel_size=size)
+        volumes = read_images(images, **dict(reading))
     with kept_when_interrupted(workdir, quiet, first) as progress:
         model = train_model(
             volumes,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isoslice.cli.help import MACHINE
 from isoslice.cli.interrupts import Interrupted
 from isoslice.errors import OutputError, SettingsError
 
@@ -18,13 +19,26 @@ if TYPE_CHECKING:
 
 Minutes = Annotated[
     float | None,
-    typer.Option("--minutes", metavar="M", help="Time to train. [default: 10]"),
+    typer.Option(
+        "--minutes", metavar="M", help="Time to train. [default: 10]", rich_help_panel=MACHINE
+    ),
 ]
 Steps = Annotated[
-    int | None, typer.Option("--steps", metavar="N", help="Steps to train, instead of minutes.")
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        help="Steps to train, instead of minutes.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue an interrupted training of this output.")
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue an interrupted training of this output.",
+        rich_help_panel=MACHINE,
+    ),
 ]
 
 

@@ -13,7 +13,14 @@ from isoslice.volume import Volume, VoxelSize
 
 
 def read_images(
-    inputs: Sequence[str | Path], axes: str | None = None, voxel_size: VoxelSize | None = None
+    inputs: Sequence[str | Path],
+    axes: str | None = None,
+    voxel_size: VoxelSize | None = None,
+    *,
+    unit: str | None = None,
+    series: str | int | None = None,
+    channel: str | int | None = None,
+    time: str | int | None = None,
 ) -> list[Volume]:
     """Read all images that `inputs` name.
 
@@ -22,7 +29,7 @@ def read_images(
     inputs
         Files, OME-Zarr folders, folders of images (not their subfolders; unknown formats and
         hidden files are skipped), or patterns such as ``"slices/*.tif"``.
-    axes, voxel_size
+    axes, voxel_size, unit, series, channel, time
         As in `read_volume`, for every image.
 
     Returns
@@ -36,7 +43,10 @@ def read_images(
         If an input names no image, an image cannot be read, or images differ in their number of
         channels.
     """
-    volumes = [read_volume(path, axes, voxel_size) for path in find_all_images(inputs)]
+    volumes = [
+        read_volume(path, axes, voxel_size, unit=unit, series=series, channel=channel, time=time)
+        for path in find_all_images(inputs)
+    ]
     first = volumes[0]
     for volume in volumes[1:]:
         if volume.size("C") != first.size("C"):

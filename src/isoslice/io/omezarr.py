@@ -1,28 +1,42 @@
-"""Reading OME-Zarr 0.4 and 0.5 (and plain Zarr arrays whose dimensions are named)."""
+"""Reading OME-Zarr 0.1 to 0.5, as a folder or zipped, and plain Zarr arrays."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isoslice.errors import DataError
+from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io.failure import reading
+from isoslice.io.json_values import as_objects
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import MAX_CHUNK, check_shape
-from isoslice.io.notes import KEY, Note, as_note
-from isoslice.io.omezarr_check import check_chunks
+from isoslice.io.metadata_json import metadata_from_json
+from isoslice.io.notes import KEY, as_note
+from isoslice.io.omezarr_axes import axis_letter, find_places, listed_axes
+from isoslice.io.omezarr_display import read_omero, unless_made_up
+from isoslice.io.omezarr_meta import UNFINISHED
+from isoslice.io.omezarr_series import (
+    Image,
+    Node,
+    dimension_names,
+    find_images,
+    number_of,
+    read_node,
+)
 from isoslice.io.raw import Raw
-from isoslice.io.units import common_unit, unit_name
-from isoslice.volume import AXES
+from isoslice.io.series import choose_series
+from isoslice.io.zarr_contents import inner_path
+from isoslice.volume import DTYPES
 
 #: A folder with one of these is a Zarr group or array.
 MARKS = ("zarr.json", ".zgroup", ".zarray", ".zattrs")
-_BY_TYPE = {"time": "T", "channel": "C"}
+#: Names of archives that hold such a folder.
+ZIPPED = (".zarr.zip", ".ozx")
 #: Every chunk takes time, even one that is missing: many tiny ones are refused.
 _MANY_CHUNKS, _TINY_CHUNK = 10_000, 8192
 
@@ -33,19 +47,25 @@ def is_zarr(path: Path) -> bool:
 
 
 def read_omezarr(path: Path, series: str | None = None) -> Raw:
-    """Open the highest resolution of the first image of an OME-Zarr folder.
+    """Open the highest resolution of an image in an OME-Zarr folder.
 
     A scale of exactly 1 on all spatial axes without unit is the format's way of not knowing, so
-    it gives no spacing. Of a ``bioformats2raw`` folder, series 0 is read.
+    it gives no spacing.
+
+    Parameters
+    ----------
+    path
+        The folder, of one image or of several: series of ``bioformats2raw``, wells of a plate,
+        arrays in a group.
+    series
+        Which of several: a number, a name, or a path in the folder such as ``A/1/0``.
 
     Raises
     ------
     DataError
-        If the folder holds no image, its metadata or chunks are damaged, lead out of the folder or
-        are packed in a way that is not known to be safe.
+        If the folder holds no such image, its metadata or chunks are damaged, lead out of the
+        folder or are packed in a way that is not known to be safe.
     """
-    import zarr
-
     from isoslice.io.zarr_store import ConfinedStore
 
     if not is_zarr(path):
@@ -53,110 +73,117 @@ def read_omezarr(path: Path, series: str | None = None) -> Raw:
             f"{path}: got a folder without Zarr metadata, expected an OME-Zarr image; give the "
             "folder that holds zarr.json or .zattrs"
         )
-    with reading(path, "an OME-Zarr image"):
-        store = ConfinedStore(path, read_only=True)
-        # A consolidated copy of all metadata is not needed, and may say something else.
-        if any((path / name).is_file() for name in (".zarray", "zarr.json")):
-            with suppress(zarr.errors.NodeTypeValidationError, FileNotFoundError):
-                return _plain(zarr.open_array(store=store, mode="r"), path)
-        return _image(zarr.open_group(store=store, mode="r", use_consolidated=False), path)
+    # zarr says by these what is wrong with metadata.
+    with reading(path, "an OME-Zarr image", surprises=(TypeError, RecursionError)):
+        return _read(ConfinedStore(path, read_only=True), path, series)
 
 
-def _image(group: Any, path: Path, inside: bool = False) -> Raw:
-    attrs: Mapping[str, Any] = dict(group.attrs)
-    ome: Mapping[str, Any] = attrs.get("ome", attrs)
-    if "multiscales" not in ome and "bioformats2raw.layout" in ome and not inside:
-        return _image(group["0"], path / "0", inside=True)
-    if "multiscales" not in ome:
-        kind = "a plate" if "plate" in ome else "a well" if "well" in ome else "a group"
+def read_zipped(path: Path, series: str | None = None) -> Raw:
+    """Open an image in a zipped OME-Zarr folder, as `read_omezarr` does.
+
+    Raises
+    ------
+    DataError
+        Also if the archive's entries lead out of it, or declare more than they can hold.
+    """
+    from isoslice.io.zarr_zip import ZippedStore
+
+    with reading(path, "a zipped OME-Zarr image", surprises=(TypeError, RecursionError)):
+        return _read(ZippedStore(path), path, series)
+
+
+def _read(store: Any, path: Path, asked: str | None) -> Raw:
+    root = read_node(store, "")
+    if root is None:
+        raise ValueError("it has no Zarr metadata")
+    if root.attributes.get(KEY) == UNFINISHED:
         raise DataError(
-            f"{path}: got {kind} without an image of its own, expected an OME-Zarr image; give "
-            "one of the image folders inside"
+            f"{path}: got an image that is not finished, expected a whole one; go on with what "
+            "makes it (isoslice predict --resume), or begin anew"
         )
-    multiscale = ome["multiscales"][0]
-    dataset = multiscale["datasets"][0]
-    from isoslice.io.zarr_store import inner_path
+    images = find_images(store, root)
+    if not images:
+        kind = "a plate" if "plate" in root.ome else "a group"
+        raise DataError(
+            f"{path}: got {kind} without images, expected at least one OME-Zarr image or Zarr "
+            "array in it; check the path"
+        )
+    series = tuple(image.series for image in images)
+    taken = 0
+    if len(images) > 1 or asked is not None:
+        first = next((n for n, image in enumerate(images) if not image.is_labels), 0)
+        taken = choose_series(path, series, number_of(images, asked), first)
+    image = images[taken]
+    node = read_node(store, image.path)
+    if node is None:
+        raise ValueError(f"it has no {image.path}")
+    if node.is_array:
+        raw = _plain(store, image.path, node, path)
+    else:
+        raw = _image(store, image, node, path)
+    return replace(raw, series=series if len(series) > 1 else (), chosen=taken)
 
-    place = inner_path(dataset["path"])
-    array = _checked(group[place], path / place)
-    # Before 0.3 axes were not listed; they were always all five.
-    listed = multiscale.get("axes", list(AXES.lower()))
-    axes = "".join(_letter(axis) for axis in listed)
+
+def _plain(store: Any, place: str, node: Node, path: Path) -> Raw:
+    array = _array(store, place, node, path)
+    names = dimension_names(node)
+    if len(names) != array.ndim:
+        raise ValueError(f"it names {len(names)} of {array.ndim} dimensions")
+    return Raw(LazyArray(array), "".join(axis_letter(name) for name in names))
+
+
+def _image(store: Any, image: Image, node: Node, path: Path) -> Raw:
+    multiscales = as_objects(node.ome.get("multiscales"), "list of multiscales")
+    if image.entry is None or image.entry >= len(multiscales):
+        raise ValueError(f"{image.path} holds no image")
+    multiscale = multiscales[image.entry]
+    datasets = as_objects(multiscale.get("datasets"), "list of datasets")
+    if not datasets:
+        raise ValueError("its list of datasets is empty")
+    place = inner_path(datasets[0].get("path"))
+    place = f"{image.path}/{place}" if image.path else place
+    stored = read_node(store, place)
+    if stored is None or not stored.is_array:
+        raise ValueError(f"{place} is no array")
+    array = _array(store, place, stored, path)
+    listed = listed_axes(multiscale)
+    axes = "".join(axis_letter(axis) for axis in listed)
     if len(axes) != array.ndim:
         raise DataError(
             f"{path}: got metadata with {len(axes)} axes for an array of {array.ndim} "
             "dimensions, expected them to agree; export it again"
         )
-    spacing, unit = _spacing(axes, listed, dataset, multiscale)
-    note: Note | None = as_note(attrs.get(KEY))
-    return Raw(LazyArray(array), axes, spacing, unit, _channel_names(ome), note)
+    found = find_places(axes, listed, datasets[0], multiscale)
+    names, displays = read_omero(node.ome.get("omero", node.attributes.get("omero")))
+    note = as_note(node.attributes.get(KEY))
+    if note is not None:
+        displays = unless_made_up(displays, metadata_from_json(note["metadata"]).displays)
+    data = LazyArray(array)
+    if image.is_labels and data.dtype.name in DTYPES:
+        warnings.warn(
+            f"{path}: holds labels, not intensities, and what lies between two labels is none of "
+            "them; give the image that they belong to, or go on if it is one",
+            IsosliceWarning,
+            stacklevel=2,
+        )
+    metadata = replace(found.metadata, displays=displays)
+    return Raw(data, axes, found.spacing, found.unit, names, note, metadata, labels=image.is_labels)
 
 
-def _checked(array: Any, path: Path) -> Any:
-    """Return the array with all it declares checked, to be read by bounded decoders."""
+def _array(store: Any, place: str, node: Node, path: Path) -> Any:
+    """Open an array with all it declares checked, to be read by bounded decoders."""
     import zarr
 
     from isoslice.io.zarr_codecs import bounded
 
-    if not isinstance(array, zarr.Array):
-        raise ValueError("its dataset is a group, expected an array")
+    array: Any = zarr.open_array(
+        store=store, path=place, mode="r", zarr_format=3 if node.version == 3 else 2
+    )
     check_shape(path, array.shape)
     array = bounded(array, MAX_CHUNK)
     number = math.prod(-(-n // m) for n, m in zip(array.shape, array.chunks, strict=True))
     size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
     if number > _MANY_CHUNKS and size < _TINY_CHUNK:
         raise ValueError(f"it has {number} chunks of {size} bytes; write it with larger chunks")
-    check_chunks(array, path)
+    store.prepare(array, place)
     return array
-
-
-def _plain(array: Any, path: Path) -> Raw:
-    array = _checked(array, path)
-    names = getattr(array.metadata, "dimension_names", None) or ["?"] * array.ndim
-    return Raw(LazyArray(array), "".join(_letter(name or "?") for name in names))
-
-
-def _letter(axis: str | Mapping[str, Any]) -> str:
-    """Return the letter of an axis, ``Q`` for one that is none of ours."""
-    name = axis if isinstance(axis, str) else str(axis.get("name", ""))
-    if len(name) == 1 and name.upper() in AXES:
-        return name.upper()
-    return _BY_TYPE.get("" if isinstance(axis, str) else str(axis.get("type", "")), "Q")
-
-
-def _spacing(
-    axes: str,
-    listed: Sequence[str | Mapping[str, Any]],
-    dataset: Mapping[str, Any],
-    multiscale: Mapping[str, Any],
-) -> tuple[dict[str, float], str | None]:
-    inner, outer = _scale(dataset, len(axes)), _scale(multiscale, len(axes))
-    if inner is None and outer is None:
-        return {}, None
-    product = np.multiply(inner or [1.0] * len(axes), outer or [1.0] * len(axes))
-    steps = {
-        axis: float(s) for axis, s in zip(axes, product, strict=True) if axis in "ZYX" and s > 0
-    }
-    units = {}
-    for axis, entry in zip(axes, listed, strict=True):
-        unit = None if isinstance(entry, str) else unit_name(entry.get("unit"))
-        if axis in steps and unit is not None:
-            units[axis] = unit
-    bare = [axis for axis in steps if axis not in units]
-    if all(steps[axis] == 1.0 for axis in bare):
-        steps = {axis: step for axis, step in steps.items() if axis not in bare}
-    return common_unit(steps, units)
-
-
-def _scale(part: Mapping[str, Any], ndim: int) -> list[float] | None:
-    for transform in part.get("coordinateTransformations") or []:
-        scale = transform.get("scale")
-        if transform.get("type") == "scale" and scale is not None and len(scale) == ndim:
-            return [float(s) for s in scale]
-    return None
-
-
-def _channel_names(ome: Mapping[str, Any]) -> tuple[str, ...] | None:
-    channels = (ome.get("omero") or {}).get("channels") or []
-    names = tuple(str(channel.get("label") or "") for channel in channels)
-    return names if names and all(names) else None

@@ -1,18 +1,22 @@
-"""What OME-Zarr 0.5 says of an image: axes, spacing and offset of every level, channels."""
+"""What OME-Zarr 0.5 says of an image: axes, spacing and place of every level, time, channels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from isoslice.io.omezarr_display import Window, find_window, make_omero
 from isoslice.io.pyramid import Level
+from isoslice.io.time_units import time_unit_name
 from isoslice.io.units import unit_name
+from isoslice.metadata import Metadata
 from isoslice.volume import Volume
 
-_COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FF0000", "FFFF00", "0000FF")
+#: Stands in the place of isoslice's note until an image is finished: it is none before.
+UNFINISHED = {"unfinished": True}
 
 
 @dataclass(frozen=True)
@@ -28,34 +32,53 @@ class Description:
     channel_names
         One per channel, or None.
     windows
-        Intensities to be shown as black and white, per channel, where there are names.
+        Intensities to be shown as black and white, per channel, where `metadata` has none.
     dtype
         Of the voxels.
+    metadata
+        Place, time and display, as of a `Volume`.
     """
 
     axes: str
     spacing: Mapping[str, float]
     unit: str | None
     channel_names: tuple[str, ...] | None
-    windows: tuple[tuple[float, float], ...]
+    windows: tuple[Window, ...]
     dtype: np.dtype[Any]
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 def describe(volume: Volume, axes: str) -> Description:
     """Describe a volume in memory."""
-    names, windows = volume.channel_names, []
-    if names and len(names) == volume.size("C"):
-        for index in range(len(names)):
-            values = volume.tczyx()[:, index]
-            windows.append((float(np.nanmin(values)), float(np.nanmax(values))))
-    return Description(axes, volume.spacing, volume.unit, names, tuple(windows), volume.data.dtype)
+    names, displays = volume.channel_names, volume.metadata.displays
+    windows: list[Window] = []
+    if names or displays:  # else nobody asks for windows
+        known = [display.window for display in displays or ()]
+        known += [None] * (volume.size("C") - len(known))
+        windows = [
+            window or find_window(volume.tczyx()[:, index])
+            for index, window in enumerate(known[: volume.size("C")])
+        ]
+    return Description(
+        axes,
+        volume.spacing,
+        volume.unit,
+        names,
+        tuple(windows),
+        volume.data.dtype,
+        volume.metadata,
+    )
 
 
 def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:
     """Return the attribute ``ome`` of an image with these levels, finest first."""
     from yaozarrs import v05
 
-    scale = [float(image.spacing.get(axis, 1.0)) for axis in image.axes]
+    steps, known = {**image.spacing}, image.metadata
+    if known.time_step is not None:
+        steps["T"] = known.time_step
+    scale = [float(steps.get(axis, 1.0)) for axis in image.axes]
+    origin = [float(known.origin.get(axis, 0.0)) for axis in image.axes]
     datasets = [
         v05.Dataset(
             path=str(number),
@@ -64,7 +87,10 @@ def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:
                     scale=[s * f for s, f in zip(scale, level.factors, strict=True)]
                 ),
                 v05.TranslationTransformation(
-                    translation=[s * o for s, o in zip(scale, level.offset, strict=True)]
+                    translation=[
+                        start + s * o
+                        for start, s, o in zip(origin, scale, level.offset, strict=True)
+                    ]
                 ),
             ],
         )
@@ -76,7 +102,8 @@ def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:
         datasets=datasets,
         type="mean",
     )
-    whole = v05.Image(multiscales=[multiscale], omero=_omero(image))
+    omero = make_omero(image.channel_names, known.displays, image.windows, image.dtype)
+    whole = v05.Image(multiscales=[multiscale], omero=omero)
     dump: dict[str, Any] = whole.model_dump(mode="json", exclude_none=True)
     return dump
 
@@ -85,34 +112,11 @@ def _axis(axis: str, image: Description) -> Any:
     from yaozarrs import v05
 
     if axis == "T":
-        return v05.TimeAxis(name="t", type="time")
+        known = image.metadata
+        time_unit = time_unit_name(known.time_unit) if known.time_step is not None else None
+        return v05.TimeAxis(name="t", type="time", unit=time_unit)
     if axis == "C":
         return v05.ChannelAxis(name="c", type="channel")
     # No unit where the spacing is unknown: its scale of 1 then reads as "not given".
     unit = unit_name(image.unit) if axis in image.spacing else None
     return v05.SpaceAxis(name=axis.lower(), type="space", unit=unit)
-
-
-def _omero(image: Description) -> Any:
-    """Return display settings with the channel names, or None where there are no names."""
-    from yaozarrs import v05
-
-    names = image.channel_names
-    if not names or len(names) != len(image.windows):
-        return None
-    channels = []
-    for index, (name, (low, high)) in enumerate(zip(names, image.windows, strict=True)):
-        if not (np.isfinite(low) and np.isfinite(high)):
-            low, high = 0.0, 1.0
-        limits = (low, high)
-        if image.dtype.kind == "u":
-            limits = (0.0, float(np.iinfo(image.dtype).max))
-        channels.append(
-            v05.OmeroChannel(
-                label=name,
-                color=_COLOURS[index % len(_COLOURS)],
-                window=v05.OmeroWindow(start=low, end=high, min=limits[0], max=limits[1]),
-                active=True,
-            )
-        )
-    return v05.Omero(channels=channels)

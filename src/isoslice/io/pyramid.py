@@ -84,23 +84,43 @@ def pyramid(data: NDArray[Any], found: Sequence[Level]) -> Iterator[NDArray[Any]
 def block_mean(data: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
     """Mean over pairs along each dimension in `halved`; an odd last voxel is dropped.
 
-    Integers are rounded to the nearest, so the type stays.
+    Integers are rounded to the nearest, so the type stays. NaN is left out of means, and stays
+    where there is nothing else.
     """
-    wide = np.float64 if data.dtype == np.float64 else np.float32
+    # float32 holds sums of 16 bits exactly, not those of 32; float16 would overflow.
+    exact = data.dtype.itemsize < 4 or data.dtype == np.float32
+    wide = np.float32 if exact else np.float64
     trimmed = data[tuple(slice(n // 2 * 2 if i in halved else n) for i, n in enumerate(data.shape))]
     shape = [n // 2 if i in halved else n for i, n in enumerate(trimmed.shape)]
     out = np.empty(shape, dtype=data.dtype)
     # Slab by slab along the first dimension, so that no wide copy of all voxels is needed.
     step = 2 if 0 in halved else 1
     for index in range(shape[0]):
-        mean: NDArray[Any] = trimmed[index * step : (index + 1) * step].astype(wide)
-        for axis in halved:
-            pairs = [slice(None)] * mean.ndim
-            pairs[axis] = slice(0, None, 2)
-            odd = [*pairs[:axis], slice(1, None, 2), *pairs[axis + 1 :]]
-            mean = (mean[tuple(pairs)] + mean[tuple(odd)]) / 2
+        slab = trimmed[index * step : (index + 1) * step].astype(wide)
+        mean = _mean(slab, halved)
         out[index : index + 1] = mean if data.dtype.kind == "f" else np.rint(mean)
     return out
+
+
+def _mean(slab: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
+    missing = np.isnan(slab)
+    with np.errstate(invalid="ignore"):  # opposite infinities, and nothing over nothing
+        if not missing.any():
+            return _pairs(slab, halved)
+        total = _pairs(np.where(missing, 0, slab), halved)
+        share = _pairs((~missing).astype(slab.dtype), halved)
+        mean: NDArray[Any] = total / share
+    return mean
+
+
+def _pairs(values: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
+    """Mean of pairs along some dimensions; halved before they are added, so that none overflows."""
+    for axis in halved:
+        pairs = [slice(None)] * values.ndim
+        pairs[axis] = slice(0, None, 2)
+        odd = [*pairs[:axis], slice(1, None, 2), *pairs[axis + 1 :]]
+        values = values[tuple(pairs)] / 2 + values[tuple(odd)] / 2
+    return values
 
 
 def _halved(level: Level, axes: str, spacing: Mapping[str, float]) -> tuple[int, ...]:

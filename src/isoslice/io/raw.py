@@ -14,6 +14,7 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_spacing
 from isoslice.io.options import ReadOptions
+from isoslice.io.place import steps_of
 from isoslice.io.selection import select
 from isoslice.io.series import Series
 from isoslice.io.units import METRES, convert, unit_name
@@ -51,6 +52,8 @@ class Raw:
         Images in the file, this one among them, where it may hold several.
     chosen
         Which of `series` this is.
+    labels
+        Whether the file says that its voxels are numbers of objects, no intensities.
     """
 
     data: Voxels
@@ -62,6 +65,7 @@ class Raw:
     metadata: Metadata = field(default_factory=Metadata)
     series: tuple[Series, ...] = ()
     chosen: int = 0
+    labels: bool = False
 
 
 def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
@@ -95,10 +99,11 @@ def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
     unit = raw.unit
     if raw.note is not None:
         spacing, noted = noted_spacing(spacing, unit if spacing else None, raw.note)
-        metadata = noted_metadata(metadata, raw.note, spacing)
+        # The note's own lengths are in its unit already: the file's are converted before.
         if noted != unit and noted in METRES and unit in METRES:
             metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
-        unit = noted or unit
+        metadata = noted_metadata(metadata, raw.note, spacing)
+        unit = noted if spacing else noted or unit
     if options.voxel_size is not None:
         spacing, metadata, unit = _given_size(spacing, metadata, unit, options)
     spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
@@ -134,7 +139,8 @@ def _given_size(
         spacing = {axis: step * ratio for axis, step in spacing.items()}
     given = dict(zip("ZYX", options.voxel_size, strict=True))
     if metadata.orientation is not None:
-        ratios = {axis: given[axis] / step for axis, step in spacing.items()}
+        steps = {**steps_of(metadata.orientation), **spacing}
+        ratios = {axis: given[axis] / step for axis, step in steps.items()}
         metadata = replace(metadata, orientation=metadata.orientation.scaled(ratios))
     return given, metadata, wanted
 
@@ -157,8 +163,8 @@ def _named(
         if _unknown(names):
             raise DataError(
                 f"{source}: got axes the file does not name (shape "
-                f"{' x '.join(map(str, data.shape))}), expected one of T, C, Z, Y, X each; name "
-                f"them with --axes, for example --axes {'TCZYX'[-data.ndim :] or 'YX'}"
+                f"{' x '.join(map(str, raw.data.shape))}), expected one of T, C, Z, Y, X each; name "
+                f"them with --axes, for example --axes {suggested_axes(raw.axes)}"
             )
         if raw.note is not None:
             shape, names = noted_axes(data.shape, names, raw.note["axes"])
@@ -203,6 +209,19 @@ def _by_itself(raw: Raw) -> tuple[Voxels, str]:
 
 def _unknown(axes: str) -> bool:
     return not set(axes) <= set(AXES) or len(set(axes)) != len(axes)
+
+
+def suggested_axes(axes: str) -> str:
+    """Return letters of TCZYX for dimensions of which some are unnamed; Z first, then T, then C."""
+    taken = {axis for axis in axes if axis in AXES and axes.count(axis) == 1}
+    if "S" in axes:
+        taken.add("C")
+    free = [axis for axis in "ZTCYX" if axis not in taken]
+    names = ""
+    for axis in axes:
+        known = "C" if axis == "S" and "C" not in names + axes else axis
+        names += known if known in taken else (free.pop(0) if free else known)
+    return names
 
 
 def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str, float]:

@@ -16,7 +16,7 @@ from isoslice.io.failure import reading
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import check_memory, check_regular
 from isoslice.io.mrc import is_mrc
-from isoslice.io.omezarr import is_zarr, read_omezarr
+from isoslice.io.omezarr import ZIPPED, is_zarr, read_omezarr, read_zipped
 from isoslice.io.options import ReadOptions
 from isoslice.io.plane_files import find_planes, is_pattern, read_planes
 from isoslice.io.raw import Raw, finish
@@ -206,8 +206,8 @@ def _reader(path: Path) -> Reader:
     if reader is None:
         raise DataError(
             f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .ome.zarr, "
-            ".nii, .nii.gz, .mrc, .map, .rec, .h5, .ims, .npy, .czi, .nd2, .lif, .png, .jpg or "
-            ".bmp, or a folder or pattern of planes; convert it first"
+            ".zarr.zip, .nii, .nii.gz, .nrrd, .mha, .mrc, .map, .rec, .h5, .ims, .npy, .czi, .nd2, "
+            ".lif, .png, .jpg or .bmp, or a folder or pattern of planes; convert it first"
         )
     return reader
 
@@ -215,6 +215,8 @@ def _reader(path: Path) -> Reader:
 def _by_suffix(path: Path) -> Reader | None:
     """Return the reader for a file's name; each imports its library on first use."""
     name = path.name.lower()
+    if name.endswith(ZIPPED):
+        return read_zipped
     if name.endswith((".tif", ".tiff")):
         from isoslice.io.tiff import read_tiff
 
@@ -231,6 +233,14 @@ def _by_suffix(path: Path) -> Reader | None:
         from isoslice.io.picture import read_picture
 
         return read_picture
+    if name.endswith((".nrrd", ".nhdr")):
+        from isoslice.io.nrrd import read_nrrd
+
+        return read_nrrd
+    if name.endswith((".mha", ".mhd")):
+        from isoslice.io.metaimage import read_metaimage
+
+        return read_metaimage
     if is_mrc(name):
         from isoslice.io.mrc import read_mrc
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.io.notes import KEY, Note
-from isoslice.io.omezarr_meta import Description, metadata
+from isoslice.io.omezarr_meta import UNFINISHED, Description, metadata
 from isoslice.io.pyramid import Level, block_mean, levels, pyramid
 
 #: Side of the chunks that shards are made of, and of the smallest ones.
@@ -131,7 +131,7 @@ def create_image(
     import zarr
 
     image = lay_out(path, axes, shape, spacing, core)
-    group = zarr.create_group(store=path, zarr_format=3)
+    group = zarr.create_group(store=path, zarr_format=3, attributes={KEY: UNFINISHED})
     for number, level in enumerate(image.levels):
         shards, chunks = _shards(image, level, number < image.own)
         group.create_array(

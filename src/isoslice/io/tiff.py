@@ -1,115 +1,179 @@
-"""Reading TIFF: plain, ImageJ and OME."""
+"""Reading TIFF: plain, ImageJ, LSM and OME, in one file or several."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from isoslice.errors import DataError
 from isoslice.io.failure import quiet, reading
-from isoslice.io.lazy import LazyArray
-from isoslice.io.limits import check_shape
-from isoslice.io.notes import Note, find_note, noted_axes
+from isoslice.io.notes import noted_axes
 from isoslice.io.raw import Raw
+from isoslice.io.series import Series, choose_series
 from isoslice.io.tiff_check import TruncatedTiffError, check_chain, check_strips
-from isoslice.io.tiff_limits import UNUSED_KINDS, check_ome, check_other, check_sizes
-from isoslice.io.units import common_unit, unit_name
+from isoslice.io.tiff_codecs import explain_codec
+from isoslice.io.tiff_imagej import as_signed, read_imagej
+from isoslice.io.tiff_limits import UNUSED_KINDS
+from isoslice.io.tiff_lsm import read_lsm
+from isoslice.io.tiff_noted import settled
+from isoslice.io.tiff_omefiles import Whole, read_ome
+from isoslice.io.tiff_pages import series_voxels
+from isoslice.io.tiff_xml import COMPANION, companion, own_xml
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from tifffile import TiffFile, TiffPageSeries
 
-#: Tags: resolution along X and Y, its unit (1 none, 2 inch, 3 centimetre).
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_Found = TypeVar("_Found")
+#: Axes of tifffile's for several positions or tiles in one LSM file: each is an image.
+_POSITIONS = "PM"
 
 
 def read_tiff(path: Path, series: str | None = None) -> Raw:
-    """Read the first image series of a TIFF file.
+    """Read an image of a TIFF file.
 
-    Axes and spacing come from OME-XML or ImageJ's metadata. The resolution of a plain TIFF is
-    that of print (72 dots per inch and the like), never a voxel size.
+    Axes and spacing come from OME-XML, ImageJ's or Zeiss' metadata. The resolution of a plain TIFF
+    is that of print (72 dots per inch and the like), never a voxel size.
+
+    Parameters
+    ----------
+    path
+        TIFF file; one of several of an OME-TIFF stands for all of them, as does the companion
+        file that describes them.
+    series
+        Which image of several, by number or name.
 
     Raises
     ------
     DataError
-        If the file is no TIFF, is damaged or cut off, or is compressed in a way that needs
-        another package.
+        If the file is no TIFF, is damaged or cut off, is one of several of which some are missing,
+        or is compressed in a way that is not read.
     """
     import tifffile
 
-    with reading(path, "a TIFF"), quiet("tifffile"), path.open("rb") as stream:
-        check_chain(stream, path.stat().st_size)
-        try:
-            # By its path, since OME-TIFF may be spread over several files beside it.
-            with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
-                return _first_series(tif, path)
-        except ValueError as error:
-            if "imagecodecs" in str(error):
-                raise DataError(
-                    f"{path}: got a TIFF compressed in a way that needs another package; run: pip "
-                    "install imagecodecs, or save the file uncompressed"
-                ) from error
-            raise
+    with reading(path, "a TIFF"), quiet("tifffile"):
+        if path.name.lower().endswith(COMPANION):
+            found = read_ome(Whole(path, companion(path), None), series)
+            if found is None:
+                raise ValueError("it names no TIFF files")
+            return found
+        with path.open("rb") as stream:
+            check_chain(stream, path.stat().st_size)
+        with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
+            source = own_xml(tif, path)
+            if source is not None:
+                found = _explained(tif, path, lambda: read_ome(Whole(path, source, tif), series))
+                if found is not None:
+                    return found
+        # Where OME-XML has no images, or there is none; tifffile follows it no further.
+        with tifffile.TiffFile(path, is_ome=False, **UNUSED_KINDS) as tif:
+            return _explained(tif, path, lambda: _read_series(tif, path, series))
 
 
-def _first_series(tif: TiffFile, path: Path) -> Raw:
-    if tif.is_ome and tif.ome_metadata:
-        for other in check_ome(tif.ome_metadata, path):
-            if other.exists():
-                with other.open("rb") as stream:
-                    check_chain(stream, check_other(other))
+def _explained(tif: TiffFile, path: Path, read: Callable[[], _Found]) -> _Found:
+    try:
+        return read()
+    except (ValueError, ImportError) as error:
+        explain_codec(tif.pages.first, path, error)
+        raise
+
+
+def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
-    series = tif.series[0]
+    images = _images(tif.series)
+    listed: tuple[Series, ...] = ()
+    chosen = 0
+    parts = [(one, part) for one in images for part in range(_positions(one))]
+    if len(parts) > 1 or asked is not None:
+        listed = tuple(_told(one, part) for one, part in parts)
+        chosen = choose_series(path, listed, asked)
+    series, part = parts[chosen]
     check_strips(series)
     if tif.is_imagej and series.kind in ("uniform", "generic"):
         # tifffile gives up on ImageJ's description where the file is shorter than it says.
         raise TruncatedTiffError("it is shorter than ImageJ's description says")
-    if series.kind == "ome" and tif.ome_metadata:
-        spacing, unit, names, note = _ome(tif.ome_metadata)
-    elif tif.is_imagej:
-        spacing, unit, names, note = _imagej(tif)
-    else:
-        spacing, unit, names, note = {}, None, None, None
     _check_images(tif, series)
-    data, axes = _voxels(series, path)
+    data, axes = series_voxels(series, path)
+    data, axes = _position(data, axes, part)
+    raw = Raw(data, axes, series=listed, chosen=chosen)
+    if series.kind == "lsm":
+        lsm = read_lsm(tif)
+        return replace(
+            raw,
+            spacing=lsm.spacing,
+            unit="micrometer",
+            channel_names=lsm.channel_names,
+            metadata=lsm.metadata,
+        )
+    return _with_imagej(raw, tif) if tif.is_imagej else raw
+
+
+def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
+    found = read_imagej(tif)
+    data, axes, note = raw.data, raw.axes, found.note
+    if found.signed and data.dtype.name == "uint16":
+        data = as_signed(data)
     if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
         # Axes of length 1 are lost in TIFF; the note knows which there were.
         shape, axes = noted_axes(data.shape, axes, note["axes"])
         data = data.reshape(shape)
-    return Raw(data, axes, spacing, unit, names, note)
+        # ImageJ has one order of axes; the note knows the one they had.
+        order = note.get("order")
+        if isinstance(order, str) and sorted(order) == sorted(axes):
+            data = data.transpose([axes.index(axis) for axis in order])
+            axes, note = order, {**note, "axes": order}
+    return replace(
+        raw,
+        data=data,
+        axes=axes,
+        spacing=found.spacing,
+        unit=found.unit,
+        channel_names=found.channel_names,
+        note=note,
+        metadata=settled(found.metadata, note),
+    )
 
 
-def _voxels(series: TiffPageSeries, path: Path) -> tuple[NDArray[Any], str]:
-    """Return the voxels without axes of length 1 (Y and X stay), and their axes.
-
-    Where they lie in the file one after the other, they are read when they are asked for.
-    """
-    data = _mapped(series, path)
-    shape, axes = series.get_shape(squeeze=False), series.get_axes(squeeze=False)
-    if data.size != math.prod(shape):
-        raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
-    kept = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
-    return data.reshape([shape[i] for i in kept]), "".join(axes[i] for i in kept)
+def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
+    """Return the series that are images of their own, and no thumbnails of others."""
+    kinds = ("generic", "lsm")
+    whole = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
+    return whole or list(series)
 
 
-def _mapped(series: TiffPageSeries, path: Path) -> Any:
-    page = series.keyframe
-    in_one_piece = series.dataoffset is not None and page.is_final and series.dtype is not None
-    if not in_one_piece or len({p.parent for p in series.pages if p is not None}) > 1:
-        check_sizes(series, path)
-        return series.asarray()
-    check_shape(path, series.shape)
-    file = page.parent
-    dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
-    start = int(series.dataoffset or 0)
-    voxels = np.memmap(file.filehandle.path, dtype, "r", start, tuple(series.shape))
-    return LazyArray(voxels)
+def _positions(series: TiffPageSeries) -> int:
+    number = 1
+    for axis, n in zip(series.axes, series.shape, strict=True):
+        number *= n if series.kind == "lsm" and axis in _POSITIONS else 1
+    return number
+
+
+def _told(series: TiffPageSeries, part: int) -> Series:
+    kept = [
+        i
+        for i, n in enumerate(series.shape)
+        if (n > 1 or series.axes[i] in "YX")
+        and not (series.kind == "lsm" and series.axes[i] in _POSITIONS)
+    ]
+    name = series.name or None
+    if _positions(series) > 1:
+        name = f"{series.name or 'position'} {part}"
+    axes = "".join(series.axes[i] for i in kept)
+    return Series(name, axes, tuple(int(series.shape[i]) for i in kept), str(series.dtype))
+
+
+def _position(data: Any, axes: str, part: int) -> tuple[Any, str]:
+    """Take one of several positions; axes of length 1 are gone already."""
+    places = [i for i, axis in enumerate(axes) if axis in _POSITIONS]
+    if not places or places != list(range(len(places))):
+        return data, axes
+    number = 1
+    for i in places:
+        number *= data.shape[i]
+    if number <= part:
+        return data, axes
+    return data.reshape(number, *data.shape[len(places) :])[part], axes[len(places) :]
 
 
 def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:
@@ -120,53 +184,3 @@ def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:
         found *= n if axis not in "YXS" else 1
     if found < expected:
         raise TruncatedTiffError(f"{found} of {expected} planes")
-
-
-def _imagej(
-    tif: TiffFile,
-) -> tuple[dict[str, float], str | None, tuple[str, ...] | None, Note | None]:
-    meta: Mapping[str, Any] = tif.imagej_metadata or {}
-    tags = tif.pages.first.tags
-    unit = unit_name(meta.get("unit"))
-    spacing: dict[str, float] = {}
-    per_print = unit is None and tags.valueof(_RESOLUTION_UNIT, 1) != 1
-    for axis, code in (("X", _X_RESOLUTION), ("Y", _Y_RESOLUTION)):
-        numerator, denominator = tags.valueof(code, (0, 1))
-        if numerator > 0 and denominator > 0 and not per_print:
-            spacing[axis] = denominator / numerator
-    step = abs(_number(meta.get("spacing")))
-    if step > 0:
-        spacing["Z"] = step
-    # Without a unit, a resolution of 1 is ImageJ's way of not knowing, and Z then means nothing.
-    if unit is None and all(spacing.get(axis, 1.0) == 1.0 for axis in "XY"):
-        spacing = {}
-    return spacing, unit, None, find_note(meta.get("Info"))
-
-
-def _ome(
-    xml: str,
-) -> tuple[dict[str, float], str | None, tuple[str, ...] | None, Note | None]:
-    root = ElementTree.fromstring(xml)
-    image = root.find("{*}Image")
-    pixels = image.find("{*}Pixels") if image is not None else None
-    if image is None or pixels is None:
-        return {}, None, None, None
-    spacing, units = {}, {}
-    for axis in "ZYX":
-        step = _number(pixels.get(f"PhysicalSize{axis}"))
-        # The schema's default unit is the micrometre.
-        text = pixels.get(f"PhysicalSize{axis}Unit", "µm")
-        unit = unit_name(text)
-        if step > 0 and unit is not None:
-            spacing[axis], units[axis] = step, unit
-    names = tuple(channel.get("Name") or "" for channel in pixels.findall("{*}Channel"))
-    note = find_note(image.findtext("{*}Description"))
-    return *common_unit(spacing, units), names if all(names) and names else None, note
-
-
-def _number(value: object) -> float:
-    try:
-        number = float(str(value))
-    except ValueError:
-        return 0.0
-    return number if abs(number) < float("inf") else 0.0

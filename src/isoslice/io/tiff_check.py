@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from tifffile import TiffPageSeries
@@ -96,15 +96,25 @@ def check_strips(series: TiffPageSeries) -> None:
     for number, page in enumerate(series.pages, 1):
         if page is None:
             raise TruncatedTiffError(f"plane {number} of {len(series.pages)} is missing")
-        where = f"part of plane {number} of {len(series.pages)} is missing"
-        offsets, counts = page.dataoffsets, page.databytecounts
-        if len(offsets) != len(counts) or len(offsets) < _strips(series.keyframe.chunked):
-            raise TruncatedTiffError(where)
-        size = page.parent.filehandle.size
-        for offset, count in zip(offsets, counts, strict=True):
-            # Sparse files leave strips out on purpose (offset 0); none is expected here.
-            if not (offset > 0 and count > 0 and offset + count <= size):
-                raise TruncatedTiffError(where)
+        check_page(page, f"part of plane {number} of {len(series.pages)} is missing")
+
+
+def check_page(page: Any, missing: str) -> None:
+    """Check that every strip and tile of a page lies within its file.
+
+    Raises
+    ------
+    TruncatedTiffError
+        With the message `missing`, if one does not.
+    """
+    offsets, counts = page.dataoffsets, page.databytecounts
+    if len(offsets) != len(counts) or len(offsets) < _strips(page.keyframe.chunked):
+        raise TruncatedTiffError(missing)
+    size = page.parent.filehandle.size
+    for offset, count in zip(offsets, counts, strict=True):
+        # Sparse files leave strips out on purpose (offset 0); none is expected here.
+        if not (offset > 0 and count > 0 and offset + count <= size):
+            raise TruncatedTiffError(missing)
 
 
 def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> int:

@@ -5,45 +5,26 @@ OME-XML names other files and counts planes that need not exist; strips may unpa
 
 from __future__ import annotations
 
-import importlib.util
-import lzma
 import math
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
 from isoslice.io.limits import MAX_CHUNK, MAX_XML, check_memory, check_packed, check_regular
-
-if TYPE_CHECKING:
-    from tifffile import TiffPageSeries
+from isoslice.io.tiff_codecs import NONE, check_codec, check_strips_unpack
 
 #: Kinds of TIFF that are not read by their own metadata: two name other files, one holds
 #: expressions that are evaluated to arrays of any size.
 UNUSED_KINDS: dict[str, Any] = {"is_mmstack": False, "is_ndtiff": False, "is_scanimage": False}
-#: Planes that OME-XML may list; tifffile makes a list of them first.
+#: Planes that OME-XML may list; a table of them is made first.
 MAX_PLANES = 2_000_000
-#: Strips of fewer bytes cannot unpack to more than 64 MB and are not looked into.
-_SMALL_STRIP = 2**16
-_NONE, _LZMA, _DEFLATE = 1, 34925, (8, 32946)
 
 
-def check_ome(xml: str, path: Path) -> list[Path]:
-    """Check OME-XML before tifffile follows it.
-
-    Parameters
-    ----------
-    xml
-        The first page's description.
-    path
-        The file.
-
-    Returns
-    -------
-    list of Path
-        Other files, beside this one, that hold some of the planes.
+def check_ome(xml: str) -> ElementTree.Element:
+    """Parse OME-XML and check it before it is followed.
 
     Raises
     ------
@@ -54,49 +35,71 @@ def check_ome(xml: str, path: Path) -> list[Path]:
         raise ValueError(f"its OME-XML has {len(xml)} characters, expected up to {MAX_XML}")
     if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         raise ValueError("its OME-XML declares a document type, expected none")
-    planes, files = 0, {}
-    for element in ElementTree.fromstring(xml).iter():
+    planes = 0
+    root = ElementTree.fromstring(xml)
+    for element in root.iter():
         kind = str(element.tag).rpartition("}")[2]
         if kind == "Pixels":
-            planes += math.prod(_count(element, f"Size{axis}") for axis in "ZCT")
-        elif kind == "TiffData":
-            counts = ("IFD", "NumPlanes", "PlaneCount", "FirstZ", "FirstC", "FirstT")
-            planes += max(_count(element, name) for name in counts)
-        elif kind.startswith("ModuloAlong") and "Start" in element.attrib:
-            first, last = float(element.attrib["Start"]), float(element.attrib.get("End", "nan"))
-            if not abs(last - first) / abs(float(element.get("Step", 1))) < MAX_PLANES:
-                raise ValueError("its OME-XML lists too many labels")
+            planes += math.prod(count(element, f"Size{axis}") for axis in "ZCT")
         elif kind == "UUID" and "FileName" in element.attrib:
-            name = element.attrib["FileName"]
-            files[name] = path.with_name(_plain(name))
+            _check_plain(element.attrib["FileName"])
+        elif kind == "BinaryOnly":
+            _check_plain(element.get("MetadataFile", ""))
         if planes > MAX_PLANES:
             raise ValueError(f"its OME-XML lists more than {MAX_PLANES} planes")
-    return [file for name, file in files.items() if name.lower() != path.name.lower()]
+    return root
 
 
-def check_sizes(series: TiffPageSeries, path: Path) -> None:
+def count(element: ElementTree.Element, name: str, default: int = 1) -> int:
+    """Return a count that an element of OME-XML declares.
+
+    Raises
+    ------
+    ValueError
+        If it is no number from 0 to `MAX_PLANES`.
+    """
+    found = int(element.get(name, default))
+    if not 0 <= found <= MAX_PLANES:
+        raise ValueError(f"its OME-XML has a {name} of {found}, expected up to {MAX_PLANES}")
+    return found
+
+
+def check_sizes(
+    pages: Sequence[Any], shape: Sequence[int], dtype: np.dtype[Any], path: Path
+) -> None:
     """Check that what is read at once fits in memory, and fits what is stored.
+
+    Parameters
+    ----------
+    pages
+        Whose voxels are read, of the same shape and type; the first one tells these.
+    shape, dtype
+        Of all voxels.
+    path
+        The file, for messages.
 
     Raises
     ------
     DataError
-        If it does not fit in memory.
+        If it does not fit in memory, or is compressed in a way that is not read.
     ValueError
         If a tile is too large, or strips unpack to more than the page says.
     """
-    page: Any = series.keyframe
-    dtype = np.dtype(series.dtype)
-    check_memory(path, series.shape, dtype)
+    page = pages[0].keyframe
+    check_memory(path, shape, dtype)
+    check_codec(page, path)
+    if not isinstance(page.bitspersample, int):
+        raise ValueError(f"its samples have {page.bitspersample} bits, expected one number")
     tile = math.prod((page.tilelength, page.tilewidth, max(1, page.tiledepth))) * dtype.itemsize
     if page.is_tiled and tile * page.samplesperpixel > MAX_CHUNK:
         raise ValueError(f"a tile has {tile} bytes, expected up to {MAX_CHUNK}")
-    if page.compression == _NONE:
-        files = {p.parent.filehandle.path: p.parent.filehandle.size for p in series.pages if p}
-        bits = math.prod(series.shape) * min(page.bitspersample, 8 * dtype.itemsize)
+    if not isinstance(page.bitspersample, int):
+        raise ValueError(f"its samples have {page.bitspersample} bits, expected one number")
+    if page.compression == NONE:
+        files = {p.parent.filehandle.path: p.parent.filehandle.size for p in pages}
+        bits = math.prod(shape) * min(page.bitspersample, 8 * dtype.itemsize)
         check_packed(path, bits // 8, sum(files.values()))
-    # The package imagecodecs unpacks into a buffer of the declared size; what replaces it doesn't.
-    if importlib.util.find_spec("imagecodecs") is None:
-        _check_strips(series, tile if page.is_tiled else series.keyframe.nbytes)
+    check_strips_unpack(pages, tile if page.is_tiled else page.nbytes)
 
 
 def check_other(path: Path) -> int:
@@ -106,42 +109,6 @@ def check_other(path: Path) -> int:
     return check_regular(path)
 
 
-def _check_strips(series: TiffPageSeries, largest: int) -> None:
-    """Unpack large strips piece by piece, keeping nothing, and stop at the size of a page."""
-    page: Any = series.keyframe
-    if page.compression not in (_LZMA, *_DEFLATE):
-        return
-    limit = largest * max(1, page.samplesperpixel) + _SMALL_STRIP
-    for frame in series.pages:
-        if frame is None:
-            continue
-        file = frame.parent.filehandle
-        for offset, count in zip(frame.dataoffsets, frame.databytecounts, strict=False):
-            if page.compression == _LZMA or count > _SMALL_STRIP:
-                file.seek(offset)
-                if _unpacked(file.read(count), page.compression == _LZMA, limit) > limit:
-                    raise ValueError(f"a strip unpacks to more than the {limit} bytes of a plane")
-
-
-def _unpacked(packed: bytes, is_lzma: bool, limit: int) -> int:
-    stream: Any = lzma.LZMADecompressor(memlimit=2**28) if is_lzma else zlib.decompressobj()
-    total = 0
-    while packed or is_lzma:
-        total += len(stream.decompress(packed, 2**20))
-        packed = b"" if is_lzma else stream.unconsumed_tail
-        if stream.eof or total > limit or (is_lzma and stream.needs_input):
-            break
-    return total
-
-
-def _plain(name: str) -> str:
+def _check_plain(name: str) -> None:
     if not name or name in (".", "..") or set(name) & set("/\\:\0") or len(name) > 255:
         raise ValueError(f"its OME-XML names the file {name!r:.100}, expected one beside it")
-    return name
-
-
-def _count(element: ElementTree.Element, name: str) -> int:
-    number = int(element.get(name, 1))
-    if not 0 <= number <= MAX_PLANES:
-        raise ValueError(f"its OME-XML has a {name} of {number}, expected up to {MAX_PLANES}")
-    return number

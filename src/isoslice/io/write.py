@@ -19,6 +19,8 @@ OUTPUT_SUFFIXES = (
     ".nii",
     ".nii.gz",
     ".npy",
+    ".nrrd",
+    ".mha",
     ".mrc",
     ".map",
     ".rec",
@@ -30,8 +32,10 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
 
     ``.ome.zarr`` and ``.zarr`` give OME-Zarr 0.5 (axes reordered to TCZYX); ``.ome.tif`` gives
     OME-TIFF; ``.tif`` an ImageJ hyperstack where it can hold the volume, else OME-TIFF; ``.nii``
-    and ``.nii.gz`` NIfTI (axes reordered to XYZTC); ``.npy`` an array and ``NAME.npy.json``;
-    ``.mrc``, ``.map`` and ``.rec`` MRC (one volume, axes reordered to ZYX).
+    and ``.nii.gz`` NIfTI (axes reordered to XYZTC); ``.nrrd`` and ``.mha`` NRRD and MetaImage
+    (lengths in millimetres); ``.mrc``, ``.map`` and ``.rec`` MRC (one volume, axes reordered to
+    ZYX); ``.npy`` an array and ``NAME.npy.json``. Orientation is kept by NIfTI, NRRD and MetaImage,
+    and in isoslice's note by all.
 
     Parameters
     ----------
@@ -94,9 +98,17 @@ def _write(draft: Path, volume: Volume) -> None:
 
         write_omezarr(draft, volume)
     elif name.endswith((".nii", ".nii.gz")):
-        from isoslice.io.nifti import write_nifti
+        from isoslice.io.nifti_write import write_nifti
 
         write_nifti(draft, volume)
+    elif name.endswith(".nrrd"):
+        from isoslice.io.nrrd_write import write_nrrd
+
+        write_nrrd(draft, volume)
+    elif name.endswith(".mha"):
+        from isoslice.io.metaimage import write_metaimage
+
+        write_metaimage(draft, volume)
     elif name.endswith((".mrc", ".map", ".rec")):
         from isoslice.io.mrc import write_mrc
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from zarr.storage import LocalStore
 
-from isoslice.io.limits import MAX_JSON
-from isoslice.io.omezarr_check import METADATA
+from isoslice.io.limits import MAX_JSON, read_small
+from isoslice.io.omezarr_check import METADATA, check_chunks
+from isoslice.io.zarr_contents import MAX_CHILDREN
 
 
 class ConfinedStore(LocalStore):
@@ -23,6 +25,21 @@ class ConfinedStore(LocalStore):
     @cached_property
     def _real_root(self) -> str:
         return os.path.realpath(self.root)
+
+    def content(self, key: str, limit: int = MAX_JSON) -> bytes | None:
+        """Return a file of up to so many bytes, or None where there is none."""
+        self._check(key)
+        path = self.root / key
+        return read_small(path, limit) if path.is_file() else None
+
+    def children(self, place: str) -> list[str]:
+        """List the folders within one, sorted."""
+        with os.scandir(self.root / place) as entries:
+            return sorted(e.name for e in islice(entries, MAX_CHILDREN) if e.is_dir())
+
+    def prepare(self, array: Any, place: str) -> None:
+        """Check that the chunks of an opened array are complete, or raise `ValueError`."""
+        check_chunks(array, self.root / place)
 
     def _check(self, key: str) -> None:
         path = self.root / key
@@ -56,18 +73,3 @@ class ConfinedStore(LocalStore):
         for key, _ in ranges:
             self._check(key)
         return await super().get_partial_values(prototype, ranges)
-
-
-def inner_path(path: object) -> str:
-    """Return a path within a Zarr folder as metadata gives it.
-
-    Raises
-    ------
-    ValueError
-        If it is none, or leads out of the folder.
-    """
-    parts = PurePosixPath(path).parts if isinstance(path, str) else ()
-    clean = isinstance(path, str) and not set(path) & set("\\:\0") and len(path) < 256
-    if not clean or not parts or ".." in parts or parts[0] == "/":
-        raise ValueError(f"its dataset has the path {path!r:.100}, which leads out of the folder")
-    return "/".join(parts)

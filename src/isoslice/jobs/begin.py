@@ -7,9 +7,9 @@ import math
 import shutil
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -18,27 +18,33 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.base import residual_dtype
 from isoslice.blocks import Place
+from isoslice.coarse import coarse_axis, turned
 from isoslice.config import ModelConfig
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, OutputError, SettingsError
+from isoslice.frames import lost_messages
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
 from isoslice.io.omezarr_meta import Description
+from isoslice.io.options import ReadOptions
 from isoslice.io.read import read_part
 from isoslice.io.shards import create_image, flush
 from isoslice.jobs.job import HIDDEN, PLAN, Job, open_job, read_plan
 from isoslice.jobs.memory import Sizes, slab_slices
 from isoslice.jobs.plan import Plan, check_same, files_digest, files_glance
 from isoslice.jobs.worker import Worker
+from isoslice.labels import PLANES as LABEL_PLANES
+from isoslice.labels import label_messages
 from isoslice.model import Model
-from isoslice.normalize import Normalization, fixed_normalization, normalization_of, streamed_levels
+from isoslice.normalize import Normalization, look_at_parts
 from isoslice.passes import Mode
-from isoslice.prediction import provenance
+from isoslice.prediction import provenance, told_exceptions
 from isoslice.progress import Progress
 from isoslice.recipes import resolve_options
-from isoslice.stacks import check_stack, choose_factor
+from isoslice.stacks import check_stack, choose_factor, restores_separately
 from isoslice.stretch import stretch
+from isoslice.survey import lost_planes
 from isoslice.volume import Volume
 
 #: Side of an output's blocks, each a file: the same on all machines.
@@ -51,13 +57,13 @@ class Request:
 
     Attributes
     ----------
-    stack, axes, voxel_size
-        The stack, and what was said of it.
+    stack, reading
+        The stack, and how it is to be read.
     model
         Folder of the model.
     output
         Where the image goes.
-    factor, mode, steps, detail, seed, device
+    factor, mode, steps, detail, seed, device, along
         As in `Model.predict`.
     memory
         Bytes that a process may take.
@@ -70,8 +76,7 @@ class Request:
     stack: Path
     model: Path
     output: Path
-    axes: str | None = None
-    voxel_size: tuple[float, float, float] | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
     factor: int | None = None
     mode: Mode | None = None
     steps: int | None = None
@@ -81,6 +86,7 @@ class Request:
     memory: int = 4 * 10**9
     threads: int = 1
     slab: int | None = None
+    along: str | None = None
 
 
 def unfinished(output: Path) -> Path:
@@ -110,24 +116,26 @@ def begin(
     mode, steps, detail = resolve_options(
         config, request.mode, request.steps, request.detail, request.seed, "both"
     )
-    check_stack(volume, config.network.channels)
+    along = coarse_axis(volume, request.along)
+    volume = turned(volume, along)
+    separate = restores_separately(config, volume)
+    check_stack(volume, volume.size("C") if separate else config.network.channels)
     _check_lazy(request, volume)
-    factor = choose_factor(volume, request.factor, progress)
+    factor = choose_factor(volume, request.factor, progress, along)
     progress.note(f"computing on {worker.told}")
-    levels = streamed_levels(volume, progress)
-    if config.intensities is None:
-        normalization = normalization_of(levels, volume.source)
-    else:
-        normalization = fixed_normalization(*config.intensities, volume.size("C"))
-    _warn(volume, normalization, factor, model)
-    extremes = normalization.apply(np.asarray(levels)[:, [0, -1]])
+    normalization, seen = look_at_parts(volume, progress, config.intensities)
+    lost = lost_planes(seen)
+    doubts = _doubts(volume, normalization, factor, model, lost_messages(seen, lost))
+    for message in doubts:
+        warnings.warn(message, DoubtWarning, stacklevel=2)
+    extremes = normalization.apply(seen.extremes())
     residual = residual_dtype(
         float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
     )
     depth = even_grid(volume.size("Z"), factor).depth
     sizes = Sizes(
         (depth, volume.size("Y"), volume.size("X")),
-        volume.size("C"),
+        1 if separate else volume.size("C"),
         volume.size("Z"),
         residual.itemsize,
     )
@@ -135,8 +143,7 @@ def begin(
     plan = Plan(
         isoslice=__version__,
         stack=str(request.stack.absolute()),
-        axes=request.axes,
-        voxel_size=request.voxel_size,
+        reading=request.reading,
         stack_digest=files_digest(request.stack),
         stack_glance=files_glance(request.stack.absolute()),
         model=str(request.model.absolute()),
@@ -147,8 +154,10 @@ def begin(
         detail=detail,
         seed=request.seed,
         arithmetic=worker.arithmetic,
-        low=normalization.low,
-        high=normalization.high,
+        along=cast("Literal['Z', 'Y', 'X']", along),
+        normalization=normalization,
+        lost=lost,
+        doubts=doubts,
         residual=str(residual).removeprefix("torch."),
         slabs=slabs,
         block=(BLOCK, BLOCK, BLOCK),
@@ -172,18 +181,21 @@ def begin(
     return job
 
 
-def _warn(volume: Volume, normalization: Normalization, factor: int, model: Model) -> None:
-    """Warn of what `Model.predict` warns of."""
+def _doubts(
+    volume: Volume, normalization: Normalization, factor: int, model: Model, lost: list[str]
+) -> tuple[str, ...]:
+    """List what `Model.predict` warns of."""
     shape = volume.size("Z"), volume.size("Y"), volume.size("X")
 
     def read(place: Place) -> NDArray[np.float32]:
         return normalization.apply(read_part(volume, (0, slice(None), *place)))
 
     familiar, size = model.trust.familiar, volume.voxel_size
-    for message in doubts_of(
-        read, factor, model.config, familiar, size, volume.unit, shape
-    ).messages:
-        warnings.warn(message, DoubtWarning, stacklevel=2)
+    found = doubts_of(read, factor, model.config, familiar, size, volume.unit, shape)
+    some = np.unique(np.linspace(0, shape[0] - 1, LABEL_PLANES).astype(int)).tolist()
+    every = slice(None)
+    planes = [read_part(volume, (0, every, slice(z, z + 1), every, every)) for z in some]
+    return (*lost, *label_messages(np.concatenate(planes, axis=1)), *found.messages)
 
 
 def _check_lazy(request: Request, volume: Volume) -> None:
@@ -248,8 +260,7 @@ def go_on(request: Request, model: Model, worker: Worker) -> Job:
         "isoslice": __version__,
         "stack_digest": files_digest(request.stack),
         "model_fingerprint": model.fingerprint,
-        "axes": request.axes,
-        "voxel_size": request.voxel_size,
+        **request.reading.model_dump(),
         "mode": mode,
         "steps": steps,
         "detail": detail,
@@ -258,6 +269,8 @@ def go_on(request: Request, model: Model, worker: Worker) -> Job:
     }
     if request.factor is not None:
         now["factor"] = request.factor
+    if request.along is not None:
+        now["along"] = request.along.upper()
     check_same(read_plan(folder), now, folder)
     return open_job(folder)
 
@@ -268,14 +281,15 @@ def can_go_on(folder: Path) -> bool:
 
 
 def is_made(request: Request) -> bool:
-    """Whether a finished output is there, of the same stack by the same model and seed."""
+    """Whether a finished output is there, of the same stack, reading, model and seed."""
     try:
         record = json.loads(record_path(request.output).read_text())
         plan = Plan.model_validate(record["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    same = (plan.stack_digest, plan.model, plan.seed) == (
+    same = (plan.stack_digest, plan.reading, plan.model, plan.seed) == (
         files_digest(request.stack),
+        request.reading,
         str(request.model.absolute()),
         request.seed,
     )
@@ -314,12 +328,15 @@ def check_unfinished(output: Path, *, overwrite: bool) -> None:
 def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -> None:
     """Make the unfinished output the finished one, with a record of the run beside it."""
     volume, plan = job.volume, job.plan
-    names, windows = volume.channel_names, tuple(zip(plan.low, plan.high, strict=True))
-    image = Description(
-        job.axes, job.spacing, volume.unit, names, windows if names else (), volume.data.dtype
-    )
-    made = Volume(
-        volume.data, volume.axes, job.spacing, volume.unit, names, provenance=made_by(plan)
+    names, used = volume.channel_names, plan.normalization
+    windows = tuple(zip(used.low, used.high, strict=True))
+    kept = job.metadata
+    image = Description(job.axes, job.spacing, volume.unit, names, windows, volume.data.dtype, kept)
+    made = replace(
+        turned(volume, plan.along),
+        spacing=job.spacing,
+        provenance=made_by(plan),
+        metadata=kept,
     )
     check_output(output, overwrite)
     job.check_whole_stack()
@@ -343,5 +360,7 @@ def made_by(plan: Plan) -> dict[str, Any]:
         blur=False,
         seed=plan.seed,
         source=plan.stack,
-        normalization=Normalization(plan.low, plan.high),
+        normalization=plan.normalization,
+        doubts=plan.doubts,
+        **told_exceptions(plan.along, plan.lost),
     )

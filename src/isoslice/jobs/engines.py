@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from isoslice.device import choose_device
 from isoslice.errors import IsosliceError, SettingsError
+from isoslice.io.extras import require
 from isoslice.jobs.job import Job, Stage, open_job
 from isoslice.jobs.ledger import Ledger
 from isoslice.jobs.lock import PAUSE, claimed
@@ -269,11 +270,5 @@ def _pinned(device: str) -> str:
 
 
 def _distributed() -> Any:
-    try:
-        import distributed
-    except ImportError as error:
-        raise SettingsError(
-            "got --workers or --scheduler, which need Dask, expected it installed; run: pip "
-            "install 'isoslice[cluster]'"
-        ) from error
-    return distributed
+    what = "a request for other processes (--workers or --scheduler)"
+    return require("distributed", "distributed", what, SettingsError)

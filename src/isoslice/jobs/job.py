@@ -12,19 +12,22 @@ from typing import NamedTuple, cast
 import torch
 
 from isoslice.blocks import Triple, block_count
+from isoslice.coarse import refined, renamed, turned
 from isoslice.config import ModelConfig
 from isoslice.errors import DataError, OutputError, SettingsError
-from isoslice.geometry import PlaneGrid, even_grid, output_voxel_size
+from isoslice.frames import Frame, frames_of
 from isoslice.io.omezarr_write import ORDER
-from isoslice.io.read import open_volume
+from isoslice.io.read import open_with
 from isoslice.io.shards import Image, lay_out
 from isoslice.jobs.plan import Plan, files_digest, files_glance
 from isoslice.jobs.scratch import Scratch
 from isoslice.jobs.worker import this_process
+from isoslice.metadata import Metadata
 from isoslice.model import Model
 from isoslice.normalize import Normalization
 from isoslice.passes import Mode, Pass, all_passes
-from isoslice.volume import Volume, VoxelSize
+from isoslice.stacks import restores_separately
+from isoslice.volume import Volume
 
 #: In an unfinished output: the folder with the plan, what is done, and the residual between passes.
 HIDDEN, PLAN = ".isoslice", "plan.json"
@@ -35,6 +38,7 @@ COMPOSING = 0.15
 class Stage(NamedTuple):
     """Tasks that need not know of each other; those of the next stage need all of them."""
 
+    #: Number of the frame: a time point, or a channel of one.
     time: int
     #: ``pass-0`` and so on, ``gains`` or ``blocks``.
     name: str
@@ -63,7 +67,7 @@ class Job:
     folder
         The unfinished output.
     volume
-        The stack, read where it is indexed.
+        The stack, read where it is indexed; its coarse axis is called Z.
     model, device
         The model, and the device that it is on.
     """
@@ -75,25 +79,27 @@ class Job:
     device: torch.device
 
     @cached_property
-    def grid(self) -> PlaneGrid:
-        """Where measured planes lie."""
-        return even_grid(self.volume.size("Z"), self.plan.factor)
+    def frames(self) -> list[Frame]:
+        """What is restored at once: time points, or channels of each."""
+        shape = self.volume.size("T"), self.volume.size("C"), self.volume.size("Z")
+        separate = restores_separately(self.config, self.volume)
+        return frames_of(shape, self.plan.factor, self.plan.lost, separate, self.plan.seed)
 
     @property
     def shape(self) -> Triple:
-        """Of the volume to be, (Z, Y, X)."""
-        return self.grid.depth, self.volume.size("Y"), self.volume.size("X")
+        """Of the volume to be, (Z, Y, X), its coarse axis called Z."""
+        return self.frames[0].grid.depth, self.volume.size("Y"), self.volume.size("X")
 
     @property
     def channels(self) -> int:
-        """How many there are."""
-        return self.volume.size("C")
+        """How many are restored at once."""
+        return len(range(self.volume.size("C"))[self.frames[0].channels])
 
     @property
     def voxels(self) -> int:
         """Of all channels and time points."""
         z, y, x = self.shape
-        return self.volume.size("T") * self.channels * z * y * x
+        return len(self.frames) * self.channels * z * y * x
 
     @property
     def hidden(self) -> Path:
@@ -109,7 +115,7 @@ class Job:
     @property
     def normalization(self) -> Normalization:
         """Of the whole stack."""
-        return Normalization(self.plan.low, self.plan.high)
+        return self.plan.normalization
 
     @cached_property
     def passes(self) -> list[Pass]:
@@ -118,9 +124,9 @@ class Job:
 
     def stages(self) -> Iterator[Stage]:
         """List everything there is to do, in its order."""
-        voxels = self.voxels // self.volume.size("T")
+        voxels = self.voxels // len(self.frames)
         blocks = block_count(self.shape, self.plan.block)
-        for time in range(self.volume.size("T")):
+        for time in range(len(self.frames)):
             for number, step in enumerate(self.passes):
                 count = len(self.scratch(time).slabs(step.plane))
                 yield Stage(time, f"pass-{number}", count, voxels / count)
@@ -200,16 +206,24 @@ class Job:
 
     @property
     def axes(self) -> str:
-        """Axes of the output, in the order in which they are stored."""
-        return "".join(axis for axis in ORDER if axis in self.volume.axes)
+        """Axes of the output, in the order in which they are stored, by their true names."""
+        names = renamed(self.volume.axes, self.plan.along)
+        return "".join(axis for axis in ORDER if axis in names)
 
     @property
     def spacing(self) -> dict[str, float]:
         """True spacing of the output."""
-        size = self.volume.voxel_size
-        if size is None:
-            return dict(self.volume.spacing)
-        return dict(zip("ZYX", output_voxel_size(size, self.plan.factor), strict=True))
+        return self._refined[0]
+
+    @property
+    def metadata(self) -> Metadata:
+        """Place, time and display of the output."""
+        return self._refined[1]
+
+    @cached_property
+    def _refined(self) -> tuple[dict[str, float], Metadata]:
+        along = self.plan.along
+        return refined(turned(self.volume, along), along, self.plan.factor)
 
     def image(self) -> Image:
         """Describe the output's arrays."""
@@ -217,7 +231,7 @@ class Job:
 
     def layout(self) -> tuple[str, tuple[int, ...], dict[str, float], tuple[int, ...]]:
         """Return the output's axes, shape, spacing and shape of blocks."""
-        lengths = dict(zip("ZYX", self.shape, strict=True))
+        lengths = dict(zip(renamed("ZYX", self.plan.along), self.shape, strict=True))
         shape = tuple(lengths.get(axis, self.volume.size(axis)) for axis in self.axes)
         sides = dict(zip("ZYX", self.plan.block, strict=True))
         block = tuple(min(sides.get(axis, 1), n) for axis, n in zip(self.axes, shape, strict=True))
@@ -250,7 +264,6 @@ def open_job(folder: Path) -> Job:
         If the stack or the model cannot be read any more.
     """
     plan = read_plan(folder)
-    size = None if plan.voxel_size is None else VoxelSize(*plan.voxel_size)
-    volume = open_volume(plan.stack, axes=plan.axes, voxel_size=size)
+    volume = turned(open_with(Path(plan.stack), plan.reading), plan.along)
     model = Model.load(plan.model)
     return Job(plan, folder, volume, model, torch.device("cpu"))

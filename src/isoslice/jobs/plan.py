@@ -7,13 +7,15 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
 from isoslice.io.omezarr import MARKS, is_zarr
+from isoslice.io.options import ReadOptions
 from isoslice.io.plane_files import find_planes, is_pattern
+from isoslice.normalize import Normalization
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -27,8 +29,7 @@ class Plan(BaseModel):
     isoslice: str
     #: The stack, how it was to be read, and what its files were.
     stack: str
-    axes: str | None
-    voxel_size: tuple[float, float, float] | None
+    reading: ReadOptions
     stack_digest: str
     stack_glance: str
     #: The model's folder, and its fingerprint.
@@ -41,15 +42,20 @@ class Plan(BaseModel):
     seed: Annotated[int, Field(ge=0)]
     #: Such as ``cpu bfloat16``: others round differently.
     arithmetic: str
-    #: Intensities that become 0 and 1, per channel.
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    #: The axis that is coarse.
+    along: Literal["Z", "Y", "X"]
+    #: Of the stack's intensities, per channel.
+    normalization: Normalization
+    #: Planes that were lost, of each time point and channel.
+    lost: tuple[tuple[tuple[int, ...], ...], ...]
     #: Of the residual between passes: ``float16`` or ``float32``.
     residual: str
     #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
     #: is cut, which voxels do not depend on.
     slabs: tuple[Size, Size]
     block: tuple[Size, Size, Size]
+    #: What was warned of when the run began.
+    doubts: tuple[str, ...] = ()
 
 
 #: What must not have changed when a run goes on, and what to call it.
@@ -59,7 +65,12 @@ _SAME = {
     "model_fingerprint": "model",
     "axes": "axes",
     "voxel_size": "voxel size",
+    "unit": "unit",
+    "series": "series",
+    "channel": "channel",
+    "time": "time",
     "factor": "factor",
+    "along": "coarse axis",
     "mode": "mode",
     "steps": "number of steps",
     "detail": "detail",
@@ -76,7 +87,7 @@ def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
     before
         The plan of the unfinished run.
     now
-        What this one was asked for: some of the plan's entries.
+        What this one was asked for: some of the plan's entries, and of those of its `reading`.
     folder
         The unfinished output, for the message.
 
@@ -85,11 +96,12 @@ def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
     SettingsError
         Says what has changed.
     """
+    then = {**before.model_dump(), **before.reading.model_dump()}
     changed = []
     for key, name in _SAME.items():
-        if key in now and now[key] != getattr(before, key):
+        if key in now and now[key] != then[key]:
             digest = key.endswith(("digest", "fingerprint"))
-            was = "" if digest else f" (now {now[key]}, before {getattr(before, key)})"
+            was = "" if digest else f" (now {now[key]}, before {then[key]})"
             changed.append(f"another {name}{was}")
     if changed:
         raise SettingsError(

@@ -17,7 +17,7 @@ import torch
 from isoslice.device import choose_device
 from isoslice.errors import OutputError, SettingsError
 from isoslice.io.atomic import check_output, output_error
-from isoslice.io.read import open_volume
+from isoslice.io.read import open_with
 from isoslice.jobs.begin import (
     Request,
     begin,
@@ -44,7 +44,6 @@ from isoslice.jobs.told import Tracker
 from isoslice.jobs.worker import Worker, this_process
 from isoslice.model import Model
 from isoslice.progress import Progress
-from isoslice.volume import VoxelSize
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -183,7 +182,6 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
     model = Model.load(request.model)
     if how.resume:
         return go_on(request, model, worker)
-    size = None if request.voxel_size is None else VoxelSize(*request.voxel_size)
     if how.part is not None:
         # The first part to come here makes the plan; the others wait for it.
         with claimed(_gate(folder), wait=True):
@@ -192,11 +190,11 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
             check_output(request.output)  # another part may have ended it meanwhile
             check_unfinished(request.output, overwrite=False)
             shutil.rmtree(folder, ignore_errors=True)
-            volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
+            volume = open_with(request.stack, request.reading)
             return begin(request, volume, model, progress, worker)
     check_unfinished(request.output, overwrite=how.overwrite)
     shutil.rmtree(folder, ignore_errors=True)
-    volume = open_volume(request.stack, axes=request.axes, voxel_size=size)
+    volume = open_with(request.stack, request.reading)
     return begin(request, volume, model, progress, worker)
 
 

@@ -14,13 +14,15 @@ from torch import Tensor
 
 from isoslice.base import make_base
 from isoslice.blocks import Box, Place, nth_block, widened
+from isoslice.coarse import renamed
 from isoslice.detail import Gains
+from isoslice.frames import Frame, Rows, fill_along_z, put_back
 from isoslice.gains import find_gains
-from isoslice.geometry import planes_around
+from isoslice.geometry import PlaneGrid, planes_around
 from isoslice.io.read import read_part
 from isoslice.io.shards import CHUNK, flush
 from isoslice.jobs.job import Job, Stage
-from isoslice.normalize import check_finite
+from isoslice.normalize import Normalization, check_finite
 from isoslice.passes import run_pass
 from isoslice.pieces import plane_distances
 from isoslice.sampler import Drawn, compose, margin
@@ -57,11 +59,11 @@ def run_task(job: Job, stage: Stage, index: int, report: Report) -> dict[str, in
 
 
 def _pass(job: Job, time: int, number: int, index: int, report: Report) -> Mapping[Path, int]:
-    step, scratch = job.passes[number], job.scratch(time)
+    step, scratch, frame = job.passes[number], job.scratch(time), job.frames[time]
     place = scratch.place(step.plane, index)
     _, y, x = place
-    planes = _read(job, time, (slice(0, len(job.grid.known)), y, x))
-    base = make_base(planes, job.grid, job.config.softening, job.device)
+    planes = _read(job, frame, (slice(0, len(frame.kept)), y, x))
+    base = make_base(planes, frame.grid, job.config.softening, job.device)
     del planes
     if number:
         before = job.passes[number - 1].plane
@@ -78,7 +80,7 @@ def _pass(job: Job, time: int, number: int, index: int, report: Report) -> Mappi
             residual,
             base,
             first=lateral.start,
-            seed=job.plan.seed,
+            seed=frame.seed,
             device=job.device,
         ):
             done += finished
@@ -87,9 +89,10 @@ def _pass(job: Job, time: int, number: int, index: int, report: Report) -> Mappi
 
 
 def _gains(job: Job, time: int) -> Mapping[Path, int]:
-    n, y, x = len(job.grid.known), *job.shape[1:]
+    frame = job.frames[time]
+    shape = len(frame.kept), job.shape[1], job.shape[2]
     drawn = _Drawn(job, time)
-    gains = find_gains(job.config, lambda p: _read(job, time, p), (n, y, x), job.grid, drawn)
+    gains = find_gains(job.config, lambda p: _read(job, frame, p), shape, frame.grid, drawn)
     path = job.scratch(time).folder / GAINS
     draft = path.with_name(GAINS + ".draft")
     draft.write_text(json.dumps([each.tolist() for each in gains]) + "\n")
@@ -102,21 +105,27 @@ def _block(job: Job, time: int, index: int) -> Mapping[Path, int]:
     block = nth_block(index, job.shape, job.plan.block)
     voxels, image = _composed(job, time, block), job.image()
     files: dict[str, int] = {}
-    for channel, data in enumerate(voxels):
-        at = dict(zip("ZYX", block.start, strict=True)) | {"T": time, "C": channel}
-        lengths = dict(zip("ZYX", data.shape, strict=True))
+    frame, names = job.frames[time], renamed("ZYX", job.plan.along)
+    order = [names.index(axis) for axis in "ZYX"]
+    channels = range(job.volume.size("C"))[frame.channels]
+    for channel, data in zip(channels, voxels, strict=True):
+        at = dict(zip(names, block.start, strict=True)) | {"T": frame.time, "C": channel}
+        lengths = dict(zip(names, data.shape, strict=True))
         shape = [lengths.get(axis, 1) for axis in job.axes]
-        files |= image.write([at[axis] for axis in job.axes], data.reshape(shape))
+        part = np.ascontiguousarray(data.transpose(order)).reshape(shape)
+        files |= image.write([at[axis] for axis in job.axes], part)
     return {job.folder / name: size for name, size in files.items()}
 
 
 def _composed(job: Job, time: int, block: Box) -> NDArray[Any]:
     """Put together a block: (C, z, y, x), of the stack's type."""
+    frame = job.frames[time]
     window = widened(block, job.shape, margin(job.config))
-    first, last, grid = planes_around(job.grid, window.start[0], window.stop[0])
-    rows = slice(window.start[0] - job.grid.known[first], window.stop[0] - job.grid.known[first])
+    first, last, grid = planes_around(frame.grid, window.start[0], window.stop[0])
+    known = frame.grid.known[first]
+    rows = slice(window.start[0] - known, window.stop[0] - known)
     _, y, x = window.slices()
-    planes = _read(job, time, (slice(first, last + 1), y, x))
+    planes = _read(job, frame, (slice(first, last + 1), y, x))
     cpu = torch.device("cpu")
     base = make_base(planes, grid, job.config.softening, cpu, rows)
     drawn = _Drawn(job, time).window(window.slices())
@@ -124,32 +133,65 @@ def _composed(job: Job, time: int, block: Box) -> NDArray[Any]:
     if job.plan.mode == "sample":
         stored = json.loads((job.scratch(time).folder / GAINS).read_text())
         gains = Gains(*(torch.tensor(each) for each in stored))
-        gains = gains.of_planes(plane_distances(job.grid)[window.slices()[0]])
+        gains = gains.of_planes(plane_distances(frame.grid)[window.slices()[0]])
     inside = block.slices(window.start)
     result = np.empty((job.channels, *block.shape), job.volume.data.dtype)
+    scaled = job.normalization.of_channels(frame.channels)
     for part, values in compose(job.config, base, drawn, inside, job.plan.detail, gains):
-        result[:, :, part] = job.normalization.invert(values.numpy(), result.dtype)
-    _, y, x = block.slices()
-    for plane in range(first, last + 1):  # bit for bit
-        row = job.grid.known[plane] - block.start[0]
-        if 0 <= row < block.shape[0]:
-            result[:, row] = read_part(job.volume, (time, slice(None), plane, y, x))
+        result[:, :, part] = scaled.invert(values.numpy(), result.dtype)
+    _put_back(job, frame, block, result, scaled)
     return result
 
 
-def _read(job: Job, time: int, place: Place) -> NDArray[np.float32]:
-    """Read a part of the measured planes, normalised, plane by plane for memory."""
+def _put_back(
+    job: Job, frame: Frame, block: Box, result: NDArray[Any], scaled: Normalization
+) -> None:
+    """Put measured planes back into a block; see `frames.put_back`."""
+    (top, _, _), (_, y, x) = block.start, block.slices()
+    channels = range(job.volume.size("C"))[frame.channels]
+    for values, own, channel, limits in zip(
+        result, frame.own, channels, scaled.limits_of(len(channels)), strict=True
+    ):
+        places = PlaneGrid(tuple(z * frame.factor for z in own))
+        first, last, _ = planes_around(places, top, top + block.shape[0])
+        numbers = range(own[first], own[last] + 1)
+        part = read_part(
+            job.volume, (frame.time, channel, slice(numbers.start, numbers.stop), y, x)
+        )
+        around = own[first : last + 1]
+        rows = [z * frame.factor - top for z in around]
+        put_back(values, Rows(part, [z - numbers.start for z in around]), rows, limits)
+
+
+def _read(job: Job, frame: Frame, place: Place) -> NDArray[np.float32]:
+    """Read a part of the measured planes, normalised, some at a time for memory."""
     z, y, x = place
+    scaled = job.normalization.of_channels(frame.channels)
+    kept = frame.kept
+    if scaled.fill is not None:  # what stands in for voxels without data may lie on any plane
+        every = _read_kept(job, frame, (slice(0, len(kept)), y, x))
+        return scaled.apply(fill_along_z(every)[:, z])
     shape = (job.channels, *(part.stop - part.start for part in place))
     planes = np.empty(shape, np.float32)
     step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
     step = max(step // CHUNK * CHUNK, min(step, CHUNK))  # chunks in one piece, where they are cubes
     for start in range(0, shape[1], step):
         some = slice(z.start + start, min(z.start + start + step, z.stop))
-        part = read_part(job.volume, (time, slice(None), some, y, x))
-        check_finite(part, job.volume.source)
-        planes[:, start : start + step] = job.normalization.apply(part)
+        part = _read_kept(job, frame, (some, y, x))
+        check_finite(part, job.volume.source)  # the stack may have changed since it was looked at
+        planes[:, start : start + step] = scaled.apply(part)
     return planes
+
+
+def _read_kept(job: Job, frame: Frame, place: Place) -> NDArray[Any]:
+    """Read a part of the planes that a frame is restored from, as they are stored."""
+    z, y, x = place
+    wanted = frame.kept[z]
+    first, last = wanted[0], wanted[-1]
+    part = read_part(job.volume, (frame.time, frame.channels, slice(first, last + 1), y, x))
+    if len(wanted) == last + 1 - first:
+        return part
+    return part[:, [plane - first for plane in wanted]]
 
 
 class _Drawn:

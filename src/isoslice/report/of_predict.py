@@ -65,10 +65,8 @@ def prediction_report(
         If the shapes do not fit, the result does not say its factor, or there is no such channel
         or time point.
     """
-    doubts: tuple[str, ...] = ()
     if not isinstance(restored, Volume):
         uncertainty = restored.std if uncertainty is None else uncertainty
-        doubts = restored.doubts
         restored = restored.to_volume()
     if not isinstance(stack, Volume):
         stack = Volume(stack, restored.axes)
@@ -81,6 +79,9 @@ def prediction_report(
             "predict wrote; restore the stack again"
         )
     factor = check_factor(made_by["factor"])
+    doubts = made_by.pop("warnings", ())
+    if not (isinstance(doubts, list | tuple) and all(isinstance(text, str) for text in doubts)):
+        doubts = ()  # another program's
     whole = whole_shape(restored)
     _check(stack, restored, uncertainty, factor, channel, time)
     box = choose_box(reader(restored, time, channel), whole, factor, limit)

@@ -1,6 +1,7 @@
 """Do intervals hold what they promise, in 3D? Volumes of three kinds whose truth is known.
 
-    python benchmarks/coverage.py --data FOLDER --models FOLDER -o coverage.csv [--samples 8]
+    python benchmarks/interval_coverage.py --data FOLDER --models FOLDER -o coverage.csv
+        [--samples 8]
 
 FOLDER of the models holds one for each case (``fib25``, ``lucchi``, ``mouse_ct``), trained by
 ``isoslice train`` on the case's training volumes alone (benchmarks/suite/cases.py); with

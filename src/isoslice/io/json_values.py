@@ -1,0 +1,48 @@
+"""Values of JSON that a file may hold or not: of the kind that is expected, or a ValueError."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def as_object(value: object, what: str) -> Mapping[str, Any]:
+    """Return a JSON object; None counts as an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"its {what} is no JSON object")
+    return value
+
+
+def as_list(value: object, what: str) -> list[Any]:
+    """Return a JSON array; None counts as an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"its {what} is no list")
+    return list(value)
+
+
+def as_objects(value: object, what: str) -> list[Mapping[str, Any]]:
+    """Return a JSON array of objects."""
+    return [as_object(each, what) for each in as_list(value, what)]
+
+
+def as_number(value: object) -> float | None:
+    """Return a finite number, or None for whatever is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_numbers(value: object, count: int) -> list[float] | None:
+    """Return so many finite numbers, or None for whatever are none."""
+    numbers = [as_number(v) for v in value] if isinstance(value, list | tuple) else []
+    found = [n for n in numbers if n is not None]
+    return found if len(found) == len(numbers) == count else None

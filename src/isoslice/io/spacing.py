@@ -1,0 +1,81 @@
+"""Voxel sizes as people write them: ``4,0.83,0.83``, ``2.8mm,0.7mm,0.7mm``, ``2.8,0.7,0.7mm``."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from isoslice.errors import SettingsError
+from isoslice.io.units import METRES, unit_name
+from isoslice.volume import VoxelSize
+
+_NUMBER = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*")
+
+
+def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize | None, str | None]:
+    """Read a voxel size, and its unit where it has one.
+
+    Parameters
+    ----------
+    text
+        Three numbers, of Z, Y and X, each with a unit, or the last one with the unit of all.
+    unit
+        Unit that was given beside it.
+
+    Returns
+    -------
+    tuple
+        The size, in the unit of X where they differ, exactly; and OME's name of the unit, None
+        where none was given.
+
+    Raises
+    ------
+    SettingsError
+        If it is no voxel size, or there are two units for one number, or a unit for none.
+    """
+    given = None if unit is None else _named(unit)
+    if text is None:
+        if given is not None:
+            raise SettingsError(
+                f"got --unit {unit} without --voxel-size, expected both; give the voxel size too, "
+                f"for example --voxel-size 4,0.83,0.83{unit}"
+            )
+        return None, None
+    parts = [_NUMBER.fullmatch(part) for part in text.split(",")]
+    numbers = [part[1] for part in parts if part is not None]
+    if len(parts) != 3 or len(numbers) != 3 or not all(0 < float(n) < 1e300 for n in numbers):
+        raise SettingsError(
+            f"got voxel size {text!r}, expected three positive numbers Z,Y,X, in a unit or not; "
+            "for example --voxel-size 4.0,0.83,0.83 or --voxel-size 2.8mm,0.7mm,0.7mm"
+        )
+    units = [None if part is None or not part[2] else _named(part[2]) for part in parts]
+    if units[:2] == [None, None]:
+        units = [units[2]] * 3
+    if None in units and units != [None] * 3:
+        told = next(part[2] for part in parts if part is not None and part[2])
+        example = ",".join(numbers) + told
+        raise SettingsError(
+            f"got voxel size {text!r}, some numbers with a unit and some without, expected one for "
+            f"each, or one behind the last for all; for example --voxel-size {example}"
+        )
+    own = units[2]
+    if own is not None and given is not None and own != given:
+        raise SettingsError(
+            f"got voxel size {text!r} and --unit {unit}, expected one unit; leave --unit out"
+        )
+    if own is None:
+        return VoxelSize(*map(float, numbers)), given
+    ratios = [METRES[str(name)] / METRES[own] for name in units]
+    # Through exact fractions, so that 700um are 0.7 mm and not nearly so.
+    exact = [float(Fraction(n) * ratio) for n, ratio in zip(numbers, ratios, strict=True)]
+    return VoxelSize(*exact), own
+
+
+def _named(unit: str) -> str:
+    name = unit_name(unit)
+    if name is None:
+        raise SettingsError(
+            f"got unit {unit!r}, expected a unit of length such as um, nm or mm; for example "
+            "--voxel-size 2.8mm,0.7mm,0.7mm"
+        )
+    return name

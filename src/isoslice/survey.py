@@ -1,0 +1,192 @@
+"""What a stack's planes hold, plane by plane: blank and lost ones, saturation, voxels without data.
+
+One look at every voxel, in memory or read part by part, tells what the restoration must not guess:
+which planes were lost on the way, which intensities a detector cannot exceed, and where the field
+of view ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Voxels that pile up at the largest or least intensity: so many, and so large a share of all.
+PILED, PILED_SHARE = 16, 1e-5
+#: Share of all voxels that a value has at least where it stands for "no data".
+OUTSIDE_SHARE = 0.01
+#: Bits of cameras whose largest value is a detector's ceiling in a wider type.
+CAMERA_BITS = range(8, 17)
+
+
+@dataclass
+class Survey:
+    """What each plane holds; arrays of shape (T, C, n).
+
+    Attributes
+    ----------
+    least, most
+        Extremes of finite voxels; NaN where there are none.
+    at_least, at_most, zeros
+        How many voxels have exactly these values.
+    finite, count
+        Finite voxels, and all.
+    """
+
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+    at_least: NDArray[np.int64]
+    at_most: NDArray[np.int64]
+    zeros: NDArray[np.int64]
+    finite: NDArray[np.int64]
+    count: NDArray[np.int64]
+
+    def add(self, time: int, channel: int, plane: int, part: NDArray[Any]) -> None:
+        """Count a part of a plane."""
+        at = (time, channel, plane)
+        self.count[at] += part.size
+        if part.dtype.kind == "f" and not np.isfinite(part).all():
+            part = part[np.isfinite(part)]
+        self.finite[at] += part.size
+        if not part.size:
+            return
+        self.zeros[at] += part.size - np.count_nonzero(part)
+        low, high = part.min(), part.max()
+        for value, extreme, number, beyond in (
+            (low, self.least, self.at_least, float(low) < self.least[at]),
+            (high, self.most, self.at_most, float(high) > self.most[at]),
+        ):
+            if np.isnan(extreme[at]) or beyond:
+                extreme[at], number[at] = float(value), 0
+            if float(value) == extreme[at]:
+                number[at] += np.count_nonzero(part == value)
+
+    @property
+    def blank(self) -> NDArray[np.bool_]:
+        """Planes without any structure: of one value, or without a finite voxel."""
+        blank: NDArray[np.bool_] = (self.finite == 0) | (self.least == self.most)
+        return blank
+
+    def extremes(self) -> NDArray[np.float64]:
+        """Return the least and the largest intensity of each channel, (C, 2); 0 where unknown."""
+        pairs = [
+            (np.nanmin(low), np.nanmax(high)) if not np.isnan(low).all() else (0.0, 0.0)
+            for low, high in zip(self.least.swapaxes(0, 1), self.most.swapaxes(0, 1), strict=True)
+        ]
+        return np.asarray(pairs, np.float64)
+
+    @property
+    def holes(self) -> bool:
+        """Whether there are voxels that are not finite."""
+        return bool((self.finite < self.count).any())
+
+
+def empty_survey(times: int, channels: int, planes: int) -> Survey:
+    """Return the survey of a stack of which nothing has been seen."""
+    shape = (times, channels, planes)
+    unknown = [np.full(shape, np.nan) for _ in range(2)]
+    return Survey(*unknown, *(np.zeros(shape, np.int64) for _ in range(5)))
+
+
+def survey(planes: NDArray[Any]) -> Survey:
+    """Look at planes (T, C, n, Y, X) that are in memory."""
+    found = empty_survey(*planes.shape[:3])
+    for t, c, z in np.ndindex(*planes.shape[:3]):
+        found.add(t, c, z, planes[t, c, z])
+    return found
+
+
+def lost_planes(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Name the planes that were lost: blank ones between planes that are not.
+
+    A dark gap between objects is none: at least half of the voxels of the planes on either side
+    differ from what the blank ones hold.
+
+    Returns
+    -------
+    Numbers of planes, for each time point and channel.
+    """
+    times, channels, _ = found.least.shape
+    return tuple(tuple(_lost(found, t, c) for c in range(channels)) for t in range(times))
+
+
+def _lost(found: Survey, t: int, c: int) -> tuple[int, ...]:
+    blank = found.blank[t, c]
+    filled = np.flatnonzero(~blank).tolist()
+    lost: list[int] = []
+    for below, above in pairwise(filled):
+        run = range(below + 1, above)
+        if run and all(_differs(found, (t, c, n), (t, c, run[0])) for n in (below, above)):
+            lost += run
+    return tuple(lost)
+
+
+def _differs(found: Survey, plane: tuple[int, int, int], blank: tuple[int, int, int]) -> bool:
+    """Tell whether half of a plane's voxels differ from the value of a blank one."""
+    value, same = found.least[blank], 0
+    if value == 0:
+        same = int(found.zeros[plane])
+    elif value == found.least[plane]:
+        same = int(found.at_least[plane])
+    elif value == found.most[plane]:
+        same = int(found.at_most[plane])
+    return bool(same < found.count[plane] / 2)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Intensities of one channel that a restored volume keeps to.
+
+    Attributes
+    ----------
+    floor, ceiling
+        No voxel is below or above: a detector's limits. None where none are known.
+    outside
+        Value of voxels without data; between two of them there is none either. None where no value
+        stands for that.
+    """
+
+    floor: float | None = None
+    ceiling: float | None = None
+    outside: float | None = None
+
+
+def limits(found: Survey, channel: int, dtype: np.dtype[np.generic]) -> Limits:
+    """Find the intensities that a channel of a stack of some voxel type keeps to."""
+    filled = ~np.isnan(found.least[:, channel])
+    if not filled.any():
+        return Limits()
+    total = int(found.finite[:, channel].sum())
+    low, high = found.least[:, channel][filled], found.most[:, channel][filled]
+    least, most = float(low.min()), float(high.max())
+    at_least = int(found.at_least[:, channel][filled][low == least].sum())
+    at_most = int(found.at_most[:, channel][filled][high == most].sum())
+    piled = max(PILED, PILED_SHARE * total)
+    camera = dtype.kind in "iu" and most in [2.0**bits - 1 for bits in CAMERA_BITS]
+    outside = None
+    zeros = int(found.zeros[:, channel].sum())
+    if least == 0 or (dtype.kind == "f" and zeros >= OUTSIDE_SHARE * total):
+        outside = 0.0
+    elif at_least >= OUTSIDE_SHARE * total:
+        outside = least
+    return Limits(
+        least if at_least >= piled else None,
+        most if camera or at_most >= piled else None,
+        outside,
+    )
+
+
+def told_planes(planes: Iterable[int]) -> str:
+    """Name planes in a few words: ``12, 40-42``."""
+    numbers = sorted(set(planes))
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
