@@ -63,6 +63,13 @@ def member(group: Any, place: str) -> Any | None:
         return group
 
 
+def names(group: Any) -> list[str]:
+    """Return the first `MAX_OBJECTS` names in a group, without those that are no text."""
+    with plain_errors():
+        listed = [name for name, _ in zip(group, range(MAX_OBJECTS), strict=False)]
+    return [name for name in listed if isinstance(name, str)]
+
+
 def walk(file: Any) -> Iterator[tuple[str, Any]]:
     """Yield paths and data sets of a file, in the order of their names.
 
@@ -83,8 +90,8 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
                 continue
             seen.add(address)
             inner = []
-            for name in group:
-                found = member(group, name) if "/" not in name else None
+            for name in names(group):
+                found = member(group, name)
                 where = f"{place}/{name}" if place else name
                 if isinstance(found, h5py.Dataset):
                     yield where, found
