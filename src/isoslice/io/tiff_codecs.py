@@ -41,7 +41,8 @@ _EDGE = 2**16
 
 def check_codec(page: Any, path: Path) -> None:
     """Raise `DataError` for a compression that is not read."""
-    if int(page.compression) not in CODECS:
+    # A damaged tag may hold several numbers, or text.
+    if not isinstance(page.compression, int) or int(page.compression) not in CODECS:
         name = getattr(page.compression, "name", str(page.compression))
         raise DataError(
             f"{path}: got a TIFF compressed by {name}, expected one of "
