@@ -259,3 +259,30 @@ def test_a_real_file_of_plantseg_is_read(tmp_path):
     assert volume.voxel_size == pytest.approx((0.235, 0.15, 0.15))
     with h5py.File(path) as file:
         assert np.array_equal(volume.data, file["raw"][...])
+
+
+def test_a_heap_that_would_make_the_library_loop_is_refused(tmp_path):
+    path = write_ilastik(tmp_path / "a.h5", STACK, "zyx")
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    length = int.from_bytes(content[heap + 16 + 8 : heap + 16 + 16], "little")
+    free = heap + 16 + 16 + -(-length // 8) * 8
+    assert content[free : free + 8] == bytes(8)  # number 0: what is free
+    content[free + 8 : free + 16] = bytes(8)
+    path.write_bytes(content)
+    assert "heap of texts" in refusal(path)
+
+
+def test_a_chunk_too_short_for_its_checksum_is_refused(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        raw = file.create_dataset("raw", STACK.shape, "u1", chunks=STACK.shape, fletcher32=True)
+        raw.id.write_direct_chunk((0, 0, 0), b"ab")
+    assert "too short for its checksum" in refusal(tmp_path / "a.h5", "ZYX")
+
+
+def test_xml_and_mat_files_are_no_images_of_a_folder(tmp_path):
+    from isoslice.io.images import find_images
+
+    write_bdv(tmp_path / "a.h5", texture(1, 1, 5, 12, 16).astype(np.uint16))
+    (tmp_path / "parameters.mat").write_bytes(b"x")
+    assert find_images(tmp_path) == [tmp_path / "a.h5"]

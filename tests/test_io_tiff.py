@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 from contextlib import suppress
 from pathlib import Path
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from isoslice.errors import DataError
 from isoslice.io.failure import reading
-from isoslice.io.hdf5_check import MAX_OBJECTS, Stored, image_type, member, open_hdf5, plain_errors
+from isoslice.io.hdf5_check import MAX_OBJECTS, Stored, image_type, member, names, open_hdf5
 from isoslice.io.hdf5_grid import Grid
 from isoslice.io.lazy import LazyArray
 from isoslice.io.limits import MAX_XML, check_regular, read_small
@@ -50,10 +50,9 @@ class Setup:
 
 def is_bdv(file: Any) -> bool:
     """Whether an HDF5 file has BigDataViewer's groups."""
-    with plain_errors():
-        names = [name for name, _ in zip(file, range(MAX_OBJECTS), strict=False)]
-    setups = [name for name in names if _SETUP.fullmatch(name)]
-    return any(_TIME.fullmatch(name) for name in names) and any(
+    listed = names(file)
+    setups = [name for name in listed if _SETUP.fullmatch(name)]
+    return any(_TIME.fullmatch(name) for name in listed) and any(
         member(file, f"{setup}/resolutions") is not None for setup in setups
     )
 
@@ -113,13 +112,11 @@ def read_bdv(path: Path, file: Any, series: str | None = None) -> Raw:
 
 
 def _read(path: Path, file: Any, series: str | None, setups: Sequence[Setup] | None) -> Raw:
-    with plain_errors():
-        names = [name for name, _ in zip(file, range(MAX_OBJECTS), strict=False)]
-    times = sorted(name for name in names if _TIME.fullmatch(name))
+    times = sorted(name for name in names(file) if _TIME.fullmatch(name))
     if not times:
         raise ValueError("it holds no time point")
     if setups is None:
-        setups = [Setup(int(name[1:])) for name in sorted(names) if _SETUP.fullmatch(name)]
+        setups = [Setup(int(name[1:])) for name in sorted(names(file)) if _SETUP.fullmatch(name)]
     if not setups:
         raise ValueError("it lists no set-up")
     groups = _grouped(file, times[0], setups, path)
@@ -190,7 +187,7 @@ def _parse(path: Path) -> ElementTree.Element:
 
 
 def _setups(root: ElementTree.Element) -> list[Setup]:
-    names = {
+    dyes = {
         (_text(channel, "id")): _text(channel, "name")
         for channel in root.iterfind(".//ViewSetups/Attributes[@name='channel']/Channel")
     }
@@ -206,7 +203,7 @@ def _setups(root: ElementTree.Element) -> list[Setup]:
                 _text(element, "name") or None,
                 spacing,
                 unit,
-                (_whole(channel), names.get(channel) or None) if channel else None,
+                (_whole(channel), dyes.get(channel) or None) if channel else None,
                 tuple(sorted(marks.items())),
             )
         )

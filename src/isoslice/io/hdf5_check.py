@@ -20,6 +20,8 @@ from isoslice.io.limits import DEFLATE_RATIO, MAX_CHUNK, MAX_JSON, check_packed,
 MAX_OBJECTS, MAX_DEPTH = 10_000, 16
 #: Filters that the HDF5 library itself has: gzip, shuffle, Fletcher's checksum, szip, and LZF.
 _FILTERS = (1, 2, 3, 4, 32000)
+#: The checksum's filter, and its bytes at the end of a chunk.
+_FLETCHER, _CHECKSUM = 3, 4
 #: Chunks above this must fit what is stored.
 _LARGE_CHUNK = 2**26
 
@@ -61,6 +63,13 @@ def member(group: Any, place: str) -> Any | None:
         return group
 
 
+def names(group: Any) -> list[str]:
+    """Return the first `MAX_OBJECTS` names in a group, without those that are no text."""
+    with plain_errors():
+        listed = [name for name, _ in zip(group, range(MAX_OBJECTS), strict=False)]
+    return [name for name in listed if isinstance(name, str)]
+
+
 def walk(file: Any) -> Iterator[tuple[str, Any]]:
     """Yield paths and data sets of a file, in the order of their names.
 
@@ -81,8 +90,8 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
                 continue
             seen.add(address)
             inner = []
-            for name in group:
-                found = member(group, name) if "/" not in name else None
+            for name in names(group):
+                found = member(group, name)
                 where = f"{place}/{name}" if place else name
                 if isinstance(found, h5py.Dataset):
                     yield where, found
@@ -197,7 +206,7 @@ class Stored:
 def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> None:
     import h5py
 
-    plist = dataset.id.get_create_plist()
+    plist, codes = dataset.id.get_create_plist(), []
     if dataset.is_virtual or plist.get_external_count() > 0:
         raise DataError(
             f"{path}: got a data set {_name(dataset)} whose voxels lie in other files, expected "
@@ -205,6 +214,7 @@ def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> Non
         )
     for number in range(plist.get_nfilters()):
         code, _, _, name = plist.get_filter(number)
+        codes.append(code)
         if code not in _FILTERS and not h5py.h5z.filter_avail(code):
             label = bytes(name).decode("ascii", "replace").strip("\0") or str(code)
             require("hdf5plugin", "hdf5plugin", f"HDF5 compressed by {label[:40]!r}", path=path)
@@ -218,10 +228,17 @@ def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> Non
         size = math.prod(dataset.chunks) * itemsize
         if size > MAX_CHUNK:
             raise ValueError(f"its chunks have {size} bytes, expected up to {MAX_CHUNK}")
+        if _FLETCHER in codes and dataset.id.chunk_iter(_too_short) is not None:
+            raise ValueError("a chunk is too short for its checksum")
         if size > _LARGE_CHUNK:
             check_packed(path, size, path.stat().st_size, DEFLATE_RATIO)
     elif declared > stored:
         check_packed(path, declared, stored)
+
+
+def _too_short(chunk: Any) -> bool | None:
+    """Return True, which ends the search, for what the library would read beyond the end of."""
+    return True if chunk.size < _CHECKSUM else None
 
 
 def _name(dataset: Any) -> str:

@@ -191,7 +191,8 @@ def require_voxel_size(volume: Volume) -> VoxelSize:
 
 def is_readable(path: Path) -> bool:
     """Whether `path` is a visible file or folder of a format that `read_volume` knows."""
-    if path.name.startswith("."):
+    # Files of these names mostly belong to something else.
+    if path.name.startswith(".") or path.suffix.lower() in (".xml", ".mat"):
         return False
     if path.is_dir():
         return is_zarr(path) or is_dicom_folder(path)

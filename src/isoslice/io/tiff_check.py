@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def check_page(page: Any, missing: str) -> None:
         raise TruncatedTiffError(missing)
     size = page.parent.filehandle.size
     for offset, count in zip(offsets, counts, strict=True):
+        if not all(isinstance(n, Integral) for n in (offset, count)):  # text, in a damaged tag
+            raise TruncatedTiffError(missing)
         # Sparse files leave strips out on purpose (offset 0); none is expected here.
         if not (offset > 0 and count > 0 and offset + count <= size):
             raise TruncatedTiffError(missing)
