@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from conftest import texture
 from isoslice import DataError, Model, ModelError, OutputError, SettingsError, Volume
@@ -168,7 +168,7 @@ def test_settings_that_are_no_json_are_refused(copy, content):
 
 
 def test_weights_of_another_network_are_refused(copy):
-    weights = load_file(copy / "weights.safetensors")
+    weights = load((copy / "weights.safetensors").read_bytes())
     name = next(iter(weights))
     save_file({**weights, name: torch.zeros(3)}, copy / "weights.safetensors")
     with pytest.raises(ModelError, match=f"first: {name}"):
@@ -180,7 +180,7 @@ def test_weights_of_another_network_are_refused(copy):
 
 
 def test_weights_that_are_not_finite_are_refused(copy):
-    weights = load_file(copy / "weights.safetensors")
+    weights = load((copy / "weights.safetensors").read_bytes())
     name = next(iter(weights))
     save_file({**weights, name: weights[name] * np.nan}, copy / "weights.safetensors")
     with pytest.raises(ModelError, match="not finite"):
