@@ -289,7 +289,7 @@ def test_film_is_a_time_series(tmp_path):
 def test_refused_kinds(tmp_path):
     mosaic = ["ORIGINAL", "PRIMARY", "MOSAIC"]
     save(tmp_path / "a.dcm", DATA[0], ImageType=mosaic)
-    with pytest.raises(DataError, match="mosaic.*dcm2niix"):
+    with pytest.raises(DataError, match=r"mosaic.*dcm2niix"):
         read_volume(tmp_path / "a.dcm")
     save(tmp_path / "a.dcm", DATA[0], SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
     with pytest.raises(DataError, match="segmentation, whose labels"):
