@@ -90,14 +90,16 @@ def store(sample: Sample, folder: Path, suffix: str) -> Path:
 
 def _volume(path: Path) -> None:
     """Read a volume, axes named where the file does not, and check that it is one."""
-    from isoslice.errors import DataError
+    from isoslice.errors import DataError, IsosliceWarning
 
-    try:
-        found = read_volume(path)
-    except DataError as error:
-        if "--axes" not in str(error):
-            raise
-        found = read_volume(path, "ZYX")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IsosliceWarning)  # one of several images
+        try:
+            found = read_volume(path)
+        except DataError as error:
+            if "--axes" not in str(error):
+                raise
+            found = read_volume(path, "ZYX")
     if not (isinstance(found.data, np.ndarray) and found.data.dtype.name in DTYPES):
         raise TypeError(f"got {type(found.data)} of {found.data.dtype}")
     if found.data.size == 0 or len(found.axes) != found.data.ndim:

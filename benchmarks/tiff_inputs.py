@@ -78,14 +78,12 @@ def position(number: int) -> np.ndarray:
 
 
 def write_micromanager(path: Path, uuid_of_file: str | None = None, named: str = "") -> Path:
-    """Write an OME-TIFF as Micro-Manager does: file names in the XML, ImageJ's text beside it."""
+    """Write an OME-TIFF as Micro-Manager does: file names in the XML, its own tag beside it."""
     xml = ome_xml(ome_image(0, tiff_data(named or path.name, uuid(7))), uuid_of_file)
-    imagej = "ImageJ=1.48\nimages=9\nslices=9\nunit=um\nspacing=4.0\n"
     with tifffile.TiffWriter(path) as tif:
         for number, plane in enumerate(STACK):
             first: dict[str, Any] = {"description": xml.encode()}
-            summary = json.dumps({"Slices": 9})
-            first["extratags"] = [(270, 2, 0, imagej, True), (51123, 2, 0, summary, True)]
+            first["extratags"] = [(51123, 2, 0, json.dumps({"Slices": 9}), True)]
             tif.write(plane, metadata=None, contiguous=False, **({} if number else first))
     return path
 

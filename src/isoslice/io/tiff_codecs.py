@@ -40,10 +40,10 @@ _EDGE = 2**16
 
 
 def check_codec(page: Any, path: Path) -> None:
-    """Raise `DataError` for a compression that is not read."""
+    """Raise `DataError` for a compression that is not read, ValueError for what is none."""
     if not isinstance(page.compression, int):
-        raise ValueError(f"it names several compressions, {page.compression}, expected one")
-    if int(page.compression) not in CODECS:
+        raise ValueError(f"its compression is {page.compression}, expected one number")
+    if page.compression not in CODECS:
         name = getattr(page.compression, "name", str(page.compression))
         raise DataError(
             f"{path}: got a TIFF compressed by {name}, expected one of "
@@ -58,7 +58,7 @@ def explain_codec(page: Any, path: Path, error: Exception) -> None:
     """
     if "imagecodecs" not in str(error):
         return
-    name = CODECS.get(int(page.compression), "another way")
+    name = CODECS.get(page.compression, "another way")
     require_installed("imagecodecs", "imagecodecs", f"a TIFF compressed by {name}", path=path)
     raise DataError(
         f"{path}: got a TIFF compressed by {name}, which the installed imagecodecs cannot unpack, "
