@@ -1,5 +1,6 @@
 """DICOM: series written by pydicom, against SimpleITK's own reader."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -289,7 +290,7 @@ def test_film_is_a_time_series(tmp_path):
 def test_refused_kinds(tmp_path):
     mosaic = ["ORIGINAL", "PRIMARY", "MOSAIC"]
     save(tmp_path / "a.dcm", DATA[0], ImageType=mosaic)
-    with pytest.raises(DataError, match="mosaic.*dcm2niix"):
+    with pytest.raises(DataError, match=r"mosaic.*dcm2niix"):
         read_volume(tmp_path / "a.dcm")
     save(tmp_path / "a.dcm", DATA[0], SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4")
     with pytest.raises(DataError, match="segmentation, whose labels"):
@@ -328,6 +329,12 @@ def test_sequences_nested_without_end(tmp_path):
     save(tmp_path / "a.dcm", DATA[0], ReferencedImageSequence=outer.ReferencedImageSequence)
     with pytest.raises(DataError, match="nested more than"):
         read_volume(tmp_path / "a.dcm")
+
+
+def test_without_simpleitk(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with pytest.raises(DataError, match=r"a DICOM file, .*python -m pip install SimpleITK$"):
+        read_volume(save(tmp_path / "a.dcm", DATA[0]))
 
 
 def test_training_takes_a_series_as_one(tmp_path):

@@ -189,7 +189,9 @@ def test_a_file_that_was_moved_since_is_believed(tmp_path):
     image = nibabel.load(tmp_path / "a.nii")
     image.header.set_sform(TURNED, code=1)
     image.header.set_zooms((0.7, 0.7, 2.8))
-    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), tmp_path / "b.nii")
+    nibabel.save(
+        nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), tmp_path / "b.nii"
+    )
     found = read_volume(tmp_path / "b.nii").metadata.orientation
     assert np.allclose(found.affine, TURNED, atol=1e-5)
 

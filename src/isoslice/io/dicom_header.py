@@ -129,7 +129,10 @@ def dicom_files(folder: Path) -> list[Path]:
 
 def is_dicom_folder(path: Path) -> bool:
     """Whether a folder holds DICOM files, in it and not in folders within."""
-    return any(may_be_dicom(inner) and is_dicom(inner) for inner in path.iterdir())
+    try:
+        return any(may_be_dicom(inner) and is_dicom(inner) for inner in path.iterdir())
+    except OSError:  # who reads it says why it cannot be opened
+        return False
 
 
 def may_be_dicom(path: Path) -> bool:
