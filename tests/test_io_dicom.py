@@ -331,6 +331,15 @@ def test_sequences_nested_without_end(tmp_path):
         read_volume(tmp_path / "a.dcm")
 
 
+def test_types_that_do_not_exist(tmp_path):
+    """GDCM would take them for lengths, and allocate that."""
+    content = save(tmp_path / "a.dcm", DATA[0]).read_bytes()
+    assert content.count(b"\x08\x00\x60\x00CS") == 1
+    (tmp_path / "a.dcm").write_bytes(content.replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00RS"))
+    with pytest.raises(DataError, match="has the type b'RS'"):
+        read_volume(tmp_path / "a.dcm")
+
+
 def test_without_simpleitk(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
     with pytest.raises(DataError, match=r"a DICOM file, .*python -m pip install SimpleITK$"):
