@@ -33,8 +33,10 @@ def samples(name: str) -> list[Sample]:
 
 
 def skip_without(reader: Reader) -> None:
-    if reader.name.startswith("NIfTI"):
+    if reader.name.startswith(("NIfTI", "MGH")):
         pytest.importorskip("nibabel")
+    if reader.name.startswith("DICOM"):
+        pytest.importorskip("SimpleITK")
     if reader.name.startswith("MRC"):
         pytest.importorskip("mrcfile")
     if reader.name in ("HDF5", "Imaris", "BigDataViewer"):

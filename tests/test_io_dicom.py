@@ -1,5 +1,6 @@
 """DICOM: series written by pydicom, against SimpleITK's own reader."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -328,6 +329,21 @@ def test_sequences_nested_without_end(tmp_path):
     save(tmp_path / "a.dcm", DATA[0], ReferencedImageSequence=outer.ReferencedImageSequence)
     with pytest.raises(DataError, match="nested more than"):
         read_volume(tmp_path / "a.dcm")
+
+
+def test_types_that_do_not_exist(tmp_path):
+    """GDCM would take them for lengths, and allocate that."""
+    content = save(tmp_path / "a.dcm", DATA[0]).read_bytes()
+    assert content.count(b"\x08\x00\x60\x00CS") == 1
+    (tmp_path / "a.dcm").write_bytes(content.replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00RS"))
+    with pytest.raises(DataError, match="has the type b'RS'"):
+        read_volume(tmp_path / "a.dcm")
+
+
+def test_without_simpleitk(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "SimpleITK", None)
+    with pytest.raises(DataError, match=r"a DICOM file, .*python -m pip install SimpleITK$"):
+        read_volume(save(tmp_path / "a.dcm", DATA[0]))
 
 
 def test_training_takes_a_series_as_one(tmp_path):

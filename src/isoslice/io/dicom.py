@@ -102,7 +102,7 @@ def _listed(planes: Sequence[Plane]) -> Series:
     rows, columns, samples = first.size
     kind = ("int" if first.signed else "uint") + str(first.bits)
     shape = (len(planes), rows, columns) + ((samples,) if samples > 1 else ())
-    return Series(first.name, "ZYXS"[: len(shape)], shape, kind)
+    return Series(first.name, "ZYXC"[: len(shape)], shape, kind)
 
 
 def _voxels(path: Path, sitk: ModuleType, stack: Stack) -> tuple[NDArray[Any], str]:
@@ -158,6 +158,8 @@ def _decoded(sitk: ModuleType, path: Path, plane: Plane) -> NDArray[Any]:
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
     found: NDArray[Any] = sitk.GetArrayFromImage(image)
+    if found.dtype == np.float64:  # rescaled by a fraction
+        found = found.astype(np.float32)
     if image.GetDimension() == 2:
         found = found[None]
     if plane.frame >= len(found):
@@ -166,9 +168,7 @@ def _decoded(sitk: ModuleType, path: Path, plane: Plane) -> NDArray[Any]:
 
 
 def _narrowed(data: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Undo what rescaling widened without need: float64, and integers that fit into 16 bits."""
-    if data.dtype == np.float64:
-        return data.astype(np.float32)
+    """Undo what rescaling widened without need: integers that fit into 16 bits."""
     if data.dtype.kind in "iu" and data.dtype.itemsize == 4 and bits <= 16:
         for kind in (np.int16, np.uint16):
             if np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:

@@ -22,6 +22,11 @@ _LONGEST = 4096
 _MOST_ELEMENTS, _DEEPEST = 500_000, 12
 _UNDEFINED = 0xFFFFFFFF
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+#: All others: what a library that does not know a type takes for its length may be anything.
+_SHORT = (
+    *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN"),
+    *(b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
+)
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _PIXELS = (0x7FE0, 0x0010)
 #: Elements that files of many frames hold once or once a frame, in sequences: position, directions,
@@ -129,7 +134,10 @@ def dicom_files(folder: Path) -> list[Path]:
 
 def is_dicom_folder(path: Path) -> bool:
     """Whether a folder holds DICOM files, in it and not in folders within."""
-    return any(may_be_dicom(inner) and is_dicom(inner) for inner in path.iterdir())
+    try:
+        return any(may_be_dicom(inner) and is_dicom(inner) for inner in path.iterdir())
+    except OSError:  # who reads it says why it cannot be opened
+        return False
 
 
 def may_be_dicom(path: Path) -> bool:
@@ -251,11 +259,11 @@ class _Walk:
         if not explicit:
             return b"", self._length(order)
         kind = self._read(2)
-        if not (kind.isalpha() and kind.isupper()):
-            raise ValueError(f"an element at byte {start} has the type {kind!r}")
         if kind in _LONG:
             self._read(2)
             return kind, self._length(order)
+        if kind not in _SHORT:
+            raise ValueError(f"an element at byte {start} has the type {kind!r}")
         return kind, int(struct.unpack(order + "H", self._read(2))[0])
 
     def _length(self, order: str) -> int:
