@@ -196,6 +196,8 @@ def _zarr5(folder: Path) -> Iterator[Path]:
 def _zipped(folder: Path) -> Iterator[Path]:
     import zipfile
 
+    for name in "45":
+        (folder / name).mkdir()
     originals = [*_zarr4(folder / "4"), *_zarr5(folder / "5")]
     for number, original in enumerate(originals[:4] + originals[-4:]):
         path, packing = folder / f"{number}.zarr.zip", number % 2 * zipfile.ZIP_DEFLATED
