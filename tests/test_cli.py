@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,13 +19,16 @@ import pytest
 from typer.testing import CliRunner
 
 import isoslice
+from isoslice.cli.app import COMMANDS as EXAMPLES
 from isoslice.cli.app import app
 from isoslice.cli.entry import explain
+from isoslice.cli.help import GROUPS
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.text import as_json, as_lines
 from isoslice.environment import EXTRAS, LIBRARIES, OPTIONAL
 from isoslice.errors import DataError, IsosliceWarning
 
+NAMES = tuple(command.__name__.replace("_", "-") for command, _ in EXAMPLES)
 COMMANDS = ("train", "predict", "evaluate", "info", "env")
 HEAVY = ("torch", "zarr", "skimage", "tifffile", "rich", "numpy")
 
@@ -64,6 +68,38 @@ def test_every_command_has_help(command: str) -> None:
     found = CliRunner().invoke(app, [command, "--help"])
     assert found.exit_code == 0
     assert found.stdout.startswith("Usage: ")
+
+
+def helped(command: str) -> str:
+    return CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).stdout
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_help_fits_a_terminal_and_ends_in_an_example(command: str) -> None:
+    lines = helped(command).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[-1].startswith(f"Example: isoslice {command}")
+    words = shlex.split(lines[-1])[3:]
+    for option in (word for word in words if word.startswith("-")):
+        assert re.search(rf"(^|[\s,]){option}\b", helped(command)), option
+    assert not re.search(r"x[<>]=|\[required\].*IMAGES", helped(command))
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_options_are_in_groups_by_purpose(command: str) -> None:
+    groups: dict[str, set[str]] = {}
+    for line in helped(command).splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            title = line[:-1]
+            groups[title] = set()
+        elif found := re.match(r"  (?:-\w, )?(--[a-z-]+)", line):
+            groups[title].add(found[1])
+    assert set(groups) - {"Arguments"} <= set(GROUPS)
+    assert list(groups) == [g for g in ("Arguments", *GROUPS) if g in groups]
+    assert groups["General"] <= {"--quiet", "--help", "--json"}
+    if command == "predict":
+        assert groups["Large volumes"] >= {"--memory", "--workers", "--part", "--resume"}
+        assert groups["The input"] >= {"--axes", "--series", "--channel", "--along"}
 
 
 def test_version(cli) -> None:

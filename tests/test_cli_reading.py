@@ -51,7 +51,7 @@ def test_voxel_sizes_as_people_write_them(text, size, unit) -> None:
         ("4,1,1", "pixel", "got unit 'pixel'"),
         ("4mm,1,1", None, "for example --voxel-size 4,1,1mm"),
         ("4,1mm,1mm", None, "for example --voxel-size 4,1,1mm"),
-        ("4,1,1mm", "um", "leave --unit out"),
+        ("4,1,1mm", "um", "leave out --unit"),
         (None, "mm", "without --voxel-size"),
     ],
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import Cli, texture, write_stack
+from jobs_setup import small_model
 
 
 @pytest.fixture
@@ -76,11 +77,10 @@ def test_one_plane(predict, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity(predict, tmp_path: Path, bad: float) -> None:
-    data = texture(5, 40, 40, dtype="float32")
-    data[2, 3, 4] = bad
+def test_nothing_but_nan_or_infinity(predict, tmp_path: Path, bad: float) -> None:
+    data = np.full((5, 40, 40), bad, np.float32)
     line = predict(write_stack(tmp_path / "a.ome.tif", data), "-q")
-    assert "NaN or infinite" in line
+    assert "no finite voxel" in line
 
 
 def test_constant_image(predict, tmp_path: Path) -> None:
@@ -118,8 +118,11 @@ def test_broken_factor(predict, stack_file: Path) -> None:
 
 
 def test_channels_that_the_model_does_not_know(predict, tmp_path: Path) -> None:
-    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 2, 40, 40), "ZCYX")
-    assert "2 channel(s), expected 1" in predict(stack)
+    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 3, 40, 40), "ZCYX")
+    small_model(tmp_path / "two.model", channels=2)
+    line = predict(stack, model=tmp_path / "two.model")
+    assert "3 channel(s), expected 2" in line
+    assert "--channel 0,1" in line
 
 
 @pytest.mark.parametrize(
@@ -307,7 +310,7 @@ def test_train_on_nothing(refused, tmp_path: Path) -> None:
     [
         (np.full((5, 40, 40), 7, np.uint8), "constant"),
         (texture(5, 20, 20), "at least 32 x 32"),
-        (np.full((5, 40, 40), np.nan, np.float32), "NaN"),
+        (np.full((5, 40, 40), np.nan, np.float32), "no finite voxel"),
     ],
 )
 def test_train_on_unusable_images(refused, tmp_path: Path, data: np.ndarray, text: str) -> None:

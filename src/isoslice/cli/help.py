@@ -38,7 +38,7 @@ class GroupedCommand(TyperCommand):
             record = param.get_help_record(ctx)
             if record is None:
                 continue
-            name, text = record
+            name, text = record[0], record[1].replace("\\[", "[")  # typer escapes it for rich
             if param.param_type_name == "argument":
                 metavar = getattr(param, "metavar", None) or name
                 text = text.replace("[required]", "").rstrip()
