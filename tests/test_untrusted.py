@@ -306,7 +306,7 @@ def test_ome_xml_that_asks_for_too_much(tmp_path, old, new, message):
 
 @pytest.mark.parametrize(
     "suffix",
-    [".tif", ".npy", ".nii", ".nii.gz", ".png", ".czi"] + [".nrrd", ".mha", ".dcm", ".mgz", ".hdr"],
+    [".tif", ".npy", ".nii", ".nii.gz", ".png", ".czi", ".nrrd", ".mha", ".dcm", ".mgz", ".hdr"],
 )
 def test_pipes_and_devices_are_not_opened(tmp_path, suffix):
     os.mkfifo(tmp_path / f"a{suffix}")
