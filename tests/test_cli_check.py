@@ -118,13 +118,35 @@ def test_what_cannot_be_checked_is_refused_in_one_line(
     assert "at least three" in refused(two, *model)
     unsized = write_stack(tmp_path / "unsized.ome.tif", texture(5, 40, 44), voxel_size=None)
     assert "--voxel-size" in refused(unsized, *model)
-    colours = write_stack(tmp_path / "colours.ome.tif", texture(5, 2, 40, 44), "ZCYX")
-    assert "2 channel" in refused(colours, *model)
     flat = write_stack(tmp_path / "flat.ome.tif", np.full((5, 40, 44), 7, np.uint8))
     assert "constant" in refused(flat, *model, "-q")
-    gaps = texture(5, 40, 44, dtype="float32")
-    gaps[1, 2, 3] = np.nan
-    assert "NaN" in refused(write_stack(tmp_path / "nan.ome.tif", gaps), *model, "-q")
+    gaps = np.full((5, 40, 44), np.nan, np.float32)
+    assert "no finite" in refused(write_stack(tmp_path / "nan.ome.tif", gaps), *model, "-q")
+
+
+@pytest.mark.parametrize("kind", ["channels", "holes", "lost", "coarse X"])
+def test_what_people_bring_is_checked(
+    cli: Cli, model_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    stack, axes, size = texture(7, 40, 44, dtype="float32"), "ZYX", (3.0, 1.0, 1.0)
+    if kind == "channels":
+        stack, axes = texture(7, 2, 40, 44), "ZCYX"
+    elif kind == "holes":
+        stack[:, :5] = np.nan
+    elif kind == "lost":
+        stack[3] = 0
+    else:
+        stack, size = np.ascontiguousarray(stack.transpose(1, 2, 0)), (1.0, 1.0, 3.0)
+    path = write_stack(tmp_path / "a.ome.tif", stack, axes, size)
+    ran = cli("check", path, "-m", model_folder, "--json", "-")
+    assert ran.code == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["tested"] == {"channels": 10, "lost": 4}.get(kind, 5)
+    # A model that learned nothing is about as good as a line.
+    assert found["psnr"]["model"] == pytest.approx(found["psnr"]["linear"], abs=3)
+    told = " ".join(found["warnings"] + found["notes"])
+    assert ("plane 3 (counted from 0) is 0 everywhere" in told) == (kind == "lost")
+    assert ("without data" in told) == (kind == "holes")
 
 
 @pytest.mark.parametrize(("option", "name"), [("--json", "a.json"), ("-o", "a.ome.tif")])

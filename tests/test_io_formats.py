@@ -160,4 +160,5 @@ def test_another_version_of_a_library_is_told_as_a_bug(tmp_path, monkeypatch, cl
     monkeypatch.delattr(tifffile.TiffPageSeries, "dataoffset")
     code, _, err = cli("info", tmp_path / "a.tif")
     assert code == 70
-    assert "no attribute 'dataoffset'; this is a bug" in err[-1]
+    assert "no attribute 'dataoffset'" in err[-1]
+    assert "no fault of the file" in err[-1]

@@ -33,7 +33,7 @@ def add(inside, path, data, version=2, name=None, **attributes):
 
 
 def names(path):
-    with pytest.warns(IsosliceWarning, match="choose another with --series"):
+    with pytest.warns(IsosliceWarning, match="choose another, for example with --series 1"):
         return [series.name for series in read_raw(path).series]
 
 

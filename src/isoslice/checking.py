@@ -296,10 +296,13 @@ def _ratios(
         network = model.network.to(chosen)
 
         def fill(images: Tensor, masks: Tensor) -> Tensor:
+            # A model of one channel is given each by itself.
+            each = images.reshape(-1, config.network.channels, *images.shape[2:])
+            rows = masks.repeat_interleave(len(each) // len(images), dim=0)
             made = restore_rows(
-                network, config, images.to(chosen), masks.to(chosen), mode=mode, steps=steps or 5
+                network, config, each.to(chosen), rows.to(chosen), mode=mode, steps=steps or 5
             )
-            return made.cpu()
+            return made.cpu().reshape(images.shape)
 
         ratio = model_ratio(pick_crops(seen), factor, fill, linear)
     else:

@@ -14,7 +14,7 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.metadata import Metadata
 from isoslice.volume import Volume
 
-#: Spacing of a coarse axis over that of the other two, at least.
+#: Spacing of a coarse axis over that of the others, at least.
 COARSE = 1.5
 
 
@@ -46,11 +46,13 @@ def coarse_axis(volume: Volume, along: str | None = None) -> str:
     size = volume.voxel_size
     if size is None or "Z" not in volume.axes:
         return "Z"
-    steps = size._asdict()
-    for axis in "zxy":
-        others = [step for name, step in steps.items() if name != axis]
-        if steps[axis] / float(np.sqrt(others[0] * others[1])) >= COARSE * (1 - 1e-6):
-            return axis.upper()
+    least = COARSE * (1 - 1e-6)
+    if size.z >= least * np.sqrt(size.y * size.x):
+        return "Z"
+    # Of X and Y, the one that is coarser than both others.
+    for axis, step, others in (("X", size.x, (size.z, size.y)), ("Y", size.y, (size.z, size.x))):
+        if step >= least * max(others):
+            return axis
     return "Z"
 
 

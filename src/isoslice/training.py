@@ -71,6 +71,7 @@ def train(
     workdir: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    along: str | None = None,
 ) -> Model:
     """Train a model on 2D images.
 
@@ -114,6 +115,8 @@ def train(
         Continue the training in `workdir`, where there is one.
     progress
         Receives notes and progress; silent by default.
+    along
+        The axis that stacks are coarse along; by default what their voxel sizes say.
 
     Returns
     -------
@@ -146,7 +149,10 @@ def train(
         raise SettingsError("got resume without a workdir, expected the folder to continue from")
 
     # A stack that is coarse along X or Y is learned from in the planes that are sharp.
-    volumes = [turned(v, coarse_axis(v)) for v in as_volumes(images, axes, voxel_size)]
+    volumes = [
+        turned(v, coarse_axis(v, along if "Z" in v.axes else None))
+        for v in as_volumes(images, axes, voxel_size)
+    ]
     if srh:
         volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
     stacks = plane_stacks(volumes, intensities)

@@ -418,4 +418,6 @@ def _train_on(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
     )
-    return train(planes, minutes=minutes, seed=seed, device=device.value, progress=progress)
+    return train(
+        planes, minutes=minutes, seed=seed, device=device.value, progress=progress, along="Z"
+    )
