@@ -137,7 +137,9 @@ def test_voxel_size_is_in_the_files_unit(tmp_path, cli, model_folder):
     other, _ = restored(
         cli, model_folder, source, tmp_path / "c.nii", "--voxel-size", "3500um,700um,700um"
     )
-    np.testing.assert_allclose(other.header.get_zooms(), out.header.get_zooms(), rtol=1e-5)
+    assert other.header.get_xyzt_units()[0] == "micron"
+    np.testing.assert_allclose(other.header.get_zooms(), (700, 700, 700), rtol=1e-5)
+    np.testing.assert_allclose(other.affine[:3], out.affine[:3] * 1000, rtol=1e-5)
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
