@@ -2,6 +2,7 @@
 
 import json
 import logging
+import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ import tifffile
 
 from isoslice.errors import DataError
 from isoslice.io import read_volume, require_voxel_size, write_volume
+from isoslice.io.tiff_streams import _jpeg2000
 from isoslice.volume import Volume, VoxelSize
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -328,10 +330,54 @@ def test_types_not_taken(tmp_path, dtype):
         read_volume(tmp_path / "a.tif")
 
 
-def test_lzw_is_read_or_explained(tmp_path):
-    pytest.importorskip("imagecodecs")
-    tifffile.imwrite(tmp_path / "a.tif", STACK[0, 0], compression="lzw")
-    assert np.array_equal(read_volume(tmp_path / "a.tif").data, STACK[0, 0])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize(
+    "compression", ["lzw", "deflate", "lzma", "packbits", "zstd", "png", "jpeg2000"]
+)
+def test_compressed_without_loss(tmp_path, compression, tile):
+    options = {"level": 0} if compression == "jpeg2000" else {}
+    data = STACK[0, 0]
+    tifffile.imwrite(
+        tmp_path / "a.tif", data, compression=compression, tile=tile, compressionargs=options
+    )
+    assert np.array_equal(read_volume(tmp_path / "a.tif", axes="ZYX"[-data.ndim :]).data, data)
+
+
+@pytest.mark.parametrize("kind", ["j2k", "jp2"])
+def test_size_of_jpeg_2000(kind):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    packed = imagecodecs.jpeg2k_encode(np.zeros((30, 40), np.uint8), codecformat=kind)
+    assert _jpeg2000(packed) == (30, 40)
+    assert all(_jpeg2000(packed[:n]) in (None, (30, 40)) for n in range(len(packed)))
+
+
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+@pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
+def test_jpeg_as_tifffile_reads_it(tmp_path, tile, photometric):
+    y, x = np.mgrid[:40, :48]
+    data = (100 + 50 * np.sin(y / 9) + x).astype(np.uint8)
+    data = data if photometric == "minisblack" else np.stack([data, data // 2, data // 3], -1)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, data, compression="jpeg", tile=tile, photometric=photometric)
+    found, expected = read_volume(path).data, tifffile.imread(path)
+    assert np.array_equal(found, np.moveaxis(expected, -1, 0) if expected.ndim == 3 else expected)
+
+
+@pytest.mark.parametrize(
+    ("code", "encode"), [(7, "jpeg8"), (34712, "jpeg2k"), (34933, "png"), (50002, "jpegxl")]
+)
+def test_a_picture_larger_than_its_strip_is_refused(tmp_path, code, encode):
+    """The library would unpack it whole: 674 bytes of JPEG 2000 took 890 MB."""
+    imagecodecs = pytest.importorskip("imagecodecs")
+    packed = getattr(imagecodecs, f"{encode}_encode")(np.zeros((300, 400), np.uint8))
+    values = {256: 64, 257: 64, 258: 8, 259: code, 262: 1, 273: 0, 277: 1, 278: 64}
+    values |= {279: len(packed)}
+    values[273] = 8 + 2 + 12 * len(values) + 4
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in values.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(values)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(head + packed)
+    with pytest.raises(DataError, match=r"300 x 400 pixels, not 64 x 64|compressed as JPEGXL"):
+        read_volume(tmp_path / "a.tif")
 
 
 def test_missing_codec_is_explained(tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from isoslice.io.limits import MAX_CHUNK, MAX_XML, check_memory, check_packed, check_regular
+from isoslice.io.tiff_streams import check_pictures
 
 if TYPE_CHECKING:
     from tifffile import TiffPageSeries
@@ -90,6 +91,7 @@ def check_sizes(series: TiffPageSeries, path: Path) -> None:
     tile = math.prod((page.tilelength, page.tilewidth, max(1, page.tiledepth))) * dtype.itemsize
     if page.is_tiled and tile * page.samplesperpixel > MAX_CHUNK:
         raise ValueError(f"a tile has {tile} bytes, expected up to {MAX_CHUNK}")
+    check_pictures(series)
     if page.compression == _NONE:
         files = {p.parent.filehandle.path: p.parent.filehandle.size for p in series.pages if p}
         bits = math.prod(series.shape) * min(page.bitspersample, 8 * dtype.itemsize)
