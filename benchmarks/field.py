@@ -86,8 +86,9 @@ def images(folder: Path) -> Iterator[Path]:
         name = path.name.lower()
         if path.is_dir():
             inner = [p for p in path.iterdir() if not p.name.startswith(".")]
-            suffixes = {p.suffix.lower() for p in inner if p.is_file()}
-            one = is_zarr(path) or (len(inner) > 3 and len(suffixes) == 1 and _planes(path))
+            suffixes = {p.suffix.lower() for p in inner}
+            files = len(inner) > 3 and len(suffixes) == 1 and all(p.is_file() for p in inner)
+            one = is_zarr(path) or (files and _planes(path))
             yield from (path,) if one else images(path)
         elif not name.endswith(PARTS) and not name.startswith("."):
             yield path

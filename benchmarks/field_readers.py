@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,16 @@ def voxels(path: Path) -> Voxels:
     if path.is_dir():
         return np.squeeze(_folder(path))
     if name.endswith((".tif", ".tiff", ".lsm")):
-        import tifffile
+        return np.squeeze(_tiff(path))
+    if name.endswith(".h5"):
+        import h5py
 
-        return np.squeeze(tifffile.imread(path, series=0, level=0))
+        with h5py.File(path) as file:
+            return np.squeeze(file["raw"][...])
+    if name.endswith(".nd2"):
+        import nd2
+
+        return np.squeeze(nd2.imread(path))
     if name.endswith((".nii", ".nii.gz", ".hdr", ".mgz", ".mnc", ".par", ".head", ".img")):
         import nibabel
 
@@ -66,6 +74,19 @@ def voxels(path: Path) -> Voxels:
     if name.endswith(".npy"):
         return np.squeeze(np.load(path))
     raise LookupError("no other library here")
+
+
+def _tiff(path: Path) -> Voxels:
+    """Read a TIFF's first series; of a plane that names a companion file, all planes beside it."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as tif:
+        told = tif.pages.first.description or ""
+    if "BinaryOnly" not in told:
+        return np.asarray(tifffile.imread(path, series=0, level=0))
+    stem = re.sub(r"\d+", "*", path.name)
+    files = sorted(path.parent.glob(stem))
+    return np.stack([tifffile.imread(file, key=0) for file in files])
 
 
 def _folder(path: Path) -> Voxels:

@@ -201,17 +201,29 @@ def test_zarr_chunk_bombs(tmp_path, name):
     refused(path, "cannot be read as an image")
 
 
+def crc32c(data: bytes) -> int:
+    """Castagnoli's checksum, bit by bit: the package that zarr takes it from changes."""
+    found = 0xFFFFFFFF
+    for byte in data:
+        found ^= byte
+        for _ in range(8):
+            found = found >> 1 ^ (0x82F63B78 if found & 1 else 0)
+    return found ^ 0xFFFFFFFF
+
+
+def test_crc32c():
+    assert crc32c(b"123456789") == 0xE3069283  # RFC 3720's polynomial, its check value
+
+
 def test_zarr_shard_bomb(tmp_path):
     path = ome_zarr(tmp_path / "a.zarr", version=3, chunks=(4, 8, 8), shards=(4, 16, 16))
     assert np.array_equal(read_volume(path).data, STACK)
     other = ome_zarr(tmp_path / "b.zarr", np.ones((512, 512, 512), np.uint8), version=3)
     bomb = next(p for p in (other / "0" / "c").rglob("*") if p.is_file()).read_bytes()
     # The index, four pairs of numbers and a checksum, at the end: all four are the bomb.
-    from google_crc32c import value
-
     index = struct.pack("<8Q", *[0, len(bomb)] * 4)
     shard = next(p for p in (path / "0" / "c").rglob("*") if p.is_file())
-    shard.write_bytes(bomb + index + struct.pack("<I", value(index)))
+    shard.write_bytes(bomb + index + struct.pack("<I", crc32c(index)))
     refused(path, "cannot be read as an image")
 
 
