@@ -242,3 +242,14 @@ def test_saturated_detectors_are_not_exceeded(tmp_path, restore):
     assert (camera == 4095).sum() > 100
     restore(imagej(tmp_path / "a.tif", camera), "o.ome.tif", "--mode", "sample")
     assert tifffile.imread(tmp_path / "o.ome.tif").max() == 4095
+
+
+def test_labels_are_told(tmp_path, cli, model_folder):
+    from scipy.ndimage import gaussian_filter, label
+
+    noise = np.random.default_rng(1).normal(size=(9, 64, 64))
+    cells = label(gaussian_filter(noise, (1, 5, 5)) > 0.02)[0].astype(np.uint16)
+    source = imagej(tmp_path / "labels.tif", cells)
+    ran = cli("predict", source, "-m", model_folder, "-o", tmp_path / "o.tif", "--mode", "mean")
+    assert ran.code == 0
+    assert any("looks like an image of labels" in line for line in ran.err)

@@ -253,14 +253,17 @@ class Model:
         data = volume.tczyx()
         normalization, seen = look_at(data, volume.source, self.config.intensities)
         lost = lost_planes(seen)
+        measured = frames_of(data.shape[:3], factor, lost, False, seed)[0].kept
         found = doubts_of(
-            lambda place: normalization.apply(data[0][(slice(None), *place)]),
+            lambda place: normalization.apply(
+                data[0][:, list(measured[place[0]]), place[1], place[2]]
+            ),
             factor,
             self.config,
             self.trust.familiar,
             volume.voxel_size,
             volume.unit,
-            (volume.size("Z"), volume.size("Y"), volume.size("X")),
+            (len(measured), volume.size("Y"), volume.size("X")),
             self.info,
         )
         doubts = (*lost_messages(seen, lost), *label_messages(data[0]), *found.messages)

@@ -408,10 +408,14 @@ def _train_on(
     progress: Progress,
 ) -> Model:
     from isoslice.coarse import coarse_axis
+    from isoslice.errors import DoubtWarning
+    from isoslice.labels import label_messages
     from isoslice.stacks import planes_to_learn_from
     from isoslice.training import train
 
     planes = planes_to_learn_from(volume, along=along)
+    for message in label_messages(planes.tczyx()[0]):  # before minutes of training
+        warnings.warn(message, DoubtWarning, stacklevel=2)
     depth = volume.size(coarse_axis(volume, along))
     of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(

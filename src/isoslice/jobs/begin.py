@@ -22,7 +22,7 @@ from isoslice.coarse import coarse_axis, turned
 from isoslice.config import ModelConfig
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, OutputError, SettingsError
-from isoslice.frames import lost_messages
+from isoslice.frames import Lost, frames_of, lost_messages
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
@@ -44,7 +44,7 @@ from isoslice.progress import Progress
 from isoslice.recipes import resolve_options
 from isoslice.stacks import check_stack, choose_factor, restores_separately
 from isoslice.stretch import stretch
-from isoslice.survey import lost_planes
+from isoslice.survey import Survey, lost_planes
 from isoslice.volume import Volume
 
 #: Side of an output's blocks, each a file: the same on all machines.
@@ -125,7 +125,7 @@ def begin(
     progress.note(f"computing on {worker.told}")
     normalization, seen = look_at_parts(volume, progress, config.intensities)
     lost = lost_planes(seen)
-    doubts = _doubts(volume, normalization, factor, model, lost_messages(seen, lost))
+    doubts = _doubts(volume, normalization, factor, model, seen, lost)
     for message in doubts:
         warnings.warn(message, DoubtWarning, stacklevel=2)
     extremes = normalization.apply(seen.extremes())
@@ -182,13 +182,22 @@ def begin(
 
 
 def _doubts(
-    volume: Volume, normalization: Normalization, factor: int, model: Model, lost: list[str]
+    volume: Volume,
+    normalization: Normalization,
+    factor: int,
+    model: Model,
+    seen: Survey,
+    lost: Lost,
 ) -> tuple[str, ...]:
     """List what `Model.predict` warns of."""
-    shape = volume.size("Z"), volume.size("Y"), volume.size("X")
+    measured = frames_of(seen.least.shape, factor, lost, False, 0)[0].kept
+    shape = len(measured), volume.size("Y"), volume.size("X")
 
     def read(place: Place) -> NDArray[np.float32]:
-        return normalization.apply(read_part(volume, (0, slice(None), *place)))
+        planes = measured[place[0]]
+        part = slice(planes[0], planes[-1] + 1)
+        voxels = read_part(volume, (0, slice(None), part, place[1], place[2]))
+        return normalization.apply(voxels[:, [z - planes[0] for z in planes]])
 
     familiar, size = model.trust.familiar, volume.voxel_size
     config, record = model.config, model.info
@@ -196,7 +205,8 @@ def _doubts(
     some = np.unique(np.linspace(0, shape[0] - 1, LABEL_PLANES).astype(int)).tolist()
     every = slice(None)
     planes = [read_part(volume, (0, every, slice(z, z + 1), every, every)) for z in some]
-    return (*lost, *label_messages(np.concatenate(planes, axis=1)), *found.messages)
+    labels = label_messages(np.concatenate(planes, axis=1))
+    return (*lost_messages(seen, lost), *labels, *found.messages)
 
 
 def _check_lazy(request: Request, volume: Volume) -> None:
