@@ -231,6 +231,8 @@ def test_unpacked_voxels_are_read_where_they_are_indexed(tmp_path):
         (["space directions: (1,0,0) (0,1)"], "different lengths"),
         (["kinds: domain"], "3 axes throughout"),
         (["nonsense"], "no field"),
+        (["sizes: 6 5 4"], "'sizes' twice"),
+        (["data file: b.raw", "datafile: c.raw"], "'data file' twice"),
     ],
 )
 def test_nrrd_refused(tmp_path, lines, message):
@@ -265,7 +267,6 @@ def test_metaimage_variants(tmp_path):
         ({"CompressedData": "True"}, zlib.compress(DATA.tobytes())),
         ({"CompressedData": "True"}, gzip.compress(DATA.tobytes())),
         ({"BinaryData": "False"}, " ".join(map(str, DATA.ravel())).encode()),
-        ({"HeaderSize": "5"}, b"01234" + DATA.tobytes()),
     ):
         path.write_bytes(meta_text(**fields).encode() + content)
         volume = read_volume(path)
@@ -274,6 +275,26 @@ def test_metaimage_variants(tmp_path):
     (tmp_path / "b.raw").write_bytes(b"12" + DATA.tobytes())
     (tmp_path / "b.mhd").write_text(meta_text("b.raw", HeaderSize="-1"))
     assert np.array_equal(read_volume(tmp_path / "b.mhd").data, DATA)
+
+
+@pytest.mark.parametrize("more", [0, 5])
+def test_skipped_bytes_of_a_metaimage_count_from_the_files_first(tmp_path, sitk, more):
+    start = len(meta_text(HeaderSize="000")) + more
+    head = meta_text(HeaderSize=f"{start:03}").encode()
+    (tmp_path / "a.mha").write_bytes(head + b"x" * more + DATA.tobytes())
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.mha"))), DATA)
+    assert np.array_equal(read_volume(tmp_path / "a.mha").data, DATA)
+    (tmp_path / "b.raw").write_bytes(b"x" * 9 + DATA.tobytes())
+    (tmp_path / "b.mhd").write_text(meta_text("b.raw", HeaderSize="9"))
+    assert np.array_equal(read_volume(tmp_path / "b.mhd").data, DATA)
+
+
+def test_of_a_metaimages_repeated_fields_the_last_one_counts(tmp_path, sitk):
+    text = meta_text().replace("ElementSpacing", "DimSize = 5 4 6\nElementSpacing")
+    (tmp_path / "a.mha").write_bytes(text.encode() + DATA.tobytes())
+    expected = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.mha")))
+    assert expected.shape == (6, 4, 5)
+    assert np.array_equal(read_volume(tmp_path / "a.mha").data, expected)
 
 
 def test_metaimage_that_knows_no_spacing(tmp_path):
@@ -297,6 +318,8 @@ def test_metaimage_that_knows_no_spacing(tmp_path):
         ({"DimSize": "6 5 -4"}, "LOCAL", "length from 1"),
         ({"DimSize": "6 5 0"}, "LOCAL", "no voxels"),
         ({"HeaderSize": "-2"}, "LOCAL", "asks to skip -2"),
+        ({"HeaderSize": "5"}, "LOCAL", "asks to skip 5 bytes, expected none or at least"),
+        ({"HeaderSize": "9999"}, "LOCAL", "outside the file"),
         ({"TransformMatrix": "1 0 0 1"}, "LOCAL", "3 axes throughout"),
     ],
 )

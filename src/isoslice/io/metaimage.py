@@ -15,14 +15,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from isoslice.io.failure import reading
-from isoslice.io.limits import MAX_DIMENSIONS, MAX_JSON
+from isoslice.io.limits import MAX_JSON
 from isoslice.io.notes import KEY, Note, find_note
+from isoslice.io.nrrd_header import numbers
 from isoslice.io.nrrd_write import UNIT, noted, ratio_of, stored
-from isoslice.io.payload import beside, read_payload, write_payload
-from isoslice.io.place import LPS, orientation_of, placed, told_place, told_time
+from isoslice.io.payload import beside, declared_shape, read_payload, write_payload
+from isoslice.io.place import LPS, orientation_of, placed, told
 from isoslice.io.raw import Raw
 from isoslice.io.units import unit_name
-from isoslice.metadata import Metadata, Orientation
+from isoslice.metadata import Orientation
 from isoslice.volume import Volume
 
 _TYPES = {
@@ -64,14 +65,11 @@ def read_metaimage(path: Path, series: str | None = None) -> Raw:
     with reading(path, "a MetaImage"):
         with path.open("rb") as stream:
             fields, end = parse_header(stream)
-        sizes = [int(word) for word in fields.get("DimSize", "").split()]
-        dimensions = int(fields.get("NDims", "0"))
-        if not 2 <= dimensions < MAX_DIMENSIONS or len(sizes) != dimensions:
-            raise ValueError(f"it declares {dimensions} dimensions of the sizes {sizes}")
+        shape = declared_shape(fields.get("NDims", "0"), fields.get("DimSize", ""))
         channels = int(fields.get("ElementNumberOfChannels", "1"))
-        shape = (*sizes[::-1], channels) if channels != 1 else tuple(sizes[::-1])
-        data = _voxels(path, fields, end, shape)
-        return _described(data, fields, dimensions, channels)
+        whole = (*shape, channels) if channels != 1 else shape
+        data = _voxels(path, fields, end, whole)
+        return _described(data, fields, len(shape), channels)
 
 
 def parse_header(stream: BinaryIO) -> tuple[dict[str, str], int]:
@@ -92,7 +90,7 @@ def parse_header(stream: BinaryIO) -> tuple[dict[str, str], int]:
                 raise ValueError(f"a line of its header is no field ({line[:40]!r})")
             continue
         name = name.strip()
-        fields.setdefault(_NAMES.get(name, name), value.strip())
+        fields[_NAMES.get(name, name)] = value.strip()  # of several the last one counts, as in ITK
         if name == "ElementDataFile":  # always the last one
             if fields.get("ObjectType", "Image").lower() != "image":
                 raise ValueError(f"it holds a {fields['ObjectType'][:40]!r}, expected an Image")
@@ -107,10 +105,8 @@ def _voxels(path: Path, fields: Mapping[str, str], end: int, shape: tuple[int, .
     order = ">" if _is_true(fields.get("BinaryDataByteOrderMSB", "False")) else "<"
     dtype = np.dtype(_TYPES[kind]).newbyteorder(order)  # type: ignore[arg-type]
     named = fields["ElementDataFile"]
-    if named.upper().startswith("LIST") or "%" in named:
-        raise ValueError("its voxels are spread over many files; save it as one .mha")
     if named.upper() != "LOCAL":
-        path, end = beside(path, named.removeprefix("./")), 0
+        path, end = beside(path, named), 0
     encoding = "raw"
     if not _is_true(fields.get("BinaryData", "True")):
         encoding = "text"
@@ -118,17 +114,18 @@ def _voxels(path: Path, fields: Mapping[str, str], end: int, shape: tuple[int, .
         encoding = "zlib"
     skip = int(fields.get("HeaderSize", "0"))
     if skip == -1 and encoding == "raw":
-        end, skip = path.stat().st_size - math.prod(shape) * dtype.itemsize, 0
-    if skip < 0:
-        raise ValueError(f"it asks to skip {skip} bytes")
-    return read_payload(path, end + skip, shape, dtype, encoding)
+        return read_payload(path, None, shape, dtype, encoding)
+    # Counted from the file's first byte, even where that is the header's own.
+    if skip != 0 and skip < end:
+        raise ValueError(f"it asks to skip {skip} bytes, expected none or at least {end}")
+    return read_payload(path, skip or end, shape, dtype, encoding)
 
 
 def _described(data: Any, fields: Mapping[str, str], dimensions: int, channels: int) -> Raw:
     axes = "XYZTQQQQ"[:dimensions]
-    steps = _floats(fields, "ElementSpacing") or _floats(fields, "ElementSize")
-    matrix = _floats(fields, "TransformMatrix") or np.eye(dimensions).ravel().tolist()
-    offset = _floats(fields, "Offset") or [0.0] * dimensions
+    steps = numbers(fields.get("ElementSpacing", "")) or numbers(fields.get("ElementSize", ""))
+    matrix = numbers(fields.get("TransformMatrix", "")) or np.eye(dimensions).ravel().tolist()
+    offset = numbers(fields.get("Offset", "")) or [0.0] * dimensions
     if len(matrix) != dimensions**2 or len(offset) != dimensions:
         raise ValueError(f"its header does not describe {dimensions} axes throughout")
     turned = matrix != np.eye(dimensions).ravel().tolist() or any(offset)
@@ -146,9 +143,7 @@ def _described(data: Any, fields: Mapping[str, str], dimensions: int, channels: 
     if note is not None and note["unit"] is None:
         unit = None
     orientation = _orientation(matrix, offset, spacing, dimensions) if steps else None
-    place = told_place(orientation, unit, note, LPS)
-    step, time_unit = told_time(spacing.pop("T", None), None, note)
-    metadata = Metadata(place.origin, place.orientation, step, time_unit)
+    metadata = told(orientation, unit, note, LPS, (spacing.pop("T", None), None))
     letters = axes[::-1] + ("S" if channels != 1 else "")
     return Raw(data, letters, spacing, unit, None, note, metadata)
 
@@ -161,10 +156,6 @@ def _orientation(
     directions = np.array(matrix).reshape(dimensions, dimensions)[:3, :3]
     lengths = np.array([[spacing.get(axis, 1.0)] for axis in "XYZ"])
     return orientation_of(directions * lengths, offset[:3], LPS)
-
-
-def _floats(fields: Mapping[str, str], name: str) -> list[float]:
-    return [float(word) for word in fields.get(name, "").split()]
 
 
 def _is_true(text: str) -> bool:

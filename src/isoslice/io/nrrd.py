@@ -7,7 +7,6 @@ fastest to the slowest one; here the slowest comes first, as everywhere in NumPy
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from isoslice.io.failure import reading
-from isoslice.io.limits import MAX_DIMENSIONS, MAX_JSON
+from isoslice.io.limits import MAX_JSON
 from isoslice.io.notes import KEY, Note, find_note
 from isoslice.io.nrrd_header import Header, Vector, numbers, parse_header, quoted, vectors
-from isoslice.io.payload import beside, read_payload
-from isoslice.io.place import LPS, RAS, orientation_of, told_place, told_time
+from isoslice.io.payload import beside, declared_shape, read_payload
+from isoslice.io.place import LPS, RAS, orientation_of, told
 from isoslice.io.raw import Raw
 from isoslice.io.units import unit_name
-from isoslice.metadata import Metadata, Orientation
+from isoslice.metadata import Orientation
 
 _TYPES = {
     "int8": ("signed char", "int8", "int8_t"),
@@ -82,12 +81,8 @@ def read_nrrd(path: Path, series: str | None = None) -> Raw:
         with path.open("rb") as stream:
             header = parse_header(stream)
         fields = header.fields
-        sizes = [int(word) for word in fields.get("sizes", "").split()]
-        dimension = int(fields.get("dimension", "0"))
-        if not 0 < dimension <= MAX_DIMENSIONS or len(sizes) != dimension:
-            raise ValueError(f"it declares {dimension} dimensions of the sizes {sizes}")
-        data = _voxels(path, header, tuple(sizes[::-1]))
-        return _described(data, header, dimension)
+        shape = declared_shape(fields.get("dimension", "0"), fields.get("sizes", ""))
+        return _described(_voxels(path, header, shape), header, len(shape))
 
 
 def _voxels(path: Path, header: Header, shape: tuple[int, ...]) -> Any:
@@ -103,22 +98,17 @@ def _voxels(path: Path, header: Header, shape: tuple[int, ...]) -> Any:
         if order is None:
             raise ValueError("it does not say the order of bytes (endian)")
         dtype = dtype.newbyteorder(order)  # type: ignore[arg-type]
-    named = fields.get("data file", fields.get("datafile"))
+    named = fields.get("data file")
     start = header.end
     if named is not None:
-        if named.upper().startswith("LIST") or re.search(r"%\d*d", named):
-            raise ValueError("its voxels are spread over many files; save it as one .nrrd")
-        # Slicer and ITK write ./NAME as well.
-        path, start = beside(path, named.removeprefix("./")), 0
-    skip = int(fields.get("byte skip", fields.get("byteskip", "0")))
-    lines = int(fields.get("line skip", fields.get("lineskip", "0")))
+        path, start = beside(path, named), 0
+    skip = int(fields.get("byte skip", "0"))
+    lines = int(fields.get("line skip", "0"))
     if lines < 0 or skip < -1 or (skip != 0 and encoding != "raw"):
         raise ValueError(f"it asks to skip {lines} lines and {skip} bytes")
     if lines:
         start = _behind_lines(path, start, lines)
-    if skip == -1:
-        start = path.stat().st_size - math.prod(shape) * dtype.itemsize
-    return read_payload(path, start + max(0, skip), shape, dtype, encoding)
+    return read_payload(path, None if skip == -1 else start + skip, shape, dtype, encoding)
 
 
 def _behind_lines(path: Path, start: int, lines: int) -> int:
@@ -154,10 +144,9 @@ def _described(data: Any, header: Header, dimension: int) -> Raw:
         unit = "millimeter"
     places = [steps[axes.index(axis)] for axis in "XYZ" if axis in axes]
     orientation = _orientation(fields, places, signs, code)
-    place = told_place(orientation, unit, note, signs)
     times = [_TIMES[u.lower()] for u in units if u.lower() in _TIMES]
-    step, time_unit = told_time(spacing.pop("T", None), next(iter(times), None), note)
-    metadata = Metadata(place.origin, place.orientation, step, time_unit)
+    time = spacing.pop("T", None), next(iter(times), None)
+    metadata = told(orientation, unit, note, signs, time)
     return Raw(data, "".join(axes[::-1]), spacing, unit, None, note, metadata)
 
 

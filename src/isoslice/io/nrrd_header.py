@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from isoslice.io.limits import MAX_JSON
 
+#: Fields that may be written as one word.
+_SPACED = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}
 #: A vector of a header, or None where it says that there is none.
 Vector = tuple[float, ...] | None
 
@@ -32,7 +34,7 @@ def parse_header(stream: BinaryIO) -> Header:
     Raises
     ------
     ValueError
-        If it is none, or too long.
+        If it is none, too long, or says the same thing twice.
     """
     if not re.fullmatch(rb"NRRD000[1-9]\r?\n", stream.readline(16)):
         raise ValueError("it does not begin with NRRD0001 or a later version")
@@ -54,7 +56,11 @@ def parse_header(stream: BinaryIO) -> Header:
         if value.startswith("="):
             pairs[name] = re.sub(r"\\(n|\\)", lambda m: "\n" if m[1] == "n" else "\\", value[1:])
         elif value.startswith(" "):
-            fields.setdefault(name.strip().lower(), value.strip())
+            name = name.strip().lower()
+            name = _SPACED.get(name, name)
+            if name in fields:
+                raise ValueError(f"its header has the field {name[:40]!r} twice")
+            fields[name] = value.strip()
         else:
             raise ValueError(f"a line of its header is no field ({text[:40]!r})")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import math
+import re
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -16,14 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.io.lazy import LazyArray
-from isoslice.io.limits import DEFLATE_RATIO, check_memory, check_packed, check_regular, check_shape
+from isoslice.io.limits import (
+    DEFLATE_RATIO,
+    MAX_DIMENSIONS,
+    check_memory,
+    check_packed,
+    check_regular,
+    check_shape,
+)
 
 #: Bytes of a compressed file that are unpacked at once.
 _PART = 2**20
 
 
+def declared_shape(dimensions: str, sizes: str) -> tuple[int, ...]:
+    """Return the shape that a header declares, slowest axis first; it has the fastest one first.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer sizes than dimensions, or too many.
+    """
+    count, lengths = int(dimensions), [int(word) for word in sizes.split()]
+    if not 0 < count <= MAX_DIMENSIONS or len(lengths) != count:
+        raise ValueError(f"it declares {count} dimensions of the sizes {lengths}")
+    return tuple(lengths[::-1])
+
+
 def read_payload(
-    path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype[Any], encoding: str
+    path: Path, start: int | None, shape: tuple[int, ...], dtype: np.dtype[Any], encoding: str
 ) -> LazyArray | NDArray[Any]:
     """Read voxels that begin at a byte of a file.
 
@@ -32,7 +54,7 @@ def read_payload(
     path
         The file.
     start
-        First byte of what is stored.
+        First byte of what is stored; None if it is raw and ends where the file does.
     shape, dtype
         What the header declares; the last dimension varies fastest.
     encoding
@@ -49,8 +71,9 @@ def read_payload(
     check_shape(path, shape)
     if not shape or 0 in shape:
         raise ValueError(f"it declares the shape {shape}, which has no voxels")
-    stored = check_regular(path) - start
-    declared = math.prod(shape) * dtype.itemsize
+    size, declared = check_regular(path), math.prod(shape) * dtype.itemsize
+    start = size - declared if start is None else start
+    stored = size - start
     if start < 0 or stored <= 0:
         raise ValueError("its voxels would begin outside the file")
     if encoding == "raw":
@@ -128,13 +151,16 @@ def _checked() -> Iterator[None]:
 
 
 def beside(path: Path, name: str) -> Path:
-    """Return a file that a header names, which must lie beside it.
+    """Return the one file that a header names, which must lie beside it.
 
     Raises
     ------
     ValueError
-        If it lies elsewhere, is a link, or is missing.
+        If there are several, or it lies elsewhere, is a link, or is missing.
     """
+    if name.upper().startswith("LIST") or re.search(r"%\d*d", name):
+        raise ValueError("its voxels are spread over many files; save it as one")
+    name = name.removeprefix("./")  # as 3D Slicer and ITK write it, too
     other = path.with_name(name) if name and Path(name).name == name and "\\" not in name else None
     if other is None or "\0" in name or other.is_symlink():
         raise ValueError(

@@ -144,6 +144,18 @@ def told_time(step: float | None, unit: str | None, note: Note | None) -> tuple[
     return step, None
 
 
+def told(
+    orientation: Orientation | None,
+    unit: str | None,
+    note: Note | None,
+    signs: Sequence[float],
+    time: tuple[float | None, str | None],
+) -> Metadata:
+    """Tell place, as `told_place` does, and time: a step and its unit, as `told_time` does."""
+    place = told_place(orientation, unit, note, signs)
+    return Metadata(place.origin, place.orientation, *told_time(*time, note))
+
+
 def steps_of(orientation: Orientation | None) -> Mapping[str, float]:
     """Return the spacing along X, Y and Z that a matrix tells; empty without one."""
     if orientation is None or orientation.affine is None:
