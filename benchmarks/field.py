@@ -32,7 +32,7 @@ SIDE = 64
 #: Most planes of it.
 PLANES = 9
 #: Parts of files that are opened by another file beside them.
-PARTS = (".raw", ".img", ".brik", ".brik.gz", ".rec", ".csv", ".md", ".txt", ".companion.ome")
+PARTS = (".json", ".raw", ".img", ".brik", ".brik.gz", ".rec", ".csv", ".md", ".txt", ".companion.ome")
 
 
 @dataclass
