@@ -32,7 +32,9 @@ SIDE = 64
 #: Most planes of it.
 PLANES = 9
 #: Parts of files that are opened by another file beside them.
-PARTS = (".json", ".raw", ".img", ".brik", ".brik.gz", ".rec", ".csv", ".md", ".txt", ".companion.ome")
+PARTS = (".raw", ".img", ".brik", ".brik.gz", ".rec", ".companion.ome")
+#: No images.
+OTHERS = (".json", ".csv", ".md", ".txt")
 
 
 @dataclass
@@ -90,7 +92,7 @@ def images(folder: Path) -> Iterator[Path]:
             files = len(inner) > 3 and len(suffixes) == 1 and all(p.is_file() for p in inner)
             one = is_zarr(path) or (files and _planes(path))
             yield from (path,) if one else images(path)
-        elif not name.endswith(PARTS) and not name.startswith("."):
+        elif not name.endswith(PARTS + OTHERS) and not name.startswith("."):
             yield path
 
 
