@@ -367,3 +367,15 @@ def test_info_of_nothing(refused, tmp_path: Path) -> None:
     assert "none" in refused("info", tmp_path / "none")
     (tmp_path / "empty").mkdir()
     assert "empty" in refused("info", tmp_path / "empty")
+
+
+def test_the_input_is_never_replaced(refused, model_folder: Path, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", texture(5, 40, 40))
+    link = tmp_path / "link.ome.tif"
+    link.symlink_to(stack)
+    before = stack.read_bytes()
+    for command in ("predict", "check"):
+        for out in (stack, link):
+            line = refused(command, stack, "-m", model_folder, "-o", out, "--overwrite")
+            assert "never replaced" in line
+    assert stack.read_bytes() == before

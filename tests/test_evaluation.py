@@ -1,10 +1,11 @@
 import dataclasses
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
+from isoslice.coarse import turned
 from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation import SLICES, evaluate, evaluation_rows
 from isoslice.geometry import crop_to_grid, even_grid, thin
@@ -218,3 +219,32 @@ def test_rows_have_one_value_per_evaluation(truth: Volume, restored: Volume) -> 
     assert values["SSIM, all slices"][1] == "1.0000"
     assert {f"SSIM, {name} slices" for name in SLICES} <= set(values)
     assert len(evaluation_rows([evaluate(truth, truth)])) == len(rows) - 1
+
+
+@pytest.mark.parametrize("axis", ["X", "Y"])
+def test_planes_are_missing_across_the_axis_that_was_restored(truth, restored, axis) -> None:
+    made = replace(restored, provenance={"factor": K, "along": axis})
+    found = evaluate(turned(truth, axis), turned(made, axis))
+    expected = evaluate(truth, restored).mean
+    assert found.mean.psnr_missing == pytest.approx(expected.psnr_missing)
+    assert found.mean.gradient_ratio[axis] == pytest.approx(expected.gradient_ratio["Z"])
+    assert any(axis in note for note in found.notes)
+
+
+def test_the_truth_may_reach_further_along_the_axis_that_was_restored(truth, restored) -> None:
+    longer = replace(truth, data=np.concatenate([truth.data, truth.data[:1]]))
+    made = replace(restored, provenance={"factor": K, "along": "X"})
+    assert evaluate(turned(longer, "X"), turned(made, "X")).mean.psnr == pytest.approx(
+        evaluate(truth, restored).mean.psnr
+    )
+
+
+def test_lost_planes_count_as_missing(truth, restored) -> None:
+    data = restored.data.copy()
+    data[2 * K] += 30
+    made = {"factor": K, "lost_planes": {"0/0": [2]}}
+    found = evaluate(truth, replace(restored, data=data, provenance=made)).mean.psnr_missing
+    missing = ~even_grid(6, K).mask
+    missing[2 * K] = True
+    expected = psnr(data[missing], truth.data[missing], data_range_of(truth.data))
+    assert found == pytest.approx(expected)

@@ -13,6 +13,7 @@ import isoslice
 from conftest import texture
 from isoslice import checking
 from isoslice.checking import check, middle_of
+from isoslice.coarse import turned
 from isoslice.errors import DataError, SettingsError
 from isoslice.fidelity import BIN, METHODS, binned
 from isoslice.foretelling import (
@@ -268,11 +269,47 @@ def test_recipes_without_a_mean_or_a_sample_are_checked_too():
         assert any("follow that of linear" in note for note in found.notes)
 
 
+def test_a_model_of_one_channel_is_checked_on_each_of_several(tiny_model):
+    first, second = texture(5, 64, 64), texture(5, 64, 64, seed=1)
+    both = check(np.stack([first, second], axis=1), tiny_model, "ZCYX", (2, 1, 1))
+    assert [one.channel for one in both.channels] == [0, 1]
+    for one, alone in zip(both.channels, (first, second), strict=True):
+        expected = check(alone, tiny_model, "ZYX", (2, 1, 1)).channels[0]
+        assert one.psnr == pytest.approx(expected.psnr)
+        assert one.predicted["linear"] == pytest.approx(expected.predicted["linear"], abs=0.5)
+        assert one.predicted["model"] is not None
+
+
+def test_lost_planes_and_padding_are_not_scored(tiny_model):
+    stack = texture(7, 48, 48, dtype="int16")
+    stack[3] = 0
+    stack[:, :8] = -32768
+    stack[3] = 0
+    found = check(stack, tiny_model, "ZYX", (2, 1, 1))
+    assert [plane.plane for plane in found.channels[0].planes] == [1, 2, 4, 5]
+    assert found.lost == (((3,),),)
+    assert np.isnan(found.errors[0, 0, 2]).all()
+    assert np.isfinite(np.delete(found.errors[0, 0], 2, axis=0)).all()
+    assert np.isfinite(found.error_map).all()
+    assert found.channels[0].data_range < 300
+    with pytest.raises(DataError, match="lost all planes"):
+        check(stack[[0, 3, 6]], tiny_model, "ZYX", (2, 1, 1))
+
+
+def test_errors_lie_as_the_stack_does(tiny_model):
+    stack = Volume(texture(5, 40, 48), "ZYX", {"Z": 3.0, "Y": 1.0, "X": 1.0}, "micrometer")
+    plain = check(stack, tiny_model).errors_volume()
+    found = check(turned(stack, "X"), tiny_model)
+    assert found.along == found.to_json()["along"] == "X"
+    volume = found.errors_volume()
+    assert volume.axes == "XYZ"
+    assert volume.spacing == {"X": 3.0, "Y": BIN, "Z": BIN}
+    np.testing.assert_array_equal(volume.data, plain.data)
+
+
 def test_too_few_planes_and_contradictions_are_refused(tiny_model):
     with pytest.raises(DataError, match="at least three"):
         check(texture(2, 40, 44), tiny_model, "ZYX", (2, 1, 1))
-    with pytest.raises(DataError, match="2 channel"):
-        check(texture(4, 2, 40, 44), tiny_model, "ZCYX", (2, 1, 1))
     with pytest.raises(DataError, match="voxel size"):
         check(texture(4, 40, 44), tiny_model, "ZYX")
     with pytest.raises(SettingsError, match="mode"):

@@ -6,8 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from isoslice.frames import clear_deviations, fill_along_z, frames_of, mended, put_back
-from isoslice.survey import Limits
+from conftest import texture
+from isoslice.frames import (
+    clear_deviations,
+    fill_along_z,
+    frames_of,
+    lost_messages,
+    mended,
+    put_back,
+)
+from isoslice.survey import Limits, lost_planes, survey
 
 NONE_LOST = (((), ()), ((), ()))
 
@@ -82,3 +90,18 @@ def test_mended_stacks_have_lines_in_gaps(dtype):
     found = mended(stack, (((1, 2),),))
     assert found[0, 0, :, 0, 0].tolist() == [10, 20, 30, 40]
     assert stack[0, 0, 1, 0, 0] == 0
+
+
+def test_lost_planes_are_named_by_what_they_hold():
+    stack = texture(1, 8, 20, 20)[None].copy()
+    stack[0, 0, [0, 3, 4]] = 0
+    stack[0, 0, 5] = 200
+    found = survey(stack)
+    messages = lost_messages(found, lost_planes(found))
+    assert [message.split(",")[0] for message in messages] == [
+        "planes 3-4 (counted from 0) are 0 everywhere",
+        "plane 5 (counted from 0) is 200 everywhere",
+        "plane 0 (counted from 0) is 0 everywhere",
+    ]
+    assert "taken as lost" in messages[0]
+    assert "leave it out" in messages[2]

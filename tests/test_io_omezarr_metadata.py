@@ -268,3 +268,21 @@ def test_an_image_that_is_made_slab_by_slab_keeps_it_all(request_):
     del zarr.open_group(request_.output, mode="r+").attrs["isoslice"]
     # The first plane is where it was, whatever lies between the planes.
     assert read_volume(request_.output).metadata == shown
+
+
+def test_the_time_of_the_first_frame_is_kept(tmp_path):
+    data = np.stack([STACK, STACK + 1, STACK + 2])
+    transforms = [scale(30, 4, 1, 0.5), translation(60, 0, 0, 0)]
+    units = ("second", *["micrometer"] * 3)
+    path = image(tmp_path / "a.zarr", transforms, axes="tzyx", units=units, data=data)
+    whole, later = read_volume(path), read_volume(path, time="1:3")
+    assert (whole.metadata.time_start, later.metadata.time_start) == (60, 90)
+    out = tmp_path / "b.ome.zarr"
+    write_volume(out, later)
+    (first, *_) = attributes(out)["ome"]["multiscales"][0]["datasets"]
+    assert first["coordinateTransformations"] == [scale(30, 4, 1, 0.5), translation(90, 0, 0, 0)]
+    yaozarrs.validate_ome_json((out / "zarr.json").read_text())
+    assert read_volume(out).metadata == later.metadata
+    for name in ("c.ome.tif", "c.npy"):
+        write_volume(tmp_path / name, later)
+        assert read_volume(tmp_path / name).metadata.time_start == 90

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from conftest import Cli, texture, write_stack
 from isoslice.benchmark import cells
+from isoslice.coarse import turned
 from isoslice.errors import DataError
 from isoslice.evaluation import evaluate
-from isoslice.geometry import even_grid, thin
+from isoslice.geometry import PlaneGrid, even_grid, thin
 from isoslice.interpolate import interpolate
 from isoslice.io.lazy import LazyArray
 from isoslice.report.encode import png
@@ -54,6 +55,58 @@ def test_a_part_in_the_middle_has_the_same_planes_as_the_whole() -> None:
     assert part.box.voxels <= 9 * 20 * 20
     for all_of_it, some in zip(whole.volumes, part.volumes, strict=True):
         np.testing.assert_array_equal(some.voxels, all_of_it.voxels[part.box.slices])
+
+
+@pytest.mark.parametrize("axis", ["X", "Y"])
+def test_a_stack_that_is_coarse_along_another_axis_is_turned(axis: str) -> None:
+    stack, restored = restored_stack()
+    expected = prediction_report(stack, restored)
+    made = {**(restored.provenance or {}), "along": axis}
+    found = prediction_report(turned(stack, axis), turned(replace(restored, provenance=made), axis))
+    assert found.scene is not None
+    assert expected.scene is not None
+    for ours, theirs in zip(found.scene.volumes, expected.scene.volumes, strict=True):
+        np.testing.assert_array_equal(ours.voxels, theirs.voxels)
+    assert found.scene.voxel_size == expected.scene.voxel_size
+    assert found.advice[0] == expected.advice[0]
+    assert axis in found.facts["Turned"]
+
+
+def test_lost_planes_are_no_measured_ones() -> None:
+    stack, restored = restored_stack()
+    planes = stack.data.copy()
+    planes[[2, 3]] = 0
+    made = {**(restored.provenance or {}), "lost_planes": {"0/0": [2, 3]}}
+    report = prediction_report(
+        replace(stack, data=planes), replace(restored, provenance=made), limit=25 * 40 * 48
+    )
+    scene = report.scene
+    assert scene is not None
+    assert {4 * 2 - scene.box.start[0], 4 * 3 - scene.box.start[0]}.isdisjoint(scene.known)
+    kept = [z for z in range(9) if z not in (2, 3)]
+    grid = PlaneGrid(tuple(4 * z for z in kept))
+    for volume, method in zip(scene.volumes, ("nearest", "linear"), strict=False):
+        whole = interpolate(stack.data[kept], grid, method)
+        np.testing.assert_array_equal(volume.voxels, whole[scene.box.slices])
+        assert volume.made is None
+    assert "Checked" in report.advice[0].text
+    assert report.facts["Measured planes"].endswith("lost: 2-3 (counted from 0)")
+    html(report)
+
+
+def test_voxels_without_data_are_shown_dark() -> None:
+    stack, restored = restored_stack()
+    data = restored.data.astype(np.float32) - 1000
+    data[:, :10] = np.nan
+    data[4, 20, 20] = np.inf
+    report = prediction_report(replace(stack, data=thin(data, 4)), replace(restored, data=data))
+    assert report.scene is not None
+    for volume in report.scene.volumes:
+        assert np.isfinite(volume.voxels).all()
+        assert volume.voxels.min() >= -1000
+        assert volume.voxels.max() < -700
+    assert "Checked" in report.advice[0].text
+    html(report)
 
 
 def test_planes_that_are_not_those_measured_are_told() -> None:

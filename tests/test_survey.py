@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from conftest import texture
-from isoslice.survey import Limits, empty_survey, limits, lost_planes, survey, told_planes
+from isoslice.survey import (
+    Limits,
+    empty_survey,
+    limits,
+    lost_planes,
+    planes_of,
+    survey,
+    suspects,
+    told_planes,
+)
 
 
 @given(
@@ -62,6 +71,56 @@ def test_a_gap_between_objects_is_not_lost():
     data = stack((4,))
     data[..., :12] = 0  # most of every plane is as dark as the gap
     assert lost_planes(survey(data)) == (((),),)
+
+
+def test_planes_lost_one_after_the_other_may_hold_different_values():
+    data = stack((3, 4))
+    data[0, 0, 4] = 255
+    assert lost_planes(survey(data)) == (((3, 4),),)
+
+
+def masked(side):
+    """A stack of which all but a square in the middle is 0."""
+    data = stack()
+    outside = np.ones((20, 20), bool)
+    outside[10 - side // 2 : 10 + side // 2, 10 - side // 2 : 10 + side // 2] = False
+    data[..., outside] = 0
+    return data
+
+
+def test_a_lost_plane_of_a_masked_stack_shows_by_the_outline():
+    data = masked(8)
+    data[0, 0, 4] = 0
+    assert lost_planes(survey(data)) == (((),),)  # four fifths of each plane are 0
+    assert lost_planes(survey(data), planes_of(data)) == (((4,),),)
+
+
+def test_a_gap_between_unlike_outlines_is_not_lost():
+    data = masked(8)
+    data[0, 0, 4] = 0
+    data[0, 0, 5:] = np.roll(data[0, 0, 5:], 4, axis=-1)
+    assert lost_planes(survey(data), planes_of(data)) == (((),),)
+
+
+def test_blank_ends_beside_full_planes_are_suspect():
+    assert suspects(survey(stack((0, 1, 8)))) == (((0, 1, 8),),)
+    data = masked(8)
+    data[0, 0, 0] = 0
+    assert suspects(survey(data)) == (((),),)
+
+
+def test_the_first_time_point_with_anything_in_it():
+    data = np.concatenate([stack(range(9)), stack(range(9)), stack()])
+    assert survey(data).first_filled == 2
+    assert survey(data[:1]).first_filled == 0
+
+
+def test_the_longest_run_of_filled_planes():
+    data = np.concatenate([stack((0, 3)), stack(range(9))], axis=1)  # one channel is empty
+    assert survey(data).filled_run == (0, slice(4, 9))
+    later = np.concatenate([np.zeros_like(data), data])
+    assert survey(later).filled_run == (1, slice(4, 9))
+    assert survey(np.zeros_like(data)).filled_run == (0, slice(0, 9))
 
 
 def test_lost_planes_of_each_time_and_channel():

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from isoslice.calibration import calibrate
 from isoslice.config import DistilledSettings, MsdsrConfig
 from isoslice.errors import SettingsError
-from isoslice.geometry import even_grid
+from isoslice.geometry import PlaneGrid, even_grid
 from isoslice.model import Model
 from isoslice.normalize import Normalization
 from isoslice.planes import PlaneStack
@@ -79,6 +79,21 @@ def test_planes_unlike_their_neighbours_widen_intervals(calibrated):
     )
     assert same.anisotropy[0] == pytest.approx(1, abs=0.15)
     assert worse.total[0] > 1.2 * same.total[0]
+
+
+def test_lost_planes_do_not_change_the_factor(calibrated, monkeypatch):
+    asked = []
+
+    def scale(network, config, calibration, planes, factor, **options):
+        asked.append(factor)
+        return stack_scale(network, config, calibration, planes, factor, **options)
+
+    monkeypatch.setattr("isoslice.uncertainty.stack_scale", scale)
+    planes = specimen(9)[None]
+    kept = [0, 1, 2, 5, 8]  # of nine
+    grid = PlaneGrid(tuple(4 * z for z in kept))
+    restore_with_std(calibrated[0], TINY, calibrated[1], planes[:, kept], grid)
+    assert asked == [4]
 
 
 def test_a_stack_that_was_learned_from_counts_for_less(calibrated):

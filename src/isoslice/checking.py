@@ -46,7 +46,7 @@ from isoslice.recipes import resolve_options
 from isoslice.rows import restore_rows
 from isoslice.srh import srh_channels
 from isoslice.stacks import as_volume, check_stack, choose_factor, restores_separately
-from isoslice.survey import lost_planes
+from isoslice.survey import lost_planes, planes_of
 from isoslice.volume import AXES, Volume, from_tczyx
 
 if TYPE_CHECKING:
@@ -124,16 +124,18 @@ def check(
     check_stack(seen, seen.size("C") if separate else config.network.channels)
     planes = seen.tczyx()
     normalization, surveyed = look_at(planes, volume.source, config.intensities)
-    lost = lost_planes(surveyed)
-    messages = (*lost_messages(surveyed, lost), *label_messages(planes[0]))
-    if any(map(any, lost)) or surveyed.holes:
-        planes = mended(planes, lost, normalization.fill)
+    lost = lost_planes(surveyed, planes_of(planes))
+    time, run = surveyed.filled_run
+    messages = (*lost_messages(surveyed, lost), *label_messages(planes[time][:, run]))
+    padded = any(own.padding for own in normalization.limits or ())
+    if any(map(any, lost)) or surveyed.holes or padded:
+        planes = mended(normalization.without_padding(planes), lost, normalization.fill)
         seen = replace(seen, data=from_tczyx(planes, seen.axes))
         volume = volume if config.srh else seen
-    if surveyed.holes:
+    if surveyed.holes or padded:
         notes.append("voxels without data were filled in from the planes around, and count as any")
     doubts = doubts_of(
-        normalization.apply(planes[0]),
+        normalization.apply(planes[time][:, run]),
         factor,
         config,
         familiar or model.trust.familiar,
@@ -167,6 +169,8 @@ def check(
         errors=errors,
         measured=planes,
         restored=restored,
+        along=along,
+        lost=lost,
     )
 
 
@@ -193,17 +197,23 @@ def _compare(
             notes.append(f"channel {name or c}, time point {t} is constant and was not scored")
             errors.append(binned(np.zeros_like(planes[t, c, 1:-1], np.float32)))
             continue
+        if len(lost[t][c]) == len(planes[t, c]) - 2:
+            notes.append(f"channel {name or c}, time point {t}: all planes to hide were lost")
+            errors.append(np.full_like(binned(np.zeros_like(planes[t, c, 1:-1], "f4")), np.nan))
+            continue
         made = {"model": restored[t, c]}
         made |= {way: interpolate_hidden(planes[t, c], way) for way in INTERPOLATIONS}
         ratio = {way: float(values[c]) for way, values in ratios.items()}
         channels.append(score_planes(t, c, name, planes[t, c], made, ratio, lost[t][c]))
         square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
-        maps[t, c] = np.sqrt(square.mean(0))
+        gone = [z - 1 for z in lost[t][c]]
+        maps[t, c] = np.sqrt(np.delete(square, gone, axis=0).mean(0))
         errors.append(np.sqrt(binned(square)))
+        errors[-1][gone] = np.nan
     if not channels:
         raise DataError(
-            f"{stack.source}: got a constant image, expected structure to compare; check that "
-            "the right file or channel was given"
+            f"{stack.source}: got a constant image, or one that lost all planes but the ends, "
+            "expected structure to compare; check that the right file or channel was given"
         )
     return channels, maps, np.stack(errors).reshape(*planes.shape[:2], *errors[0].shape)
 

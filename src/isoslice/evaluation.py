@@ -13,6 +13,7 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.geometry import check_factor, crop_to_grid, even_grid
 from isoslice.io.units import METRES, convert
 from isoslice.metrics import SSIM_WINDOW, data_range_of, gradient_ratio, l1, psnr, ssim
+from isoslice.recorded import recorded_axis, recorded_lost
 from isoslice.volume import Volume
 
 #: Slice directions, and the array axis of a (Z, Y, X) volume that each one runs along.
@@ -135,7 +136,11 @@ def evaluate(
         raise SettingsError(f"got a data range of {data_range}, expected a positive number")
     notes: list[str] = []
     factor = recorded_factor(restored, factor, notes)
-    true, ours = _aligned(truth, restored, factor, notes)
+    along = recorded_axis(restored)
+    if along != "Z":
+        notes.append(f"restored along {along}: missing planes are those across it")
+    axis = "ZYX".index(along)
+    true, ours = _aligned(truth, restored, factor, notes, axis + 2)
     for volume, voxels in ((truth, true), (restored, ours)):
         _check_finite(volume.source, voxels)
     _compare_spacing(truth, restored, notes)
@@ -146,12 +151,16 @@ def evaluate(
                 f"no SSIM of {name} slices: {sides[0]} x {sides[1]} is smaller than its window "
                 f"of {SSIM_WINDOW}"
             )
-    missing = None if factor is None else _missing_planes(depth, factor)
+    missing = None if factor is None else _missing_planes(true.shape[axis + 2], factor)
     names = truth.channel_names or restored.channel_names
     channels = []
     for t, c in np.ndindex(true.shape[:2]):
         peak = data_range_of(true[t, c]) if data_range is None else float(data_range)
-        scores = score(ours[t, c], true[t, c], peak, missing)
+        hidden = missing
+        if missing is not None and factor is not None:
+            lost = [z * factor for z in recorded_lost(restored.provenance, t, c)]
+            hidden = missing | np.isin(np.arange(len(missing)), lost)
+        scores = score(ours[t, c], true[t, c], peak, hidden, axis)
         channels.append(ChannelScores(t, c, names[c] if names else None, peak, scores))
     return Evaluation(
         truth=truth.source,
@@ -169,8 +178,9 @@ def score(
     truth: NDArray[Any],
     data_range: float,
     missing: NDArray[np.bool_] | None = None,
+    along: int = 0,
 ) -> Scores:
-    """Score one volume of shape (Z, Y, X); `missing` marks the planes that were not measured."""
+    """Score one volume (Z, Y, X); `missing` marks planes along an axis that were not measured."""
     slices, similarities = {}, []
     for name, axis in SLICES.items():
         pairs = list(zip(np.moveaxis(volume, axis, 0), np.moveaxis(truth, axis, 0), strict=True))
@@ -182,7 +192,9 @@ def score(
     return Scores(
         l1=l1(volume, truth) / data_range,
         psnr=psnr(volume, truth, data_range),
-        psnr_missing=None if missing is None else psnr(volume[missing], truth[missing], data_range),
+        psnr_missing=None
+        if missing is None
+        else psnr(volume.compress(missing, along), truth.compress(missing, along), data_range),
         ssim=_mean(similarities),
         slices=slices,
         gradient_ratio=dict(zip("ZYX", gradient_ratio(volume, truth), strict=True)),
@@ -268,16 +280,16 @@ def recorded_factor(restored: Volume, given: int | None, notes: list[str]) -> in
 
 
 def _aligned(
-    truth: Volume, restored: Volume, factor: int | None, notes: list[str]
+    truth: Volume, restored: Volume, factor: int | None, notes: list[str], axis: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Voxels of both as (T, C, Z, Y, X) of the same shape."""
+    """Voxels of both as (T, C, Z, Y, X) of the same shape; `axis` is the one restored along."""
     true, ours = truth.tczyx(), restored.tczyx()
     if factor is not None and true.shape != ours.shape:
-        cropped = crop_to_grid(true, factor, axis=2)
+        cropped = crop_to_grid(true, factor, axis=axis)
         if cropped.shape == ours.shape:
             notes.append(
-                f"left out the last {true.shape[2] - ours.shape[2]} of the truth's "
-                f"{true.shape[2]} planes: they lie behind the last measured one"
+                f"left out the last {true.shape[axis] - ours.shape[axis]} of the truth's "
+                f"{true.shape[axis]} planes: they lie behind the last measured one"
             )
             return cropped, ours
     if true.shape != ours.shape:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.coarse import turned
 from isoslice.doubts import Doubts
 from isoslice.metrics import data_range_of, ssim
 from isoslice.passes import Mode
@@ -100,7 +101,11 @@ class Fidelity:
         The same over squares of `BIN` pixels in each hidden plane, (T, C, n - 2, y, x).
     measured, restored
         Voxels of all planes, (T, C, n, Y, X), and what was restored of those between the first and
-        the last.
+        the last. Of planes that were lost, `measured` holds what lies on the line between others.
+    along
+        The stack's name of the coarse axis, which is called Z in all of these.
+    lost
+        Planes that were lost, for each time point and channel; they are not scored.
     """
 
     source: str
@@ -123,6 +128,8 @@ class Fidelity:
     errors: NDArray[np.float32] = field(repr=False)
     measured: NDArray[Any] = field(repr=False)
     restored: NDArray[Any] = field(repr=False)
+    along: str = "Z"
+    lost: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
     @property
     def gain(self) -> float:
@@ -143,14 +150,15 @@ class Fidelity:
     def errors_volume(self) -> Volume:
         """Return `errors` as a volume, to be written with `isoslice.write_volume`.
 
-        Its first plane is that of measured plane 1, and pixels are `BIN` times as large.
+        Its first plane is that of measured plane 1, and pixels are `BIN` times as large; NaN in
+        planes that were lost.
         """
         size = self.voxel_size
         spacing = {} if size is None else {"Z": size.z, "Y": size.y * BIN, "X": size.x * BIN}
         times, channels = self.errors.shape[:2]
         axes = "".join(a for a, n in (("T", times), ("C", channels)) if n > 1) + "ZYX"
         names = tuple(c.name or "" for c in self.channels if c.time == 0)
-        return Volume(
+        volume = Volume(
             from_tczyx(self.errors, axes),
             axes,
             spacing,
@@ -159,6 +167,7 @@ class Fidelity:
             {**self.summary(), "content": f"RMS error of {BIN} x {BIN} pixels of hidden planes"},
             source="isoslice",
         )
+        return turned(volume, self.along)
 
     def summary(self) -> dict[str, Any]:
         """Return everything but planes and maps as plain data."""
@@ -168,6 +177,7 @@ class Fidelity:
             "recipe": self.recipe,
             "mode": self.mode,
             "factor": self.factor,
+            **({} if self.along == "Z" else {"along": self.along}),
             "shape": list(self.shape),
             "psnr": dict(self.psnr),
             "ssim": dict(self.ssim),

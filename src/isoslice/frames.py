@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.geometry import PlaneGrid
-from isoslice.survey import Limits, Survey, told_planes
+from isoslice.survey import Limits, Survey, suspects, told_planes
 
 if TYPE_CHECKING:
     from isoslice.normalize import Normalization
@@ -220,23 +220,38 @@ def fill_along_z(planes: NDArray[Any]) -> NDArray[Any]:
 
 
 def lost_messages(found: Survey, lost: Lost) -> list[str]:
-    """Say which planes were lost, and what is done about it; empty if none was."""
+    """Say which planes were lost, or may have been, and what is done; empty if none was."""
     messages = []
     times, channels = len(lost), len(lost[0])
-    for t, of_channels in enumerate(lost):
-        for c, planes in enumerate(of_channels):
-            if not planes:
-                continue
-            where = f", time point {t}" if times > 1 else ""
-            where += f", channel {c}" if channels > 1 else ""
-            value = found.least[t, c, planes[0]]
-            held = "holds nothing" if np.isnan(value) else f"is {value:g} everywhere"
-            several = "planes" if len(planes) > 1 else "plane"
-            messages.append(
-                f"{several} {told_planes(planes)} (counted from 0{where}) {held}, between planes "
-                "that are not blank: taken as lost, and restored from the planes around"
-            )
+    ends = suspects(found)
+    for t, c in np.ndindex(times, channels):
+        where = f", time point {t}" if times > 1 else ""
+        where += f", channel {c}" if channels > 1 else ""
+        for planes, rest in (
+            (lost[t][c], "between planes that are not blank: taken as lost, and restored from "
+             "the planes around"),
+            (ends[t][c], "beside a plane that is not blank: kept, so that the planes restored "
+             "there fade; if it was lost, leave it out of the stack"),
+        ):  # fmt: skip
+            for value, alike in _by_value(found.least[t, c], planes):
+                one = len(alike) == 1
+                are = "is" if one else "are"
+                held = f"{are} {value:g} everywhere"
+                if np.isnan(value):
+                    held = "holds nothing" if one else "hold nothing"
+                messages.append(
+                    f"plane{'' if one else 's'} {told_planes(alike)} (counted from 0{where}) "
+                    f"{held}, {rest}"
+                )
     return messages
+
+
+def _by_value(values: NDArray[Any], planes: Sequence[int]) -> list[tuple[float, list[int]]]:
+    """Sort blank planes by what they hold."""
+    found: dict[str, tuple[float, list[int]]] = {}
+    for z in planes:
+        found.setdefault(str(values[z]), (float(values[z]), []))[1].append(z)
+    return list(found.values())
 
 
 def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None) -> NDArray[Any]:

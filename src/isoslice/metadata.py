@@ -98,6 +98,8 @@ class Metadata:
         Time between frames, and its unit as OME spells it (``"second"``); None where unknown.
     displays
         One per channel, or None.
+    time_start
+        When the first frame was taken, in `time_unit`; None where unknown.
     """
 
     origin: Mapping[str, float] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class Metadata:
     time_step: float | None = None
     time_unit: str | None = None
     displays: tuple[Display, ...] | None = None
+    time_start: float | None = None
 
     def refined(self, axis: str, factor: int) -> Metadata:
         """Return it for a volume with `factor` times the voxels along `axis`.
@@ -136,6 +139,12 @@ class Metadata:
         if self.displays is None or not all(0 <= c < len(self.displays) for c in channels):
             return replace(self, displays=None)
         return replace(self, displays=tuple(self.displays[c] for c in channels))
+
+    def later(self, frames: int) -> Metadata:
+        """Return it for an image that begins so many frames later."""
+        if self.time_start is None or self.time_step is None:
+            return self
+        return replace(self, time_start=self.time_start + frames * self.time_step)
 
     def shifted(self, axis: str, length: float) -> Metadata:
         """Move the first voxel by a length along an axis: for a part of an image."""

@@ -46,7 +46,7 @@ from isoslice.recipes import Direction, build_network, resolve_options, restore_
 from isoslice.spread import SpreadHead, build_head
 from isoslice.srh import srh_channels
 from isoslice.stacks import as_volume, check_stack, choose_factor, restores_separately
-from isoslice.survey import lost_planes
+from isoslice.survey import lost_planes, planes_of
 from isoslice.trust import Trust
 from isoslice.uncertainty import StackScale, told_scales
 from isoslice.volume import Volume, from_tczyx, voxel_size_of
@@ -252,21 +252,20 @@ class Model:
 
         data = volume.tczyx()
         normalization, seen = look_at(data, volume.source, self.config.intensities)
-        lost = lost_planes(seen)
-        measured = frames_of(data.shape[:3], factor, lost, False, seed)[0].kept
+        lost = lost_planes(seen, planes_of(data))
+        time, run = seen.filled_run
+        filled = data[time][:, run]
         found = doubts_of(
-            lambda place: normalization.apply(
-                data[0][:, list(measured[place[0]]), place[1], place[2]]
-            ),
+            lambda place: normalization.apply(filled[(slice(None), *place)]),
             factor,
             self.config,
             self.trust.familiar,
             volume.voxel_size,
             volume.unit,
-            (len(measured), volume.size("Y"), volume.size("X")),
+            (filled.shape[1], volume.size("Y"), volume.size("X")),
             self.info,
         )
-        doubts = (*lost_messages(seen, lost), *label_messages(data[0]), *found.messages)
+        doubts = (*lost_messages(seen, lost), *label_messages(filled), *found.messages)
         for message in doubts:
             warnings.warn(message, DoubtWarning, stacklevel=2)
         own = Path(volume.source).name in self.info.get("sources", ())

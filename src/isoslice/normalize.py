@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isoslice.errors import DataError, SettingsError
 from isoslice.percentiles import percentiles
 from isoslice.progress import Progress
-from isoslice.survey import Limits, Survey, empty_survey, limits
+from isoslice.survey import OUTSIDE_SHARE, Limits, Survey, empty_survey, limits
 from isoslice.volume import Volume
 
 #: Percentiles mapped to 0 and 1; what lies beyond is not clipped, so nothing is lost.
@@ -29,6 +29,7 @@ class Normalization:
     """Intensities mapped to 0 and 1, one pair per channel.
 
     Integers of up to 16 bits survive `apply` and `invert` exactly; others to float32 rounding.
+    Padding (see `survey.Limits`) becomes 0, as the darkest voxels.
 
     Attributes
     ----------
@@ -58,7 +59,21 @@ class Normalization:
             finite = np.isfinite(values)
             if not finite.all():
                 np.copyto(values, fill, where=~finite)
+        for own, found, stored in zip(self.limits or (), values, data, strict=False):
+            if own.padding:
+                np.copyto(found, 0, where=stored == own.outside)
         return values
+
+    def without_padding(self, data: NDArray[Any]) -> NDArray[Any]:
+        """Return a stack (T, C, ...) in which what becomes 0 stands for padding."""
+        found = data.copy()
+        for channel, (low, own) in enumerate(
+            zip(self.low, self.limits_of(len(self.low)), strict=True)
+        ):
+            if own.padding:
+                part = found[:, channel]
+                part[part == own.outside] = low if data.dtype.kind == "f" else np.rint(low)
+        return found
 
     def widths(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map differences (C, ...), such as standard deviations, to differences of intensities."""
@@ -227,6 +242,11 @@ def _look(
         )
     kept = tuple(limits(found, c, dtype) for c in range(len(channels)))
     levels = [_levels(parts, found, c) for c, parts in enumerate(channels)]
+    for c, parts in enumerate(channels):
+        inside = _inside(parts, found, c, kept[c].outside)
+        if inside is not None:
+            levels[c] = inside
+            kept = (*kept[:c], replace(kept[c], padding=True), *kept[c + 1 :])
     if fixed is not None:
         normalization = fixed_normalization(*fixed, len(channels))
     else:
@@ -235,8 +255,38 @@ def _look(
     return replace(normalization, fill=fill, limits=kept), found
 
 
-def _levels(parts: PlaneParts, found: Survey, channel: int) -> tuple[float, float, float]:
-    """Measure what becomes 0 and 1 of a channel, and its median where voxels are not finite."""
+def _inside(
+    parts: PlaneParts, found: Survey, channel: int, outside: float | None
+) -> tuple[float, float, float] | None:
+    """Measure a channel without its padding; None where it has none, such as a plain 0.
+
+    Padding lies further below all else than that is wide, as -32768 does beside Hounsfield units.
+    """
+    least = found.least[:, channel]
+    if outside is None or np.isnan(least).all() or outside != np.nanmin(least):
+        return None
+    share = found.at_least[:, channel][least == outside].sum() / found.finite[:, channel].sum()
+    if share < OUTSIDE_SHARE:
+        return None
+    for _, _, part in parts():  # is it worth a look at all of them?
+        rest = part[(part != outside) & np.isfinite(part)]
+        if rest.size:
+            if outside >= 2.0 * float(rest.min()) - float(rest.max()):
+                return None
+            break
+    else:
+        return None
+    low, high, middle = _levels(parts, found, channel, outside)
+    return (low, high, middle) if outside < 2 * low - high else None
+
+
+def _levels(
+    parts: PlaneParts, found: Survey, channel: int, outside: float | None = None
+) -> tuple[float, float, float]:
+    """Measure what becomes 0 and 1 of a channel, and its median where voxels are not finite.
+
+    Voxels that are `outside` are left out.
+    """
     blank = found.blank[:, channel]
     whole = blank.all()  # a channel that is constant beside others keeps its value
 
@@ -246,7 +296,7 @@ def _levels(parts: PlaneParts, found: Survey, channel: int) -> tuple[float, floa
             voxels = part if whole or not left_out.any() else part[~left_out]
             if voxels.dtype.kind == "f" and found.holes:
                 voxels = voxels[np.isfinite(voxels)]
-            yield voxels
+            yield voxels if outside is None else voxels[voxels != outside]
 
     if not found.finite[:, channel].any():
         return 0.0, 0.0, 0.0

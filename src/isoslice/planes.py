@@ -17,6 +17,7 @@ from isoslice.normalize import (
     look_at,
     percentile_normalization,
 )
+from isoslice.survey import lost_planes, planes_of
 from isoslice.volume import Volume
 
 #: The smallest image worth training on; smaller ones hold no context.
@@ -83,8 +84,11 @@ def plane_stacks(
         if stack or intensities is not None:
             own, seen = look_at(view, volume.source, intensities)
             normalization = own
-            # Blank planes, lost or empty, teach nothing.
-            filled = ~seen.blank.all(axis=1).ravel()
+            # Blank planes, lost or empty, teach nothing; nor do those that one channel lost.
+            useless = np.asarray(seen.blank.all(axis=1))
+            for t, of_channels in enumerate(lost_planes(seen, planes_of(view))):
+                useless[t, [z for numbers in of_channels for z in numbers]] = True
+            filled = ~useless.ravel()
             planes = planes[filled] if filled.any() and not filled.all() else planes
         assert normalization is not None
         stacks.append(PlaneStack(planes, normalization))

@@ -153,7 +153,8 @@ def provenance(
         "source": Path(source).name,
         "normalization": {"low": normalization.low, "high": normalization.high},
         **({"warnings": list(doubts)} if doubts else {}),
-        "measured_planes": "every output plane i * factor is measured plane i, unchanged",
+        "measured_planes": "every output plane i * factor is measured plane i, unchanged"
+        + (", but for lost ones" if made.get("lost_planes") else ""),
     }
 
 

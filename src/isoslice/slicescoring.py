@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.coarse import turned
 from isoslice.errors import DataError
 from isoslice.evaluation import SLICES, recorded_factor
 from isoslice.features import MIN_SIDE, Extractor
 from isoslice.progress import Progress
+from isoslice.recorded import recorded_axis
 from isoslice.slicefid import SliceFid, count_notes, distances, features_of, size_of, summary
 from isoslice.slicesets import (
     Protocol,
@@ -99,8 +101,12 @@ def score_volumes(
         title = "features of real images" + _of_channel(view, channels)
         looks.append((view, mapping, features_of(cut, extractor, title, progress)))
     results = []
-    for volume in volumes:
+    for given in volumes:
         notes: list[str] = []
+        along = recorded_axis(given)
+        volume = turned(given, along)
+        if along != "Z":
+            notes.append(f"restored along {along}, which is called Z here")
         known = _known(volume, recorded_factor(volume, factor, notes), protocol, notes)
         _compare_scale(volume, real, notes)
         found, tiles = [], {}

@@ -7,7 +7,7 @@ of view ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,8 +19,24 @@ from numpy.typing import NDArray
 PILED, PILED_SHARE = 16, 1e-5
 #: Share of all voxels that a value has at least where it stands for "no data".
 OUTSIDE_SHARE = 0.01
+#: Two planes have the same outline where this share of what is in either is in both, and where
+#: there is so much of it.
+ALIKE, OUTLINED = 0.8, 0.02
 #: Bits of cameras whose largest value is a detector's ceiling in a wider type.
 CAMERA_BITS = range(8, 17)
+
+#: Reads a plane (Y, X): time point, channel, number.
+ReadPlane = Callable[[int, int, int], NDArray[Any]]
+
+
+def planes_of(stack: NDArray[Any]) -> ReadPlane:
+    """Read planes of a stack in memory, (T, C, n, Y, X)."""
+
+    def read(time: int, channel: int, plane: int) -> NDArray[Any]:
+        found: NDArray[Any] = stack[time, channel, plane]
+        return found
+
+    return read
 
 
 @dataclass
@@ -71,6 +87,26 @@ class Survey:
         blank: NDArray[np.bool_] = (self.finite == 0) | (self.least == self.most)
         return blank
 
+    @property
+    def first_filled(self) -> int:
+        """The first time point with any structure; 0 where there is none."""
+        return int((~self.blank).any(axis=(1, 2)).argmax())
+
+    @property
+    def filled_run(self) -> tuple[int, slice]:
+        """The longest run of planes without a blank one among them, for what compares neighbours.
+
+        Of the first time point with any structure; channels without any do not count.
+        """
+        time = self.first_filled
+        blank = self.blank[time]
+        full = np.flatnonzero(~blank[~blank.all(axis=1)].any(axis=0))
+        if not full.size:
+            return time, slice(0, blank.shape[1])
+        runs = np.split(full, np.flatnonzero(np.diff(full) > 1) + 1)
+        longest = max(runs, key=len)
+        return time, slice(int(longest[0]), int(longest[-1]) + 1)
+
     def extremes(self) -> NDArray[np.float64]:
         """Return the least and the largest intensity of each channel, (C, 2); 0 where unknown."""
         pairs = [
@@ -100,29 +136,74 @@ def survey(planes: NDArray[Any]) -> Survey:
     return found
 
 
-def lost_planes(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
+def lost_planes(
+    found: Survey, read: ReadPlane | None = None
+) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Name the planes that were lost: blank ones between planes that are not.
 
-    A dark gap between objects is none: at least half of the voxels of the planes on either side
-    differ from what the blank ones hold.
+    A dark gap between objects is none. Either at least half of the voxels of the planes on either
+    side differ from what the blank ones hold; or those that do have the same outline on either
+    side, as where all but the specimen was masked.
+
+    Parameters
+    ----------
+    found
+        What the planes hold.
+    read
+        Reads a plane (Y, X) of a time point and channel, to compare outlines; by default they are
+        not.
 
     Returns
     -------
     Numbers of planes, for each time point and channel.
     """
     times, channels, _ = found.least.shape
-    return tuple(tuple(_lost(found, t, c) for c in range(channels)) for t in range(times))
+    return tuple(tuple(_lost(found, t, c, read) for c in range(channels)) for t in range(times))
 
 
-def _lost(found: Survey, t: int, c: int) -> tuple[int, ...]:
+def _lost(found: Survey, t: int, c: int, read: ReadPlane | None) -> tuple[int, ...]:
     blank = found.blank[t, c]
     filled = np.flatnonzero(~blank).tolist()
     lost: list[int] = []
     for below, above in pairwise(filled):
         run = range(below + 1, above)
-        if run and all(_differs(found, (t, c, n), (t, c, run[0])) for n in (below, above)):
+        if not run:
+            continue
+        pairs = [((t, c, n), (t, c, z)) for n in (below, above) for z in run]
+        values = {found.least[t, c, z] for z in run}
+        if all(_differs(found, *pair) for pair in pairs) or (
+            read is not None
+            and len(values) == 1
+            and _same_outline(read(t, c, below), read(t, c, above), values.pop())
+        ):
             lost += run
     return tuple(lost)
+
+
+def _same_outline(below: NDArray[Any], above: NDArray[Any], value: float) -> bool:
+    """Tell whether the voxels that differ from a value are the same ones in two planes."""
+    one, other = below != value, above != value
+    either = int((one | other).sum())
+    return either >= OUTLINED * one.size and int((one & other).sum()) >= ALIKE * either
+
+
+def suspects(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """Name blank planes at the ends that may have been lost: most of the next plane differs.
+
+    Nothing lies on their other side to restore them from, and where a stack reaches beyond the
+    specimen its ends are blank by rights.
+    """
+
+    def ends(t: int, c: int) -> tuple[int, ...]:
+        filled = np.flatnonzero(~found.blank[t, c]).tolist()
+        if not filled:
+            return ()
+        first, last, count = filled[0], filled[-1], found.least.shape[2]
+        sides = ((first, range(first)), (last, range(last + 1, count)))
+        return tuple(z for n, run in sides for z in run if _differs(found, (t, c, n), (t, c, z)))
+
+    times, channels, _ = found.least.shape
+    return tuple(tuple(ends(t, c) for c in range(channels)) for t in range(times))
 
 
 def _differs(found: Survey, plane: tuple[int, int, int], blank: tuple[int, int, int]) -> bool:
@@ -148,11 +229,14 @@ class Limits:
     outside
         Value of voxels without data; between two of them there is none either. None where no value
         stands for that.
+    padding
+        Whether `outside` lies so far below all other voxels that it is no intensity at all.
     """
 
     floor: float | None = None
     ceiling: float | None = None
     outside: float | None = None
+    padding: bool = False
 
 
 def limits(found: Survey, channel: int, dtype: np.dtype[np.generic]) -> Limits:

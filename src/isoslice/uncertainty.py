@@ -298,7 +298,8 @@ def restore_with_std(
         Whether the model learned from this stack.
     """
     device = device or torch.device("cpu")
-    factor = max(2, round((grid.depth - 1) / (planes.shape[1] - 1)))
+    # Lost planes leave wider gaps; most of them are of the factor.
+    factor = max(2, int(np.diff(grid.known).min()))
     scale = stack_scale(network, config, calibration, planes, factor, own=own, device=device)
     base = make_base(planes, grid, config.softening, device)
     known = list(grid.known)

@@ -81,7 +81,7 @@ def check(
     from isoslice.checking import check as leave_out
     from isoslice.errors import SettingsError
     from isoslice.io import check_suffix, write_volume
-    from isoslice.io.atomic import atomic_output, check_output
+    from isoslice.io.atomic import atomic_output, check_apart, check_output
     from isoslice.io.read import open_with
     from isoslice.model import Model
     from isoslice.progress import terminal_progress
@@ -96,6 +96,7 @@ def check(
         check_output(Path(json), overwrite)
     if output is not None:
         check_suffix(output)
+        check_apart(output, stack)
         check_output(output, overwrite)
     if report is not None:
         from isoslice.report import check_report_path

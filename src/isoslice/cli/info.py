@@ -90,6 +90,7 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         ],
         "time_step": shown.time_step,
         "time_unit": shown.time_unit if shown.time_step is not None else None,
+        **({} if shown.time_start is None else {"time_start": shown.time_start}),
         "origin": dict(shown.origin) or None,
         "orientation": _orientation(volume),
         "intensity": intensity_range(volume),

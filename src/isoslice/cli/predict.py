@@ -173,7 +173,7 @@ def predict(
     from isoslice.errors import DoubtWarning, SettingsError
     from isoslice.fits import Wanted, check_fits
     from isoslice.io import check_suffix, write_volume
-    from isoslice.io.atomic import check_output
+    from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.read import open_volume, open_with
     from isoslice.io.write import check_volume
     from isoslice.model import Model
@@ -183,6 +183,7 @@ def predict(
 
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_suffix(output)
+    check_apart(output, stack)
     how = _how(workers, scheduler, part, resume, overwrite)
     if how.part is not None and model is None:
         raise SettingsError(

@@ -76,6 +76,19 @@ def check_output(path: str | Path, overwrite: bool = False) -> None:
         )
 
 
+def check_apart(output: str | Path, source: str | Path) -> None:
+    """Raise `OutputError` if the result would replace what it is made from, by any name."""
+    try:
+        same = Path(output).samefile(source)
+    except OSError:  # one of them is not there
+        return
+    if same:
+        raise OutputError(
+            f"{output}: got the input as output, expected another name, since measured data are "
+            "never replaced; choose another output"
+        )
+
+
 @contextmanager
 def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a draft path that becomes `path` when the block ends well.

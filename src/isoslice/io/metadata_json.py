@@ -25,6 +25,8 @@ def metadata_as_json(metadata: Metadata) -> dict[str, Any]:
         }
     if metadata.time_step is not None:
         known["time_step"], known["time_unit"] = metadata.time_step, metadata.time_unit
+        if metadata.time_start is not None:
+            known["time_start"] = metadata.time_start
     if metadata.displays is not None:
         known["displays"] = [
             {
@@ -47,12 +49,14 @@ def metadata_from_json(value: object) -> Metadata:
         places = {a: float(v) for a, v in origin.items() if a in set("ZYX") and _is_number(v)}
     step, unit = value.get("time_step"), value.get("time_unit")
     has_step = _is_number(step) and float(str(step)) > 0
+    start = value.get("time_start")
     return Metadata(
         places,
         _orientation(value.get("orientation")),
         float(str(step)) if has_step else None,
         unit if has_step and isinstance(unit, str) else None,
         _displays(value.get("displays")),
+        float(str(start)) if has_step and _is_number(start) else None,
     )
 
 

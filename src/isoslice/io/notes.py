@@ -166,6 +166,10 @@ def noted_metadata(found: Metadata, note: Note, spacing: Mapping[str, float]) ->
         time_step=noted.time_step if found.time_step is None else found.time_step,
         time_unit=noted.time_unit if found.time_step is None else found.time_unit,
         displays=found.displays or noted.displays,
+        time_start=noted.time_start
+        if found.time_start is None
+        and (found.time_step, found.time_unit) in ((None, None), (noted.time_step, noted.time_unit))
+        else found.time_start,
     )
 
 

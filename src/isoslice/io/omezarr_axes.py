@@ -79,7 +79,9 @@ def find_places(
     time, time_unit = scale.get("T", 0.0), time_unit_name(said.get("T"))
     if time <= 0 or (time == 1 and time_unit is None):
         return Places(spacing, unit, Metadata(origin))
-    return Places(spacing, unit, Metadata(origin, time_step=time, time_unit=time_unit))
+    start = offset["T"] or None
+    known = Metadata(origin, time_step=time, time_unit=time_unit, time_start=start)
+    return Places(spacing, unit, known)
 
 
 def _composed(

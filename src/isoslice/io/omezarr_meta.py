@@ -78,7 +78,10 @@ def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:
     if known.time_step is not None:
         steps["T"] = known.time_step
     scale = [float(steps.get(axis, 1.0)) for axis in image.axes]
-    origin = [float(known.origin.get(axis, 0.0)) for axis in image.axes]
+    places = {**known.origin}
+    if known.time_step is not None and known.time_start is not None:
+        places["T"] = known.time_start
+    origin = [float(places.get(axis, 0.0)) for axis in image.axes]
     datasets = [
         v05.Dataset(
             path=str(number),

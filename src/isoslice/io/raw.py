@@ -183,7 +183,7 @@ def _named(
     if set(renamed) - set(renamed.values()) or not set(renamed.values()) <= set("ZYX"):
         metadata = replace(metadata, orientation=None)
     if "T" in stored and given[stored.index("T")] != "T":  # what was time is not
-        metadata = replace(metadata, time_step=None, time_unit=None)
+        metadata = replace(metadata, time_step=None, time_unit=None, time_start=None)
     return data, given, _renamed(raw.spacing, stored, given), metadata
 
 

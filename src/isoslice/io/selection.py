@@ -37,7 +37,9 @@ def select(volume: Volume, channel: str | None = None, time: str | None = None) 
             metadata=volume.metadata.of_channels(numbers),
         )
     if time is not None:
-        volume = _take(volume, "T", _times(volume, time))
+        frames = _times(volume, time)
+        volume = _take(volume, "T", frames)
+        volume = replace(volume, metadata=volume.metadata.later(frames[0]))
     return volume
 
 

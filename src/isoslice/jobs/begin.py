@@ -22,7 +22,7 @@ from isoslice.coarse import coarse_axis, turned
 from isoslice.config import ModelConfig
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, OutputError, SettingsError
-from isoslice.frames import Lost, frames_of, lost_messages
+from isoslice.frames import Lost, lost_messages
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
@@ -124,7 +124,10 @@ def begin(
     factor = choose_factor(volume, request.factor, progress, along)
     progress.note(f"computing on {worker.told}")
     normalization, seen = look_at_parts(volume, progress, config.intensities)
-    lost = lost_planes(seen)
+    every = slice(None)
+    lost = lost_planes(
+        seen, lambda t, c, z: read_part(volume, (t, c, slice(z, z + 1), every, every))[0]
+    )
     doubts = _doubts(volume, normalization, factor, model, seen, lost)
     for message in doubts:
         warnings.warn(message, DoubtWarning, stacklevel=2)
@@ -190,21 +193,21 @@ def _doubts(
     lost: Lost,
 ) -> tuple[str, ...]:
     """List what `Model.predict` warns of."""
-    measured = frames_of(seen.least.shape, factor, lost, False, 0)[0].kept
-    shape = len(measured), volume.size("Y"), volume.size("X")
+    time, run = seen.filled_run
+    shape = run.stop - run.start, volume.size("Y"), volume.size("X")
 
-    def read(place: Place) -> NDArray[np.float32]:
-        planes = measured[place[0]]
-        part = slice(planes[0], planes[-1] + 1)
-        voxels = read_part(volume, (0, slice(None), part, place[1], place[2]))
-        return normalization.apply(voxels[:, [z - planes[0] for z in planes]])
+    def read(z: slice, y: slice, x: slice) -> NDArray[Any]:
+        inside = slice(run.start + z.start, run.start + z.stop)
+        return read_part(volume, (time, slice(None), inside, y, x))
+
+    def scaled(place: Place) -> NDArray[np.float32]:
+        return normalization.apply(read(*place))
 
     familiar, size = model.trust.familiar, volume.voxel_size
     config, record = model.config, model.info
-    found = doubts_of(read, factor, config, familiar, size, volume.unit, shape, record)
+    found = doubts_of(scaled, factor, config, familiar, size, volume.unit, shape, record)
     some = np.unique(np.linspace(0, shape[0] - 1, LABEL_PLANES).astype(int)).tolist()
-    every = slice(None)
-    planes = [read_part(volume, (0, every, slice(z, z + 1), every, every)) for z in some]
+    planes = [read(slice(z, z + 1), slice(None), slice(None)) for z in some]
     labels = label_messages(np.concatenate(planes, axis=1))
     return (*lost_messages(seen, lost), *labels, *found.messages)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -78,6 +78,8 @@ class Scene:
     factor
         Output planes per measured plane: those at multiples of it in the whole volume are
         measured. None where unknown.
+    lost
+        Planes at such multiples, counted in the whole volume, that were not measured: lost ones.
     band
         What a line of the uncertainty's profile is around the restored one, as words.
     """
@@ -89,6 +91,7 @@ class Scene:
     whole: tuple[int, int, int]
     factor: int | None = None
     band: str = "± 1 standard deviation"
+    lost: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that volumes have names of their own and fill the box."""
@@ -110,7 +113,8 @@ class Scene:
         if self.factor is None:
             return ()
         start, depth = self.box.start[0], self.box.shape[0]
-        return tuple(z for z in range(depth) if (start + z) % self.factor == 0)
+        measured = set(range(-start % self.factor, depth, self.factor))
+        return tuple(sorted(measured - {z - start for z in self.lost}))
 
     def kind(self, volume: Shown) -> str:
         """Role of a volume, and which of those with it this is: ``restored``, ``restored-2``."""
@@ -132,7 +136,7 @@ class Scene:
             Shown(v.name, v.role, np.ascontiguousarray(v.voxels[inside]), v.made)
             for v in self.volumes
         )
-        return Scene(volumes, self.voxel_size, self.unit, box, self.whole, self.factor, self.band)
+        return replace(self, volumes=volumes, box=box)
 
 
 @dataclass(frozen=True)

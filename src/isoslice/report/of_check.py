@@ -9,8 +9,18 @@ from isoslice.fidelity import METHODS, ChannelCheck, Fidelity, PlaneScore
 from isoslice.leaveout import interpolate_hidden
 from isoslice.report.crop import VOXELS, choose_box
 from isoslice.report.data import Advice, Made, Plot, Report, Scene, Shown, Table
-from isoslice.report.parts import by, name_of, read_box, reader, spacing, times, which_part
+from isoslice.report.parts import (
+    by,
+    name_of,
+    read_box,
+    reader,
+    spacing,
+    times,
+    turned_text,
+    which_part,
+)
 from isoslice.report.svg import Line
+from isoslice.survey import told_planes
 from isoslice.volume import Volume
 
 MEASURED, LINEAR, RESTORED = "Measured", "Linear", "Restored"
@@ -70,6 +80,7 @@ def check_report(
         shape,
     )
     shown = which_part(_channels(found), time, channel)
+    lost = found.lost[time][channel] if found.lost else ()
     expected = found.predicted["model"]
     return Report(
         title=f"{name_of(hidden)}, checked by leaving planes out",
@@ -82,6 +93,8 @@ def check_report(
             "Factor": f"{times(found.factor)}, hidden at {times(2 * found.factor)}",
             "Shape (Z, Y, X)": by(*shape),
             "Model": found.model,
+            **({"Lost": f"{told_planes(lost)}, interpolated here, not scored"} if lost else {}),
+            **({} if found.along == "Z" else {"Turned": turned_text(found.along)}),
             **({"Shown": shown} if shown else {}),
         },
         warning=" ".join(

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from isoslice.coarse import turned
 from isoslice.errors import DataError
 from isoslice.evaluation import Evaluation, evaluation_rows
+from isoslice.recorded import recorded_axis
 from isoslice.report.crop import VOXELS, Box, choose_box
 from isoslice.report.data import Advice, Made, Report, Scene, Shown, Table
 from isoslice.report.of_predict import measured_and_linear
 from isoslice.report.parts import (
     by,
+    finite,
     name_of,
     read_box,
     reader,
+    shown,
     spacing,
     times,
+    turned_text,
     which_part,
     whole_shape,
 )
@@ -62,14 +67,16 @@ def evaluation_report(
             "for each restored volume"
         )
     factor = evaluations[0].factor
+    along = recorded_axis(restored[0])
+    truth, restored = turned(truth, along), [turned(volume, along) for volume in restored]
     depth = min(volume.size("Z") for volume in (truth, *restored))
     whole = (depth, *whole_shape(truth)[1:])
-    box = choose_box(reader(truth, time, channel), whole, factor, limit)
-    true = Shown(TRUTH, "truth", np.nan_to_num(read_box(truth, box, time, channel)))
+    box = choose_box(shown(reader(truth, time, channel)), whole, factor, limit)
+    true = Shown(TRUTH, "truth", finite(read_box(truth, box, time, channel)))
     names = unique_names(restored)
     volumes = [true]
     for name, volume in list(zip(names, restored, strict=True))[:MOST_SHOWN]:
-        ours = np.nan_to_num(read_box(volume, box, time, channel))
+        ours = finite(read_box(volume, box, time, channel))
         error = np.abs(ours.astype(np.float64) - true.voxels).astype(np.float32)
         volumes.append(Shown(name, "restored", ours))
         volumes.append(Shown(f"Error of {name}", "error", error, Made("difference", (name, TRUTH))))
@@ -77,7 +84,7 @@ def evaluation_report(
         volumes[:0] = measured_and_linear(truth, box, factor, time, channel, TRUTH)[1:]
     size, unit = spacing(truth)
     scene = Scene(tuple(volumes), size, unit, box, whole, factor)
-    shown = which_part(truth, time, channel)
+    part = which_part(truth, time, channel)
     scores = evaluations[0].mean
     quality = scores.psnr if scores.psnr_missing is None else scores.psnr_missing
     facts = {
@@ -85,7 +92,8 @@ def evaluation_report(
         "Voxel size (Z, Y, X)": f"{by(*map(float, size))} {unit}",
         "Factor": "unknown" if factor is None else times(factor),
         f"PSNR of {names[0]}": f"{quality:.2f} dB",
-        **({"Shown": shown} if shown else {}),
+        **({} if along == "Z" else {"Turned": turned_text(along)}),
+        **({"Shown": part} if part else {}),
     }
     return Report(
         title=f"{names[0]} against the truth"

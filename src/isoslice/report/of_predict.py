@@ -8,21 +8,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.coarse import turned
 from isoslice.errors import DataError
-from isoslice.geometry import check_factor, even_grid, planes_around
+from isoslice.frames import fill_along_z
+from isoslice.geometry import PlaneGrid, check_factor, even_grid, planes_around
 from isoslice.interpolate import interpolate
+from isoslice.recorded import recorded_axis, recorded_lost
 from isoslice.report.crop import VOXELS, Box, choose_box
 from isoslice.report.data import Advice, Made, Report, Scene, Shown
 from isoslice.report.parts import (
     by,
+    finite,
     name_of,
     read_box,
     reader,
+    shown,
     spacing,
     times,
+    turned_text,
     which_part,
     whole_shape,
 )
+from isoslice.survey import told_planes
 from isoslice.volume import Volume
 
 if TYPE_CHECKING:
@@ -82,39 +89,48 @@ def prediction_report(
     doubts = made_by.pop("warnings", ())
     if not (isinstance(doubts, list | tuple) and all(isinstance(text, str) for text in doubts)):
         doubts = ()  # another program's
+    along = recorded_axis(restored)
+    stack, restored = turned(stack, along), turned(restored, along)
+    uncertainty = None if uncertainty is None else turned(uncertainty, along)
+    lost = tuple(z for z in recorded_lost(made_by, time, channel) if z < stack.size("Z") - 1)
     whole = whole_shape(restored)
     _check(stack, restored, uncertainty, factor, channel, time)
-    box = choose_box(reader(restored, time, channel), whole, factor, limit)
+    box = choose_box(shown(reader(restored, time, channel)), whole, factor, limit)
     ours = read_box(restored, box, time, channel)
-    volumes = list(measured_and_linear(restored, box, factor, time, channel, RESTORED))
+    volumes = list(measured_and_linear(restored, box, factor, time, channel, RESTORED, lost))
     volumes.append(
-        Shown(RESTORED, "sample" if made_by.get("mode") == "sample" else "restored", ours)
+        Shown(RESTORED, "sample" if made_by.get("mode") == "sample" else "restored", finite(ours))
     )
     if uncertainty is not None:
         doubt = read_box(uncertainty, box, time, channel)
         volumes.append(Shown(UNCERTAINTY, "uncertainty", np.nan_to_num(doubt)))
     size, unit = spacing(restored)
-    scene = Scene(tuple(volumes), size, unit, box, whole, factor, band)
+    gone = tuple(z * factor for z in lost)
+    scene = Scene(tuple(volumes), size, unit, box, whole, factor, band, gone)
     checked = ""
     if stack.size("C") == restored.size("C"):  # else channels were computed from those measured
-        checked = _check_planes(stack, ours, box, factor, time, channel)
+        checked = _check_planes(stack, ours, box, factor, time, channel, lost)
     planes = stack.size("Z")
-    shown = which_part(restored, time, channel)
+    part = which_part(restored, time, channel)
+    apart = f"{by(size.z * factor)} {unit} apart"
+    missing = f"; lost: {told_planes(lost)} (counted from 0)" if lost else ""
     facts = {
-        "Measured planes": f"{planes}, {by(size.z * factor)} {unit} apart",
+        "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
         "Restored planes": f"{whole[0]}, {by(size.z)} {unit} apart ({times(factor)})",
         "Voxel size (Z, Y, X)": f"{by(*map(float, size))} {unit}",
         "Shape (Z, Y, X)": by(*whole),
         "Mode": str(made_by.get("mode", "–")),
         "Model": str(made_by.get("model", "–")),
-        **({"Shown": shown} if shown else {}),
+        **({} if along == "Z" else {"Turned": turned_text(along)}),
+        **({"Shown": part} if part else {}),
     }
     return Report(
         title=f"{name_of(stack)}, restored {times(factor)}",
         kind="predict",
         summary=(
             f"{planes} measured planes became {whole[0]}; {factor - 1} of every {factor} planes "
-            "were filled in by a model."
+            "were filled in by a model"
+            + (f", and {len(lost)} that had been lost." if lost else ".")
         ),
         facts=facts,
         warning=(
@@ -130,24 +146,34 @@ def prediction_report(
 
 
 def measured_and_linear(
-    source: Volume, box: Box, factor: int, time: int, channel: int, name: str
+    source: Volume,
+    box: Box,
+    factor: int,
+    time: int,
+    channel: int,
+    name: str,
+    lost: tuple[int, ...] = (),
 ) -> tuple[Shown, ...]:
     """Measured planes of a volume, each as thick as its spacing, and linear interpolation.
 
-    Both are made of the planes at multiples of the factor of the volume shown as `name`; those
-    just outside the part shown are read too, so that its first and last planes are right.
+    Both are made of the planes at multiples of the factor of the volume shown as `name`, without
+    the `lost` ones; those just outside the part shown are read too, so that its first and last
+    planes are right.
     """
-    first, last, grid = planes_around(
-        even_grid((source.size("Z") - 1) // factor + 1, factor), box.start[0], behind(box)
-    )
+    count = (source.size("Z") - 1) // factor + 1
+    kept = [z * factor for z in range(count) if z not in lost]
+    first, last, grid = planes_around(PlaneGrid(tuple(kept)), box.start[0], behind(box))
     _, y, x = box.slices
-    around = reader(source, time, channel)(slice(first * factor, last * factor + 1), y, x)
-    planes = around[::factor]
-    inside = slice(box.start[0] - first * factor, behind(box) - first * factor)
+    start = kept[first]
+    around = reader(source, time, channel)(slice(start, kept[last] + 1), y, x)
+    planes = finite(fill_along_z(around[[z - start for z in kept[first : last + 1]]]))
+    inside = slice(box.start[0] - start, behind(box) - start)
     found = []
     for role, method in (("input", "nearest"), ("linear", "linear")):
         filled = interpolate(planes, grid, method)[inside]  # type: ignore[arg-type]
-        found.append(Shown(role.capitalize(), role, filled, Made(method, (name,))))  # type: ignore[arg-type]
+        # A page knows the planes of its part alone: beside lost ones it cannot make these.
+        made = None if lost else Made(method, (name,))  # type: ignore[arg-type]
+        found.append(Shown(role.capitalize(), role, filled, made))  # type: ignore[arg-type]
     return tuple(found)
 
 
@@ -182,21 +208,31 @@ def _check(
 
 
 def _check_planes(
-    stack: Volume, ours: NDArray[Any], box: Box, factor: int, time: int, channel: int
+    stack: Volume,
+    ours: NDArray[Any],
+    box: Box,
+    factor: int,
+    time: int,
+    channel: int,
+    lost: tuple[int, ...],
 ) -> str:
     """Compare the measured planes of the part shown with the input's, and say what was found."""
     first, last = -(-box.start[0] // factor), (behind(box) - 1) // factor
     _, y, x = box.slices
     measured = reader(stack, time, channel)(slice(first, last + 1), y, x)
     found = ours[first * factor - box.start[0] :: factor]
-    differ = sum(not np.array_equal(a, b) for a, b in zip(measured, found, strict=True))
+    pairs = [
+        (a, b) for z, (a, b) in enumerate(zip(measured, found, strict=True), first) if z not in lost
+    ]
+    nan = ours.dtype.kind == "f"
+    differ = sum(not np.array_equal(a, b, equal_nan=nan) for a, b in pairs)
     if differ:
         return (
-            f"Attention: {differ} of the {len(found)} measured planes of the part shown differ "
+            f"Attention: {differ} of the {len(pairs)} measured planes of the part shown differ "
             "from the input."
         )
     return (
-        f"Checked: the {len(found)} measured planes of the part shown equal the input, bit for bit."
+        f"Checked: the {len(pairs)} measured planes of the part shown equal the input, bit for bit."
     )
 
 

@@ -23,9 +23,24 @@ def reader(volume: Volume, time: int = 0, channel: int = 0) -> Reader:
     return read
 
 
+def shown(read: Reader) -> Reader:
+    """Read as `read` does, without voxels that are not finite; see `finite`."""
+    return lambda z, y, x: finite(read(z, y, x))
+
+
 def read_box(volume: Volume, box: Box, time: int = 0, channel: int = 0) -> NDArray[Any]:
     """Read one part (Z, Y, X) of a channel at a time point."""
     return np.ascontiguousarray(reader(volume, time, channel)(*box.slices))
+
+
+def finite(values: NDArray[Any]) -> NDArray[Any]:
+    """Return voxels (Z, Y, X) that can be shown: those that are not finite as the least that is."""
+    if values.dtype.kind != "f":
+        return values
+    good = np.isfinite(values)
+    if good.all():
+        return values
+    return np.where(good, values, values[good].min() if good.any() else values.dtype.type(0))
 
 
 def whole_shape(volume: Volume) -> tuple[int, int, int]:
@@ -55,6 +70,11 @@ def which_part(volume: Volume, time: int, channel: int) -> str:
     if volume.size("T") > 1:
         parts.append(f"time point {time + 1} of {volume.size('T')}")
     return ", ".join(parts)
+
+
+def turned_text(along: str) -> str:
+    """Say that the coarse axis is called Z on the page, whatever the file calls it."""
+    return f"the file's {along} is coarse, and called Z here; its Z is called {along}"
 
 
 def times(factor: float) -> str:

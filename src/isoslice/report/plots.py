@@ -82,7 +82,7 @@ def _spectrum(scene: Scene, volume: Shown, axis: int) -> Line | None:
     if volume.role == "input" and axis == 0:
         # Repeated planes have no spectrum of their own: that of the measured ones ends sooner.
         known = list(scene.known)
-        if len(known) < 3 or scene.factor is None:
+        if len(known) < 3 or len(set(np.diff(known))) > 1 or scene.factor is None:
             return None
         voxels, step = voxels[known], step * scene.factor
     frequency, density = power_spectrum(voxels, axis, step)
