@@ -321,3 +321,13 @@ def test_doubts_that_cannot_be_told_are_refused_at_once(
 )
 def test_names_beside(name: str, expected: str) -> None:
     assert beside(Path("folder") / name, "std") == Path("folder") / expected
+
+
+def test_an_axis_may_be_named_in_small_letters(
+    cli: Cli, model_folder: Path, tmp_path: Path
+) -> None:
+    stack = write_stack(tmp_path / "a.ome.tif", texture(40, 5, 44), "ZYX", (1.0, 3.0, 1.0))
+    out = tmp_path / "out.ome.tif"
+    options = ("--mode", "mean", "--along", "y", "-q")
+    assert cli("predict", stack, "-m", model_folder, "-o", out, *options).code == 0
+    assert read_volume(out).data.shape == (40, 13, 44)

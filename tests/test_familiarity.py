@@ -364,3 +364,14 @@ def test_a_large_stack_takes_seconds_at_most(familiar):
         warnings_for(volume(data), 4, familiar, CONFIG)
         times.append(time.perf_counter() - started)
     assert min(times) < 10  # an idle machine takes under 2
+
+
+def test_voxels_that_are_not_finite_are_learned_as_they_are_normalised():
+    image = np.random.default_rng(0).normal(size=(1, 1, 6, 64, 64)).astype(np.float32)
+    image[..., :20] = np.nan
+    (stack,) = plane_stacks([Volume(image, "TCZYX")])
+    found = learn_familiar([stack])
+    filled = stack.normalization.apply(stack.data[:, 0][None])[0]
+    seen = describe(cut_crops([filled], found.side, 512))
+    assert np.isfinite(found.channels[0].mean).all()
+    np.testing.assert_allclose(found.channels[0].mean, seen.mean(0), atol=0.3)

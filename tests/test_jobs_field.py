@@ -31,6 +31,21 @@ def lost():
     return Volume(data, "TZYX", SPACING)
 
 
+def saturated():
+    """A plane lost as white, and a voxel far beyond all others at one time point."""
+    data = noisy(2, 8, 90, 75, dtype="float32")
+    data[0, 3] = 1e9
+    data[1, 2, 40, 40] = 1e9
+    return Volume(data, "TZYX", SPACING)
+
+
+def padded():
+    data = noisy(8, 90, 75, dtype="int16") + 1000
+    data[:, :30] = -32768
+    data[5:, 60:] = -32768
+    return Volume(data, "ZYX", SPACING)
+
+
 def masked():
     data = noisy(8, 90, 75, dtype="int16") - 60
     data[:, :30] = -1000
@@ -47,7 +62,7 @@ def channels():
     return Volume(noisy(2, 8, 70, 75), "CZYX", SPACING)
 
 
-@pytest.mark.parametrize("make", [holed, lost, masked, sagittal, channels])
+@pytest.mark.parametrize("make", [holed, lost, saturated, padded, masked, sagittal, channels])
 @pytest.mark.parametrize("mode", ["sample", "mean"])
 def test_the_same_voxels_as_in_memory(request_, make, mode):
     stack = make()

@@ -95,3 +95,10 @@ def test_unusable_images_are_refused():
     two = Volume(np.random.default_rng(0).random((2, 40, 40)), "CYX")
     with pytest.raises(DataError, match="got 2 channels, expected 1"):
         plane_stacks([stack(), two])
+
+
+def test_a_plane_that_one_channel_lost_teaches_nothing():
+    stack = np.random.default_rng(0).integers(1, 200, (6, 2, 40, 40)).astype(np.uint8)
+    stack[3, 1] = 0
+    (found,) = plane_stacks([Volume(stack, "ZCYX")])
+    np.testing.assert_array_equal(found.data, stack[[0, 1, 2, 4, 5]])

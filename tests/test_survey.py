@@ -109,6 +109,25 @@ def test_blank_ends_beside_full_planes_are_suspect():
     assert suspects(survey(data)) == (((),),)
 
 
+def test_extremes_of_some_channels_and_planes():
+    data = np.concatenate([stack((4,), 255), stack((2,), 250)], axis=1)
+    found = survey(data)
+    kept = [z for z in range(9) if z != 4]
+    assert found.extremes(0, slice(0, 1), kept).tolist() == [
+        [data[0, 0, kept].min(), data[0, 0, kept].max()]
+    ]
+    assert found.extremes(0, slice(0, 2), [2, 4])[1].tolist() == [data[0, 1, 4].min(), 250]
+    assert survey(np.full((1, 1, 2, 3, 3), np.nan, np.float32)).extremes(
+        0, slice(0, 1), [0, 1]
+    ).tolist() == [[0, 0]]
+
+
+def test_ends_without_a_finite_voxel_are_not_suspect():
+    data = stack().astype(np.float32)
+    data[0, 0, 0] = np.nan
+    assert suspects(survey(data)) == (((),),)
+
+
 def test_the_first_time_point_with_anything_in_it():
     data = np.concatenate([stack(range(9)), stack(range(9)), stack()])
     assert survey(data).first_filled == 2

@@ -168,6 +168,13 @@ def test_what_cannot_be_trained_is_refused():
         fast(np.arange(3, dtype=np.float32)[:, None, None] + np.zeros((48, 48)), steps=1)
 
 
+def test_a_voxel_far_beyond_all_others_is_refused():
+    image = np.random.default_rng(0).normal(size=(2, 64, 64)).astype(np.float32)
+    image[:, 32, 32] = 1e30
+    with pytest.raises(DataError, match="NaN or 0"):
+        fast(image, steps=1)
+
+
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     interrupt(tmp_path, at=0.1)
     other = NetworkSettings(widths=(8, 24), blocks_down=(1, 1), blocks_up=(1, 0))

@@ -253,9 +253,8 @@ def _kind(seen: NDArray[np.float64], aside: NDArray[np.float64]) -> Kind:
 
 def _normalised(stacks: Sequence[PlaneStack], channel: int) -> list[NDArray[np.float32]]:
     """Planes of one channel, (n, Y, X) each."""
-    parts = []
-    for stack in stacks:
-        one = stack.normalization
-        low, scale = one.low[channel], one.high[channel] - one.low[channel]
-        parts.append(((stack.data[:, channel] - low) / scale).astype(np.float32))
-    return parts
+    only = slice(channel, channel + 1)
+    return [
+        stack.normalization.of_channels(only).apply(stack.data[:, channel][None])[0]
+        for stack in stacks
+    ]

@@ -7,7 +7,7 @@ of view ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -107,11 +107,22 @@ class Survey:
         longest = max(runs, key=len)
         return time, slice(int(longest[0]), int(longest[-1]) + 1)
 
-    def extremes(self) -> NDArray[np.float64]:
-        """Return the least and the largest intensity of each channel, (C, 2); 0 where unknown."""
+    def extremes(self, time: int, channels: slice, planes: Sequence[int]) -> NDArray[np.float64]:
+        """Return the least and the largest intensity of channels in planes, (C, 2); 0 if unknown.
+
+        Parameters
+        ----------
+        time
+            Number of the time point.
+        channels, planes
+            Which ones.
+        """
+        least, most = (
+            extreme[time, channels][:, list(planes)] for extreme in (self.least, self.most)
+        )
         pairs = [
             (np.nanmin(low), np.nanmax(high)) if not np.isnan(low).all() else (0.0, 0.0)
-            for low, high in zip(self.least.swapaxes(0, 1), self.most.swapaxes(0, 1), strict=True)
+            for low, high in zip(least, most, strict=True)
         ]
         return np.asarray(pairs, np.float64)
 
@@ -191,7 +202,7 @@ def suspects(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Name blank planes at the ends that may have been lost: most of the next plane differs.
 
     Nothing lies on their other side to restore them from, and where a stack reaches beyond the
-    specimen its ends are blank by rights.
+    specimen its ends are blank by rights. Those without a finite voxel tell nobody a wrong value.
     """
 
     def ends(t: int, c: int) -> tuple[int, ...]:
@@ -199,8 +210,11 @@ def suspects(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
         if not filled:
             return ()
         first, last, count = filled[0], filled[-1], found.least.shape[2]
+        held = found.finite[t, c] > 0
         sides = ((first, range(first)), (last, range(last + 1, count)))
-        return tuple(z for n, run in sides for z in run if _differs(found, (t, c, n), (t, c, z)))
+        return tuple(
+            z for n, run in sides for z in run if held[z] and _differs(found, (t, c, n), (t, c, z))
+        )
 
     times, channels, _ = found.least.shape
     return tuple(tuple(ends(t, c) for c in range(channels)) for t in range(times))

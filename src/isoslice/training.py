@@ -316,6 +316,12 @@ def residual_statistics(
     softening = fit_softening(base[hidden], (crops - base)[hidden])
     crops = stretch(crops, softening)
     deviation = float((crops - fill_rows(crops, masks))[hidden].square().mean().sqrt())
+    if not np.isfinite(deviation):
+        raise DataError(
+            "got images with a few voxels so far beyond all others that nothing can be computed "
+            "with them, expected one range of intensities; replace what stands for no data by NaN "
+            "or 0"
+        )
     if not deviation > 1e-6:
         raise DataError(
             "got images whose hidden rows linear interpolation restores exactly, expected "

@@ -114,6 +114,7 @@ Along = Annotated[
     Axis | None,
     typer.Option(
         "--along",
+        case_sensitive=False,
         help="Axis that is coarse. [default: from the voxel size]",
         rich_help_panel=INPUT,
     ),

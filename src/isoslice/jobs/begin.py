@@ -22,7 +22,7 @@ from isoslice.coarse import coarse_axis, turned
 from isoslice.config import ModelConfig
 from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning, OutputError, SettingsError
-from isoslice.frames import Lost, lost_messages
+from isoslice.frames import Frame, Lost, frames_of, lost_messages
 from isoslice.geometry import even_grid
 from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
 from isoslice.io.notes import make_note
@@ -131,16 +131,15 @@ def begin(
     doubts = _doubts(volume, normalization, factor, model, seen, lost)
     for message in doubts:
         warnings.warn(message, DoubtWarning, stacklevel=2)
-    extremes = normalization.apply(seen.extremes())
-    residual = residual_dtype(
-        float(stretch(torch.from_numpy(extremes), config.softening).abs().max())
-    )
+    shape = volume.size("T"), volume.size("C"), volume.size("Z")
+    frames = frames_of(shape, factor, lost, separate, request.seed)
+    residuals = [_residual(frame, seen, normalization, config.softening) for frame in frames]
     depth = even_grid(volume.size("Z"), factor).depth
     sizes = Sizes(
         (depth, volume.size("Y"), volume.size("X")),
         1 if separate else volume.size("C"),
         volume.size("Z"),
-        residual.itemsize,
+        max(residual.itemsize for residual in residuals),
     )
     slabs = slab_slices(sizes, request.memory, worker, request.slab)
     plan = Plan(
@@ -161,7 +160,7 @@ def begin(
         normalization=normalization,
         lost=lost,
         doubts=doubts,
-        residual=str(residual).removeprefix("torch."),
+        residuals=tuple("float16" if r == torch.float16 else "float32" for r in residuals),
         slabs=slabs,
         block=(BLOCK, BLOCK, BLOCK),
     )
@@ -182,6 +181,15 @@ def begin(
         shutil.rmtree(folder, ignore_errors=True)
         raise output_error(request.output, error) from error
     return job
+
+
+def _residual(
+    frame: Frame, seen: Survey, normalization: Normalization, softening: float | None
+) -> torch.dtype:
+    """Choose the type of a frame's residual, as `Base.zeros` does."""
+    extremes = seen.extremes(frame.time, frame.channels, frame.kept)
+    scaled = normalization.of_channels(frame.channels).apply(extremes)
+    return residual_dtype(float(stretch(torch.from_numpy(scaled), softening).abs().max()))
 
 
 def _doubts(
@@ -235,7 +243,7 @@ def told(job: Job, memory: int) -> str:
 def scratch_bytes(job: Job) -> int:
     """Bytes of the residual of one time point: the mean, and before and after a pass."""
     copies = min(3, len(job.passes))
-    each = 2 if job.plan.residual == "float16" else 4
+    each = 4 if "float32" in job.plan.residuals else 2
     return copies * each * job.channels * math.prod(job.shape)
 
 

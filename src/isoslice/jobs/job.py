@@ -136,7 +136,7 @@ class Job:
 
     def scratch(self, time: int) -> Scratch:
         """Files of a time point's residual between passes."""
-        dtype = getattr(torch, self.plan.residual)
+        dtype = getattr(torch, self.plan.residuals[time])
         folder = self.hidden / f"time-{time}"
         return Scratch(folder, self.channels, self.shape, self.plan.slabs, dtype)
 

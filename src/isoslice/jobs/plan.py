@@ -48,8 +48,8 @@ class Plan(BaseModel):
     normalization: Normalization
     #: Planes that were lost, of each time point and channel.
     lost: tuple[tuple[tuple[int, ...], ...], ...]
-    #: Of the residual between passes: ``float16`` or ``float32``.
-    residual: str
+    #: Of each frame's residual between passes: ``float16`` or ``float32``.
+    residuals: tuple[Literal["float16", "float32"], ...]
     #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
     #: is cut, which voxels do not depend on.
     slabs: tuple[Size, Size]
