@@ -44,7 +44,7 @@ def lowest(requirement: str) -> str:
 
 
 def _lines(pin: bool, without: list[str]) -> Iterator[str]:
-    for requirement in requirements(PYPROJECT.read_text()):
+    for requirement in requirements(PYPROJECT.read_text(encoding="utf-8")):
         if name_of(requirement) not in without:
             yield lowest(requirement) if pin else requirement
 

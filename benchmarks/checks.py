@@ -61,7 +61,7 @@ def main() -> None:
         with options.output.open() as file:
             done = {(row["case"], row["factor"], row["mode"]) for row in csv.DictReader(file)}
     else:
-        options.output.write_text(",".join(COLUMNS) + "\n")
+        options.output.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
     for case in options.case or CASES:
         truth = np.asarray(load_case(case, options.data, (17, 48, 48), 1, 0).truth.data)
         if options.side:

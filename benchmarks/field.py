@@ -68,7 +68,7 @@ def main() -> None:
     table = as_table(rows)
     print(table)
     if options.output is not None:
-        options.output.write_text(table + "\n")
+        options.output.write_text(table + "\n", encoding="utf-8")
 
 
 def quick_model(steps: int) -> Model:

@@ -94,7 +94,7 @@ def child(reader: Reader, start: int, stop: int, seed: int) -> None:
         signal.signal(signal.SIGALRM, _hang)
         for number in range(start, stop):
             print(json.dumps([number]), flush=True)
-            Path("/proc/self/clear_refs").write_text("5")
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
             before, began, text = _status("VmRSS"), time.monotonic(), ""
             signal.setitimer(signal.ITIMER_REAL, SECONDS)
             try:
@@ -209,7 +209,7 @@ def _hang(*_: object) -> None:
 
 
 def _status(name: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(name + ":"):
             return 1024 * int(line.split()[1])
     return 0

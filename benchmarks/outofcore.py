@@ -89,14 +89,14 @@ def sparse_pass(job: Job, number: int) -> None:
 def peak() -> float:
     """Return this process's peak of resident memory, in GB, and begin anew."""
     found = high_water(os.getpid())
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return found
 
 
 def high_water(process: int) -> float:
     """Return a process's peak of resident memory, in GB; 0 if it has ended."""
     try:
-        status = Path(f"/proc/{process}/status").read_text()
+        status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     except OSError:
         return 0.0
     match = re.search(r"VmHWM:\s+(\d+) kB", status)
@@ -107,7 +107,7 @@ def family(process: int) -> list[int]:
     """List a process and all its descendants."""
     found = [process]
     for task in Path(f"/proc/{process}/task").glob("*/children"):
-        for child in task.read_text().split():
+        for child in task.read_text(encoding="utf-8").split():
             found += family(int(child))
     return found
 

@@ -265,7 +265,7 @@ def _several(folder: Path) -> Iterator[Path]:
     several.attrs["bioformats2raw.layout"] = 3
     several.create_group("OME").attrs["series"] = ["0", "1"]
     (folder / "series.zarr" / "OME" / "METADATA.ome.xml").write_text(
-        '<OME><Image ID="Image:0" Name="a"/><Image ID="Image:1" Name="b"/></OME>'
+        '<OME><Image ID="Image:0" Name="a"/><Image ID="Image:1" Name="b"/></OME>', encoding="utf-8"
     )
     plate = zarr.create_group(folder / "plate.zarr", zarr_format=3)
     plate.attrs["ome"] = {"version": "0.5", "plate": {"wells": [{"path": "A/1"}]}}
@@ -444,7 +444,8 @@ def _bdv(folder: Path) -> Iterator[Path]:
     (path / "a.xml").write_text(
         '<SpimData version="0.2"><SequenceDescription><ImageLoader format="bdv.hdf5">'
         f'<hdf5 type="relative">a.h5</hdf5></ImageLoader><ViewSetups>{setups}</ViewSetups>'
-        "</SequenceDescription></SpimData>"
+        "</SequenceDescription></SpimData>",
+        encoding="utf-8",
     )
     yield path
 

@@ -93,7 +93,7 @@ def write_companion(folder: Path) -> tuple[list[Path], Path]:
     names = [f"multi-Z{z}.ome.tiff" for z in range(3)]
     planes = "".join(tiff_data(name, uuid(z), 1, z) for z, name in enumerate(names))
     companion = folder / "multi.companion.ome"
-    companion.write_text(ome_xml(ome_image(0, planes, (3, *STACK.shape[1:]))))
+    companion.write_text(ome_xml(ome_image(0, planes, (3, *STACK.shape[1:]))), encoding="utf-8")
     only = '<BinaryOnly MetadataFile="multi.companion.ome" UUID="urn:uuid:c"/>'
     files = [
         write_pages(folder / name, STACK[z : z + 1], ome_xml(only, uuid(z)))

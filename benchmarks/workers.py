@@ -53,7 +53,7 @@ def run_once(command: list[str], output: Path, options: list[list[str]]) -> tupl
     if any(run.wait() for run in runs):
         raise SystemExit("a run failed")
     seconds = time.time() - began
-    times = json.loads(Path(f"{output}.json").read_text())["times"]
+    times = json.loads(Path(f"{output}.json").read_text(encoding="utf-8"))["times"]
     return seconds, times[1] - times[0]
 
 

@@ -117,7 +117,9 @@ def run(minutes: float, output: Path, seed: int) -> None:
     }
     scores = score(truth, volumes)
     results = {name: asdict(evaluation) for name, evaluation in scores.items()}
-    (output / "results.json").write_text(json.dumps(results, indent=2, default=str) + "\n")
+    (output / "results.json").write_text(
+        json.dumps(results, indent=2, default=str) + "\n", encoding="utf-8"
+    )
     shown = {
         "input": coarse.data,
         "linear": volumes["linear"],

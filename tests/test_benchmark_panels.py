@@ -221,11 +221,11 @@ def test_images_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_a_picture_is_not_overwritten_unasked(tmp_path):
-    (tmp_path / "a.png").write_text("mine")
+    (tmp_path / "a.png").write_text("mine", encoding="utf-8")
     volumes = {4: {"truth": volume(0)}}
     with pytest.raises(OutputError, match="exists"):
         volume_figure(tmp_path / "a.png", volumes, (1, 1, 1))
-    assert (tmp_path / "a.png").read_text() == "mine"
+    assert (tmp_path / "a.png").read_text(encoding="utf-8") == "mine"
     volume_figure(tmp_path / "a.png", volumes, (1, 1, 1), overwrite=True)
     assert iio.imread(tmp_path / "a.png").ndim == 3
 

@@ -69,7 +69,7 @@ def write(folder: Path, **changes: object) -> Path:
         ("ours", "own", "steps = 3"),
     ):
         text += ["[[models]]", f'name = "{name}"', f'path = "{path}"', more]
-    (folder / "bench.toml").write_text("\n".join(text))
+    (folder / "bench.toml").write_text("\n".join(text), encoding="utf-8")
     return folder / "bench.toml"
 
 
@@ -104,8 +104,8 @@ def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli
     before = {path: path.read_bytes() for path in (out / "tables").iterdir()}
     page = tmp_path / "page.html"
     assert cli("benchmark", bench, "-o", out, "--light", "-q", "--report", page).code == 0
-    assert page.read_text().count("<table>") == len(keys)
-    assert page.read_text().count('<section class="picture">') == 4
+    assert page.read_text(encoding="utf-8").count("<table>") == len(keys)
+    assert page.read_text(encoding="utf-8").count('<section class="picture">') == 4
     assert before == {path: path.read_bytes() for path in (out / "tables").iterdir()}
 
 
@@ -131,7 +131,7 @@ def test_other_settings_or_data_do_not_mix_with_earlier_results(bench, tmp_path,
     assert "other settings or data" in ran.err[0]
     foreign = tmp_path / "foreign"
     foreign.mkdir()
-    (foreign / "thesis.txt").write_text("mine")
+    (foreign / "thesis.txt").write_text("mine", encoding="utf-8")
     assert "holds no benchmark" in cli("benchmark", bench, "-o", foreign, "--light").err[0]
     assert [p.name for p in foreign.iterdir()] == ["thesis.txt"]
 
@@ -159,7 +159,7 @@ def test_paths_are_seen_from_the_file_and_quick_makes_it_small(bench):
     quick = read_settings(bench, quick=True)
     assert quick.minutes < settings.minutes
     assert quick.models == settings.models  # given models stay as they are
-    bench.write_text('train = ["a"]\ntest = "b"')
+    bench.write_text('train = ["a"]\ntest = "b"', encoding="utf-8")
     quick = read_settings(bench, quick=True)
     assert [m.width for m in quick.models] == [QUICK_WIDTH, QUICK_WIDTH, None]
 
@@ -185,7 +185,7 @@ def test_files_of_the_repository_train_the_three_recipes(path):
     ],
 )
 def test_bad_files_are_refused_in_a_line(tmp_path, cli, text, message):
-    (tmp_path / "b.toml").write_text(text)
+    (tmp_path / "b.toml").write_text(text, encoding="utf-8")
     ran = cli("benchmark", tmp_path / "b.toml", "-o", tmp_path / "out", "--light")
     assert ran.code == 1
     assert message in ran.err[0]
@@ -276,7 +276,9 @@ def test_blocks_are_restored_apart_and_scored_together(bench, tmp_path):
         truth = load_data(settings).truth
         volume = np.load(out / "volumes" / "4x" / "ours, mean.npy")
         np.testing.assert_array_equal(volume[:, :, ::4], truth[:, :, ::4])
-        score = json.loads((out / "slicefid" / "default" / "4x, linear.json").read_text())
+        score = json.loads(
+            (out / "slicefid" / "default" / "4x, linear.json").read_text(encoding="utf-8")
+        )
         images[blocks] = {axis: found["images"] for axis, found in score["axes"].items()}
     assert images[2] == {axis: 2 * count for axis, count in images[1].items()}
 

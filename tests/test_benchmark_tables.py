@@ -231,7 +231,7 @@ def test_tables_that_are_wrong_are_refused(changes, message):
 
 
 def test_write_tables(tmp_path):
-    (tmp_path / "main.md").write_text("old")
+    (tmp_path / "main.md").write_text("old", encoding="utf-8")
     paths = write_tables([table(), table(key="other", title="Others")], tmp_path)
     names = [
         f"{key}.{suffix}" for key in ("main", "other") for suffix in ("md", "csv", "json", "tex")

@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 
 def computed(log: Path) -> list[str]:
-    return log.read_text().split() if log.exists() else []
+    return log.read_text(encoding="utf-8").split() if log.exists() else []
 
 
 def recorded(folder: Path) -> tuple[set[str], set[str]]:
@@ -52,7 +52,7 @@ def descendants(process: int) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            fields = path.read_text().rpartition(")")[2].split()
+            fields = path.read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[1]) == process:
@@ -88,7 +88,9 @@ def test_killed_runs_go_on(tmp_path, options, wanted):
     data = np.random.default_rng(0).integers(0, 255, (8, 90, 75)).astype(np.uint8)
     write_volume(tmp_path / "stack.ome.zarr", Volume(data, "ZYX", SPACING, "micrometer"))
     script, log = tmp_path / "run.py", tmp_path / "computed"
-    script.write_text(RUN + COMMAND)  # workers import it again, and so its patches
+    script.write_text(
+        RUN + COMMAND, encoding="utf-8"
+    )  # workers import it again, and so its patches
     base = [sys.executable, str(script), "predict", str(tmp_path / "stack.ome.zarr")]
     base += ["-m", str(tmp_path / "m.model"), "--device", "cpu", "-q", "--slab", "5"]
     environment = {**os.environ, "COMPUTED": str(log), "OMP_NUM_THREADS": "1"}

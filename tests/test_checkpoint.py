@@ -113,7 +113,7 @@ def test_other_layouts_are_refused(tmp_path, change, message):
 
 def test_files_that_are_no_checkpoints(tmp_path, cli):
     text = tmp_path / "t.ckpt"
-    text.write_text("hello")
+    text.write_text("hello", encoding="utf-8")
     cut = checkpoint(tmp_path / "cut.ckpt", state_dict())
     cut.write_bytes(cut.read_bytes()[:5000])
     listed = tmp_path / "list.ckpt"

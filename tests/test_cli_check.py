@@ -33,7 +33,7 @@ def test_what_is_printed_and_written_is_what_was_found(
     assert f"verdict: {expected.verdict}" in out.splitlines()
     sentences = ("note: ", "warning: ", "errors: ", "verdict: ")
     assert all(len(line) <= 80 for line in out.splitlines() if not line.startswith(sentences))
-    found = json.loads(scores.read_text())
+    found = json.loads(scores.read_text(encoding="utf-8"))
     assert found["psnr"]["model"] == pytest.approx(expected.psnr["model"])
     assert [plane["plane"] for plane in found["channels"][0]["planes"]] == [1, 2, 3]
     assert found["factor"] == 3
@@ -154,10 +154,10 @@ def test_existing_files_stay(
     cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path, option: str, name: str
 ) -> None:
     there = tmp_path / name
-    there.write_text("mine")
+    there.write_text("mine", encoding="utf-8")
     line = refusal(cli, tmp_path, stack_file, "-m", model_folder, option, there)
     assert "--overwrite" in line
-    assert there.read_text() == "mine"
+    assert there.read_text(encoding="utf-8") == "mine"
     ran = cli("check", stack_file, "-m", model_folder, *OPTIONS, option, there, "--overwrite")
     assert ran.code == 0
     assert there.read_bytes() != b"mine"
@@ -167,7 +167,7 @@ def test_the_report_shows_hidden_planes(cli, stack_file, model_folder, tmp_path)
     page = tmp_path / "check.html"
     command = ("check", stack_file, "-m", model_folder, "--report", page, "-q")
     assert cli(*command).code == 0
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     for expected in ("checked by leaving planes out", "Error of restored", "Plane by plane"):
         assert expected in text
     planes = text.partition("<h2>Plane by plane</h2>")[2]
@@ -175,7 +175,7 @@ def test_the_report_shows_hidden_planes(cli, stack_file, model_folder, tmp_path)
     code, _, err = cli(*command)
     assert code == 1
     assert "check.html" in err[0]
-    assert page.read_text() == text
+    assert page.read_text(encoding="utf-8") == text
     code, _, err = cli("check", stack_file, "-m", model_folder, "--report", tmp_path / "a.pdf")
     assert code == 1
     assert ".html" in err[0]

@@ -37,7 +37,7 @@ def test_table_and_json_hold_the_same_scores(
     (row,) = [line for line in out.splitlines() if "missing planes" in line]
     assert row.split()[-1] == f"{expected.psnr_missing:.2f}"
     assert "left out the last 1 of the truth's 17 planes" in out
-    found = json.loads(scores.read_text())
+    found = json.loads(scores.read_text(encoding="utf-8"))
     assert [entry["factor"] for entry in found] == [3, 3]
     assert found[1]["mean"]["psnr"] == pytest.approx(expected.psnr)
     assert found[1]["mean"]["psnr"] > found[0]["mean"]["psnr"]

@@ -256,12 +256,12 @@ def test_standard_deviations_and_samples_are_written_beside(
 def test_what_lies_beside_is_not_replaced(
     cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "out.std.tif").write_text("mine")
+    (tmp_path / "out.std.tif").write_text("mine", encoding="utf-8")
     command = ("predict", stack_file, "-m", model_folder, "-o", tmp_path / "out.tif", "-q")
     code, _, err = cli(*command, "--uncertainty")
     assert code == 1
     assert "out.std.tif" in err[0]
-    assert (tmp_path / "out.std.tif").read_text() == "mine"
+    assert (tmp_path / "out.std.tif").read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "out.tif").exists()
     assert cli(*command, "--uncertainty", "--overwrite").code == 0
     assert read_volume(tmp_path / "out.std.tif").data.dtype == np.float32
@@ -281,7 +281,7 @@ def test_reports_of_all_formats_tell_what_was_warned_of(
                 "predict", stack, "-m", model_folder, "-o", tmp_path / name, "--report", page
             )
         assert done.code == 0
-        text = page.read_text()
+        text = page.read_text(encoding="utf-8")
         told.append(text[text.index("Warned of:") : text.index("</", text.index("Warned of:"))])
         messages = read_volume(tmp_path / name).provenance["warnings"]
         assert messages

@@ -95,7 +95,7 @@ def test_truncated_file(predict, stack_file: Path) -> None:
 
 def test_no_image_at_all(predict, tmp_path: Path) -> None:
     text = tmp_path / "a.tif"
-    text.write_text("this is no image")
+    text.write_text("this is no image", encoding="utf-8")
     assert "a.tif" in predict(text)
 
 
@@ -159,7 +159,7 @@ def test_model_that_is_none(predict, stack_file: Path, tmp_path: Path) -> None:
     assert "no isoslice model" in predict(stack_file, model=stack_file)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
-    (foreign / "config.json").write_text('{"model_type": "bert"}')
+    (foreign / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     assert "no isoslice model" in predict(stack_file, model=foreign)
 
 
@@ -169,15 +169,15 @@ def copied_model(model_folder: Path, tmp_path: Path) -> Path:
 
 
 def tamper(model: Path, section: str, name: str, value: object) -> None:
-    config = json.loads((model / "config.json").read_text())
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     config[section][name] = value
-    (model / "config.json").write_text(json.dumps(config))
+    (model / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def test_foreign_folder_with_the_same_file_names(
     predict, stack_file: Path, copied_model: Path
 ) -> None:
-    (copied_model / "config.json").write_text('{"model_type": "bert"}')
+    (copied_model / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     assert "copy.model: got settings that cannot be read" in predict(stack_file, model=copied_model)
 
 
@@ -358,7 +358,7 @@ def test_evaluate_volumes_of_other_shapes(refused, stack_file: Path, tmp_path: P
 
 
 def test_evaluate_over_existing_scores(refused, stack_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "scores.json").write_text("{}")
+    (tmp_path / "scores.json").write_text("{}", encoding="utf-8")
     line = refused("evaluate", stack_file, stack_file, "--json", tmp_path / "scores.json")
     assert "--overwrite" in line
 

@@ -32,7 +32,7 @@ def test_the_demo_writes_what_it_promises(tmp_path):
         "comparison.png",
     }
     assert "comparison.png" in done.stdout
-    scores = json.loads((tmp_path / "out" / "results.json").read_text())
+    scores = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert set(scores) == {"nearest", "linear", "cubic", "isoslice mean", "isoslice sample"}
     assert all(20 < s["mean"]["psnr_missing"] < 40 for s in scores.values())
     with tifffile.TiffFile(tmp_path / "out" / "restored.tif") as file:

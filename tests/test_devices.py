@@ -155,7 +155,7 @@ with open(f"{sys.argv[2]}/{place.rank}.json", "w") as file:
 @several
 def test_torchruns_processes_end_with_the_same_weights_at_the_same_step(tmp_path, one_thread):
     script = tmp_path / "script.py"
-    script.write_text(TOGETHER)
+    script.write_text(TOGETHER, encoding="utf-8")
     arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run(
         [sys.executable, *arguments, script, Path(__file__).parent, tmp_path],
@@ -163,7 +163,9 @@ def test_torchruns_processes_end_with_the_same_weights_at_the_same_step(tmp_path
         timeout=300,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2))
+    first, second = (
+        json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in range(2)
+    )
     assert first == second
     assert first[1] == 5
     assert first[0] == fast(steps=5, devices=2).fingerprint  # whoever starts the processes

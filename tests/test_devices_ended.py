@@ -75,7 +75,7 @@ def workers(process: subprocess.Popen[str]) -> list[int]:
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     if not path.exists():
         pytest.skip("no /proc to find the processes in")
-    return [int(pid) for pid in path.read_text().split()]
+    return [int(pid) for pid in path.read_text(encoding="utf-8").split()]
 
 
 def assert_gone(pids: list[int], within: float) -> None:
@@ -83,7 +83,8 @@ def assert_gone(pids: list[int], within: float) -> None:
     while time.monotonic() < end:
         states = [Path(f"/proc/{pid}/stat") for pid in pids]
         if not any(
-            s.exists() and s.read_text().rpartition(")")[2].split()[0] != "Z" for s in states
+            s.exists() and s.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+            for s in states
         ):
             return
         time.sleep(0.1)

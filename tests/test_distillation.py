@@ -175,7 +175,7 @@ def test_distill_and_predict_by_command(cli: Cli, tmp_path, model_folder, stack_
     assert cli("distill", model_folder, images, "-o", student, "--steps", 2, "-q").code == 0
     assert cli("predict", stack_file, "-m", student, "-o", out, "-q").code == 0
     assert isoslice.read_volume(out).provenance["steps"] == 2
-    assert "two evaluations a voxel" in (student / "README.md").read_text()
+    assert "two evaluations a voxel" in (student / "README.md").read_text(encoding="utf-8")
     assert any("distilled" in line for line in cli("info", student).out.splitlines())
     assert Model.load(student).config.network == NetworkSettings()
     assert isinstance(Model.load(student).config.training, TrainingSettings)

@@ -32,21 +32,23 @@ def test_no_benchmark_has_the_name_of_a_package():
     assert ours & others == set()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text()], ids=ids)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "```python" in p.read_text(encoding="utf-8")], ids=ids
+)
 def test_python_examples_run(page, tmp_path, monkeypatch):
     import isoslice
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(isoslice, "train", isoslice.train, raising=False)  # undone afterwards
     names: dict[str, object] = {}
-    for setup, shown in EXAMPLE.findall(page.read_text()):
+    for setup, shown in EXAMPLE.findall(page.read_text(encoding="utf-8")):
         exec(compile(setup or shown, str(page), "exec"), names)
     assert (tmp_path / "restored.ome.zarr").is_dir()
 
 
 def commands() -> list[list[str]]:
     lines = "\n".join(
-        block for page in PAGES for block in COMMANDS.findall(page.read_text())
+        block for page in PAGES for block in COMMANDS.findall(page.read_text(encoding="utf-8"))
     ).splitlines()
     words = [shlex.split(line, comments=True) for line in lines]
     return [w[1:] for w in words if w and w[0] == "isoslice"]
@@ -70,21 +72,21 @@ def test_commands_and_their_options_exist(words, cli):
 
 def test_options_named_in_prose_exist(cli):
     text = "".join(cli(c, "--help").out for c in ("train", "predict", "distill", "evaluate"))
-    prose = (ROOT / "README.md").read_text()
+    prose = (ROOT / "README.md").read_text(encoding="utf-8")
     for option in set(re.findall(r"`(--[a-z-]+)", prose)):
         assert option in text, option
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_links_lead_to_files(page):
-    for link in LINK.findall(page.read_text()):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), link
 
 
 def test_make_targets_named_in_the_readme_exist():
-    makefile = (ROOT / "Makefile").read_text()
-    for block in COMMANDS.findall((ROOT / "README.md").read_text()):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for block in COMMANDS.findall((ROOT / "README.md").read_text(encoding="utf-8")):
         for target in re.findall(r"^make ([a-z]+)\b", block, re.MULTILINE):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
@@ -111,7 +113,7 @@ def suite_cells(case: str = "fib25", factor: int = 4) -> dict[tuple[str, str, st
 
 
 def test_numbers_in_the_readme_are_those_of_the_suites_last_run():
-    cells, readme = suite_cells(), (ROOT / "README.md").read_text()
+    cells, readme = suite_cells(), (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.partition("| SliceFID | voxels/s |\n")[2].partition("\n\n")[0]
     lines = [[part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines()[1:]]
     assert len(lines) > 8
@@ -167,7 +169,7 @@ def summary(case: str, factor: int) -> str:
 @pytest.mark.parametrize("case", ["fib25", "lucchi", "mouse_ct"])
 def test_gains_in_the_readme_are_those_of_the_suites_last_run(case, factor):
     line = f"| `{case}` {factor}x | {summary(case, factor)} |"
-    assert line in (ROOT / "README.md").read_text()
+    assert line in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_numbers_about_science_are_those_that_were_measured():
@@ -179,7 +181,7 @@ def test_numbers_about_science_are_those_that_were_measured():
             for line in csv.DictReader(file)
             if line["value"]
         }
-    page = (ROOT / "docs" / "science.md").read_text()
+    page = (ROOT / "docs" / "science.md").read_text(encoding="utf-8")
     table = page.partition("| linear | cubic |")[2].partition("\n\n")[0]
     lines = [
         [part.strip(" *") for part in line.split("|")[1:-1]] for line in table.splitlines()[2:]
@@ -206,7 +208,7 @@ def test_scores_that_check_foretold_were_within_one_decibel_where_docs_say_so():
     assert len(rows) >= 27
     off = {(row["case"], row["factor"], row["method"]): float(row["off"]) for row in rows}
     assert max(map(abs, off.values())) < 1
-    page = (ROOT / "docs" / "trust.md").read_text()
+    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
     for case in ("fib25", "lucchi", "mouse_ct"):
         for factor in (2, 4, 8):
             shown = " | ".join(f"{off[case, str(factor), m]:+.2f}" for m in ("model", "linear"))
@@ -233,7 +235,7 @@ def test_volumes_in_memory_took_no_more_than_was_expected():
 def test_intervals_held_what_they_promise_where_docs_say_so():
     rows = [row for row in recorded("coverage.csv") if row["method"] == "predicted"]
     assert len(rows) == 9
-    page = (ROOT / "docs" / "trust.md").read_text()
+    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
     for row in rows:
         covered = float(row["cover 90%, specimen"])
         assert 0.87 <= covered <= 0.93, row

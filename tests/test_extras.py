@@ -46,7 +46,7 @@ def test_what_is_missing_is_named(monkeypatch):
 def test_what_is_broken_is_not_called_missing(tmp_path, monkeypatch, content, reason):
     """The library is there: what fails is something it imports itself."""
     (tmp_path / "broken_one").mkdir()
-    (tmp_path / "broken_one" / "__init__.py").write_text(content)
+    (tmp_path / "broken_one" / "__init__.py").write_text(content, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(DataError) as caught:
         require("broken_one", "broken-one", "a file")
@@ -58,7 +58,7 @@ def test_what_is_broken_is_not_called_missing(tmp_path, monkeypatch, content, re
 
 def requirements() -> set[str]:
     """Return the names that pyproject.toml asks for, as dependencies or as extras."""
-    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
     lists = [project["dependencies"], *project["optional-dependencies"].values()]
     return {re.split(r"[^\w.-]", one)[0].lower() for some in lists for one in some}
 
@@ -69,7 +69,7 @@ def packages_advised() -> dict[str, set[str]]:
     root = Path(isoslice.__file__).parent
     call = re.compile(r"\brequire(?:_installed)?\(\s*f?\"([^\"]+)\",\s*\"([^\"]+)\"")
     for path in sorted(root.rglob("*.py")):
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         names = {name for _, some in call.findall(text) for name in some.split()}
         for _, some in ADVICE.findall(re.sub(r"\"\s*\n\s*f?\"", "", text)):
             names |= {name for name in some.split() if "{" not in name}
@@ -90,7 +90,9 @@ def test_what_is_advised_to_install_is_what_we_ask_for():
 
 
 def test_all_is_all_extras():
-    extras = tomllib.loads(PYPROJECT.read_text())["project"]["optional-dependencies"]
+    extras = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"][
+        "optional-dependencies"
+    ]
     named = {name for one in ("all", "formats") for name in re.findall(r"[a-z\d]+", extras[one][0])}
     assert named == set(extras) - {"all"} | {"isoslice"}
 

@@ -191,9 +191,9 @@ def test_a_nibabel_without_a_method(tmp_path, monkeypatch):
 def test_attributes_of_another_type_are_the_files_fault(tmp_path, ome):
     path = tmp_path / "a.ome.zarr"
     isoslice.write_volume(path, isoslice.Volume(texture(3, 40, 44), "ZYX"))
-    content = json.loads((path / "zarr.json").read_text())
+    content = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
     content["attributes"]["ome"] = ome
-    (path / "zarr.json").write_text(json.dumps(content))
+    (path / "zarr.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(DataError) as told:
         read_volume(path)
     assert "does not handle" not in str(told.value)

@@ -180,7 +180,7 @@ def test_images_are_resized_bilinearly(tmp_path: Path) -> None:
 
 
 def test_a_wrong_file_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "text.pt").write_text("weights")
+    (tmp_path / "text.pt").write_text("weights", encoding="utf-8")
     torch.save({"weight": torch.zeros(3)}, tmp_path / "state.pth")
     scripted(Short(), tmp_path / "short.pt")
     for name, message in {

@@ -48,7 +48,7 @@ def test_volumes_that_do_not_fit_are_refused(tmp_path):
 
 
 def test_a_picture_is_not_overwritten_unasked(tmp_path):
-    (tmp_path / "a.png").write_text("mine")
+    (tmp_path / "a.png").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="exists"):
         comparison_figure(volumes(), (1, 1, 1), tmp_path / "a.png")
-    assert (tmp_path / "a.png").read_text() == "mine"
+    assert (tmp_path / "a.png").read_text(encoding="utf-8") == "mine"

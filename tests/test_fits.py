@@ -58,9 +58,11 @@ def test_files_that_a_container_has_cached_count_as_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "CGROUP", tmp_path)
-    (tmp_path / "memory.max").write_text("1000\n")
-    (tmp_path / "memory.current").write_text("900\n")
-    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 300\nactive_file 7\n")
+    (tmp_path / "memory.max").write_text("1000\n", encoding="utf-8")
+    (tmp_path / "memory.current").write_text("900\n", encoding="utf-8")
+    (tmp_path / "memory.stat").write_text(
+        "anon 1\ninactive_file 300\nactive_file 7\n", encoding="utf-8"
+    )
     assert limits.available_memory() == 400
-    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
     assert limits.available_memory() > 10**6

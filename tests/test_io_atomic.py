@@ -16,7 +16,7 @@ def names(folder: Path) -> list[str]:
 
 def zarr_folder(path: Path, text: str = "{}") -> Path:
     path.mkdir()
-    (path / "zarr.json").write_text(text)
+    (path / "zarr.json").write_text(text, encoding="utf-8")
     return path
 
 
@@ -25,12 +25,12 @@ def test_writes_file_and_folder(tmp_path):
         assert draft.parent == tmp_path
         assert draft.name.startswith(".")
         assert draft.name.endswith("a.ome.tif")
-        draft.write_text("x")
+        draft.write_text("x", encoding="utf-8")
         assert not (tmp_path / "a.ome.tif").exists()
     with atomic_output(tmp_path / "b.zarr") as draft:
         zarr_folder(draft)
     assert names(tmp_path) == ["a.ome.tif", "b.zarr"]
-    assert (tmp_path / "a.ome.tif").read_text() == "x"
+    assert (tmp_path / "a.ome.tif").read_text(encoding="utf-8") == "x"
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), SystemExit(1)])
@@ -40,12 +40,12 @@ def test_failure_leaves_old_output(tmp_path, error, folder):
     if folder:
         zarr_folder(path, "old")
     else:
-        path.write_text("old")
+        path.write_text("old", encoding="utf-8")
     with pytest.raises(type(error)), atomic_output(path, overwrite=True) as draft:  # noqa: PT012
         zarr_folder(draft, "new")
         raise error
     assert names(tmp_path) == ["out.zarr"]
-    assert (path / "zarr.json" if folder else path).read_text() == "old"
+    assert (path / "zarr.json" if folder else path).read_text(encoding="utf-8") == "old"
 
 
 @pytest.mark.parametrize("old_folder", [False, True])
@@ -55,23 +55,23 @@ def test_overwrite_in_all_combinations(tmp_path, old_folder, new_folder):
     if old_folder:
         zarr_folder(path, "old")
     else:
-        path.write_text("old")
+        path.write_text("old", encoding="utf-8")
     with pytest.raises(OutputError, match="choose another name or add --overwrite"):
         check_output(path)
     with atomic_output(path, overwrite=True) as draft:
         if new_folder:
             zarr_folder(draft, "new")
         else:
-            draft.write_text("new")
+            draft.write_text("new", encoding="utf-8")
     assert names(tmp_path) == ["out"]
-    assert (path / "zarr.json" if new_folder else path).read_text() == "new"
+    assert (path / "zarr.json" if new_folder else path).read_text(encoding="utf-8") == "new"
 
 
 def test_never_deletes_a_users_folder(tmp_path):
     path = tmp_path / "results"
     path.mkdir()
-    (path / "thesis.tex").write_text("x")
-    (path / "config.json").write_text("{}")
+    (path / "thesis.tex").write_text("x", encoding="utf-8")
+    (path / "config.json").write_text("{}", encoding="utf-8")
     for attempt in (
         lambda: check_output(path, True),
         lambda: atomic_output(path, True).__enter__(),
@@ -85,12 +85,12 @@ def test_replaces_model_and_empty_folders(tmp_path):
     model, empty = tmp_path / "m.model", tmp_path / "empty"
     model.mkdir()
     empty.mkdir()
-    (model / "config.json").write_text("{}")
-    (model / "weights.safetensors").write_text("x")
+    (model / "config.json").write_text("{}", encoding="utf-8")
+    (model / "weights.safetensors").write_text("x", encoding="utf-8")
     for path in (model, empty):
         with atomic_output(path, overwrite=True) as draft:
             draft.mkdir()
-            (draft / "new").write_text("x")
+            (draft / "new").write_text("x", encoding="utf-8")
         assert names(path) == ["new"]
     assert names(tmp_path) == ["empty", "m.model"]
 
@@ -109,7 +109,7 @@ def test_replaces_model_and_empty_folders(tmp_path):
 def test_os_errors_become_one_line(tmp_path, code, message):
     path = tmp_path / "a.tif"
     with pytest.raises(OutputError, match=message) as caught, atomic_output(path) as draft:  # noqa: PT012
-        draft.write_text("part")
+        draft.write_text("part", encoding="utf-8")
         raise OSError(code, "some reason") if code else OSError("10 requested and 5 written")
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -121,7 +121,7 @@ def test_failed_rename_restores_the_old_folder(tmp_path, monkeypatch):
     rename = Path.rename
 
     def fail(self, target):
-        if "-a.zarr" in self.name and (self / "zarr.json").read_text() == "new":
+        if "-a.zarr" in self.name and (self / "zarr.json").read_text(encoding="utf-8") == "new":
             raise OSError(errno.ENOSPC, "No space left on device")
         return rename(self, target)
 
@@ -129,22 +129,22 @@ def test_failed_rename_restores_the_old_folder(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="full"), atomic_output(path, overwrite=True) as draft:
         zarr_folder(draft, "new")
     assert names(tmp_path) == ["a.zarr"]
-    assert (path / "zarr.json").read_text() == "old"
+    assert (path / "zarr.json").read_text(encoding="utf-8") == "old"
 
 
 def test_name_taken_meanwhile(tmp_path):
     path = tmp_path / "a.tif"
     with pytest.raises(OutputError, match="exists"), atomic_output(path) as draft:  # noqa: PT012
-        draft.write_text("mine")
-        path.write_text("other")
-    assert path.read_text() == "other"
+        draft.write_text("mine", encoding="utf-8")
+        path.write_text("other", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "other"
     assert names(tmp_path) == ["a.tif"]
 
 
 def test_missing_parent_and_odd_names(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="does not exist; create it first"):
         check_output(tmp_path / "no" / "a.tif")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(OutputError, match="is not a folder"):
         check_output(tmp_path / "file" / "a.tif")
     with pytest.raises(OutputError, match="expected the name"):
@@ -157,13 +157,13 @@ def test_missing_parent_and_odd_names(tmp_path, monkeypatch):
 def test_symbolic_link_is_followed(tmp_path):
     (tmp_path / "store").mkdir()
     real = tmp_path / "store" / "real.tif"
-    real.write_text("old")
+    real.write_text("old", encoding="utf-8")
     link = tmp_path / "link.tif"
     link.symlink_to(real)
     with atomic_output(link, overwrite=True) as draft:
-        draft.write_text("new")
+        draft.write_text("new", encoding="utf-8")
     assert link.is_symlink()
-    assert real.read_text() == "new"
+    assert real.read_text(encoding="utf-8") == "new"
 
 
 def test_nothing_written(tmp_path):
@@ -174,5 +174,5 @@ def test_nothing_written(tmp_path):
 def test_relative_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with atomic_output("a.npy") as draft:
-        draft.write_text("x")
+        draft.write_text("x", encoding="utf-8")
     assert names(tmp_path) == ["a.npy"]

@@ -135,8 +135,8 @@ def test_files_without_suffix(tmp_path):
     folder = series(tmp_path / "a")
     for number, path in enumerate(sorted(folder.iterdir())):
         path.rename(folder / ("IM_" + str(number) if number % 2 else f"1.2.3.{number}"))
-    (folder / "README").write_text("no image")
-    (folder / "notes.txt").write_text("no image")
+    (folder / "README").write_text("no image", encoding="utf-8")
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
     assert np.array_equal(read_volume(folder).data, DATA)
 
 

@@ -25,7 +25,7 @@ def test_missing_empty_unknown(tmp_path):
         (tmp_path / name).touch()
         with pytest.raises(DataError, match="got an empty file"):
             read_volume(tmp_path / name)
-    (tmp_path / "a.xyz").write_text("x")
+    (tmp_path / "a.xyz").write_text("x", encoding="utf-8")
     with pytest.raises(DataError, match="unknown format"):
         read_volume(tmp_path / "a.xyz")
 
@@ -34,14 +34,14 @@ def test_npy_and_its_json(tmp_path):
     volume = Volume(STACK, "ZYX", {"Z": 4.0}, "micrometer", provenance={"seed": 1})
     write_volume(tmp_path / "a.npy", volume)
     assert np.array_equal(np.load(tmp_path / "a.npy"), STACK)
-    described = json.loads((tmp_path / "a.npy.json").read_text())
+    described = json.loads((tmp_path / "a.npy.json").read_text(encoding="utf-8"))
     assert described["axes"] == "ZYX"
     assert described["provenance"] == {"seed": 1}
     assert read_volume(tmp_path / "a.npy").spacing == {"Z": 4.0}
     np.save(tmp_path / "a.npy", STACK[:2])
     with pytest.raises(DataError, match=r"a\.npy\.json: got a description that does not fit"):
         read_volume(tmp_path / "a.npy")
-    (tmp_path / "a.npy.json").write_text("nonsense")
+    (tmp_path / "a.npy.json").write_text("nonsense", encoding="utf-8")
     with pytest.raises(DataError, match="delete it"):
         read_volume(tmp_path / "a.npy")
 
@@ -54,7 +54,7 @@ def test_npy_without_json_needs_axes(tmp_path):
 
 
 def test_npy_without_its_array_is_not_overwritten(tmp_path):
-    (tmp_path / "a.npy.json").write_text("{}")
+    (tmp_path / "a.npy.json").write_text("{}", encoding="utf-8")
     with pytest.raises(Exception, match="exists"):
         write_volume(tmp_path / "a.npy", Volume(STACK, "ZYX"))
     assert not (tmp_path / "a.npy").exists()

@@ -174,19 +174,19 @@ def test_a_volume_that_is_missing_is_named(tmp_path):
 def test_xml_names_only_what_lies_beside_it(tmp_path):
     path = write_bdv(tmp_path / "a.h5", texture(1, 1, 5, 12, 16).astype(np.uint16))
     xml = path.with_suffix(".xml")
-    content = xml.read_text()
+    content = xml.read_text(encoding="utf-8")
     for name in ("../a.h5", "/tmp/a.h5", "b/a.h5"):
-        xml.write_text(content.replace(">a.h5<", f">{name}<"))
+        xml.write_text(content.replace(">a.h5<", f">{name}<"), encoding="utf-8")
         assert "expected one beside it" in refusal(xml)
-    xml.write_text(content.replace(">a.h5<", ">c.h5<"))
+    xml.write_text(content.replace(">a.h5<", ">c.h5<"), encoding="utf-8")
     assert "c.h5, which is not beside it" in refusal(xml)
     (tmp_path / "c.h5").symlink_to(path)
     assert "which is a link" in refusal(xml)
-    xml.write_text(content.replace("bdv.hdf5", "bdv.n5"))
+    xml.write_text(content.replace("bdv.hdf5", "bdv.n5"), encoding="utf-8")
     assert "'bdv.n5'" in refusal(xml)
-    xml.write_text("<!DOCTYPE a [<!ENTITY b 'c'>]>" + content[38:])
+    xml.write_text("<!DOCTYPE a [<!ENTITY b 'c'>]>" + content[38:], encoding="utf-8")
     assert "document type" in refusal(xml)
-    xml.write_text("<other/>")
+    xml.write_text("<other/>", encoding="utf-8")
     assert "not BigDataViewer's" in refusal(xml)
 
 

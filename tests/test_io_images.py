@@ -24,8 +24,8 @@ def folder(tmp_path):
             iio.imwrite(path, PLANE + index)
     write_volume(folder / "d.ome.zarr", Volume(PLANE, "YX"))
     write_volume(folder / "e.npy", Volume(PLANE, "YX"))
-    (folder / "notes.txt").write_text("x")
-    (folder / ".hidden.tif").write_text("x")
+    (folder / "notes.txt").write_text("x", encoding="utf-8")
+    (folder / ".hidden.tif").write_text("x", encoding="utf-8")
     (folder / "subfolder").mkdir()
     tifffile.imwrite(folder / "subfolder" / "z.tif", PLANE)
     return folder
@@ -83,7 +83,7 @@ def test_nothing_found(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             read_images(inputs)
-    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "a.txt").write_text("x", encoding="utf-8")
     with pytest.raises(DataError, match="only files of unknown formats"):
         read_images([f"{tmp_path}/*"])
     with pytest.raises(DataError, match="unknown format"):

@@ -131,7 +131,9 @@ def test_encodings_of_pynrrd(tmp_path, encoding, detached, order):
             pytest.skip("pynrrd writes no hex")
         order_of_bytes = f"endian: {order}\nencoding: hex\n\n"
         head = "NRRD0001\ntype: short\ndimension: 3\nsizes: 6 5 4\nspacings: 0.5 0.25 2\n"
-        (tmp_path / "a.nrrd").write_text(head + order_of_bytes + data.tobytes().hex())
+        (tmp_path / "a.nrrd").write_text(
+            head + order_of_bytes + data.tobytes().hex(), encoding="utf-8"
+        )
     else:
         name = "a.nhdr" if detached else "a.nrrd"
         nrrd.write(str(tmp_path / name), data.T, header, detached_header=detached)
@@ -247,7 +249,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
     (tmp_path / "b.raw").symlink_to(tmp_path / "other" / "b.raw")
     with pytest.raises(DataError, match="no link"):
         read_volume(nrrd_text(tmp_path / "a.nhdr", "data file: b.raw"))
-    (tmp_path / "a.mhd").write_text(meta_text("b.raw"))
+    (tmp_path / "a.mhd").write_text(meta_text("b.raw"), encoding="utf-8")
     with pytest.raises(DataError, match="no link"):
         read_volume(tmp_path / "a.mhd")
 
@@ -273,7 +275,7 @@ def test_metaimage_variants(tmp_path):
         assert np.array_equal(volume.data, DATA)
         assert volume.spacing == {"X": 0.5, "Y": 0.25, "Z": 2.0}
     (tmp_path / "b.raw").write_bytes(b"12" + DATA.tobytes())
-    (tmp_path / "b.mhd").write_text(meta_text("b.raw", HeaderSize="-1"))
+    (tmp_path / "b.mhd").write_text(meta_text("b.raw", HeaderSize="-1"), encoding="utf-8")
     assert np.array_equal(read_volume(tmp_path / "b.mhd").data, DATA)
 
 
@@ -285,7 +287,7 @@ def test_skipped_bytes_of_a_metaimage_count_from_the_files_first(tmp_path, sitk,
     assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.mha"))), DATA)
     assert np.array_equal(read_volume(tmp_path / "a.mha").data, DATA)
     (tmp_path / "b.raw").write_bytes(b"x" * 9 + DATA.tobytes())
-    (tmp_path / "b.mhd").write_text(meta_text("b.raw", HeaderSize="9"))
+    (tmp_path / "b.mhd").write_text(meta_text("b.raw", HeaderSize="9"), encoding="utf-8")
     assert np.array_equal(read_volume(tmp_path / "b.mhd").data, DATA)
 
 

@@ -78,7 +78,7 @@ def test_half_of_a_pair(tmp_path):
 
 
 def test_other_headers(tmp_path):
-    (tmp_path / "a.hdr").write_text("ENVI\nsamples = 4\n")
+    (tmp_path / "a.hdr").write_text("ENVI\nsamples = 4\n", encoding="utf-8")
     (tmp_path / "a.img").write_bytes(bytes(64))
     with pytest.raises(DataError, match="ENVI's and other"):
         read_volume(tmp_path / "a.hdr")

@@ -26,7 +26,7 @@ def test_every_type_is_written_as_numpy_reads_it(tmp_path, dtype):
     stored = np.load(tmp_path / "a.npy")
     assert stored.dtype == dtype
     assert stored.tobytes() == data.tobytes()
-    assert json.loads((tmp_path / "a.npy.json").read_text())["shape"] == [3, 4, 5]
+    assert json.loads((tmp_path / "a.npy.json").read_text(encoding="utf-8"))["shape"] == [3, 4, 5]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -25,7 +25,7 @@ STACK = RNG.integers(0, 2**16, (3, 6, 8), dtype=np.uint16)
 
 
 def metadata(path):
-    return json.loads((path / "zarr.json").read_text())["attributes"]
+    return json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
 
 
 @pytest.mark.parametrize("axes", ["YX", "ZYX", "CYX", "TCZYX", "ZCYX", "XYZT"])

@@ -47,7 +47,7 @@ def image(path, transforms, outer=(), axes="zyx", units=("micrometer",) * 3, dat
 
 
 def attributes(path):
-    return json.loads((path / "zarr.json").read_text())["attributes"]
+    return json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
 
 
 def test_the_place_of_a_tile(tmp_path):
@@ -281,7 +281,7 @@ def test_the_time_of_the_first_frame_is_kept(tmp_path):
     write_volume(out, later)
     (first, *_) = attributes(out)["ome"]["multiscales"][0]["datasets"]
     assert first["coordinateTransformations"] == [scale(30, 4, 1, 0.5), translation(90, 0, 0, 0)]
-    yaozarrs.validate_ome_json((out / "zarr.json").read_text())
+    yaozarrs.validate_ome_json((out / "zarr.json").read_text(encoding="utf-8"))
     assert read_volume(out).metadata == later.metadata
     for name in ("c.ome.tif", "c.npy"):
         write_volume(tmp_path / name, later)

@@ -63,7 +63,8 @@ def test_names_and_order_of_series(tmp_path, version):
     beside.attrs.update(order if version == 2 else {"ome": {"version": "0.5", **order}})
     (path / "OME" / "METADATA.ome.xml").write_text(
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0" '
-        'Name="ovary µ"><Pixels/></Image><Image ID="Image:1" Name="label"/></OME>'
+        'Name="ovary µ"><Pixels/></Image><Image ID="Image:1" Name="label"/></OME>',
+        encoding="utf-8",
     )
     assert names(path) == ["ovary µ", "label"]
     for asked in ("ovary µ", "early", "0", 0):
@@ -71,7 +72,7 @@ def test_names_and_order_of_series(tmp_path, version):
     assert np.array_equal(read_volume(path, series="late").data, STACK)
     # A name goes before a path.
     xml = path / "OME" / "METADATA.ome.xml"
-    xml.write_text(xml.read_text().replace("ovary µ", "late"))
+    xml.write_text(xml.read_text(encoding="utf-8").replace("ovary µ", "late"))
     assert np.array_equal(read_volume(path, series="late").data, STACK + 1)
 
 
@@ -80,7 +81,7 @@ def test_xml_with_entities_is_refused(tmp_path):
     add(root, "0", STACK)
     root.create_group("OME")
     xml = tmp_path / "a.zarr" / "OME" / "METADATA.ome.xml"
-    xml.write_text('<!DOCTYPE a [<!ENTITY b "c">]><OME/>')
+    xml.write_text('<!DOCTYPE a [<!ENTITY b "c">]><OME/>', encoding="utf-8")
     with pytest.raises(DataError, match="declares a document type"):
         read_volume(tmp_path / "a.zarr")
 
@@ -167,7 +168,7 @@ def test_an_image_that_is_damaged_does_not_hide_the_others(tmp_path):
     root = group(tmp_path / "a.zarr", **{"bioformats2raw.layout": 3})
     add(root, "0", STACK)
     add(root, "1", STACK + 1)
-    (tmp_path / "a.zarr" / "0" / ".zattrs").write_text("{")
+    (tmp_path / "a.zarr" / "0" / ".zattrs").write_text("{", encoding="utf-8")
     assert np.array_equal(read_volume(tmp_path / "a.zarr", series=1).data, STACK + 1)
     with pytest.raises(DataError, match="cannot be read"):
         read_volume(tmp_path / "a.zarr", series=0)
@@ -223,4 +224,6 @@ def test_malformed_plates(tmp_path, plate):
     with pytest.raises(DataError) as caught:
         read_volume(tmp_path / "a.zarr")
     assert "\n" not in str(caught.value)
-    assert json.loads((tmp_path / "a.zarr" / ".zattrs").read_text())["plate"] == plate
+    assert (
+        json.loads((tmp_path / "a.zarr" / ".zattrs").read_text(encoding="utf-8"))["plate"] == plate
+    )

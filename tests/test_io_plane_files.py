@@ -179,7 +179,7 @@ def test_digests_know_the_planes_and_nothing_else(tmp_path):
     folder = write_planes(tmp_path / "planes")
     for path in (folder, folder / "plane_*.tif"):
         before = files_digest(path), files_glance(path)
-        (folder / "notes.txt").write_text("x")
+        (folder / "notes.txt").write_text("x", encoding="utf-8")
         assert (files_digest(path), files_glance(path)) == before
         (folder / "notes.txt").unlink()
         tifffile.imwrite(folder / "plane_3.tif", STACK[3], description="other")

@@ -32,7 +32,7 @@ def bioio(monkeypatch):
 
         def __init__(self, path, reader=None, **options):
             assert reader is not None
-            if path.read_text() == "bad":
+            if path.read_text(encoding="utf-8") == "bad":
                 raise AttributeError("no\nreader")
             self.channel_names = ["DAPI"]
             self.physical_pixel_sizes = SimpleNamespace(**dict(zip("ZYX", self.sizes, strict=True)))
@@ -64,7 +64,7 @@ def bioio(monkeypatch):
 @pytest.mark.parametrize("suffix", [".czi", ".nd2", ".lif"])
 def test_a_single_scene_is_read(tmp_path, bioio, suffix):
     path = tmp_path / f"a{suffix}"
-    path.write_text("x")
+    path.write_text("x", encoding="utf-8")
     bioio({"one": STACK[None, None]})
     volume = open_volume(path)
     assert (volume.axes, volume.voxel_size, volume.unit) == ("ZYX", SIZES, "micrometer")
@@ -77,7 +77,7 @@ def test_a_single_scene_is_read(tmp_path, bioio, suffix):
 
 
 def test_colour_becomes_channels_and_time_has_its_step(tmp_path, bioio):
-    (tmp_path / "a.czi").write_text("x")
+    (tmp_path / "a.czi").write_text("x", encoding="utf-8")
     colour = texture(2, 1, 5, 12, 16, 3)
     bioio({"one": colour}, time_interval=timedelta(seconds=2.5))
     volume = read_volume(tmp_path / "a.czi")
@@ -87,7 +87,7 @@ def test_colour_becomes_channels_and_time_has_its_step(tmp_path, bioio):
 
 
 def test_scenes_are_told_and_chosen(tmp_path, bioio):
-    (tmp_path / "a.lif").write_text("x")
+    (tmp_path / "a.lif").write_text("x", encoding="utf-8")
     bioio({"overview": STACK[None, None, :2, :4, :4], "stack": STACK[None, None]})
     with pytest.warns(IsosliceWarning, match=r"holds 2 images, took 0 'overview'.*1 'stack' \(ZYX"):
         assert read_volume(tmp_path / "a.lif").data.shape == (2, 4, 4)
@@ -96,14 +96,14 @@ def test_scenes_are_told_and_chosen(tmp_path, bioio):
 
 
 def test_what_a_plugin_raises_is_told_in_one_line(tmp_path, bioio):
-    (tmp_path / "a.czi").write_text("bad")
+    (tmp_path / "a.czi").write_text("bad", encoding="utf-8")
     with pytest.raises(DataError, match=r"by bioio-czi \(no reader\).*OME-TIFF"):
         read_volume(tmp_path / "a.czi")
 
 
 @pytest.mark.parametrize("missing", ["bioio", "bioio_nd2"])
 def test_what_is_not_installed_is_named(tmp_path, bioio, monkeypatch, missing):
-    (tmp_path / "a.nd2").write_text("x")
+    (tmp_path / "a.nd2").write_text("x", encoding="utf-8")
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(DataError, match="python -m pip install bioio bioio-nd2"):
         read_volume(tmp_path / "a.nd2")

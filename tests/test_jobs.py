@@ -28,7 +28,7 @@ def test_a_stack_becomes_an_image(request_):
     assert made.provenance["factor"] == 4
     assert outcome.voxels == made.data.size
     assert not unfinished(request_.output).exists()
-    record = json.loads(request_.output.with_name("out.ome.zarr.json").read_text())
+    record = json.loads(request_.output.with_name("out.ome.zarr.json").read_text(encoding="utf-8"))
     assert record["runs"][0]["tasks"] == outcome.tasks == 28
     assert record["plan"]["factor"] == 4
     names = {path.name for path in request_.output.parent.iterdir()}
@@ -98,7 +98,7 @@ def test_parts_at_once_make_the_same_files(request_, undisturbed):
     runs = [subprocess.Popen(command(request_, "--part", f"{i}/3")) for i in (2, 3, 1)]
     assert [each.wait(timeout=300) for each in runs] == [0, 0, 0]
     assert files(request_.output) == files(undisturbed)
-    record = json.loads(request_.output.with_name("out.ome.zarr.json").read_text())
+    record = json.loads(request_.output.with_name("out.ome.zarr.json").read_text(encoding="utf-8"))
     assert sum(record["tasks"].values()) == 28
     assert len(record["tasks"]) > 1
     # One that comes late finds nothing to do.
@@ -122,7 +122,8 @@ def test_a_cluster_makes_the_same_files(request_, undisturbed, tmp_path):
     # Workers are other processes, which know of the patches by this alone.
     patch = tmp_path / "patch.py"
     patch.write_text(
-        "from isoslice.passes import BATCH_PIXELS\nBATCH_PIXELS['cpu'] = 29 * 90 * 4\n"
+        "from isoslice.passes import BATCH_PIXELS\nBATCH_PIXELS['cpu'] = 29 * 90 * 4\n",
+        encoding="utf-8",
     )
     with (
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as two,
@@ -164,7 +165,8 @@ def test_a_worker_that_ends_while_it_starts_is_told(tmp_path):
         "        with local_cluster(2, 1):\n"
         "            print('started')\n"
         "    except IsosliceError as error:\n"
-        "        print(error)\n"
+        "        print(error)\n",
+        encoding="utf-8",
     )
     ran = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=300)
     assert ran.stdout.startswith("a worker ended while it started")

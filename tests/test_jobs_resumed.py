@@ -229,7 +229,7 @@ def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
 
 def test_a_plan_that_is_damaged_is_a_clean_error(request_, monkeypatch):
     interrupted(request_, monkeypatch)
-    (unfinished(request_.output) / HIDDEN / "plan.json").write_text("{")
+    (unfinished(request_.output) / HIDDEN / "plan.json").write_text("{", encoding="utf-8")
     with pytest.raises(OutputError, match="--overwrite"):
         run(request_, resume=True)
     with pytest.raises(OutputError):
@@ -256,7 +256,7 @@ def test_a_format_that_is_read_as_a_whole_has_to_be_small(request_, tmp_path):
 def test_what_is_not_ours_is_not_removed(request_):
     folder = unfinished(request_.output)
     folder.mkdir()
-    (folder / "precious").write_text("mine")
+    (folder / "precious").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="not made by isoslice"):
         run(request_, overwrite=True)
     assert (folder / "precious").exists()

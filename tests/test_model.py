@@ -114,7 +114,7 @@ def test_the_folder_holds_what_it_should(model_folder):
         "config.json", "weights.safetensors", "README.md", "training.json",
         "spread.safetensors", "trust.json",
     }  # fmt: skip
-    card = (model_folder / "README.md").read_text()
+    card = (model_folder / "README.md").read_text(encoding="utf-8")
     for part in ("invented", "pixel size: 1 x 1", "Normalisation", "| 4 |", "array 0"):
         assert part in card
     assert is_model_folder(model_folder)
@@ -153,8 +153,8 @@ def test_pickled_weights_are_never_executed(copy, tmp_path):
     ],
 )
 def test_tampered_settings_are_refused(copy, change):
-    config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, **change}))
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, **change}), encoding="utf-8")
     with pytest.raises(ModelError, match="settings that cannot be read") as caught:
         Model.load(copy)
     assert "\n" not in str(caught.value)

@@ -100,7 +100,7 @@ def test_train_save_load_predict(preset, tmp_path, cli):
     np.testing.assert_array_equal(result.volume, again.volume)
     assert (preset == "end-to-end") == np.array_equal(result.volume, other.volume)
     assert f"recipe {preset}" in " ".join(cli("info", tmp_path / "m").out.split())
-    assert f"recipe {preset}" in (tmp_path / "m" / "README.md").read_text()
+    assert f"recipe {preset}" in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
 
 
 def test_both_directions_are_averaged_and_blur_spares_measured_planes():

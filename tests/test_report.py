@@ -376,7 +376,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_and_lines_can_be_told_from_what_they_stand_on(scheme: int) -> None:
-    style = (Path(report.__file__).parent / "assets" / "report.css").read_text()
+    style = (Path(report.__file__).parent / "assets" / "report.css").read_text(encoding="utf-8")
     block = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[scheme]
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block))
     for text in ("ink", "soft", "accent"):

@@ -257,7 +257,7 @@ def test_predict_writes_a_report_beside_every_kind_of_output(
             "--report", report,
         )  # fmt: skip
         assert (code, err) == (0, [])
-        text = report.read_text()
+        text = report.read_text(encoding="utf-8")
         assert "5 measured planes of the part shown equal the input, bit for bit" in text
         assert "stack.ome.tif, restored 3×" in text
 
@@ -267,14 +267,14 @@ def test_evaluate_writes_a_report(cli: Cli, tmp_path: Path) -> None:
     ours = write_stack(tmp_path / "ours.ome.tif", texture(9, 20, 22), voxel_size=(1, 1, 1))
     report = tmp_path / "r.html"
     assert cli("evaluate", truth, ours, ours, "--factor", 4, "--report", report).code == 0
-    assert "ours.ome.tif (2)" in report.read_text()
+    assert "ours.ome.tif (2)" in report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["report.pdf", "missing/report.html", "taken.html"])
 def test_a_report_that_cannot_be_written_is_refused_before_work_begins(
     cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "taken.html").write_text("mine")
+    (tmp_path / "taken.html").write_text("mine", encoding="utf-8")
     out = tmp_path / "out.ome.zarr"
     code, _, err = cli(
         "predict", stack_file, "-m", model_folder, "-o", out, "--report", tmp_path / name
@@ -282,7 +282,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_work_begins(
     assert code != 0
     assert len(err) == 1
     assert not out.exists()
-    assert (tmp_path / "taken.html").read_text() == "mine"
+    assert (tmp_path / "taken.html").read_text(encoding="utf-8") == "mine"
 
 
 def test_parts_of_a_run_write_no_report(

@@ -233,9 +233,9 @@ def test_the_script_restores_segments_and_goes_on(
     written = {path.name for path in out.iterdir()}
     assert {"fib25_4x_segmentation.md", "fib25_4x_segmentation.csv"} <= written
     assert (out / "fib25_4x_segmentation.png").stat().st_size > 1000
-    before = (out / "fib25_4x_segmentation.csv").read_text()
+    before = (out / "fib25_4x_segmentation.csv").read_text(encoding="utf-8")
     assert script.main(words) == 0
-    assert (out / "fib25_4x_segmentation.csv").read_text() == before
+    assert (out / "fib25_4x_segmentation.csv").read_text(encoding="utf-8") == before
 
 
 def test_the_script_names_a_folder_that_is_missing(tmp_path: Path, capsys):

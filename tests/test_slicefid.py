@@ -367,7 +367,7 @@ def test_command_prints_a_table_and_writes_json(
     run(ours, ours, "--real", real, "--light", "-q", "--factor", 2, "--json", scores)
     out = capsys.readouterr().out
     (row,) = [line for line in out.splitlines() if line.startswith("FID, mean of three")]
-    found = json.loads(scores.read_text())
+    found = json.loads(scores.read_text(encoding="utf-8"))
     assert row.count("(") == 2
     assert [entry["axes"]["XY"]["images"] for entry in found] == [10, 10]
     assert "texture features: a quick look, not comparable with any FID" in out

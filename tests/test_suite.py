@@ -64,7 +64,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path) -> SuiteSettings:
     script = tmp_path / "peer.py"
-    script.write_text(FAKE_PEER)
+    script.write_text(FAKE_PEER, encoding="utf-8")
     return SuiteSettings(
         minutes=0.01,
         threads=1,
@@ -120,12 +120,12 @@ def test_every_method_is_scored_and_nothing_is_computed_twice(run, monkeypatch):
         "isoslice, mean", "isoslice, sample", "CARE",
     ]  # fmt: skip
     assert not outcome.failures
-    text = (out / "tables" / "fib25_4x.md").read_text()
+    text = (out / "tables" / "fib25_4x.md").read_text(encoding="utf-8")
     assert "ECLARE is left out: no interpreter" in text
     assert "1 threads" in text
     assert "of that." in text
     assert (out / "tables" / "fib25_bars.csv").stat().st_size > 0
-    stored = json.loads((out / "suite.json").read_text())
+    stored = json.loads((out / "suite.json").read_text(encoding="utf-8"))
     measured = stored["results"]["fib25"]["4x"]
     assert measured["CARE"]["training"] == {"minutes": 0.5, "steps": 7}
     assert measured["CARE"]["voxels_per_second"] == 17 * 48 * 50 / 0.25
@@ -154,7 +154,7 @@ def test_every_method_is_scored_and_nothing_is_computed_twice(run, monkeypatch):
     (out / "fib25" / "volumes" / "4x" / "CARE.npy").unlink()
     run()
     assert started == ["restoring 4x CARE.log"]
-    assert (out / "fib25" / "models" / "4x CARE.txt").read_text() == "trained\n"
+    assert (out / "fib25" / "models" / "4x CARE.txt").read_text(encoding="utf-8") == "trained\n"
 
 
 @pytest.mark.slow
@@ -200,7 +200,9 @@ def test_pictures_are_drawn_and_blocks_are_marked(run, settings):
 @pytest.mark.slow
 def test_measured_planes_are_exact_and_a_failing_peer_is_named(run, tmp_path, settings):
     broken = tmp_path / "broken.py"
-    broken.write_text("import sys; print('no luck', file=sys.stderr); sys.exit(3)")
+    broken.write_text(
+        "import sys; print('no luck', file=sys.stderr); sys.exit(3)", encoding="utf-8"
+    )
     peer = Peer("CARE", Path(sys.executable), broken)
     _, outcome = run(peers=(peer,))
     assert len(outcome.failures) == 1

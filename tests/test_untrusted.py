@@ -41,7 +41,9 @@ def ome_zarr(path: Path, data: np.ndarray = STACK, version: int = 2, **options) 
 
 
 def edit(path: Path, **changes) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(
+        json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8"
+    )
 
 
 def refused(path: Path, message: str, axes: str | None = None) -> None:
@@ -396,7 +398,7 @@ def test_zarr_2_pickles_are_not_loaded(tmp_path, key, dtype):
 @pytest.mark.parametrize("name", ["numcodecs.pickle", "vlen-utf8", "numcodecs.lzma", "made-up"])
 def test_zarr_3_codecs_that_are_not_known_are_refused(tmp_path, name):
     path = ome_zarr(tmp_path / "a.zarr", version=3)
-    codecs = json.loads((path / "0" / "zarr.json").read_text())["codecs"]
+    codecs = json.loads((path / "0" / "zarr.json").read_text(encoding="utf-8"))["codecs"]
     edit(path / "0" / "zarr.json", codecs=[codecs[0], {"name": name, "configuration": {}}])
     refused(path, "cannot be read")
 
@@ -404,10 +406,10 @@ def test_zarr_3_codecs_that_are_not_known_are_refused(tmp_path, name):
 def test_json_nested_too_deeply(tmp_path):
     deep = "[" * 200_000
     path = ome_zarr(tmp_path / "a.zarr")
-    (path / ".zattrs").write_text(deep)
+    (path / ".zattrs").write_text(deep, encoding="utf-8")
     refused(path, "cannot be read")
     np.save(tmp_path / "a.npy", STACK)
-    (tmp_path / "a.npy.json").write_text(deep)
+    (tmp_path / "a.npy.json").write_text(deep, encoding="utf-8")
     refused(tmp_path / "a.npy", "description that does not fit")
 
 

@@ -23,7 +23,9 @@ from isoslice.spread import SpreadHead
 
 
 def edit(path: Path, **changes) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    path.write_text(
+        json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8"
+    )
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def no_model(folder: Path, message: str) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "training.json"])
 def test_settings_nested_too_deeply_or_too_long(model_copy, name):
-    (model_copy / name).write_text("[" * 200_000)
+    (model_copy / name).write_text("[" * 200_000, encoding="utf-8")
     no_model(model_copy, "settings that cannot be read")
     with (model_copy / name).open("ab") as file:
         file.truncate(2**30)
@@ -142,11 +144,11 @@ def test_checkpoint_bombs(tmp_path):
 
 def test_what_a_model_knows_of_itself_is_not_trusted(model_copy, tmp_path):
     trust = model_copy / "trust.json"
-    good = trust.read_text()
+    good = trust.read_text(encoding="utf-8")
     for text in ("[" * 200_000, "{}garbage", '{"format": 2}', '{"unknown": 1}', "null"):
-        trust.write_text(text)
+        trust.write_text(text, encoding="utf-8")
         no_model(model_copy, "trust.json: got a file that cannot be read")
-    trust.write_text(good)
+    trust.write_text(good, encoding="utf-8")
     Model.load(model_copy)
     trust.unlink()  # as of an earlier version
     assert Model.load(model_copy).trust.calibration is None

@@ -41,7 +41,7 @@ def run_child(command: Sequence[object], threads: int, log: Path) -> dict[str, A
     environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     what = f"{Path(words[1]).name} {words[2]}"
     try:
-        with log.open("w") as errors:
+        with log.open("w", encoding="utf-8") as errors:
             done = subprocess.run(
                 words, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
             )
@@ -51,10 +51,12 @@ def run_child(command: Sequence[object], threads: int, log: Path) -> dict[str, A
             "correct the option that names it"
         ) from error
     lines = done.stdout.splitlines()
-    with log.open("a") as errors:
+    with log.open("a", encoding="utf-8") as errors:
         errors.write(done.stdout)
     if done.returncode:
-        tail = [line for line in log.read_text().splitlines() if line.strip()][-SHOWN:]
+        tail = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()][
+            -SHOWN:
+        ]
         raise ChildError(
             f"{what}: got exit status {done.returncode}, expected 0; see {log} "
             f"({' | '.join(tail)[-400:]})"

@@ -179,7 +179,7 @@ def _write(folder: Path, outcome: Outcome, settings: SuiteSettings, extractor: E
         "failures": outcome.failures,
     }
     with atomic_output(folder / "suite.json", overwrite=True) as draft:
-        draft.write_text(json.dumps(record, indent=1, default=str) + "\n")
+        draft.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def _plain(results: Mapping[str, Results]) -> dict[str, Any]:

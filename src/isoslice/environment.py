@@ -136,7 +136,7 @@ def _installed(module: str) -> bool:
 def _processor() -> str | None:
     with contextlib.suppress(Exception):
         if sys.platform == "linux":
-            for line in Path("/proc/cpuinfo").read_text().splitlines():
+            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
         if sys.platform == "darwin":

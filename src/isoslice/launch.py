@@ -172,7 +172,7 @@ def _failure(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> BaseE
         if code is not None and code < 0 and code != -signal.SIGTERM:
             return RuntimeError(f"process {rank} of {count} ended by signal {-code}")
     said = [
-        (*json.loads(path.read_text()), rank)
+        (*json.loads(path.read_text(encoding="utf-8")), rank)
         for rank in range(count)
         if (path := _error(folder, rank)).exists()
     ]
@@ -210,7 +210,7 @@ def work() -> None:
         code = 1
         line = [time.time(), type(error).__name__, str(error)]
         half = folder / f".error-{rank}"
-        half.write_text(json.dumps(line))
+        half.write_text(json.dumps(line), encoding="utf-8")
         half.replace(_error(folder, rank))
         if _debugging():
             sys.excepthook(type(error), error, error.__traceback__)

@@ -103,11 +103,17 @@ class Model:
         weights = {name: t.detach().cpu().contiguous() for name, t in _weights(self.network)}
         with atomic_output(Path(path), overwrite=overwrite) as folder:
             folder.mkdir()
-            (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
-            (folder / RECORD).write_text(json.dumps(dict(self.info), indent=2) + "\n")
-            (folder / CARD).write_text(model_card(self.config, self.info))
+            (folder / CONFIG).write_text(
+                self.config.model_dump_json(indent=2) + "\n", encoding="utf-8"
+            )
+            (folder / RECORD).write_text(
+                json.dumps(dict(self.info), indent=2) + "\n", encoding="utf-8"
+            )
+            (folder / CARD).write_text(model_card(self.config, self.info), encoding="utf-8")
             save_file(weights, folder / WEIGHTS)
-            (folder / TRUST).write_text(self.trust.model_dump_json(indent=1) + "\n")
+            (folder / TRUST).write_text(
+                self.trust.model_dump_json(indent=1) + "\n", encoding="utf-8"
+            )
             if self.head is not None:
                 head = {name: t.detach().cpu().contiguous() for name, t in _weights(self.head)}
                 save_file(head, folder / SPREAD)

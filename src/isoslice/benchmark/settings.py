@@ -123,7 +123,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             f"{path}: could not be read ({error.strerror}), expected a benchmark's TOML file"

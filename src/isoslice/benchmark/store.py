@@ -55,9 +55,9 @@ class Store:
         if not path.exists():
             values = compute()
             with atomic_output(path) as draft:
-                draft.write_text(json.dumps(values, indent=1) + "\n")
+                draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         try:
-            found: dict[str, Any] = json.loads(path.read_text())
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise _damaged(path) from error
         return found

@@ -130,7 +130,7 @@ def check(
         return
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json(found.to_json()) + "\n")
+            draft.write_text(as_json(found.to_json()) + "\n", encoding="utf-8")
     _print(found, output)
 
 

@@ -82,7 +82,9 @@ def evaluate(
     _print_table(found)
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json([asdict(evaluation) for evaluation in found]) + "\n")
+            draft.write_text(
+                as_json([asdict(evaluation) for evaluation in found]) + "\n", encoding="utf-8"
+            )
 
 
 def _opened(path: str, axes: str | None, channel: str | None, time: str | None) -> Volume:

@@ -161,7 +161,7 @@ def slicefid(
     _print_table(found)
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json([asdict(result) for result in found]) + "\n")
+            draft.write_text(as_json([asdict(result) for result in found]) + "\n", encoding="utf-8")
 
 
 def _print_table(found: list[SliceFid]) -> None:

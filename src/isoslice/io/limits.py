@@ -152,11 +152,11 @@ def available_memory() -> int:
     """Bytes that this process may still take: of the machine, or of its control group."""
     found = []
     try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
+        for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
                 found.append(1024 * int(line.split()[1]))
-        limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
+        limit = (CGROUP / "memory.max").read_text(encoding="utf-8").strip()
+        used = int((CGROUP / "memory.current").read_text(encoding="utf-8"))
         if limit != "max":
             found.append(int(limit) - used + _cached())
     except (OSError, ValueError):
@@ -168,7 +168,7 @@ def available_memory() -> int:
 
 def _cached() -> int:
     """Bytes of the control group's memory that hold files, and are given up when needed."""
-    for line in (CGROUP / "memory.stat").read_text().splitlines():
+    for line in (CGROUP / "memory.stat").read_text(encoding="utf-8").splitlines():
         if line.startswith("inactive_file "):
             return int(line.split()[1])
     return 0

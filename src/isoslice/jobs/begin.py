@@ -173,7 +173,7 @@ def begin(
         create_image(folder, axes, lengths, volume.data.dtype, spacing, block)
         job.hidden.mkdir()
         draft = job.hidden / (PLAN + ".draft")
-        draft.write_text(plan.model_dump_json(indent=1) + "\n")
+        draft.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
         flush(draft)
         draft.rename(job.hidden / PLAN)  # with it, the output can be gone on with
         flush(job.hidden / PLAN)
@@ -305,7 +305,7 @@ def can_go_on(folder: Path) -> bool:
 def is_made(request: Request) -> bool:
     """Whether a finished output is there, of the same stack, reading, model and seed."""
     try:
-        record = json.loads(record_path(request.output).read_text())
+        record = json.loads(record_path(request.output).read_text(encoding="utf-8"))
         plan = Plan.model_validate(record["plan"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -364,7 +364,9 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     job.check_whole_stack()
     job.image().finish(image, make_note(made, job.axes))
     with atomic_output(record_path(output), overwrite=True) as draft:
-        draft.write_text(json.dumps({**record, "plan": plan.model_dump()}, indent=1) + "\n")
+        draft.write_text(
+            json.dumps({**record, "plan": plan.model_dump()}, indent=1) + "\n", encoding="utf-8"
+        )
     replace_output(job.folder, output)
     shutil.rmtree(output / HIDDEN, ignore_errors=True)
 

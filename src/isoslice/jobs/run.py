@@ -231,13 +231,16 @@ def _note_run(job: Job, outcome: Outcome, how: How) -> None:
         "seconds": round(outcome.seconds, 3),
         "voxels_per_second": round(outcome.voxels / max(outcome.seconds, 1e-9)),
     }
-    with suppress(OSError), (job.hidden / RUNS).open("a") as stream:
+    with suppress(OSError), (job.hidden / RUNS).open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 
 
 def _runs(job: Job) -> list[object]:
     try:
-        return [json.loads(line) for line in (job.hidden / RUNS).read_text().splitlines()]
+        return [
+            json.loads(line)
+            for line in (job.hidden / RUNS).read_text(encoding="utf-8").splitlines()
+        ]
     except (OSError, ValueError):
         return []
 

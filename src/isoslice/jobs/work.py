@@ -95,7 +95,7 @@ def _gains(job: Job, time: int) -> Mapping[Path, int]:
     gains = find_gains(job.config, lambda p: _read(job, frame, p), shape, frame.grid, drawn)
     path = job.scratch(time).folder / GAINS
     draft = path.with_name(GAINS + ".draft")
-    draft.write_text(json.dumps([each.tolist() for each in gains]) + "\n")
+    draft.write_text(json.dumps([each.tolist() for each in gains]) + "\n", encoding="utf-8")
     draft.replace(path)
     flush(path)
     return {path: path.stat().st_size}
@@ -131,7 +131,7 @@ def _composed(job: Job, time: int, block: Box) -> NDArray[Any]:
     drawn = _Drawn(job, time).window(window.slices())
     gains = None
     if job.plan.mode == "sample":
-        stored = json.loads((job.scratch(time).folder / GAINS).read_text())
+        stored = json.loads((job.scratch(time).folder / GAINS).read_text(encoding="utf-8"))
         gains = Gains(*(torch.tensor(each) for each in stored))
         gains = gains.of_planes(plane_distances(frame.grid)[window.slices()[0]])
     inside = block.slices(window.start)
