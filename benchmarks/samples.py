@@ -190,7 +190,7 @@ def _lsm(folder: Path) -> Iterator[Path]:
     yield write_lsm(folder / "c.lsm", np.stack([data, data])[:, :2], 0.0, 2)
 
 
-def _several(folder: Path) -> Iterator[Path]:
+def _several_files(folder: Path) -> Iterator[Path]:
     from tiff_inputs import write_companion, write_micromanager, write_positions
 
     for name in ("companion", "master", "positions", "renamed"):
@@ -258,7 +258,7 @@ def _zipped(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _several(folder: Path) -> Iterator[Path]:
+def _several_images(folder: Path) -> Iterator[Path]:
     import zarr
 
     several = zarr.create_group(folder / "series.zarr", zarr_format=2)
@@ -604,11 +604,11 @@ READERS = (
     Reader("TIFF, ImageJ", ".tif", _imagej, _volume),
     Reader("TIFF, OME", ".ome.tif", _ome, _volume),
     Reader("TIFF, compressed", ".tif", _packed, _volume),
-    Reader("TIFF, several files", ".companion.ome", _several, _volume),
+    Reader("TIFF, several files", ".companion.ome", _several_files, _volume),
     Reader("LSM", ".lsm", _lsm, _volume),
     Reader("OME-Zarr 0.4", ".zarr", _zarr4, _volume),
     Reader("OME-Zarr 0.5", ".zarr", _zarr5, _volume),
-    Reader("OME-Zarr, several", ".zarr", _several, _each),
+    Reader("OME-Zarr, several", ".zarr", _several_images, _each),
     Reader("OME-Zarr, zipped", ".zarr.zip", _zipped, _volume),
     Reader("npy", ".npy", _npy, _volume),
     Reader("NIfTI", ".nii", _with(".nii"), _volume),

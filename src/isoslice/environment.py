@@ -42,6 +42,7 @@ OPTIONAL = (
     "SimpleITK",
     "mrcfile",
     "h5py",
+    "hdf5plugin",
     "bioio",
     "bioio-czi",
     "bioio-nd2",

@@ -176,7 +176,9 @@ def bounded(array: Any, max_chunk: int) -> Any:
             name = str(getattr(metadata.compressor, "codec_id", ""))
             metadata = replace(metadata, compressor=BoundedCompressor(_known(name), size))
     else:
-        grid = metadata.chunk_grid.chunk_shape
+        grid = getattr(metadata.chunk_grid, "chunk_shape", None)
+        if grid is None:
+            raise ValueError("its chunks are of different sizes, expected one size")
         if metadata.storage_transformers:
             raise ValueError("it has storage transformers, expected none")
         metadata = replace(metadata, codecs=_chain(metadata.codecs, grid, itemsize, max_chunk))
