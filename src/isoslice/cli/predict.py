@@ -11,6 +11,7 @@ import typer
 
 from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
+from isoslice.cli.large import how_to_work, is_in_blocks, memory_budget, threads_of
 from isoslice.cli.options import (
     DEFAULT_MINUTES,
     Along,
@@ -35,12 +36,10 @@ from isoslice.cli.options import (
     Unit,
     VoxelSizeText,
     Workers,
-    part_of,
     reading_of,
 )
 
 if TYPE_CHECKING:
-    from isoslice.config import AnyConfig
     from isoslice.jobs.run import How
     from isoslice.model import Model
     from isoslice.progress import Progress
@@ -184,7 +183,7 @@ def predict(
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_suffix(output)
     check_apart(output, stack)
-    how = _how(workers, scheduler, part, resume, overwrite)
+    how = how_to_work(workers, scheduler, part, resume, overwrite)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
@@ -214,11 +213,11 @@ def predict(
     check_asked(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
     if restorer is not None and (uncertainty or samples):
         check_knows(restorer)
-    in_blocks = _in_blocks(output, config, blur or uncertainty or samples > 0, how)
+    in_blocks = is_in_blocks(output, config, blur or uncertainty or samples > 0, how)
     if restorer is None and not in_blocks and chosen.type == "cpu":
         wanted = Wanted(resolved == "mean", uncertainty, samples, keep_samples)
         check_fits(turned_volume, planned, wanted)
-    budget = _budget(memory, how)
+    budget = memory_budget(memory, how)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
     progress = terminal_progress(quiet)
@@ -236,7 +235,7 @@ def predict(
             assert model is not None
             request = Request(
                 Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
-                device.value, budget, _threads(how), slab, along=axis,
+                device.value, budget, threads_of(how), slab, along=axis,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
@@ -290,22 +289,6 @@ def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[P
     return [beside(output, name) for name in wanted]
 
 
-def _how(
-    workers: int, scheduler: str | None, part: str | None, resume: bool, overwrite: bool
-) -> How:
-    from isoslice.errors import SettingsError
-    from isoslice.jobs.run import How
-
-    given = {"--workers": workers > 1, "--scheduler": scheduler, "--part": part}
-    names = [name for name, value in given.items() if value]
-    if len(names) > 1:
-        raise SettingsError(
-            f"got {' and '.join(names)}, expected one of them at most, which says who restores "
-            f"the blocks; leave out {' and '.join(names[1:])}"
-        )
-    return How(workers, scheduler, part_of(part), resume, overwrite)
-
-
 def _check_report(report: Path, how: How) -> None:
     from isoslice.errors import SettingsError
     from isoslice.report.write import check_report_path
@@ -316,43 +299,6 @@ def _check_report(report: Path, how: How) -> None:
             "them; leave out --report"
         )
     check_report_path(report, how.overwrite)
-
-
-def _in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
-    """Whether the output is written block by block; if not, refuse options that need that."""
-    from isoslice.errors import SettingsError
-    from isoslice.jobs.begin import can_be_cut
-
-    possible = output.name.endswith(".zarr") and can_be_cut(config) and not whole
-    given = {
-        "--workers": how.workers > 1,
-        "--scheduler": how.scheduler,
-        "--part": how.part,
-        "--resume": how.resume,
-    }
-    names = [name for name, value in given.items() if value]
-    if not possible and names:
-        raise SettingsError(
-            f"got {' and '.join(names)} for a volume that is not restored in blocks, expected an "
-            ".ome.zarr output, a model of the preset isoslice without SRH channels, and no --blur, "
-            f"--uncertainty or --samples; leave out {' and '.join(names)}"
-        )
-    return possible
-
-
-def _budget(memory: str | None, how: How) -> int:
-    from isoslice.io.limits import available_memory
-    from isoslice.jobs.memory import parse_memory
-
-    if memory is not None:
-        return parse_memory(memory)
-    return available_memory() // 2 // how.workers
-
-
-def _threads(how: How) -> int:
-    import torch
-
-    return max(1, torch.get_num_threads() // how.workers)
 
 
 def model_beside(output: Path) -> Path:
