@@ -55,7 +55,9 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
     DataError
         For more than `MAX_DIMENSIONS` dimensions, or a length below 0 or above `MAX_SIDE`.
     """
-    if len(shape) > MAX_DIMENSIONS or not all(0 <= n <= MAX_SIDE for n in shape):
+    # Tags of a damaged TIFF hold several numbers where one belongs.
+    whole = all(isinstance(n, int | np.integer) for n in shape)
+    if not whole or len(shape) > MAX_DIMENSIONS or not all(0 <= n <= MAX_SIDE for n in shape):
         text = " x ".join(map(str, shape[: MAX_DIMENSIONS + 1]))[:100]
         raise DataError(
             f"{path}: got an array of {len(shape)} dimensions (shape {text}), expected at most "

@@ -103,6 +103,8 @@ class PlaneReader:
     def _check_alike(self, page: Any) -> None:
         if page.dtype is None or 0 in page.shape:
             raise ValueError("a plane has voxels of a type that is not known")
+        if not all(isinstance(n, int) for n in page.shape):
+            raise ValueError(f"a plane has the shape {page.shape}, expected numbers")
         like = tuple(int(n) for n in page.shape), np.dtype(page.dtype), str(page.axes)
         if self._like is None:
             self._like = like
