@@ -11,7 +11,7 @@ import tifffile
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume, write_volume
 from isoslice.io.tiff_display import as_ome_color, from_table, ramp, to_table
-from isoslice.io.tiff_time import time_name
+from isoslice.io.time_units import time_name
 from isoslice.metadata import Display, Metadata
 from isoslice.volume import Volume
 from tiff_inputs import STACK, ome_image, ome_xml, tiff_data, write_lsm, write_pages

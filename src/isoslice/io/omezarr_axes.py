@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from isoslice.io.json_values import as_list, as_numbers, as_objects
-from isoslice.io.time_units import time_unit_name
+from isoslice.io.time_units import time_name
 from isoslice.io.units import common_unit, convert, unit_name
 from isoslice.metadata import Metadata
 from isoslice.volume import AXES
@@ -76,7 +76,7 @@ def find_places(
         origin = {axis: offset[axis] for axis in steps}
         if unit is not None:
             origin = {a: convert(o, units.get(a, unit), unit) for a, o in origin.items()}
-    time, time_unit = scale.get("T", 0.0), time_unit_name(said.get("T"))
+    time, time_unit = scale.get("T", 0.0), time_name(said.get("T"))
     if time <= 0 or (time == 1 and time_unit is None):
         return Places(spacing, unit, Metadata(origin))
     start = offset["T"] or None

@@ -10,7 +10,7 @@ import numpy as np
 
 from isoslice.io.omezarr_display import Window, find_window, make_omero
 from isoslice.io.pyramid import Level
-from isoslice.io.time_units import time_unit_name
+from isoslice.io.time_units import time_name
 from isoslice.io.units import unit_name
 from isoslice.metadata import Metadata
 from isoslice.volume import Volume
@@ -116,7 +116,7 @@ def _axis(axis: str, image: Description) -> Any:
 
     if axis == "T":
         known = image.metadata
-        time_unit = time_unit_name(known.time_unit) if known.time_step is not None else None
+        time_unit = time_name(known.time_unit) if known.time_step is not None else None
         return v05.TimeAxis(name="t", type="time", unit=time_unit)
     if axis == "C":
         return v05.ChannelAxis(name="c", type="channel")

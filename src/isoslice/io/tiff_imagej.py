@@ -13,7 +13,7 @@ from isoslice.io.lazy import LazyArray
 from isoslice.io.notes import Note, find_note
 from isoslice.io.tiff_display import from_table
 from isoslice.io.tiff_numbers import known, number, positive
-from isoslice.io.tiff_time import time_name
+from isoslice.io.time_units import time_name
 from isoslice.io.units import unit_name
 from isoslice.metadata import Display, Metadata
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from isoslice.io.metadata_json import metadata_from_json
 from isoslice.io.notes import Note
-from isoslice.io.tiff_time import seconds
+from isoslice.io.time_units import seconds
 from isoslice.metadata import Display, Metadata
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from isoslice.io.notes import Note, find_note
 from isoslice.io.tiff_limits import MAX_PLANES, count
 from isoslice.io.tiff_numbers import known, number, positive
-from isoslice.io.tiff_time import time_name
+from isoslice.io.time_units import time_name
 from isoslice.io.units import common_unit, convert, unit_name
 from isoslice.metadata import Display, Metadata
 

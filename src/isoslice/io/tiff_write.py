@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.io.notes import make_note, note_text
 from isoslice.io.tiff_display import as_ome_color, to_table
-from isoslice.io.tiff_time import TIME_SYMBOLS, seconds, time_name
+from isoslice.io.time_units import TIME_SYMBOLS, seconds, time_name
 from isoslice.io.units import SYMBOLS, unit_name
 from isoslice.metadata import Display
 from isoslice.volume import AXES, Volume

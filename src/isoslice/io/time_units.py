@@ -1,35 +1,30 @@
-"""Names of units of time: many spellings in, OME's spelling out."""
+"""Units of time: many spellings in, the names that OME gives them out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: Units of time that OME-Zarr knows.
-TIME_UNITS = (
-    "attosecond",
-    "centisecond",
-    "day",
-    "decisecond",
-    "exasecond",
-    "femtosecond",
-    "gigasecond",
-    "hectosecond",
-    "hour",
-    "kilosecond",
-    "megasecond",
-    "microsecond",
-    "millisecond",
-    "minute",
-    "nanosecond",
-    "petasecond",
-    "picosecond",
-    "second",
-    "terasecond",
-    "yoctosecond",
-    "yottasecond",
-    "zeptosecond",
-    "zettasecond",
-)
+_PREFIXES = {
+    "yotta": ("Y", 24), "zetta": ("Z", 21), "exa": ("E", 18), "peta": ("P", 15),
+    "tera": ("T", 12), "giga": ("G", 9), "mega": ("M", 6), "kilo": ("k", 3), "hecto": ("h", 2),
+    "deci": ("d", -1), "centi": ("c", -2), "milli": ("m", -3), "micro": ("µ", -6),
+    "nano": ("n", -9), "pico": ("p", -12), "femto": ("f", -15), "atto": ("a", -18),
+    "zepto": ("z", -21), "yocto": ("y", -24),
+}  # fmt: skip
+_LONGER = {"minute": ("min", 60.0), "hour": ("h", 3600.0), "day": ("d", 86400.0)}
+
+#: Symbol of each unit as OME-XML spells it, by the name that OME-Zarr uses.
+TIME_SYMBOLS: Mapping[str, str] = {
+    "second": "s",
+    **{f"{prefix}second": f"{symbol}s" for prefix, (symbol, _) in _PREFIXES.items()},
+    **{name: symbol for name, (symbol, _) in _LONGER.items()},
+}
+_SECONDS: Mapping[str, float] = {
+    "second": 1.0,
+    **{f"{prefix}second": float(f"1e{power}") for prefix, (_, power) in _PREFIXES.items()},
+    **{name: length for name, (_, length) in _LONGER.items()},
+}
+#: In small letters, so without symbols that differ by these alone, such as Ms and ms.
 _SPELLINGS: Mapping[str, str] = {
     "s": "second",
     "sec": "second",
@@ -43,14 +38,21 @@ _SPELLINGS: Mapping[str, str] = {
     "min": "minute",
     "h": "hour",
     "hr": "hour",
+    "hrs": "hour",
     "d": "day",
 }
 
 
-def time_unit_name(text: object) -> str | None:
-    """Return OME's name of a unit of time, or None for frames and what is no such unit."""
+def time_name(text: object) -> str | None:
+    """Return the name of a unit of time (``"second"``), or None for what is none."""
     key = text.strip().lower() if isinstance(text, str) else ""
     name = _SPELLINGS.get(key, key)
-    if name not in TIME_UNITS and name.endswith("s"):
+    if name not in TIME_SYMBOLS and name.endswith("s"):
         name = _SPELLINGS.get(name[:-1], name[:-1])
-    return name if name in TIME_UNITS else None
+    return name if name in TIME_SYMBOLS else None
+
+
+def seconds(time: float | None, unit: str | None) -> float | None:
+    """Return a time in seconds, or None where it or its unit is not known."""
+    name = time_name(unit)
+    return None if time is None or name is None else time * _SECONDS[name]
