@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from isoslice.checking import check
-from isoslice.fidelity import METHODS
-from isoslice.geometry import crop_to_grid, even_grid, thin
-from isoslice.interpolate import interpolate
-from isoslice.metrics import data_range_of, psnr
-from isoslice.model import Model
+from isoslice.data.grid import crop_to_grid, even_grid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.evaluation.holdout.result import METHODS
+from isoslice.evaluation.holdout.run import check
+from isoslice.evaluation.metrics import data_range_of, psnr
+from isoslice.inference.model import Model
 from suite.cases import CASES, load_case
 
 COLUMNS = ("case", "factor", "mode", "method", "hidden", "expected", "true", "off")

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d, zoom
 
-from isoslice.doubts import places
-from isoslice.isotropy import compare_directions
-from isoslice.normalize import percentile_normalization
-from isoslice.pieces import reader
+from isoslice.data.normalization import percentile_normalization
+from isoslice.inference.detail.patches import reader
+from isoslice.inference.diagnostics import places
+from isoslice.models.reliability.isotropy import compare_directions
 from suite.cases import CASES, load_case, read
 
 COLUMNS = ("volume", "factor", "change", "ratio", "flicker", "warns")

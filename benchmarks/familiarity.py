@@ -21,11 +21,18 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from isoslice.doubts import places
-from isoslice.familiarity import LOOKED, Familiar, cut_crops, describe, learn_familiar, look
-from isoslice.normalize import percentile_normalization
-from isoslice.pieces import reader
-from isoslice.planes import plane_stacks, split
+from isoslice.data.normalization import percentile_normalization
+from isoslice.data.planes import plane_stacks, split
+from isoslice.inference.detail.patches import reader
+from isoslice.inference.diagnostics import places
+from isoslice.models.reliability.out_of_distribution import (
+    LOOKED,
+    Familiar,
+    cut_crops,
+    describe,
+    learn_familiar,
+    look,
+)
 from suite.cases import CASES, load_case, read
 
 COLUMNS = ("learned_from", "stack", "change", "distance", "threshold", "beyond", "warns", "auc",

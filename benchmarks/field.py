@@ -20,12 +20,12 @@ import numpy as np
 
 import field_readers
 import isoslice
-from isoslice.coarse import coarse_axis, turned
+from isoslice.data.coarse import coarse_axis, turned
+from isoslice.data.volume import AXES, Volume
 from isoslice.errors import IsosliceError, IsosliceWarning
-from isoslice.io.read import read_raw
-from isoslice.io.write import OUTPUT_SUFFIXES
-from isoslice.model import Model
-from isoslice.volume import AXES, Volume
+from isoslice.inference.model import Model
+from isoslice.io.reading import read_raw
+from isoslice.io.writing import OUTPUT_SUFFIXES
 
 #: Longest side of what is restored: the middle of larger images.
 SIDE = 64
@@ -82,7 +82,7 @@ def quick_model(steps: int) -> Model:
 
 def images(folder: Path) -> Iterator[Path]:
     """Give what can be opened: files, and folders that are one image (Zarr, planes, DICOM)."""
-    from isoslice.io.omezarr import is_zarr
+    from isoslice.io.formats.omezarr.reader import is_zarr
 
     for path in sorted(folder.iterdir()):
         name = path.name.lower()

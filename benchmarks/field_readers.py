@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.volume import Volume
+from isoslice.data.volume import Volume
 
 Voxels = NDArray[Any]
 

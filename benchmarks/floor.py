@@ -18,12 +18,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.benchmark.data import load_data
-from isoslice.benchmark.settings import BenchmarkSettings, read_settings
-from isoslice.features import Extractor, inception, texture
-from isoslice.frechet import fid, kid
-from isoslice.normalize import Normalization
-from isoslice.slicesets import auto_tile, intensity_mapping, joined, plane_images, slice_images
+from isoslice.data.normalization import Normalization
+from isoslice.evaluation.benchmark.data import load_data
+from isoslice.evaluation.benchmark.settings import BenchmarkSettings, read_settings
+from isoslice.evaluation.slicefid.distances import fid, kid
+from isoslice.evaluation.slicefid.features import Extractor, inception, texture
+from isoslice.evaluation.slicefid.slices import (
+    auto_tile,
+    intensity_mapping,
+    joined,
+    plane_images,
+    slice_images,
+)
 
 Floats = NDArray[np.float32]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from isoslice.data.volume import Volume
 from isoslice.io import read_volume, write_volume
-from isoslice.volume import Volume
 
 #: Columns left out in the middle.
 GAP = 16

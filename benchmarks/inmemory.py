@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from isoslice.fits import Wanted, memory_needed
-from isoslice.model import Model
-from isoslice.volume import Volume
+from isoslice.data.volume import Volume
+from isoslice.inference.memory import Wanted, memory_needed
+from isoslice.inference.model import Model
 from outofcore import high_water, peak
 
 #: What is asked for.

@@ -35,11 +35,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
-from isoslice.calibration import LEVELS
-from isoslice.geometry import even_grid
-from isoslice.model import Model, is_model_folder
-from isoslice.normalize import percentile_normalization
-from isoslice.training import train
+from isoslice.data.grid import even_grid
+from isoslice.data.normalization import percentile_normalization
+from isoslice.inference.model import Model
+from isoslice.models.files.bundle import is_model_folder
+from isoslice.models.reliability.calibration import LEVELS
+from isoslice.training.train import train
 from suite.cases import CASES, CaseData, load_case
 
 #: Sides of the blocks whose errors are compared with what was predicted for them.

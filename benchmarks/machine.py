@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from isoslice.model import Model
-from isoslice.parallel import on_all_cores
+from isoslice.inference.model import Model
+from isoslice.runtime.threads import on_all_cores
 
 
 def median_seconds(run: Callable[[], object], repeats: int = 7) -> float:

@@ -18,17 +18,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from isoslice.config import MaskedTraining, MsdsrConfig
+from isoslice.data.masking import even_rows
+from isoslice.data.planes import draw_crops, plane_stacks
+from isoslice.inference.model import Model
+from isoslice.inference.rows import restore_rows
 from isoslice.io import read_volume
-from isoslice.masks import even_rows
-from isoslice.model import Model
-from isoslice.msdsr import put_known
-from isoslice.planes import draw_crops, plane_stacks
-from isoslice.presets import masked_training, unet_shape
-from isoslice.progress import terminal_progress
-from isoslice.rows import restore_rows
-from isoslice.schedule import cosine_alphas_cumprod
-from isoslice.training import train
+from isoslice.models.config import MaskedTraining, MsdsrConfig
+from isoslice.models.diffusion.ddim import cosine_alphas_cumprod
+from isoslice.models.diffusion.masked import put_known
+from isoslice.models.presets import masked_training, unet_shape
+from isoslice.runtime.progress import terminal_progress
+from isoslice.training.train import train
 
 FACTOR, CROPS, SIDE = 4, 16, 48
 #: Scored rows: up to the last known one.

@@ -27,24 +27,24 @@ import numpy as np
 import torch
 import zarr
 
+from isoslice.inference.engine import begin as begin_module
+from isoslice.inference.engine.begin import Request, begin
+from isoslice.inference.engine.slabs import parse_memory
+from isoslice.inference.engine.stages import Job
+from isoslice.inference.engine.tasks import run_task
+from isoslice.inference.engine.worker import this_process
+from isoslice.inference.model import Model
 from isoslice.io import read_volume
-from isoslice.io.omezarr_meta import Description, metadata
-from isoslice.io.pyramid import Level
-from isoslice.io.read import open_volume
-from isoslice.jobs import begin as begin_module
-from isoslice.jobs.begin import Request, begin
-from isoslice.jobs.job import Job
-from isoslice.jobs.memory import parse_memory
-from isoslice.jobs.work import run_task
-from isoslice.jobs.worker import this_process
-from isoslice.model import Model
-from isoslice.progress import Progress
+from isoslice.io.formats.omezarr.metadata import Description, metadata
+from isoslice.io.formats.omezarr.pyramid import Level
+from isoslice.io.reading import open_volume
+from isoslice.runtime.progress import Progress
 
 CHUNK = 64
 #: The command line, on a disk that may be too small for the whole run.
 COMMAND = """
 import sys
-import isoslice.jobs.begin as begin
+import isoslice.inference.engine.begin as begin
 begin.free_bytes = lambda folder: 2**62
 from isoslice.cli import main
 if __name__ == "__main__":

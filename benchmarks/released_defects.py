@@ -11,14 +11,14 @@ import argparse
 
 import numpy as np
 
-from isoslice.baselines import interpolate_planes
-from isoslice.features import inception, texture
-from isoslice.frechet import fid
-from isoslice.geometry import crop_to_grid, even_grid, thin
+from isoslice.data.baselines import interpolate_planes
+from isoslice.data.grid import crop_to_grid, even_grid, thin
+from isoslice.data.normalization import percentile_normalization
+from isoslice.evaluation.metrics import data_range_of, psnr
+from isoslice.evaluation.slicefid.distances import fid
+from isoslice.evaluation.slicefid.features import inception, texture
+from isoslice.evaluation.slicefid.slices import plane_images
 from isoslice.io import read_volume
-from isoslice.metrics import data_range_of, psnr
-from isoslice.normalize import percentile_normalization
-from isoslice.slicesets import plane_images
 
 
 def misalignment(truth: np.ndarray) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from isoslice.data.volume import DTYPES, Volume
 from isoslice.errors import IsosliceWarning
 from isoslice.io import read_volume, write_volume
-from isoslice.io.read import read_raw
-from isoslice.volume import DTYPES, Volume
+from isoslice.io.reading import read_raw
 from mutations import Sample
 
 _RNG = np.random.default_rng(0)
@@ -108,13 +108,13 @@ def _volume(path: Path) -> None:
 
 
 def _model(path: Path) -> None:
-    from isoslice.model import Model
+    from isoslice.inference.model import Model
 
     Model.load(path)
 
 
 def _checkpoint(path: Path) -> None:
-    from isoslice.checkpoint import import_msdsr
+    from isoslice.models.files.msdsr_checkpoint import import_msdsr
 
     import_msdsr(path)
 
@@ -455,9 +455,9 @@ def _project(path: Path) -> None:
 
 
 def _model_folder(folder: Path) -> Iterator[Path]:
-    from isoslice.config import ModelConfig, MsdsrConfig, NetworkSettings, UNetSettings
-    from isoslice.model import Model
-    from isoslice.recipes import build_network
+    from isoslice.inference.model import Model
+    from isoslice.models.config import ModelConfig, MsdsrConfig, NetworkSettings, UNetSettings
+    from isoslice.models.networks.factory import build_network
 
     shape = NetworkSettings(widths=(8, 8), blocks_down=(1, 0), blocks_up=(0, 0))
     own = ModelConfig(network=shape, sigma_data=0.1, pixel_size=(0.5, 0.5))
@@ -472,9 +472,9 @@ def _model_folder(folder: Path) -> Iterator[Path]:
 def _ckpt(folder: Path) -> Iterator[Path]:
     import torch
 
-    from isoslice.checkpoint import AVERAGED, RAW
-    from isoslice.config import MsdsrConfig, UNetSettings
-    from isoslice.recipes import build_network
+    from isoslice.models.config import MsdsrConfig, UNetSettings
+    from isoslice.models.files.msdsr_checkpoint import AVERAGED, RAW
+    from isoslice.models.networks.factory import build_network
 
     network = build_network(MsdsrConfig(network=UNetSettings(width=8)))
     weights: dict[str, torch.Tensor] = {}
@@ -503,7 +503,7 @@ def _oriented(suffix: str) -> Callable[[Path], Iterator[Path]]:
     """Write volumes with all that these formats can say."""
 
     def write(folder: Path) -> Iterator[Path]:
-        from isoslice.metadata import Metadata, Orientation, as_matrix
+        from isoslice.data.metadata import Metadata, Orientation, as_matrix
 
         matrix = as_matrix([[-0.5, 0, 0, 9], [0, 0.3, -1.6, 8], [0, 0.4, 1.2, 7], [0, 0, 0, 1]])
         metadata = Metadata({}, Orientation(matrix, matrix, 1, 1), 2.5, "second")

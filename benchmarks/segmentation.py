@@ -25,14 +25,14 @@ import torch
 from numpy.typing import NDArray
 
 import isoslice
-from isoslice.benchmark.store import Store, open_store
-from isoslice.benchmark.tables import text, write_tables
-from isoslice.geometry import crop_to_grid, even_grid
-from isoslice.interpolate import Method, interpolate
-from isoslice.model import Model
-from isoslice.passes import Mode
-from isoslice.progress import Progress, terminal_progress
-from isoslice.volume import Volume
+from isoslice.data.grid import crop_to_grid, even_grid
+from isoslice.data.interpolation import Method, interpolate
+from isoslice.data.volume import Volume
+from isoslice.evaluation.benchmark.store import Store, open_store
+from isoslice.evaluation.benchmark.tables import text, write_tables
+from isoslice.inference.model import Model
+from isoslice.inference.passes import Mode
+from isoslice.runtime.progress import Progress, terminal_progress
 from suite.cases import CASES, LARGEST, CaseData, load_case
 from suite.methods import MEAN, SAMPLE
 from suite.science import science, science_table

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from isoslice.device import choose_device, describe, fast_dtype
-from isoslice.model import Model
+from isoslice.inference.model import Model
+from isoslice.runtime.device import choose_device, describe, fast_dtype
 from machine import convolution_peak, median_seconds, network_flops
 
 

@@ -26,16 +26,16 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice import windows
-from isoslice.geometry import thin
+from isoslice.data.grid import thin
+from isoslice.data.normalization import percentile_normalization
+from isoslice.data.volume import Volume
+from isoslice.inference import tiling as windows
+from isoslice.inference.engine.begin import Request
+from isoslice.inference.engine.run import How, restore_image
+from isoslice.inference.model import Model
+from isoslice.inference.passes import BATCH_PIXELS
 from isoslice.io import read_volume, write_volume
-from isoslice.jobs.begin import Request
-from isoslice.jobs.run import How, restore_image
-from isoslice.model import Model
-from isoslice.normalize import percentile_normalization
-from isoslice.passes import BATCH_PIXELS
-from isoslice.progress import Progress
-from isoslice.volume import Volume
+from isoslice.runtime.progress import Progress
 
 Array = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ Array = NDArray[np.float32]
 @contextmanager
 def precision(name: str) -> Iterator[None]:
     """Compute in float32, or in what this machine is fast in."""
-    precise = mock.patch("isoslice.device.cpu_has_bfloat16", return_value=False)
+    precise = mock.patch("isoslice.runtime.device.cpu_has_bfloat16", return_value=False)
     with precise if name == "float32" else mock.MagicMock():
         yield
 

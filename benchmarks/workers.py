@@ -26,16 +26,16 @@ from unittest import mock
 
 import numpy as np
 
-from isoslice.geometry import thin
+from isoslice.data.grid import thin
+from isoslice.data.volume import Volume
+from isoslice.inference.engine import executors as engines
+from isoslice.inference.engine.begin import Request, begin
+from isoslice.inference.engine.ledger import Ledger
+from isoslice.inference.engine.worker import this_process
+from isoslice.inference.model import Model
 from isoslice.io import read_volume, write_volume
-from isoslice.io.read import open_volume
-from isoslice.jobs import engines
-from isoslice.jobs.begin import Request, begin
-from isoslice.jobs.ledger import Ledger
-from isoslice.jobs.worker import this_process
-from isoslice.model import Model
-from isoslice.progress import Progress
-from isoslice.volume import Volume
+from isoslice.io.reading import open_volume
+from isoslice.runtime.progress import Progress
 
 ENGINES = {"one process, two threads": [[]], "two workers": [["--workers", "2"]]}
 ENGINES["two parts"] = [["--part", "1/2"], ["--part", "2/2"]]

@@ -26,12 +26,12 @@ from rich.console import Console
 from rich.table import Table
 
 import isoslice
-from isoslice.evaluation import Evaluation, evaluate
-from isoslice.figures import comparison_figure
-from isoslice.geometry import crop_to_grid, even_grid, thin
-from isoslice.interpolate import interpolate
-from isoslice.progress import terminal_progress
-from isoslice.volume import Volume, VoxelSize
+from isoslice.data.grid import crop_to_grid, even_grid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.data.volume import Volume, VoxelSize
+from isoslice.evaluation.evaluate import Evaluation, evaluate
+from isoslice.evaluation.figures import comparison_figure
+from isoslice.runtime.progress import terminal_progress
 
 FACTOR = 4
 # From the sample's documentation; the file itself says nothing.

@@ -15,8 +15,8 @@ from hypothesis import settings
 from scipy.ndimage import gaussian_filter
 
 if TYPE_CHECKING:
-    from isoslice.jobs.begin import Request
-    from isoslice.model import Model
+    from isoslice.inference.engine.begin import Request
+    from isoslice.inference.model import Model
 
 
 # The same examples every time, however slow the machine: a red test means a change broke something.
@@ -98,7 +98,7 @@ def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     For tests whose numbers depend on it. Processes that a test starts compute in their own.
     """
     fast = request.param == "bfloat16"
-    monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: fast)
+    monkeypatch.setattr("isoslice.runtime.device.cpu_has_bfloat16", lambda: fast)
     return request.param
 
 
@@ -112,8 +112,8 @@ def stack_file(tmp_path: Path) -> Path:
 def tiny_model() -> Model:
     """A model of one channel, trained for two steps: it works, but knows nothing."""
     pytest.importorskip("pytorch_lightning")
-    from isoslice.config import NetworkSettings, TrainingSettings
-    from isoslice.training import train
+    from isoslice.models.config import NetworkSettings, TrainingSettings
+    from isoslice.training.train import train
 
     return train(
         texture(6, 48, 48),

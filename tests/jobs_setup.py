@@ -1,18 +1,18 @@
-"""What tests of `isoslice.jobs` share: a small model, a run, what it wrote."""
+"""What tests of `isoslice.inference.engine` share: a small model, a run, what it wrote."""
 
 import numpy as np
 import torch
 
 from isoslice import write_volume
-from isoslice.config import ModelConfig, NetworkSettings
+from isoslice.data.volume import Volume
+from isoslice.inference.engine.begin import Request
+from isoslice.inference.engine.run import How, restore_image
+from isoslice.inference.model import Model
+from isoslice.inference.passes import BATCH_PIXELS
 from isoslice.io import read_volume
-from isoslice.jobs.begin import Request
-from isoslice.jobs.run import How, restore_image
-from isoslice.model import Model
-from isoslice.network import Denoiser
-from isoslice.passes import BATCH_PIXELS
-from isoslice.progress import Progress
-from isoslice.volume import Volume
+from isoslice.models.config import ModelConfig, NetworkSettings
+from isoslice.models.networks.denoiser import Denoiser
+from isoslice.runtime.progress import Progress
 
 SPACING = {"Z": 2.0, "Y": 0.5, "X": 0.5}
 
@@ -32,7 +32,7 @@ def small_request(folder, monkeypatch):
     small_model(folder / "m.model")
     data = np.random.default_rng(0).integers(0, 255, (8, 90, 75)).astype(np.uint8)
     write_volume(folder / "stack.ome.zarr", Volume(data, "ZYX", SPACING, "micrometer"))
-    monkeypatch.setattr("isoslice.jobs.begin.BLOCK", 64)
+    monkeypatch.setattr("isoslice.inference.engine.begin.BLOCK", 64)
     monkeypatch.setitem(BATCH_PIXELS, "cpu", 29 * 90 * 4)
     return Request(
         folder / "stack.ome.zarr",

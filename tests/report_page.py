@@ -5,8 +5,8 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 from conftest import texture
-from isoslice.geometry import thin
-from isoslice.volume import Volume
+from isoslice.data.grid import thin
+from isoslice.data.volume import Volume
 
 SPACING = {"Z": 8.0, "Y": 8.0, "X": 8.0}
 

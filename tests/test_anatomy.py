@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from isoslice.anatomy import axis_codes
-from isoslice.metadata import as_matrix
+from isoslice.data.anatomy import axis_codes
+from isoslice.data.metadata import as_matrix
 
 UPRIGHT = [
     np.eye(3)[:, order] * signs

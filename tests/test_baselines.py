@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import convolve
 
-from isoslice.baselines import (
+from isoslice.data.baselines import (
     BASELINES,
     gaussian_blur3,
     interpolate_planes,
     interpolate_rows,
     misaligned_matrix,
 )
+from isoslice.data.grid import PlaneGrid, even_grid
+from isoslice.data.interpolation import interpolate
 from isoslice.errors import DataError, SettingsError
-from isoslice.geometry import PlaneGrid, even_grid
-from isoslice.interpolate import interpolate
 
 ALIGNED = BASELINES[:4]
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from conftest import texture
-from isoslice.benchmark import canvas, panels
-from isoslice.benchmark.canvas import Block, Page, compose, wrap
-from isoslice.benchmark.panels import picture, planes, rows_figure, volume_figure
 from isoslice.errors import DataError, OutputError, SettingsError
+from isoslice.evaluation.benchmark import canvas, panels
+from isoslice.evaluation.benchmark.canvas import Block, Page, compose, wrap
+from isoslice.evaluation.benchmark.panels import picture, planes, rows_figure, volume_figure
 
 pytest.importorskip("matplotlib")
 

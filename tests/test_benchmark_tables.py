@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from isoslice.benchmark import tables as module
-from isoslice.benchmark.tables import (
+from isoslice.errors import DataError, OutputError
+from isoslice.evaluation.benchmark import tables as module
+from isoslice.evaluation.benchmark.tables import (
     Cell,
     Column,
     Row,
@@ -21,7 +22,6 @@ from isoslice.benchmark.tables import (
     unfilled,
     write_tables,
 )
-from isoslice.errors import DataError, OutputError
 
 COLUMNS = (Column("FID", "4x", "low", 1), Column("PSNR", "4x", "high"), Column("FID", "8x", "low"))
 

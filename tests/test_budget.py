@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-import isoslice.training
-from isoslice import budget
-from isoslice.budget import Deadline
-from isoslice.calibration import spread_order
-from isoslice.distillation import distill
-from isoslice.network import Denoiser
+import isoslice.training.train
+from isoslice.models.networks.denoiser import Denoiser
+from isoslice.models.reliability.calibration import spread_order
+from isoslice.runtime import budget
+from isoslice.runtime.budget import Deadline
+from isoslice.training.distillation import distill
 from test_training import fast, stripes
 
 
@@ -34,7 +34,7 @@ def clock(monkeypatch) -> Clock:
 
 def slow_machine(monkeypatch, clock, seconds, preparing=0.0):
     """Let a crop of 32 x 32 take so many seconds in the network, and preparations, too."""
-    features, familiar = Denoiser.features, isoslice.training.learn_familiar
+    features, familiar = Denoiser.features, isoslice.training.train.learn_familiar
 
     def slowly(self, x, c_noise):
         passes = 3 if self.training else 1  # forward, and back, which costs two
@@ -46,7 +46,7 @@ def slow_machine(monkeypatch, clock, seconds, preparing=0.0):
         return familiar(*args)
 
     monkeypatch.setattr(Denoiser, "features", slowly)
-    monkeypatch.setattr(isoslice.training, "learn_familiar", prepared)
+    monkeypatch.setattr(isoslice.training.train, "learn_familiar", prepared)
 
 
 def test_a_deadline_counts_on_its_clock(clock):

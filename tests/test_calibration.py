@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from isoslice.calibration import (
+from isoslice.data.normalization import Normalization
+from isoslice.data.planes import PlaneStack
+from isoslice.errors import SettingsError
+from isoslice.models.networks.error_head import build_head, with_head
+from isoslice.models.reliability.calibration import (
     LEVELS,
     SIDE,
     Calibration,
@@ -18,10 +22,6 @@ from isoslice.calibration import (
     sample_images,
     windows,
 )
-from isoslice.errors import SettingsError
-from isoslice.normalize import Normalization
-from isoslice.planes import PlaneStack
-from isoslice.spread import build_head, with_head
 from test_spread import CPU, TINY, network
 
 #: Multiples of the normal distribution's standard deviation, from tables.

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from isoslice import write_volume
-from isoslice.jobs.job import HIDDEN
-from isoslice.jobs.ledger import Ledger
-from isoslice.volume import Volume
+from isoslice.data.volume import Volume
+from isoslice.inference.engine.ledger import Ledger
+from isoslice.inference.engine.stages import HIDDEN
 from jobs_setup import SPACING, files, small_model
 
 #: A run of many small tasks, which says what it does.
 RUN = """
 import os, sys, time
-import isoslice.jobs.begin as begin
-import isoslice.jobs.engines as engines
-from isoslice.passes import BATCH_PIXELS
+import isoslice.inference.engine.begin as begin
+import isoslice.inference.engine.executors as engines
+from isoslice.inference.passes import BATCH_PIXELS
 begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
 run_task = engines.run_task
 def told(job, stage, index, report):

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from isoslice.checkpoint import import_msdsr
-from isoslice.config import MsdsrConfig, UNetSettings
 from isoslice.errors import ModelError
-from isoslice.model import Model
-from isoslice.recipes import build_network
+from isoslice.inference.model import Model
+from isoslice.models.config import MsdsrConfig, UNetSettings
+from isoslice.models.files.msdsr_checkpoint import import_msdsr
+from isoslice.models.networks.factory import build_network
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 

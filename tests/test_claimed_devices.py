@@ -16,15 +16,16 @@ import torch
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
-import isoslice.fit
+import isoslice.training.loop
 from claimed_devices import WrongDeviceError, claimed, claimed_device
 from conftest import texture
-from isoslice import features, masks
-from isoslice.checking import check
-from isoslice.config import MaskedTraining, NetworkSettings, TrainingSettings, UNetSettings
-from isoslice.distillation import distill
-from isoslice.passes import BATCH_PIXELS
-from isoslice.training import train
+from isoslice.data import masking as masks
+from isoslice.evaluation.holdout.run import check
+from isoslice.evaluation.slicefid import features
+from isoslice.inference.passes import BATCH_PIXELS
+from isoslice.models.config import MaskedTraining, NetworkSettings, TrainingSettings, UNetSettings
+from isoslice.training.distillation import distill
+from isoslice.training.train import train
 from jobs_setup import run, voxels
 
 KINDS = ("cuda", "mps")
@@ -40,7 +41,7 @@ def device(request):
 @pytest.fixture
 def float32(monkeypatch):
     """The CPU computes as the device that is claimed does."""
-    monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr("isoslice.runtime.device.cpu_has_bfloat16", lambda: False)
 
 
 def test_claims_follow_tensors(device):
@@ -165,7 +166,7 @@ def trainer(device, monkeypatch):
             strategy = SingleDeviceStrategy(device, Accelerator())
             super().__init__(strategy=strategy, **options)
 
-    monkeypatch.setattr(isoslice.fit.pl, "Trainer", Trainer)
+    monkeypatch.setattr(isoslice.training.loop.pl, "Trainer", Trainer)
 
 
 OWN = {
@@ -190,8 +191,8 @@ PAPER = {
 )
 def test_training_then_predicting(trainer, stack, device, recipe, tmp_path, monkeypatch):
     """With validations and checkpoints, and resumed from one."""
-    monkeypatch.setattr(isoslice.fit, "VALIDATION_SECONDS", 0.0)
-    monkeypatch.setattr(isoslice.fit, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(isoslice.training.loop, "VALIDATION_SECONDS", 0.0)
+    monkeypatch.setattr(isoslice.training.loop, "CHECKPOINT_SECONDS", 0.0)
     options = {"device": device.type, "workdir": tmp_path, **recipe}
     train(stack, axes="ZYX", steps=2, **options)
     model = train(stack, axes="ZYX", steps=4, resume=True, **options)

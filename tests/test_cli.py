@@ -24,9 +24,9 @@ from isoslice.cli.app import app
 from isoslice.cli.entry import explain
 from isoslice.cli.help import GROUPS
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.text import as_json, as_lines
-from isoslice.environment import EXTRAS, LIBRARIES, OPTIONAL
 from isoslice.errors import DataError, IsosliceWarning
+from isoslice.runtime.environment import EXTRAS, LIBRARIES, OPTIONAL
+from isoslice.runtime.text import as_json, as_lines
 
 NAMES = tuple(command.__name__.replace("_", "-") for command, _ in EXAMPLES)
 COMMANDS = ("train", "predict", "evaluate", "info", "env")
@@ -166,7 +166,7 @@ def crash(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def environment() -> None:
         raise error
 
-    monkeypatch.setattr("isoslice.environment.environment", environment)
+    monkeypatch.setattr("isoslice.runtime.environment.environment", environment)
 
 
 def test_a_bug_is_one_line_with_what_to_do(cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_interruption_is_one_line(cli, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sigterm_is_an_interruption(cli, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
-        "isoslice.environment.environment", lambda: os.kill(os.getpid(), signal.SIGTERM)
+        "isoslice.runtime.environment.environment", lambda: os.kill(os.getpid(), signal.SIGTERM)
     )
     assert cli("env") == (130, "", ["isoslice: interrupted: nothing was written"])
     assert signal.getsignal(signal.SIGTERM) is before
@@ -226,7 +226,7 @@ def test_our_warnings_are_one_line_and_others_are_silent(
         warnings.warn("deprecated", DeprecationWarning, stacklevel=1)
         raise DataError("end")
 
-    monkeypatch.setattr("isoslice.environment.environment", environment)
+    monkeypatch.setattr("isoslice.runtime.environment.environment", environment)
     assert cli("env").err == ["isoslice: warning: beware of this", "isoslice: error: end"]
 
 

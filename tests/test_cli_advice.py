@@ -17,7 +17,7 @@ import tifffile
 
 from conftest import Cli, texture, write_stack
 from isoslice import write_volume
-from isoslice.volume import Volume
+from isoslice.data.volume import Volume
 from jobs_setup import small_model
 
 #: Options that take no value.

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from conftest import Cli, texture, write_stack
-from isoslice.checking import check
-from isoslice.fidelity import BIN
+from isoslice.evaluation.holdout.result import BIN
+from isoslice.evaluation.holdout.run import check
+from isoslice.inference.model import Model
 from isoslice.io import read_volume
-from isoslice.model import Model
 
 OPTIONS = ("-q", "--device", "cpu")
 
@@ -67,8 +67,8 @@ def test_many_planes_are_summed_up(cli: Cli, model_folder: Path, tmp_path: Path)
 
 
 def test_several_channels_are_named(cli: Cli, tmp_path: Path) -> None:
-    from isoslice.config import ModelConfig, NetworkSettings
-    from isoslice.recipes import build_network
+    from isoslice.models.config import ModelConfig, NetworkSettings
+    from isoslice.models.networks.factory import build_network
 
     shape = NetworkSettings(channels=2, widths=(8,), blocks_down=(1,), blocks_up=(0,))
     config = ModelConfig(network=shape, sigma_data=0.1)

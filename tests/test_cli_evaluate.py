@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from conftest import Cli, texture, write_stack
-from isoslice.evaluation import evaluate
-from isoslice.geometry import even_grid, thin
-from isoslice.interpolate import interpolate
+from isoslice.data.grid import even_grid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.evaluation.evaluate import evaluate
 from isoslice.io import read_volume
 
 

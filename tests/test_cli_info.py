@@ -10,11 +10,11 @@ from conftest import Cli, texture
 from isoslice import write_volume
 from isoslice.cli import intensities
 from isoslice.cli.intensities import intensity_range
-from isoslice.io.lazy import LazyArray
-from isoslice.io.raw import Raw
+from isoslice.data.metadata import Display, Metadata, Orientation, as_matrix
+from isoslice.data.volume import Volume
+from isoslice.io.decoded import Raw
+from isoslice.io.lazy_array import LazyArray
 from isoslice.io.series import Series
-from isoslice.metadata import Display, Metadata, Orientation, as_matrix
-from isoslice.volume import Volume
 
 LPS = as_matrix([[-0.7, 0, 0, 10], [0, -0.7, 0, 20], [0, 0, 2.8, 30], [0, 0, 0, 1]])
 
@@ -117,7 +117,7 @@ def test_images_of_a_file_are_listed(cli: Cli, tmp_path, monkeypatch) -> None:
         one = series[chosen]
         return Raw(texture(*one.shape), one.axes, series=series, chosen=chosen)
 
-    monkeypatch.setattr("isoslice.io.read.read_raw", read_raw)
+    monkeypatch.setattr("isoslice.io.reading.read_raw", read_raw)
     code, out, err = cli("info", tmp_path / "a.tif")
     assert (code, err) == (0, [])  # that the first one is shown needs no warning here
     assert lines(out)["series.0"] == "overview, YX 16 x 16, uint8, shown here"

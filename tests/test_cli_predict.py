@@ -15,12 +15,12 @@ import torch
 from conftest import Cli, texture, write_stack
 from isoslice.cli.predict import model_beside
 from isoslice.errors import DoubtWarning
+from isoslice.inference.model import Model
 from isoslice.io import read_volume
-from isoslice.io.write import beside
-from isoslice.model import Model
+from isoslice.io.writing import beside
 
 #: Checkpoints after every step.
-EAGER = "import isoslice.fit; isoslice.fit.CHECKPOINT_SECONDS = 0; "
+EAGER = "import isoslice.training.loop; isoslice.training.loop.CHECKPOINT_SECONDS = 0; "
 MAIN = "import sys; from isoslice.cli import main; sys.exit(main())"
 
 
@@ -100,7 +100,7 @@ def test_interrupted_predict_leaves_nothing(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isoslice.recipes.restore", stop)
+    monkeypatch.setattr("isoslice.inference.recipes.restore", stop)
     before = sorted(tmp_path.iterdir())
     out = tmp_path / "out.ome.tif"
     found = cli("predict", stack_file, "-q", "-m", model_folder, "-o", out)
@@ -117,7 +117,7 @@ def test_without_a_model_one_is_trained_and_kept(
         asked.update(options)
         return tiny_model
 
-    monkeypatch.setattr("isoslice.training.train", train)
+    monkeypatch.setattr("isoslice.training.train.train", train)
     out = tmp_path / "out.ome.tif"
     options = ("--steps", 3, "--seed", 5, "--minutes", 2)
     code, _, err = cli("predict", stack_file, "-o", out, *options)
@@ -134,8 +134,8 @@ def test_interrupted_after_training_the_model_is_kept(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isoslice.training.train", lambda *_, **__: tiny_model)
-    monkeypatch.setattr("isoslice.recipes.restore", stop)
+    monkeypatch.setattr("isoslice.training.train.train", lambda *_, **__: tiny_model)
+    monkeypatch.setattr("isoslice.inference.recipes.restore", stop)
     found = cli("predict", stack_file, "-q", "-o", tmp_path / "out.ome.tif")
     assert found.code == 130
     (line,) = found.err
@@ -152,7 +152,7 @@ def test_train_writes_a_model_that_predict_takes(
         asked.update(options, images=images)
         return tiny_model
 
-    monkeypatch.setattr("isoslice.training.train", train)
+    monkeypatch.setattr("isoslice.training.train.train", train)
     model, out = tmp_path / "m", tmp_path / "out.ome.tif"
     code, printed, _ = cli("train", stack_file, "-o", model)
     assert code == 0
@@ -174,7 +174,7 @@ def test_interrupted_before_the_first_checkpoint_leaves_nothing(
         workdir.mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isoslice.training.train", train)
+    monkeypatch.setattr("isoslice.training.train.train", train)
     code, out, err = cli("train", stack_file, "-o", tmp_path / "m")
     assert (code, out) == (130, "")
     assert err == ["isoslice: interrupted: before the first checkpoint; nothing was written"]

@@ -7,10 +7,10 @@ import pytest
 
 from conftest import Cli, texture, write_stack
 from isoslice import write_volume
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.io import read_images, read_volume
 from isoslice.io.spacing import parse_spacing
-from isoslice.volume import Volume
 
 
 @pytest.mark.parametrize(

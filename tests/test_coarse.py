@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from isoslice.coarse import coarse_axis, refined, turned
+from isoslice.data.coarse import coarse_axis, refined, turned
+from isoslice.data.metadata import Metadata, Orientation, as_matrix
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.metadata import Metadata, Orientation, as_matrix
-from isoslice.volume import Volume
 
 
 def volume(z, y, x, axes="ZYX"):

@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import convolve1d, gaussian_filter1d
 
-from isoslice.detail import Gains, blend_detail, smooth_along_z, soften, split_detail
+from isoslice.inference.detail.blend import (
+    Gains,
+    blend_detail,
+    smooth_along_z,
+    soften,
+    split_detail,
+)
 
 
 def volumes(depth=21, seed=0):

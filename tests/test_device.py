@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from isoslice import SettingsError
-from isoslice.device import autocast, choose_device, describe, fast_dtype
+from isoslice.runtime.device import autocast, choose_device, describe, fast_dtype
 
 
 def test_auto_finds_a_device_that_works():
@@ -20,7 +20,7 @@ def test_the_cpu_is_always_there_and_described():
 
 @pytest.mark.parametrize("has", [True, False])
 def test_bfloat16_is_used_only_where_the_processor_has_it(monkeypatch, has):
-    monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: has)
+    monkeypatch.setattr("isoslice.runtime.device.cpu_has_bfloat16", lambda: has)
     device = torch.device("cpu")
     expected = torch.bfloat16 if has else torch.float32
     assert fast_dtype(device) is expected

@@ -17,18 +17,18 @@ from torch import nn
 
 import isoslice
 from conftest import Cli, texture, write_stack
-from isoslice.config import MaskedTraining, ModelConfig, UNetSettings
+from isoslice.data.planes import PlaneStack, draw_crops, plane_stacks
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
-from isoslice.fit import CHECKPOINT
-from isoslice.launch import launch, read_job, write_job
-from isoslice.objectives import MaskedObjective, ResidualObjective, parts_of_a_step
-from isoslice.planes import PlaneStack, draw_crops, plane_stacks
-from isoslice.presets import preset_config
-from isoslice.processes import cores
-from isoslice.progress import Progress
-from isoslice.recipes import build_network
-from isoslice.running import Job
-from isoslice.volume import Volume
+from isoslice.models.config import MaskedTraining, ModelConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
+from isoslice.models.presets import preset_config
+from isoslice.runtime.progress import Progress
+from isoslice.training.distributed.topology import cores
+from isoslice.training.launcher import launch, read_job, write_job
+from isoslice.training.loop import CHECKPOINT
+from isoslice.training.objectives import MaskedObjective, ResidualObjective, parts_of_a_step
+from isoslice.training.session import TrainingRun
 from test_training import NETWORK, SETTINGS, fast, stripes, weights
 
 several = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
@@ -70,9 +70,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def job(objective=None, steps=1, workdir=None, device="cpu") -> Job:
+def job(objective=None, steps=1, workdir=None, device="cpu") -> TrainingRun:
     torch.manual_seed(0)
-    return Job(
+    return TrainingRun(
         build_network(CONFIG),
         objective or PlainDescent(CONFIG),
         CONFIG,
@@ -98,7 +98,7 @@ def test_a_job_survives_its_file(tmp_path):
     crops = [draw_crops(j.training, 3, 32, torch.Generator().manual_seed(0)) for j in (sent, got)]
     assert torch.equal(*crops)
     assert all(map(torch.equal, sent.untrained.parameters(), got.untrained.parameters()))
-    empty = Job(**{**vars(sent), "held_out": [PlaneStack(np.zeros((0, 1, 4, 4)), None)]})
+    empty = TrainingRun(**{**vars(sent), "held_out": [PlaneStack(np.zeros((0, 1, 4, 4)), None)]})
     write_job(empty, tmp_path)
     assert read_job(tmp_path).held_out[0].data.shape == (0, 1, 4, 4)
 
@@ -139,7 +139,7 @@ TOGETHER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from test_training import fast, weights
-from isoslice.processes import find_place
+from isoslice.training.distributed.topology import find_place
 import torch
 place = find_place(2, 1, torch.device("cpu"))
 found = []

@@ -14,8 +14,8 @@ import pytest
 
 import isoslice
 from conftest import texture, write_stack
-from isoslice.fit import CHECKPOINT
-from isoslice.processes import cores
+from isoslice.training.distributed.topology import cores
+from isoslice.training.loop import CHECKPOINT
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from isoslice.diffusion import (
+from isoslice.data.masking import even_rows, fill_rows
+from isoslice.models.diffusion.edm import (
     LEAST_ERROR,
     NO_SIGNAL,
     denoise,
@@ -16,7 +17,6 @@ from isoslice.diffusion import (
     precondition,
     weighted_loss,
 )
-from isoslice.masks import even_rows, fill_rows
 
 SIGMA_DATA = 0.1
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.exposure import equalize_hist
 
-from isoslice.display import SRH_BITS, histogram_equalize, srh_colours
+from isoslice.data.display import SRH_BITS, histogram_equalize, srh_colours
 from isoslice.errors import DataError, SettingsError
 
 #: What the code released with the paper makes of a random image.

@@ -6,7 +6,16 @@ import torch
 
 import isoslice
 from conftest import Cli, texture, write_stack
-from isoslice.config import (
+from isoslice.data.grid import even_grid
+from isoslice.data.interpolation import interpolate
+from isoslice.data.planes import draw_crops, plane_stacks
+from isoslice.data.volume import Volume
+from isoslice.errors import DataError, SettingsError
+from isoslice.inference.detail.blend import Gains, blend_detail
+from isoslice.inference.model import Model
+from isoslice.inference.recipes import build_network, resolve_options
+from isoslice.inference.sampler import restore
+from isoslice.models.config import (
     DistilledSettings,
     ModelConfig,
     MsdsrConfig,
@@ -14,22 +23,13 @@ from isoslice.config import (
     SamplerSettings,
     TrainingSettings,
 )
-from isoslice.detail import Gains, blend_detail
-from isoslice.diffusion import precondition
-from isoslice.distillation import (
+from isoslice.models.diffusion.edm import precondition
+from isoslice.training.distillation import (
     DistillationObjective,
     end_points,
     fine_detail_only,
     student_config,
 )
-from isoslice.errors import DataError, SettingsError
-from isoslice.geometry import even_grid
-from isoslice.interpolate import interpolate
-from isoslice.model import Model
-from isoslice.planes import draw_crops, plane_stacks
-from isoslice.recipes import build_network, resolve_options
-from isoslice.sampler import restore
-from isoslice.volume import Volume
 
 SIGMA_DATA = 0.1
 

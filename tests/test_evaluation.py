@@ -5,13 +5,13 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from isoslice.coarse import turned
+from isoslice.data.coarse import turned
+from isoslice.data.grid import crop_to_grid, even_grid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.evaluation import SLICES, evaluate, evaluation_rows
-from isoslice.geometry import crop_to_grid, even_grid, thin
-from isoslice.interpolate import interpolate
-from isoslice.metrics import data_range_of, psnr, ssim
-from isoslice.volume import Volume
+from isoslice.evaluation.evaluate import SLICES, evaluate, evaluation_rows
+from isoslice.evaluation.metrics import data_range_of, psnr, ssim
 
 K = 3
 

@@ -14,7 +14,7 @@ from conftest import Cli, texture, write_stack
 from isoslice.cli.entry import BUG, explain
 from isoslice.errors import WHERE_TO_REPORT, DataError, UnhandledError
 from isoslice.io import read_volume
-from isoslice.io.failure import FAULTS, reading
+from isoslice.io.decode_errors import FAULTS, reading
 
 DAMAGE = (
     ValueError,
@@ -116,7 +116,7 @@ def test_a_library_that_cannot_be_imported(tmp_path):
     assert f"tifffile {tifffile.__version__}" in str(told.value)
     assert "pip install --force-reinstall tifffile" in str(told.value)
     with pytest.raises(UnhandledError) as told, reading(tmp_path / "a.tif", "a TIFF"):
-        own("from isoslice.io.tiff import no_such_name")()
+        own("from isoslice.io.formats.tiff.reader import no_such_name")()
     assert "force-reinstall" not in str(told.value)
     assert "report it" in str(told.value)
 

@@ -12,9 +12,26 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from isoslice.config import ModelConfig
-from isoslice.doubts import DEPTH, PARTS, SIDE, doubts_of, pixel_ratio, places, warnings_for
-from isoslice.familiarity import (
+from isoslice.data.planes import plane_stacks, split
+from isoslice.data.volume import Volume, VoxelSize
+from isoslice.inference.diagnostics import (
+    DEPTH,
+    PARTS,
+    SIDE,
+    doubts_of,
+    pixel_ratio,
+    places,
+    warnings_for,
+)
+from isoslice.models.config import ModelConfig
+from isoslice.models.reliability.isotropy import (
+    BLOCKS,
+    FLICKER,
+    compare_directions,
+    flicker,
+    limits_at,
+)
+from isoslice.models.reliability.out_of_distribution import (
     FEATURES,
     FLOOR,
     LAGS,
@@ -25,9 +42,6 @@ from isoslice.familiarity import (
     learn_familiar,
     look,
 )
-from isoslice.isotropy import BLOCKS, FLICKER, compare_directions, flicker, limits_at
-from isoslice.planes import plane_stacks, split
-from isoslice.volume import Volume, VoxelSize
 
 CONFIG = ModelConfig(sigma_data=0.1, pixel_size=(8, 8), unit="nanometer")
 

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter, gaussian_laplace
 
 from conftest import texture as smooth
-from isoslice import features
 from isoslice.errors import DataError, SettingsError
-from isoslice.features import Features, check_comparable, extract, inception, texture
+from isoslice.evaluation.slicefid import features
+from isoslice.evaluation.slicefid.features import (
+    Features,
+    check_comparable,
+    extract,
+    inception,
+    texture,
+)
 
 
 class Pooled(torch.nn.Module):

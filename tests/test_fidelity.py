@@ -11,24 +11,24 @@ from scipy.ndimage import gaussian_filter
 
 import isoslice
 from conftest import texture
-from isoslice import checking
-from isoslice.checking import check, middle_of
-from isoslice.coarse import turned
+from isoslice.data.coarse import turned
+from isoslice.data.grid import crop_to_grid, even_grid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.data.masking import fill_rows
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.fidelity import BIN, METHODS, binned
-from isoslice.foretelling import (
+from isoslice.evaluation.holdout import run as checking
+from isoslice.evaluation.holdout.extrapolation import (
     fill_errors,
     interpolation_errors,
     model_ratio,
     pick_crops,
     rows_fit,
 )
-from isoslice.geometry import crop_to_grid, even_grid, thin
-from isoslice.interpolate import interpolate
-from isoslice.leaveout import interpolate_hidden, restore_hidden
-from isoslice.masks import fill_rows
-from isoslice.metrics import data_range_of, psnr, ssim
-from isoslice.volume import Volume
+from isoslice.evaluation.holdout.hide import interpolate_hidden, restore_hidden
+from isoslice.evaluation.holdout.result import BIN, METHODS, binned
+from isoslice.evaluation.holdout.run import check, middle_of
+from isoslice.evaluation.metrics import data_range_of, psnr, ssim
 
 
 def linear_predict(monkeypatch, spoil=lambda planes: planes):
@@ -40,8 +40,8 @@ def linear_predict(monkeypatch, spoil=lambda planes: planes):
         data = stack.tczyx()
         grid = even_grid(data.shape[2], factor)
         made = np.stack([[interpolate(c, grid) for c in t] for t in data])
-        return isoslice.model.Prediction(
-            isoslice.volume.from_tczyx(spoil(made), stack.axes), stack.axes, None, factor, {}
+        return isoslice.inference.model.Prediction(
+            isoslice.data.volume.from_tczyx(spoil(made), stack.axes), stack.axes, None, factor, {}
         )
 
     monkeypatch.setattr(isoslice.Model, "predict", predict)
@@ -140,7 +140,7 @@ def test_a_model_that_is_worse_or_better_is_called_so(tiny_model, monkeypatch):
         first = int(np.flatnonzero((stack == kept.data[0]).all((1, 2)))[0])
         grid = even_grid(len(kept.data), factor)
         made = (interpolate(kept.data, grid) + truth[2 * first :][: grid.depth]) / 2
-        return isoslice.model.Prediction(made, "ZYX", None, factor, {})
+        return isoslice.inference.model.Prediction(made, "ZYX", None, factor, {})
 
     monkeypatch.setattr(isoslice.Model, "predict", knows)
     better = check(stack, tiny_model, "ZYX", (2, 1, 1))
@@ -170,7 +170,7 @@ class Dummy(isoslice.Model):
     """A model whose network is never asked: planes are too small, and `predict` is replaced."""
 
     def __init__(self, channels: int) -> None:
-        from isoslice.config import ModelConfig, NetworkSettings
+        from isoslice.models.config import ModelConfig, NetworkSettings
 
         config = ModelConfig(network=NetworkSettings(channels=channels), sigma_data=0.1)
         super().__init__(config, torch.nn.Identity())
@@ -254,8 +254,8 @@ def test_the_model_itself_is_asked(tiny_model, mode):
 
 @pytest.mark.slow
 def test_recipes_without_a_mean_or_a_sample_are_checked_too():
-    from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
-    from isoslice.recipes import build_network
+    from isoslice.models.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+    from isoslice.models.networks.factory import build_network
 
     shape = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
     training = MaskedTraining(crop=24, hidden_rows=(2, 16))

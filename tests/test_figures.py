@@ -6,7 +6,7 @@ import pytest
 
 from conftest import texture
 from isoslice.errors import DataError, OutputError
-from isoslice.figures import choose_view, comparison_figure
+from isoslice.evaluation.figures import choose_view, comparison_figure
 
 pytest.importorskip("matplotlib")
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from conftest import Cli
-from isoslice import fits
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
-from isoslice.fits import NETWORK, Wanted, check_fits, memory_needed
+from isoslice.inference import memory as fits
+from isoslice.inference.memory import NETWORK, Wanted, check_fits, memory_needed
+from isoslice.inference.model import Model
 from isoslice.io import limits
-from isoslice.model import Model
-from isoslice.volume import Volume
 
 STACK = Volume(np.zeros((2, 3, 11, 20, 30), np.uint16), "TCZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
 VOXELS = 3 * 41 * 20 * 30

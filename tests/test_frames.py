@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from conftest import texture
-from isoslice.frames import (
+from isoslice.data.frames import (
     clear_deviations,
     fill_along_z,
     frames_of,
@@ -15,7 +15,7 @@ from isoslice.frames import (
     mended,
     put_back,
 )
-from isoslice.survey import Limits, lost_planes, survey
+from isoslice.data.survey import Limits, lost_planes, survey
 
 NONE_LOST = (((), ()), ((), ()))
 

@@ -8,9 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoslice import frechet
 from isoslice.errors import DataError, SettingsError
-from isoslice.frechet import bootstrap_interval, bootstrap_values, fid, fid_notes, interval, kid
+from isoslice.evaluation.slicefid import distances as frechet
+from isoslice.evaluation.slicefid.distances import (
+    bootstrap_interval,
+    bootstrap_values,
+    fid,
+    fid_notes,
+    interval,
+    kid,
+)
 
 
 def features(count: int, dims: int, seed: int = 0, shift: float = 0.0) -> np.ndarray:

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoslice.errors import DataError, SettingsError
-from isoslice.geometry import (
+from isoslice.data.grid import (
     PlaneGrid,
     check_factor,
     crop_to_grid,
@@ -13,7 +12,8 @@ from isoslice.geometry import (
     output_voxel_size,
     thin,
 )
-from isoslice.volume import VoxelSize
+from isoslice.data.volume import VoxelSize
+from isoslice.errors import DataError, SettingsError
 
 planes = st.integers(2, 40)
 factors = st.integers(2, 16)

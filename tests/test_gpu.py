@@ -10,14 +10,14 @@ import torch
 
 import isoslice
 from conftest import texture
-from isoslice.checking import check
-from isoslice.config import NetworkSettings, TrainingSettings
-from isoslice.device import choose_device
-from isoslice.distillation import distill
-from isoslice.noise import noise_block
-from isoslice.objectives import ResidualObjective
-from isoslice.passes import BATCH_PIXELS
-from isoslice.training import train
+from isoslice.evaluation.holdout.run import check
+from isoslice.inference.passes import BATCH_PIXELS
+from isoslice.models.config import NetworkSettings, TrainingSettings
+from isoslice.models.diffusion.noise import noise_block
+from isoslice.runtime.device import choose_device
+from isoslice.training.distillation import distill
+from isoslice.training.objectives import ResidualObjective
+from isoslice.training.train import train
 from jobs_setup import run, voxels
 from test_presets import quickly
 
@@ -39,7 +39,7 @@ def gpu() -> str:
 @pytest.fixture(autouse=True)
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU, which is the oracle, computes in single precision."""
-    monkeypatch.setattr("isoslice.device.cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr("isoslice.runtime.device.cpu_has_bfloat16", lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def model(gpu: str, stack: np.ndarray, tmp_path_factory) -> isoslice.Model:
     folder = tmp_path_factory.mktemp("gpu")
     options = {"axes": "ZYX", "settings": SETTINGS, "network": NETWORK, "device": gpu}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isoslice.fit.CHECKPOINT_SECONDS", 0.0)
+        patch.setattr("isoslice.training.loop.CHECKPOINT_SECONDS", 0.0)
         train(stack, steps=100, workdir=folder / "work", **options)
     trained = train(stack, steps=150, workdir=folder / "work", resume=True, **options)
     assert trained.info["steps"] == 150
@@ -104,7 +104,7 @@ def test_what_is_known_of_errors_agrees_with_the_cpus(gpu, model, stack, options
 def test_a_volume_too_large_for_the_gpus_memory(gpu, model, stack, monkeypatch):
     """Then it stays beside it, and slices go there and back."""
     expected = model.predict(stack, "ZYX", SIZE, device=gpu).volume
-    monkeypatch.setattr("isoslice.device.VOXEL", 10**12)
+    monkeypatch.setattr("isoslice.runtime.device.VOXEL", 10**12)
     found = model.predict(stack, "ZYX", SIZE, device=gpu).volume
     assert off(found, expected)[1] < 1e-4
 

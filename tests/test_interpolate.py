@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline, interp1d
 
+from isoslice.data.grid import PlaneGrid, even_grid
+from isoslice.data.interpolation import Method, interpolate, interpolation_matrix
 from isoslice.errors import SettingsError
-from isoslice.geometry import PlaneGrid, even_grid
-from isoslice.interpolate import Method, interpolate, interpolation_matrix
 
 METHODS = get_args(Method)
 methods = st.sampled_from(METHODS)

@@ -8,7 +8,7 @@ import pytest
 
 from isoslice.errors import DataError, IsosliceWarning, OutputError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.images import find_all_images
+from isoslice.io.image_collection import find_all_images
 
 pydicom = pytest.importorskip("pydicom")
 sitk = pytest.importorskip("SimpleITK")

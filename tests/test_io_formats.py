@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from isoslice.data.units import common_unit, convert, unit_name
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.units import common_unit, convert, unit_name
-from isoslice.volume import Volume
 
 STACK = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
 

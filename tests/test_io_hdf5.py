@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from conftest import texture
+from isoslice.data.metadata import Display
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume
-from isoslice.io.read import open_volume
-from isoslice.metadata import Display
+from isoslice.io.reading import open_volume
 
 h5py = pytest.importorskip("h5py")
 
@@ -281,7 +281,7 @@ def test_a_chunk_too_short_for_its_checksum_is_refused(tmp_path):
 
 
 def test_xml_and_mat_files_are_no_images_of_a_folder(tmp_path):
-    from isoslice.io.images import find_images
+    from isoslice.io.image_collection import find_images
 
     write_bdv(tmp_path / "a.h5", texture(1, 1, 5, 12, 16).astype(np.uint16))
     (tmp_path / "parameters.mat").write_bytes(b"x")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import DataError
 from isoslice.io import read_images, write_volume
-from isoslice.volume import Volume, VoxelSize
 
 PLANE = np.arange(80, dtype=np.uint8).reshape(8, 10)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isoslice.data.metadata import Metadata, Orientation, as_matrix
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.lazy import LazyArray
-from isoslice.io.read import open_volume
-from isoslice.metadata import Metadata, Orientation, as_matrix
-from isoslice.volume import Volume
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.reading import open_volume
 
 SHARED = Path(__file__).parents[2] / "shared"
 DATA = np.random.default_rng(0).integers(-500, 3000, (4, 5, 6)).astype(np.int16)

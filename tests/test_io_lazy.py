@@ -7,10 +7,10 @@ import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isoslice.data.volume import Volume
 from isoslice.io import read_volume, write_volume
-from isoslice.io.lazy import LazyArray
-from isoslice.io.read import open_volume
-from isoslice.volume import Volume
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.reading import open_volume
 
 
 class Watched:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from conftest import texture
+from isoslice.data.metadata import Metadata
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceWarning, OutputError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.read import open_volume
-from isoslice.metadata import Metadata
-from isoslice.volume import Volume
+from isoslice.io.reading import open_volume
 
 mrcfile = pytest.importorskip("mrcfile")
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceWarning, OutputError
 from isoslice.io import read_volume, write_volume
-from isoslice.volume import Volume
 
 nibabel = pytest.importorskip("nibabel")
 SHARED = Path(__file__).parents[2] / "shared"

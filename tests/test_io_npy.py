@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from isoslice.data.volume import DTYPES, Volume
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.lazy import LazyArray
-from isoslice.io.read import open_volume
-from isoslice.volume import DTYPES, Volume
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.reading import open_volume
 
 RNG = np.random.default_rng(0)
 

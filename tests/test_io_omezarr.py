@@ -12,12 +12,12 @@ import yaozarrs
 import zarr
 from yaozarrs import v04
 
+from isoslice.data.metadata import Display
+from isoslice.data.volume import DTYPES, Volume
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.pyramid import block_mean
-from isoslice.io.pyramid import levels as pyramid_levels
-from isoslice.metadata import Display
-from isoslice.volume import DTYPES, Volume
+from isoslice.io.formats.omezarr.pyramid import block_mean
+from isoslice.io.formats.omezarr.pyramid import levels as pyramid_levels
 
 SHARED = Path(__file__).parents[2] / "shared"
 RNG = np.random.default_rng(0)

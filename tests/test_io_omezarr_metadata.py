@@ -8,10 +8,10 @@ import pytest
 import yaozarrs
 import zarr
 
+from isoslice.data.metadata import Display, Metadata
+from isoslice.data.volume import Volume
 from isoslice.io import read_volume, write_volume
-from isoslice.io.omezarr_display import find_window
-from isoslice.metadata import Display, Metadata
-from isoslice.volume import Volume
+from isoslice.io.formats.omezarr.display import find_window
 
 STACK = np.arange(3 * 6 * 8, dtype=np.uint16).reshape(3, 6, 8)
 SPACING = {"Z": 4.0, "Y": 1.0, "X": 0.5}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import zarr
 
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume, write_volume
-from isoslice.io.read import read_raw
-from isoslice.volume import Volume
+from isoslice.io.reading import read_raw
 
 STACK = np.arange(3 * 6 * 8, dtype=np.uint16).reshape(3, 6, 8)
 

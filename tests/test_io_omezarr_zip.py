@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import zarr
 
-import isoslice.io.zarr_zip as zarr_zip
+import isoslice.io.formats.omezarr.archive as zarr_zip
+from isoslice.data.metadata import Metadata
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.images import find_images
-from isoslice.io.lazy import LazyArray
-from isoslice.io.read import open_volume
-from isoslice.metadata import Metadata
-from isoslice.volume import Volume
+from isoslice.io.image_collection import find_images
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.reading import open_volume
 
 STACK = np.random.default_rng(0).integers(0, 2**16, (5, 40, 30), dtype=np.uint16)
 VOLUME = Volume(

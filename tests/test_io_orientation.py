@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from isoslice.data.metadata import Metadata, Orientation, as_matrix
+from isoslice.data.volume import Volume
 from isoslice.io import read_volume, write_volume
-from isoslice.metadata import Metadata, Orientation, as_matrix
-from isoslice.volume import Volume
 
 nibabel = pytest.importorskip("nibabel")
 DATA = np.random.default_rng(0).integers(0, 256, (7, 6, 5), dtype=np.uint8)  # X, Y, Z

@@ -11,10 +11,10 @@ from PIL import Image
 
 from conftest import texture, write_stack
 from isoslice.errors import DataError, IsosliceWarning
+from isoslice.inference.engine.plan import files_digest, files_glance
 from isoslice.io import read_volume
-from isoslice.io.plane_names import arrange
-from isoslice.io.read import open_volume
-from isoslice.jobs.plan import files_digest, files_glance
+from isoslice.io.formats.planes.names import arrange
+from isoslice.io.reading import open_volume
 
 STACK = texture(12, 20, 24)
 FORMATS = Path(__file__).parents[2] / "shared" / "formats"

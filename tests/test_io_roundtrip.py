@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isoslice.data.volume import DTYPES, Volume, VoxelSize
 from isoslice.errors import DataError, OutputError
 from isoslice.io import read_volume, require_voxel_size, write_volume
-from isoslice.volume import DTYPES, Volume, VoxelSize
 
 SUFFIXES = (".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".nii", ".nii.gz", ".npy")
 SUFFIXES += (".nrrd", ".mha")
@@ -102,7 +102,10 @@ def test_failed_write_leaves_nothing(tmp_path, suffix, monkeypatch):
 
     for target in ("tifffile.imwrite", "zarr.Array.__setitem__", "numpy.save", "nibabel.save"):
         monkeypatch.setattr(target, full)
-    for target in ("isoslice.io.nrrd_write.write_payload", "isoslice.io.metaimage.write_payload"):
+    for target in (
+        "isoslice.io.formats.itk.nrrd_writer.write_payload",
+        "isoslice.io.formats.itk.metaimage.write_payload",
+    ):
         monkeypatch.setattr(target, full)
     with pytest.raises(OutputError, match="the disk is full"):
         write_volume(tmp_path / f"a{suffix}", Volume(np.ones((2, 3, 4), np.uint8), "ZYX"))

@@ -10,12 +10,12 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isoslice.data.volume import Volume
 from isoslice.io import read_volume
+from isoslice.io.formats.omezarr.metadata import describe
+from isoslice.io.formats.omezarr.pyramid import levels, pyramid
+from isoslice.io.formats.omezarr.shards import create_image
 from isoslice.io.notes import make_note
-from isoslice.io.omezarr_meta import describe
-from isoslice.io.pyramid import levels, pyramid
-from isoslice.io.shards import create_image
-from isoslice.volume import Volume
 
 
 def write(path, volume, core, order=None):

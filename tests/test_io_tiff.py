@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tifffile
 
+from isoslice.data.volume import DTYPES, Volume, VoxelSize
 from isoslice.errors import DataError
+from isoslice.inference.stack import check_stack
 from isoslice.io import read_volume, require_voxel_size, write_volume
+from isoslice.io.decoded import Raw, finish
 from isoslice.io.options import ReadOptions
-from isoslice.io.raw import Raw, finish
-from isoslice.io.read import open_volume
-from isoslice.stacks import check_stack
-from isoslice.volume import DTYPES, Volume, VoxelSize
+from isoslice.io.reading import open_volume
 from tiff_inputs import write_signed
 
 SHARED = Path(__file__).parents[2] / "shared"

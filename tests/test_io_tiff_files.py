@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tifffile
 
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume, write_volume
-from isoslice.io.lazy import LazyArray
-from isoslice.io.read import open_volume, read_raw
-from isoslice.volume import Volume
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.reading import open_volume, read_raw
 from tiff_inputs import (
     STACK,
     ome_image,

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tifffile
 
+from isoslice.data.metadata import Display, Metadata
+from isoslice.data.time_units import time_name
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume, write_volume
-from isoslice.io.tiff_display import as_ome_color, from_table, ramp, to_table
-from isoslice.io.time_units import time_name
-from isoslice.metadata import Display, Metadata
-from isoslice.volume import Volume
+from isoslice.io.formats.tiff.display import as_ome_color, from_table, ramp, to_table
 from tiff_inputs import STACK, ome_image, ome_xml, tiff_data, write_lsm, write_pages
 
 SHARED = Path(__file__).parents[2] / "shared"

@@ -13,7 +13,7 @@ import pytest
 from conftest import texture
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume
-from isoslice.io.read import open_volume
+from isoslice.io.reading import open_volume
 
 FORMATS = Path(__file__).parents[2] / "shared" / "formats"
 STACK = texture(5, 12, 16)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from isoslice import write_volume
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
+from isoslice.inference.engine.begin import Request, unfinished
+from isoslice.inference.engine.stages import HIDDEN
+from isoslice.inference.model import Model
 from isoslice.io import read_volume
-from isoslice.jobs.begin import Request, unfinished
-from isoslice.jobs.job import HIDDEN
-from isoslice.model import Model
-from isoslice.volume import Volume
 from jobs_setup import SPACING, files, run, small_model, voxels
 
 
@@ -68,7 +68,7 @@ def test_slabs_of_a_distilled_model_do_not_show(request_):
 
 
 def distilled_settings():
-    from isoslice.config import DistilledSettings
+    from isoslice.models.config import DistilledSettings
 
     return DistilledSettings(sigma_second=1.0)
 
@@ -83,11 +83,11 @@ def command(request, *options):
 #: The command line, with the fixture's patches, and so slow that others get their share.
 COMMAND = """
 import sys, time
-import isoslice.jobs.begin as begin
-import isoslice.jobs.engines as engines
+import isoslice.inference.engine.begin as begin
+import isoslice.inference.engine.executors as engines
 run_task = engines.run_task
 engines.run_task = lambda *task: (time.sleep(0.2), run_task(*task))[1]
-from isoslice.passes import BATCH_PIXELS
+from isoslice.inference.passes import BATCH_PIXELS
 begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
 from isoslice.cli import main
 sys.exit(main(sys.argv[1:]))
@@ -122,7 +122,7 @@ def test_a_cluster_makes_the_same_files(request_, undisturbed, tmp_path):
     # Workers are other processes, which know of the patches by this alone.
     patch = tmp_path / "patch.py"
     patch.write_text(
-        "from isoslice.passes import BATCH_PIXELS\nBATCH_PIXELS['cpu'] = 29 * 90 * 4\n",
+        "from isoslice.inference.passes import BATCH_PIXELS\nBATCH_PIXELS['cpu'] = 29 * 90 * 4\n",
         encoding="utf-8",
     )
     with (
@@ -159,7 +159,7 @@ def test_a_worker_that_ends_while_it_starts_is_told(tmp_path):
         "if __name__ == '__mp_main__':\n"  # what worker processes import
         "    os._exit(1)\n"
         "from isoslice.errors import IsosliceError\n"
-        "from isoslice.jobs.engines import local_cluster\n"
+        "from isoslice.inference.engine.executors import local_cluster\n"
         "if __name__ == '__main__':\n"
         "    try:\n"
         "        with local_cluster(2, 1):\n"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from isoslice import read_volume, write_volume
-from isoslice.coarse import turned
+from isoslice.data.coarse import turned
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.model import Model
-from isoslice.volume import Volume
+from isoslice.inference.model import Model
 from jobs_setup import SPACING, run, small_model, voxels
 
 

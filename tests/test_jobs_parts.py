@@ -5,14 +5,14 @@ import os
 import pytest
 
 from isoslice.errors import SettingsError
-from isoslice.jobs.job import Stage
-from isoslice.jobs.ledger import Ledger
-from isoslice.jobs.lock import claimed
-from isoslice.jobs.memory import Sizes, parse_memory, slab_slices, working_memory
-from isoslice.jobs.plan import files_digest
-from isoslice.jobs.told import Tracker, spoken
-from isoslice.jobs.worker import Worker, alike
-from isoslice.progress import Progress
+from isoslice.inference.engine.ledger import Ledger
+from isoslice.inference.engine.locks import claimed
+from isoslice.inference.engine.plan import files_digest
+from isoslice.inference.engine.slabs import Sizes, parse_memory, slab_slices, working_memory
+from isoslice.inference.engine.stages import Stage
+from isoslice.inference.engine.tracking import Tracker, spoken
+from isoslice.inference.engine.worker import Worker, alike
+from isoslice.runtime.progress import Progress
 
 
 def test_a_line_that_was_cut_off_does_not_count(tmp_path):

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from isoslice import write_volume
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceError, OutputError, SettingsError
+from isoslice.inference.engine import executors as engines
+from isoslice.inference.engine.begin import Request, unfinished
+from isoslice.inference.engine.ledger import Ledger
+from isoslice.inference.engine.locks import locked
+from isoslice.inference.engine.plan import files_glance
+from isoslice.inference.engine.stages import HIDDEN, open_job
+from isoslice.inference.model import Model
 from isoslice.io import read_volume
 from isoslice.io.options import ReadOptions
-from isoslice.jobs import engines
-from isoslice.jobs.begin import Request, unfinished
-from isoslice.jobs.job import HIDDEN, open_job
-from isoslice.jobs.ledger import Ledger
-from isoslice.jobs.lock import locked
-from isoslice.jobs.plan import files_glance
-from isoslice.model import Model
-from isoslice.volume import Volume
 from jobs_setup import SPACING, files, run, small_model
 
 
@@ -99,12 +99,12 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("isoslice.jobs.scratch.os.fsync", full)
+        patch.setattr("isoslice.inference.engine.residuals.os.fsync", full)
         with pytest.raises(OutputError, match="disk is full"):
             run(request_)
     with monkeypatch.context() as patch:
-        patch.setattr("isoslice.jobs.begin.scratch_bytes", lambda _: 10**12)
-        patch.setattr("isoslice.jobs.begin.free_bytes", lambda _: 10**9)
+        patch.setattr("isoslice.inference.engine.begin.scratch_bytes", lambda _: 10**12)
+        patch.setattr("isoslice.inference.engine.begin.free_bytes", lambda _: 10**9)
         with pytest.raises(OutputError, match="choose another disk"):
             run(request_)
     assert not unfinished(request_.output).exists()
@@ -132,7 +132,7 @@ def test_other_settings_do_not_go_on(request_, monkeypatch, change, word):
 
 def test_another_version_does_not_go_on(request_, monkeypatch):
     interrupted(request_, monkeypatch)
-    monkeypatch.setattr("isoslice.jobs.begin.__version__", "0.0.1")
+    monkeypatch.setattr("isoslice.inference.engine.begin.__version__", "0.0.1")
     with pytest.raises(SettingsError, match="another version"):
         run(request_, resume=True)
 

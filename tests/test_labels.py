@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter, label
 
 from conftest import texture
-from isoslice.labels import label_messages, looks_like_labels
+from isoslice.data.labels import label_messages, looks_like_labels
 
 
 def labels(size=6.0, seed=0):

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoslice.geometry import even_grid
-from isoslice.interpolate import interpolate
-from isoslice.masks import draw_masks, even_rows, fill_rows, random_rows
+from isoslice.data.grid import even_grid
+from isoslice.data.interpolation import interpolate
+from isoslice.data.masking import draw_masks, even_rows, fill_rows, random_rows
 
 
 def generator(seed=0):

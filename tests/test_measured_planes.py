@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import Cli, texture, write_stack
-from isoslice.config import (
+from isoslice.inference.model import Model
+from isoslice.io import read_volume
+from isoslice.models.config import (
     DistilledSettings,
     EndToEndConfig,
     MaskedTraining,
@@ -21,9 +23,7 @@ from isoslice.config import (
     NetworkSettings,
     UNetSettings,
 )
-from isoslice.io import read_volume
-from isoslice.model import Model
-from isoslice.recipes import build_network
+from isoslice.models.networks.factory import build_network
 
 #: Recipes, and what each may be asked for.
 OPTIONS = {

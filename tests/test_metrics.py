@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from isoslice.errors import DataError
-from isoslice.metrics import data_range_of, gradient_ratio, l1, psnr, ssim
+from isoslice.evaluation.metrics import data_range_of, gradient_ratio, l1, psnr, ssim
 
 rng = np.random.default_rng(0)
 

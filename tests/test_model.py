@@ -13,8 +13,8 @@ from safetensors.torch import load, save_file
 
 from conftest import texture
 from isoslice import DataError, Model, ModelError, OutputError, SettingsError, Volume
-from isoslice.model import is_model_folder
-from isoslice.progress import Progress
+from isoslice.models.files.bundle import is_model_folder
+from isoslice.runtime.progress import Progress
 
 VOXEL = (3.0, 1.0, 1.0)
 

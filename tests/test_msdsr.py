@@ -8,10 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoslice.config import DdimSettings
+from isoslice.data.grid import even_grid
 from isoslice.errors import SettingsError
-from isoslice.geometry import even_grid
-from isoslice.msdsr import (
+from isoslice.inference.slicewise import ddim_estimate, direct_estimate, restore_slicewise
+from isoslice.inference.tiling import tent, window_starts, windowed
+from isoslice.models.config import DdimSettings
+from isoslice.models.diffusion.ddim import cosine_alphas_cumprod, ddim_coefficients
+from isoslice.models.diffusion.masked import (
     ddim,
     direct,
     direct_loss,
@@ -20,9 +23,6 @@ from isoslice.msdsr import (
     put_known,
     spread_timesteps,
 )
-from isoslice.schedule import cosine_alphas_cumprod, ddim_coefficients
-from isoslice.slicewise import ddim_estimate, direct_estimate, restore_slicewise
-from isoslice.windows import tent, window_starts, windowed
 
 SIGNAL = torch.from_numpy(cosine_alphas_cumprod(1000)).float()
 
@@ -229,7 +229,7 @@ def test_average_of_the_directions():
 def test_noise_of_a_slice_does_not_depend_on_its_batch(monkeypatch):
     estimate = ddim_estimate(lambda x, t: x * 0.3, DdimSettings(), 48, 5, seed=3)
     whole = restore_slicewise(PLANES, GRID, estimate)
-    monkeypatch.setattr("isoslice.slicewise.BATCH_PIXELS", {"cpu": 1})
+    monkeypatch.setattr("isoslice.inference.slicewise.BATCH_PIXELS", {"cpu": 1})
     np.testing.assert_allclose(restore_slicewise(PLANES, GRID, estimate), whole, atol=1e-5)
     other = ddim_estimate(lambda x, t: x * 0.3, DdimSettings(), 48, 5, seed=4)
     assert not np.allclose(restore_slicewise(PLANES, GRID, other), whole, atol=1e-2)

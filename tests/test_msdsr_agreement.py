@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from isoslice.msdsr import ddim
-from isoslice.schedule import cosine_alphas_cumprod, ddim_coefficients
-from isoslice.unet import UNet
+from isoslice.models.diffusion.ddim import cosine_alphas_cumprod, ddim_coefficients
+from isoslice.models.diffusion.masked import ddim
+from isoslice.models.networks.unet import UNet
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
 SCHEDULE = np.load(Path(__file__).parent / "data" / "msdsr_schedule.npz")

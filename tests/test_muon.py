@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from isoslice.config import ModelConfig, NetworkSettings
-from isoslice.muon import ROUNDS, Muon, orthogonalized
-from isoslice.objectives import ResidualObjective
-from isoslice.recipes import build_network
+from isoslice.models.config import ModelConfig, NetworkSettings
+from isoslice.models.networks.factory import build_network
+from isoslice.training.muon import ROUNDS, Muon, orthogonalized
+from isoslice.training.objectives import ResidualObjective
 
 
 def matrix(rows, columns, seed=0):

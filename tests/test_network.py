@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from isoslice.config import NetworkSettings
-from isoslice.network import Denoiser, MPConv, mp_silu, mp_sum_weights, normalized
+from isoslice.models.config import NetworkSettings
+from isoslice.models.networks.denoiser import Denoiser, MPConv, mp_silu, mp_sum_weights, normalized
 
 TINY = ((8, 12, 16), (1, 1, 1), (1, 1, 0))
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isoslice.noise import noise_block
+from isoslice.models.diffusion.noise import noise_block
 
 
 @given(

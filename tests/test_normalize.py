@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from isoslice.data.normalization import Normalization, percentile_normalization
 from isoslice.errors import DataError
-from isoslice.normalize import Normalization, percentile_normalization
 
 
 @given(

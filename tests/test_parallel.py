@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from isoslice.config import ModelConfig
-from isoslice.geometry import even_grid
-from isoslice.network import Denoiser
-from isoslice.parallel import on_all_cores
-from isoslice.sampler import restore
+from isoslice.data.grid import even_grid
+from isoslice.inference.sampler import restore
+from isoslice.models.config import ModelConfig
+from isoslice.models.networks.denoiser import Denoiser
+from isoslice.runtime.threads import on_all_cores
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from isoslice.data.normalization import look_at_parts, percentile_normalization
+from isoslice.data.percentiles import percentiles
+from isoslice.data.volume import DTYPES as DTYPES_TAKEN
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.normalize import look_at_parts, percentile_normalization
-from isoslice.percentiles import percentiles
-from isoslice.progress import Progress
-from isoslice.volume import DTYPES as DTYPES_TAKEN
-from isoslice.volume import Volume
+from isoslice.runtime.progress import Progress
 
 DTYPES = st.sampled_from(DTYPES_TAKEN)
 FARTHEST = {"float16": 2**15, "float32": 2**90, "float64": 2**90}
@@ -44,7 +44,7 @@ def test_no_numbers():
 
 @pytest.mark.parametrize("dtype", DTYPES_TAKEN)
 def test_streamed_normalization_is_that_of_all(monkeypatch, dtype):
-    monkeypatch.setattr("isoslice.normalize.PART", 2000)
+    monkeypatch.setattr("isoslice.data.normalization.PART", 2000)
     rng = np.random.default_rng(0)
     data = (rng.gamma(2, 20, size=(2, 3, 12, 20, 15))).astype(dtype)
     data[:, 1] = 7  # a channel that is constant beside others

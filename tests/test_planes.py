@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from isoslice.data.planes import crop_size, draw_crops, plane_stacks, split
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.planes import crop_size, draw_crops, plane_stacks, split
-from isoslice.volume import Volume
 
 
 def stack(planes=10, side=40, seed=0, axes="ZYX", high=255):

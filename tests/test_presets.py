@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from conftest import texture
-from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.fit import CHECKPOINT
-from isoslice.model import Model
-from isoslice.objectives import MaskedObjective
-from isoslice.presets import PRESETS, RELEASED_STEPS, preset_config
-from isoslice.progress import Progress
-from isoslice.recipes import build_network
-from isoslice.training import train
-from isoslice.volume import Volume
+from isoslice.inference.model import Model
+from isoslice.models.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
+from isoslice.models.presets import PRESETS, RELEASED_STEPS, preset_config
+from isoslice.runtime.progress import Progress
+from isoslice.training.loop import CHECKPOINT
+from isoslice.training.objectives import MaskedObjective
+from isoslice.training.train import train
 
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
 SETTINGS = MaskedTraining(batch=4, crop=32, hidden_rows=(18, 28), learning_rate=1e-3)
@@ -125,7 +125,7 @@ def test_training_resumes_exactly_also_with_summed_gradients(tmp_path):
                 raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("isoslice.fit.SHOW_SECONDS", 0.0)
+        patch.setattr("isoslice.training.loop.SHOW_SECONDS", 0.0)
         with pytest.raises(KeyboardInterrupt):
             quickly("msdsr", steps=6, settings=settings, workdir=tmp_path, progress=Stop())
     assert (tmp_path / CHECKPOINT).exists()
@@ -191,7 +191,7 @@ def test_options_a_recipe_does_not_have(tiny_model, tmp_path, cli):
 
 
 def test_settings_of_all_presets_survive_their_file(tmp_path):
-    from isoslice.config import read_config
+    from isoslice.models.config import read_config
 
     for preset in PRESETS:
         config = preset_config(preset)

@@ -9,7 +9,7 @@ import torch
 
 from conftest import Cli
 from isoslice.errors import SettingsError
-from isoslice.processes import Place, cores, find_place, first_host
+from isoslice.training.distributed.topology import Place, cores, find_place, first_host
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TORCHRUN = {
@@ -101,7 +101,8 @@ def test_refusals(devices, nodes, device, words):
 
 def test_what_plans_a_training_loads_no_lightning():
     code = (
-        "import sys, isoslice.training, isoslice.launch, isoslice.peers; "
+        "import sys, isoslice.training.train, isoslice.training.launcher; "
+        "import isoslice.training.distributed.sync; "
         "print([m for m in sys.modules if 'lightning' in m])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -5,8 +5,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from isoslice import progress
-from isoslice.progress import PlainProgress, Progress, TerminalProgress, terminal_progress
+from isoslice.runtime import progress
+from isoslice.runtime.progress import PlainProgress, Progress, TerminalProgress, terminal_progress
 
 
 class Clock:
@@ -87,5 +87,5 @@ def test_the_right_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_importing_it_loads_no_rich() -> None:
-    code = "import sys, isoslice.progress; sys.exit('rich' in sys.modules)"
+    code = "import sys, isoslice.runtime.progress; sys.exit('rich' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from isoslice.recorded import recorded_axis, recorded_lost
-from isoslice.volume import Volume
+from isoslice.data.recorded import recorded_axis, recorded_lost
+from isoslice.data.volume import Volume
 
 
 def volume(axes="ZYX", **made):

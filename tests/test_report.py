@@ -17,18 +17,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import texture
-from isoslice import report
+from isoslice.data.volume import VoxelSize
 from isoslice.errors import OutputError
-from isoslice.report import Advice, Picture, Plot, Report, Scene, Shown, Table, write_report
-from isoslice.report.crop import Box, centred, choose_box, sides
-from isoslice.report.encode import VIRIDIS, as_bytes, coloured, fitted, nifti, png, windows
-from isoslice.report.of_predict import prediction_report
-from isoslice.report.page import html
-from isoslice.report.pictures import scale_bar
-from isoslice.report.places import doubtful_places, first_place
-from isoslice.report.svg import Line, line_plot, round_length, ticks
-from isoslice.report.text import embedded_json
-from isoslice.volume import VoxelSize
+from isoslice.evaluation import report
+from isoslice.evaluation.report import (
+    Advice,
+    Picture,
+    Plot,
+    Report,
+    Scene,
+    Shown,
+    Table,
+    write_report,
+)
+from isoslice.evaluation.report.crop import Box, centred, choose_box, sides
+from isoslice.evaluation.report.encode import (
+    VIRIDIS,
+    as_bytes,
+    coloured,
+    fitted,
+    nifti,
+    png,
+    windows,
+)
+from isoslice.evaluation.report.of_predict import prediction_report
+from isoslice.evaluation.report.page import html
+from isoslice.evaluation.report.pictures import scale_bar
+from isoslice.evaluation.report.places import doubtful_places, first_place
+from isoslice.evaluation.report.svg import Line, line_plot, round_length, ticks
+from isoslice.evaluation.report.text import embedded_json
 from report_page import Page, restored_stack
 
 shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 5000))

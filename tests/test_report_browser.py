@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from conftest import texture
-from isoslice.evaluation import evaluate
-from isoslice.geometry import PlaneGrid, thin
-from isoslice.interpolate import interpolate
-from isoslice.report import write_report
-from isoslice.report.encode import as_bytes, fitted
-from isoslice.report.of_evaluate import evaluation_report
-from isoslice.report.of_predict import prediction_report
-from isoslice.volume import Volume
+from isoslice.data.grid import PlaneGrid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.data.volume import Volume
+from isoslice.evaluation.evaluate import evaluate
+from isoslice.evaluation.report import write_report
+from isoslice.evaluation.report.encode import as_bytes, fitted
+from isoslice.evaluation.report.of_evaluate import evaluation_report
+from isoslice.evaluation.report.of_predict import prediction_report
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="no playwright; install the dependency group dev"

@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import Cli, texture, write_stack
-from isoslice.benchmark import cells
-from isoslice.coarse import turned
+from isoslice.data.coarse import turned
+from isoslice.data.grid import PlaneGrid, even_grid, thin
+from isoslice.data.interpolation import interpolate
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.evaluation import evaluate
-from isoslice.geometry import PlaneGrid, even_grid, thin
-from isoslice.interpolate import interpolate
-from isoslice.io.lazy import LazyArray
-from isoslice.report.encode import png
-from isoslice.report.of_benchmark import benchmark_report
-from isoslice.report.of_evaluate import evaluation_report
-from isoslice.report.of_predict import prediction_report
-from isoslice.report.page import html
-from isoslice.volume import Volume
+from isoslice.evaluation.benchmark import cells
+from isoslice.evaluation.evaluate import evaluate
+from isoslice.evaluation.report.encode import png
+from isoslice.evaluation.report.of_benchmark import benchmark_report
+from isoslice.evaluation.report.of_evaluate import evaluation_report
+from isoslice.evaluation.report.of_predict import prediction_report
+from isoslice.evaluation.report.page import html
+from isoslice.io.lazy_array import LazyArray
 from report_page import SPACING, Page, restored_stack
 
 # What the commands compose
@@ -147,7 +147,7 @@ def test_a_prediction_that_does_not_fit_is_refused() -> None:
 
 
 def test_a_predictions_own_uncertainty_is_shown() -> None:
-    from isoslice.model import Prediction
+    from isoslice.inference.prediction import Prediction
 
     @dataclass(frozen=True)
     class Doubtful(Prediction):

@@ -5,16 +5,16 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from isoslice import gains as module
-from isoslice.base import make_base
-from isoslice.config import DistilledSettings, ModelConfig
-from isoslice.detail import DEFAULT_DETAIL, Gains
-from isoslice.gains import LIMITS, find_gains, gains_for
-from isoslice.geometry import PlaneGrid, even_grid
-from isoslice.interpolate import interpolate
-from isoslice.pieces import COUNT, pieces, plane_distances, reader
-from isoslice.roughness import anisotropy, linear_error, roughness
-from isoslice.sampler import draw, restore
+from isoslice.data.grid import PlaneGrid, even_grid
+from isoslice.data.interpolation import interpolate
+from isoslice.data.roughness import anisotropy, linear_error, roughness
+from isoslice.inference.detail import strength as module
+from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains
+from isoslice.inference.detail.patches import COUNT, pieces, plane_distances, reader
+from isoslice.inference.detail.strength import LIMITS, find_gains, gains_for
+from isoslice.inference.interpolated import make_base
+from isoslice.inference.sampler import draw, restore
+from isoslice.models.config import DistilledSettings, ModelConfig
 
 
 def silent(x, c_noise):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from isoslice.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
-from isoslice.masks import even_rows, fill_rows
-from isoslice.recipes import build_network
-from isoslice.rows import restore_rows
+from isoslice.data.masking import even_rows, fill_rows
+from isoslice.inference.rows import restore_rows
+from isoslice.models.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)

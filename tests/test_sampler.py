@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from isoslice.config import ModelConfig, SamplerSettings
-from isoslice.detail import Gains
-from isoslice.geometry import PlaneGrid, even_grid
-from isoslice.interpolate import interpolate
-from isoslice.network import Denoiser
-from isoslice.passes import BATCH_PIXELS, WEIGHT, slices
-from isoslice.sampler import restore
+from isoslice.data.grid import PlaneGrid, even_grid
+from isoslice.data.interpolation import interpolate
+from isoslice.inference.detail.blend import Gains
+from isoslice.inference.passes import BATCH_PIXELS, WEIGHT, slices
+from isoslice.inference.sampler import restore
+from isoslice.models.config import ModelConfig, SamplerSettings
+from isoslice.models.networks.denoiser import Denoiser
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
 #: From strong noise, and all of the grain.

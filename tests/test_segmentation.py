@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 
 import segmentation as script
 from conftest import texture
-from isoslice.benchmark.store import Store
-from isoslice.benchmark.tables import csv
+from isoslice.evaluation.benchmark.store import Store
+from isoslice.evaluation.benchmark.tables import csv
 from suite import science as scores
 from suite.bars import bars
 from suite.cases import load_case

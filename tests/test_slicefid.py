@@ -15,14 +15,14 @@ from scipy.ndimage import gaussian_filter1d
 from conftest import texture as smooth
 from conftest import write_stack
 from isoslice.cli.slicefid import slicefid as command
-from isoslice.display import histogram_equalize
+from isoslice.data.display import histogram_equalize
+from isoslice.data.normalization import Normalization
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.features import Features, extract, texture
-from isoslice.frechet import fid, kid
-from isoslice.normalize import Normalization
-from isoslice.slicefid import floor, slicefid, slicefid_rows
-from isoslice.slicescoring import score_volumes
-from isoslice.slicesets import (
+from isoslice.evaluation.slicefid.distances import fid, kid
+from isoslice.evaluation.slicefid.features import Features, extract, texture
+from isoslice.evaluation.slicefid.score import floor, slicefid, slicefid_rows
+from isoslice.evaluation.slicefid.slices import (
     SliceSet,
     auto_tile,
     halves,
@@ -33,7 +33,7 @@ from isoslice.slicesets import (
     slice_images,
     views,
 )
-from isoslice.volume import Volume
+from isoslice.evaluation.slicefid.volumes import score_volumes
 
 PLAIN = Normalization((0.0,), (255.0,))
 

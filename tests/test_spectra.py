@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoslice.errors import DataError, SettingsError
-from isoslice.spectra import (
+from isoslice.evaluation.spectra import (
     ShellCorrelation,
     power_spectrum,
     power_spectrum_ratio,

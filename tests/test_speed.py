@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import speed
-from isoslice.model import Model
+from isoslice.inference.model import Model
 from machine import network_flops
 
 

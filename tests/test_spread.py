@@ -8,16 +8,22 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from conftest import texture
-from isoslice.config import ModelConfig, NetworkSettings, TrainingSettings
-from isoslice.masks import even_rows, fill_rows
-from isoslice.network import HEAD_REACH, Denoiser, reach
-from isoslice.normalize import Normalization
-from isoslice.planes import PlaneStack
-from isoslice.progress import Progress
-from isoslice.recipes import build_network
-from isoslice.rows import restore_rows
-from isoslice.spread import SpreadHead, SpreadNetwork, build_head, mean_and_spread, with_head
-from isoslice.spread_fit import MOST_STEPS, fit_spread, head_steps, spread_loss
+from isoslice.data.masking import even_rows, fill_rows
+from isoslice.data.normalization import Normalization
+from isoslice.data.planes import PlaneStack
+from isoslice.inference.rows import restore_rows
+from isoslice.models.config import ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.models.networks.denoiser import HEAD_REACH, Denoiser, reach
+from isoslice.models.networks.error_head import (
+    SpreadHead,
+    SpreadNetwork,
+    build_head,
+    mean_and_spread,
+    with_head,
+)
+from isoslice.models.networks.factory import build_network
+from isoslice.runtime.progress import Progress
+from isoslice.training.error_head import MOST_STEPS, fit_spread, head_steps, spread_loss
 
 TINY = ModelConfig(
     network=NetworkSettings(widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0)),

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from isoslice.display import srh_colours
+from isoslice.data.display import srh_colours
+from isoslice.data.srh import SRH_CHANNELS, srh_channels
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.srh import SRH_CHANNELS, read_srh, read_srh_images, srh_channels
-from isoslice.volume import Volume
+from isoslice.io.srh import read_srh, read_srh_images
 
 counts = arrays(np.uint16, (2, 3, 4), elements=st.integers(0, 65535))
 

@@ -7,18 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import texture
-from isoslice.config import ModelConfig, NetworkSettings, TrainingSettings
-from isoslice.geometry import even_grid
-from isoslice.interpolate import interpolate
-from isoslice.masks import even_rows, fill_rows
-from isoslice.model import Model
-from isoslice.normalize import percentile_normalization
-from isoslice.planes import plane_stacks
-from isoslice.recipes import build_network
-from isoslice.rows import restore_rows
-from isoslice.stretch import SOFTENINGS, fit_softening, intensity_error, stretch, unstretch
-from isoslice.training import residual_statistics
-from isoslice.volume import Volume
+from isoslice.data.grid import even_grid
+from isoslice.data.interpolation import interpolate
+from isoslice.data.masking import even_rows, fill_rows
+from isoslice.data.normalization import percentile_normalization
+from isoslice.data.planes import plane_stacks
+from isoslice.data.volume import Volume
+from isoslice.inference.model import Model
+from isoslice.inference.rows import restore_rows
+from isoslice.models.config import ModelConfig, NetworkSettings, TrainingSettings
+from isoslice.models.diffusion.variance_stabilization import (
+    SOFTENINGS,
+    fit_softening,
+    intensity_error,
+    stretch,
+    unstretch,
+)
+from isoslice.models.networks.factory import build_network
+from isoslice.training.train import residual_statistics
 
 
 @given(

@@ -13,11 +13,11 @@ import pytest
 import tifffile
 
 from conftest import texture as structure
-from isoslice.config import MaskedTraining, MsdsrConfig, UNetSettings
-from isoslice.features import texture
-from isoslice.model import Model
-from isoslice.progress import Progress
-from isoslice.recipes import build_network
+from isoslice.evaluation.slicefid.features import texture
+from isoslice.inference.model import Model
+from isoslice.models.config import MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
+from isoslice.runtime.progress import Progress
 from suite import methods
 from suite.bars import Bar, bars, peak_share
 from suite.cases import load_case
@@ -142,7 +142,7 @@ def test_every_method_is_scored_and_nothing_is_computed_twice(run, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(methods, "run_child", never)
         patch.setattr("suite.scoring.fidelity", never)
-        patch.setattr("isoslice.benchmark.realism.slicefid", never)
+        patch.setattr("isoslice.evaluation.benchmark.realism.slicefid", never)
         _, again = run()
     assert [table.rows for table in again.tables] == [table.rows for table in outcome.tables]
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from conftest import texture
-from isoslice.survey import (
+from isoslice.data.survey import (
     Limits,
     empty_survey,
     limits,

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 import isoslice
-import isoslice.fit
-from isoslice.config import NetworkSettings, TrainingSettings
-from isoslice.distillation import distill
+import isoslice.training.loop
+from isoslice.data.planes import plane_stacks
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.fit import CHECKPOINT
-from isoslice.objectives import average_decay, learning_rate
-from isoslice.planes import plane_stacks
-from isoslice.progress import Progress
-from isoslice.training import as_volumes, residual_statistics, train
-from isoslice.volume import Volume
+from isoslice.models.config import NetworkSettings, TrainingSettings
+from isoslice.runtime.progress import Progress
+from isoslice.training.distillation import distill
+from isoslice.training.loop import CHECKPOINT
+from isoslice.training.objectives import average_decay, learning_rate
+from isoslice.training.train import as_volumes, residual_statistics, train
 
 NETWORK = NetworkSettings(widths=(16, 24), blocks_down=(1, 1), blocks_up=(1, 0))
 SETTINGS = TrainingSettings(batch=4, crop=32, warmup_steps=2)
@@ -79,7 +79,7 @@ def interrupt(folder, at):
                 raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(isoslice.fit, "SHOW_SECONDS", 0.0)
+        patch.setattr(isoslice.training.loop, "SHOW_SECONDS", 0.0)
         with pytest.raises(KeyboardInterrupt):
             fast(steps=6, workdir=folder, progress=Stop())
 

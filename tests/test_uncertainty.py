@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from isoslice.calibration import calibrate
-from isoslice.config import DistilledSettings, MsdsrConfig
+from isoslice.data.grid import PlaneGrid, even_grid
+from isoslice.data.normalization import Normalization
+from isoslice.data.planes import PlaneStack
 from isoslice.errors import SettingsError
-from isoslice.geometry import PlaneGrid, even_grid
-from isoslice.model import Model
-from isoslice.normalize import Normalization
-from isoslice.planes import PlaneStack
-from isoslice.spread import build_head, with_head
-from isoslice.trust import Trust
-from isoslice.uncertainty import restore_with_std, stack_scale, with_samples
+from isoslice.inference.model import Model
+from isoslice.inference.uncertainty import restore_with_std, stack_scale, with_samples
+from isoslice.models.config import DistilledSettings, MsdsrConfig
+from isoslice.models.networks.error_head import build_head, with_head
+from isoslice.models.reliability.calibration import calibrate
+from isoslice.models.reliability.record import Trust
 from test_spread import CPU, TINY, network, random_head
 
 
@@ -88,7 +88,7 @@ def test_lost_planes_do_not_change_the_factor(calibrated, monkeypatch):
         asked.append(factor)
         return stack_scale(network, config, calibration, planes, factor, **options)
 
-    monkeypatch.setattr("isoslice.uncertainty.stack_scale", scale)
+    monkeypatch.setattr("isoslice.inference.uncertainty.stack_scale", scale)
     planes = specimen(9)[None]
     kept = [0, 1, 2, 5, 8]  # of nine
     grid = PlaneGrid(tuple(4 * z for z in kept))

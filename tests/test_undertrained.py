@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from conftest import Cli, texture, write_stack
-from isoslice.checking import check
-from isoslice.config import EndToEndConfig, ModelConfig, MsdsrConfig
-from isoslice.doubts import doubts_of
 from isoslice.errors import DoubtWarning
-from isoslice.modelcard import model_card
-from isoslice.undertrained import compared_with_linear, undertrained
+from isoslice.evaluation.holdout.run import check
+from isoslice.inference.diagnostics import doubts_of
+from isoslice.models.config import EndToEndConfig, ModelConfig, MsdsrConfig
+from isoslice.models.files.card import model_card
+from isoslice.models.reliability.undertrained import compared_with_linear, undertrained
 
 OWN = ModelConfig(sigma_data=0.1)
 

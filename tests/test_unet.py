@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from isoslice.config import MsdsrConfig, UNetSettings
-from isoslice.recipes import build_network
-from isoslice.unet import Attention, UNet, time_embedding
+from isoslice.models.config import MsdsrConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
+from isoslice.models.networks.unet import Attention, UNet, time_embedding
 
 
 def small(channels=1, width=8, **options):

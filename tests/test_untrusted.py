@@ -20,11 +20,11 @@ import zarr
 
 import isoslice.io.limits as limits
 from conftest import Bomb
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
-from isoslice.io.read import open_volume
-from isoslice.io.zarr_codecs import COMPRESSORS, decode
-from isoslice.volume import Volume
+from isoslice.io.formats.omezarr.codecs import COMPRESSORS, decode
+from isoslice.io.reading import open_volume
 
 STACK = np.arange(4 * 16 * 16, dtype=np.uint16).reshape(4, 16, 16)
 SPACING = {"Z": 2.0, "Y": 1.0, "X": 1.0}

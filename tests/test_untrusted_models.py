@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load, save_file
 
 from conftest import Bomb
-from isoslice.checkpoint import AVERAGED, RAW, import_msdsr
-from isoslice.config import ModelConfig, MsdsrConfig, NetworkSettings, UNetSettings
 from isoslice.errors import ModelError
-from isoslice.model import Model
-from isoslice.recipes import build_network
-from isoslice.spread import SpreadHead
+from isoslice.inference.model import Model
+from isoslice.models.config import ModelConfig, MsdsrConfig, NetworkSettings, UNetSettings
+from isoslice.models.files.msdsr_checkpoint import AVERAGED, RAW, import_msdsr
+from isoslice.models.networks.error_head import SpreadHead
+from isoslice.models.networks.factory import build_network
 
 
 def edit(path: Path, **changes) -> None:
@@ -52,7 +52,7 @@ def test_settings_nested_too_deeply_or_too_long(model_copy, name):
 
 
 def test_settings_of_a_huge_network_build_nothing(model_copy, monkeypatch):
-    import isoslice.model as module
+    import isoslice.inference.model as module
 
     monkeypatch.setattr(module, "build_network", lambda _: pytest.fail("it was built"))
     huge = {"widths": [2048], "blocks_down": [2], "blocks_up": [1]}

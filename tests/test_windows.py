@@ -8,13 +8,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoslice import windows
-from isoslice.config import ModelConfig, NetworkSettings
-from isoslice.geometry import even_grid
-from isoslice.interpolate import interpolate
-from isoslice.network import Denoiser, reach
-from isoslice.sampler import restore
-from isoslice.windows import WHOLE, grid, spans, windows_of
+from isoslice.data.grid import even_grid
+from isoslice.data.interpolation import interpolate
+from isoslice.inference import tiling as windows
+from isoslice.inference.sampler import restore
+from isoslice.inference.tiling import WHOLE, grid, spans, windows_of
+from isoslice.models.config import ModelConfig, NetworkSettings
+from isoslice.models.networks.denoiser import Denoiser, reach
 
 SHAPES = [((8, 12), (1, 1), (1, 0)), ((8, 12, 16), (1, 2, 0), (0, 1, 1)), ((8,), (2,), (1,))]
 
@@ -130,6 +130,6 @@ def test_large_slices_are_restored_in_windows(monkeypatch, arithmetic):
     # Five evaluations, each of which passes on what the one before has rounded.
     tolerance = {"float32": 1e-4, "bfloat16": 5 / 256 * np.abs(residual).max()}[arithmetic]
     np.testing.assert_allclose(found, expected, atol=tolerance)
-    monkeypatch.setattr("isoslice.passes._halo", lambda _: (0, 4))
+    monkeypatch.setattr("isoslice.inference.passes._halo", lambda _: (0, 4))
     shows = restore(network(), config, planes, even_grid(4, 4))
     assert np.abs(shows - expected).max() > tolerance  # without a halo

@@ -52,10 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     import torch
 
-    from isoslice.benchmark.tables import text
     from isoslice.errors import IsosliceError
-    from isoslice.features import inception, texture
-    from isoslice.progress import terminal_progress
+    from isoslice.evaluation.benchmark.tables import text
+    from isoslice.evaluation.slicefid.features import inception, texture
+    from isoslice.runtime.progress import terminal_progress
     from suite.run import run_suite
     from suite.settings import SuiteSettings, peers
 

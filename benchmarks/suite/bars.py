@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from isoslice.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
 from suite.methods import DISTILLED, MEAN, SAMPLE
 from suite.report import distance, is_msdsr
 from suite.scoring import Scored

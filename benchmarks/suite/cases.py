@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halves import halves
-from isoslice.benchmark.data import BenchmarkData, block_corners
+from isoslice.data.grid import crop_to_grid, even_grid, thin
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.geometry import crop_to_grid, even_grid, thin
+from isoslice.evaluation.benchmark.data import BenchmarkData, block_corners
+from isoslice.evaluation.metrics import data_range_of
 from isoslice.io import read_volume
-from isoslice.metrics import data_range_of
-from isoslice.volume import Volume
 
 Voxels = NDArray[Any]
 #: Every scale's planes are among those of the finest, so that all share one truth.

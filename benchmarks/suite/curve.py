@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from isoslice.benchmark.cells import Cell, Column, Row, Table
-from isoslice.benchmark.tables import write_tables
-from isoslice.features import Extractor
-from isoslice.progress import Progress
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.tables import write_tables
+from isoslice.evaluation.slicefid.features import Extractor
+from isoslice.runtime.progress import Progress
 from suite.bars import SCALE
 from suite.methods import interpolation, own_volumes
 from suite.pictures import curve_figure

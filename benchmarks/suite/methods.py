@@ -11,14 +11,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from isoslice.benchmark.data import get_model
-from isoslice.benchmark.settings import ModelEntry
-from isoslice.benchmark.store import Store
-from isoslice.distillation import distill
-from isoslice.interpolate import Method
+from isoslice.data.interpolation import Method
+from isoslice.evaluation.benchmark.data import get_model
+from isoslice.evaluation.benchmark.settings import ModelEntry
+from isoslice.evaluation.benchmark.store import Store
+from isoslice.inference.model import Model
 from isoslice.io.atomic import atomic_output
-from isoslice.model import Model, is_model_folder
-from isoslice.progress import Progress
+from isoslice.models.files.bundle import is_model_folder
+from isoslice.runtime.progress import Progress
+from isoslice.training.distillation import distill
 from suite.cases import CaseData
 from suite.children import ChildError, run_child
 from suite.settings import Peer, SuiteSettings

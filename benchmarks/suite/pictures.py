@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.benchmark.panels import volume_figure
-from isoslice.figures import choose_view
+from isoslice.evaluation.benchmark.panels import volume_figure
+from isoslice.evaluation.figures import choose_view
 from isoslice.io.atomic import atomic_output
-from isoslice.progress import Progress
+from isoslice.runtime.progress import Progress
 from suite.cases import CaseData
 from suite.scoring import TRUTH, Scored
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from isoslice.benchmark.cells import Cell, Column, Row, Table
-from isoslice.evaluation import SLICES
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.evaluate import SLICES
 from suite.scoring import AXES, TRUTH, Scored
 
 WHOLE, BLOCKS, COST = "whole volume", "blocks", "cost"

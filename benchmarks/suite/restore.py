@@ -40,8 +40,8 @@ def timed(restore: Callable[[np.ndarray], np.ndarray], stack: np.ndarray) -> dic
 
 def interpolated(stack: np.ndarray, factor: int, method: str) -> dict[str, Any]:
     """Interpolate; whole numbers stay whole numbers."""
-    from isoslice.geometry import even_grid
-    from isoslice.interpolate import interpolate
+    from isoslice.data.grid import even_grid
+    from isoslice.data.interpolation import interpolate
 
     def restore(planes: np.ndarray) -> np.ndarray:
         return interpolate(planes, even_grid(len(planes), factor), method)  # type: ignore[arg-type]
@@ -53,9 +53,9 @@ def predicted(
     stack: np.ndarray, factor: int, folder: Path, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Restore by a trained model, and measure what its network reached."""
-    from isoslice.device import choose_device, describe
-    from isoslice.environment import environment
-    from isoslice.model import Model
+    from isoslice.inference.model import Model
+    from isoslice.runtime.device import choose_device, describe
+    from isoslice.runtime.environment import environment
 
     model = Model.load(folder)
     machine = f"{environment().processor}: {describe(choose_device(options.device))}"
@@ -95,14 +95,14 @@ def predicted(
 
 def threads_inside(options: argparse.Namespace) -> int:
     """How many threads of isoslice's sampler are in the network at once."""
-    from isoslice.device import choose_device
+    from isoslice.runtime.device import choose_device
 
     return int(options.threads) if choose_device(options.device).type == "cpu" else 1
 
 
 def _peak(device: str) -> float:
     """GFLOP/s of a convolution just now."""
-    from isoslice.device import choose_device, fast_dtype
+    from isoslice.runtime.device import choose_device, fast_dtype
     from machine import convolution_peak
 
     return convolution_peak(dtype=fast_dtype(choose_device(device)))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from isoslice import __version__
-from isoslice.benchmark.cells import Table
-from isoslice.benchmark.realism import Judge, make_judge
-from isoslice.benchmark.store import open_store
-from isoslice.benchmark.tables import to_json, write_tables
-from isoslice.features import Extractor
+from isoslice.evaluation.benchmark.cells import Table
+from isoslice.evaluation.benchmark.realism import Judge, make_judge
+from isoslice.evaluation.benchmark.store import open_store
+from isoslice.evaluation.benchmark.tables import to_json, write_tables
+from isoslice.evaluation.slicefid.features import Extractor
 from isoslice.io.atomic import atomic_output
-from isoslice.progress import Progress
+from isoslice.runtime.progress import Progress
 from suite.bars import Bar, Results, bars, bars_table, peak_share, speed_notes
 from suite.cases import CaseData, load_case, share_of_blocks
 from suite.children import ChildError

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import contingency_table
 
-from isoslice.benchmark.cells import Cell, Column, Row, Table
-from isoslice.benchmark.store import Store
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.store import Store
 from suite.cases import CaseData
 from suite.segmentation import RECIPES, Recipe, segment
 from suite.store import Restored

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.benchmark.realism import Judge
-from isoslice.benchmark.store import Store
-from isoslice.evaluation import mean_scores, score
-from isoslice.geometry import even_grid
-from isoslice.metrics import psnr
-from isoslice.spectra import ShellCorrelation, power_spectrum_ratio, shell_correlation
+from isoslice.data.grid import even_grid
+from isoslice.evaluation.benchmark.realism import Judge
+from isoslice.evaluation.benchmark.store import Store
+from isoslice.evaluation.evaluate import mean_scores, score
+from isoslice.evaluation.metrics import psnr
+from isoslice.evaluation.spectra import ShellCorrelation, power_spectrum_ratio, shell_correlation
 from suite.cases import CaseData
 from suite.store import Restored
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isoslice.benchmark.settings import BenchmarkSettings
+from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 
 #: Scripts that other programs' interpreters run.
 PEER_FOLDER = Path(__file__).parent / "peers"

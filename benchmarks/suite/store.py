@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.benchmark.store import Store
+from isoslice.evaluation.benchmark.store import Store
 
 
 @dataclass(frozen=True)

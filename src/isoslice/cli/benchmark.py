@@ -47,14 +47,14 @@ def benchmark(
     """Run the MSDSR paper's evaluation: tables and figures. Run again, it goes on where it was."""
     if light and features is not None:
         raise SettingsError("got both --light and --features, expected one; leave out --features")
-    from isoslice.benchmark.run import run_benchmark
-    from isoslice.benchmark.settings import read_settings
-    from isoslice.benchmark.tables import text
-    from isoslice.features import inception, texture
-    from isoslice.progress import terminal_progress
+    from isoslice.evaluation.benchmark.run import run_benchmark
+    from isoslice.evaluation.benchmark.settings import read_settings
+    from isoslice.evaluation.benchmark.tables import text
+    from isoslice.evaluation.slicefid.features import inception, texture
+    from isoslice.runtime.progress import terminal_progress
 
     if report is not None:
-        from isoslice.report import check_report_path
+        from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
     settings = read_settings(config, quick=quick)
@@ -63,8 +63,8 @@ def benchmark(
     try:
         tables = run_benchmark(settings, output, extractor, device=device.value, progress=progress)
         if report is not None:
-            from isoslice.report import write_report
-            from isoslice.report.of_benchmark import benchmark_report
+            from isoslice.evaluation.report import write_report
+            from isoslice.evaluation.report.of_benchmark import benchmark_report
 
             made_by = {**settings.model_dump(mode="json"), "features": extractor.name}
             page = benchmark_report(tables, output, made_by)

@@ -27,10 +27,10 @@ from isoslice.cli.options import (
     VoxelSizeText,
     reading_of,
 )
-from isoslice.cli.text import as_json
+from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
-    from isoslice.fidelity import Fidelity, PlaneScore
+    from isoslice.evaluation.holdout.result import Fidelity, PlaneScore
 
 #: Planes that are listed one by one; of more, quartiles and the worst.
 LISTED, WORST = 12, 5
@@ -78,13 +78,13 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Tell how far to trust a model on a stack. Measured planes are hidden and restored."""
-    from isoslice.checking import check as leave_out
     from isoslice.errors import SettingsError
+    from isoslice.evaluation.holdout.run import check as leave_out
+    from isoslice.inference.model import Model
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import atomic_output, check_apart, check_output
-    from isoslice.io.read import open_with
-    from isoslice.model import Model
-    from isoslice.progress import terminal_progress
+    from isoslice.io.reading import open_with
+    from isoslice.runtime.progress import terminal_progress
 
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     if model is None:
@@ -99,7 +99,7 @@ def check(
         check_apart(output, stack)
         check_output(output, overwrite)
     if report is not None:
-        from isoslice.report import check_report_path
+        from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
     volume = open_with(Path(stack), reading)
@@ -121,8 +121,8 @@ def check(
     if output is not None:
         write_volume(output, found.errors_volume(), overwrite=overwrite)
     if report is not None:
-        from isoslice.report import write_report
-        from isoslice.report.of_check import check_report
+        from isoslice.evaluation.report import write_report
+        from isoslice.evaluation.report.of_check import check_report
 
         write_report(report, check_report(found), overwrite=overwrite)
     if json == "-":
@@ -139,7 +139,7 @@ def _print(found: Fidelity, output: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from isoslice.fidelity import METHODS
+    from isoslice.evaluation.holdout.result import METHODS
 
     console = Console(markup=False, highlight=False)
     table = Table("", box=box.SIMPLE_HEAD)
@@ -179,7 +179,7 @@ def _print(found: Fidelity, output: Path | None) -> None:
 def _cells(values: object, digits: int) -> list[str]:
     from collections.abc import Mapping
 
-    from isoslice.fidelity import METHODS
+    from isoslice.evaluation.holdout.result import METHODS
 
     assert isinstance(values, Mapping)
     found = [values[way] for way in METHODS]

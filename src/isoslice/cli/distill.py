@@ -22,7 +22,7 @@ from isoslice.cli.options import (
     Time,
     reading_of,
 )
-from isoslice.cli.trainings import (
+from isoslice.cli.training_options import (
     Minutes,
     Resume,
     Steps,
@@ -56,13 +56,13 @@ def distill(
     quiet: Quiet = False,
 ) -> None:
     """Make a fast model of a trained one. It takes two evaluations a voxel instead of five."""
-    from isoslice.device import choose_device
-    from isoslice.distillation import distill as distill_model
+    from isoslice.inference.model import Model
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
-    from isoslice.model import Model
-    from isoslice.processes import find_place
-    from isoslice.srh import read_srh_images
+    from isoslice.io.srh import read_srh_images
+    from isoslice.runtime.device import choose_device
+    from isoslice.training.distillation import distill as distill_model
+    from isoslice.training.distributed.topology import find_place
 
     check_output(output, overwrite)
     teacher = Model.load(model)

@@ -7,12 +7,12 @@ from dataclasses import asdict
 import typer
 
 from isoslice.cli.options import JsonFlag
-from isoslice.cli.text import as_json, as_lines
+from isoslice.runtime.text import as_json, as_lines
 
 
 def env(json: JsonFlag = False) -> None:
     """Show versions and hardware, for a bug report."""
-    from isoslice.environment import environment
+    from isoslice.runtime.environment import environment
 
     found = asdict(environment())
     typer.echo(as_json(found) if json else as_lines(found))

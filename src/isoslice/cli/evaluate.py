@@ -19,11 +19,11 @@ from isoslice.cli.options import (
     Time,
     reading_of,
 )
-from isoslice.cli.text import as_json
+from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
-    from isoslice.evaluation import Evaluation
-    from isoslice.volume import Volume
+    from isoslice.data.volume import Volume
+    from isoslice.evaluation.evaluate import Evaluation
 
 
 def evaluate(
@@ -58,22 +58,22 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Compare restored volumes with the truth: L1, PSNR, SSIM."""
-    from isoslice.evaluation import evaluate as compare
+    from isoslice.evaluation.evaluate import evaluate as compare
     from isoslice.io.atomic import atomic_output, check_output
-    from isoslice.io.read import in_memory, open_with
+    from isoslice.io.reading import in_memory, open_with
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
     if report is not None:
-        from isoslice.report import check_report_path
+        from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
     true = in_memory(open_with(Path(truth), reading_of(axes, None, None, series, channel, time)))
     opened = [_opened(out, axes, channel, time) for out in outputs]
     found = [compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened]
     if report is not None:
-        from isoslice.report import write_report
-        from isoslice.report.of_evaluate import evaluation_report
+        from isoslice.evaluation.report import write_report
+        from isoslice.evaluation.report.of_evaluate import evaluation_report
 
         write_report(report, evaluation_report(true, opened, found), overwrite=overwrite)
     if json == "-":
@@ -89,7 +89,7 @@ def evaluate(
 
 def _opened(path: str, axes: str | None, channel: str | None, time: str | None) -> Volume:
     """Open a restored volume, and choose from it what it holds more than one of."""
-    from isoslice.io.read import open_volume
+    from isoslice.io.reading import open_volume
     from isoslice.io.selection import select
 
     volume = open_volume(path, axes)
@@ -105,7 +105,7 @@ def _print_table(found: list[Evaluation]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from isoslice.evaluation import evaluation_rows
+    from isoslice.evaluation.evaluate import evaluation_rows
 
     console = Console(markup=False, highlight=False)
     table = Table("", box=box.SIMPLE_HEAD)

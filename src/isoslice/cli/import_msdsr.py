@@ -34,8 +34,8 @@ def import_msdsr(
     quiet: Quiet = False,
 ) -> None:
     """Turn the MSDSR authors' checkpoint into a model. Nothing in it is executed."""
-    from isoslice.checkpoint import import_msdsr as import_checkpoint
     from isoslice.io.atomic import check_output
+    from isoslice.models.files.msdsr_checkpoint import import_msdsr as import_checkpoint
 
     check_output(output, overwrite)
     model = import_checkpoint(checkpoint, averaged=not last, srh=srh)

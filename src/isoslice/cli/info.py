@@ -18,12 +18,12 @@ from isoslice.cli.options import (
     VoxelSizeText,
     reading_of,
 )
-from isoslice.cli.text import as_json, as_lines
+from isoslice.runtime.text import as_json, as_lines
 
 if TYPE_CHECKING:
+    from isoslice.data.volume import Volume
+    from isoslice.io.decoded import Raw
     from isoslice.io.options import ReadOptions
-    from isoslice.io.raw import Raw
-    from isoslice.volume import Volume
 
 
 def info(
@@ -54,8 +54,8 @@ def info(
 def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
     """Return what `info` shows of an image, as plain values."""
     from isoslice.errors import IsosliceWarning
-    from isoslice.io.raw import finish
-    from isoslice.io.read import read_raw
+    from isoslice.io.decoded import finish
+    from isoslice.io.reading import read_raw
 
     with warnings.catch_warnings():
         # Which one of several is shown, is shown.
@@ -119,9 +119,9 @@ def _series(raw: Raw) -> dict[str, Any]:
 
 def _sampling(volume: Volume) -> dict[str, Any]:
     """Tell which axis is coarse, by how much, and which factor that gives."""
-    from isoslice.coarse import COARSE
-    from isoslice.geometry import factor_from_voxel_size
-    from isoslice.volume import VoxelSize
+    from isoslice.data.coarse import COARSE
+    from isoslice.data.grid import factor_from_voxel_size
+    from isoslice.data.volume import VoxelSize
 
     size = volume.voxel_size
     if size is None or "Z" not in volume.axes:
@@ -146,7 +146,7 @@ def _sampling(volume: Volume) -> dict[str, Any]:
 
 
 def _orientation(volume: Volume) -> dict[str, Any] | None:
-    from isoslice.anatomy import axis_codes
+    from isoslice.data.anatomy import axis_codes
 
     place = volume.metadata.orientation
     if place is None or place.affine is None:
@@ -209,7 +209,7 @@ _MERGED = (
 
 
 def _sampling_told(found: dict[str, Any]) -> str:
-    from isoslice.coarse import COARSE
+    from isoslice.data.coarse import COARSE
 
     if found["coarse_along"] is not None:
         return f"coarse along {found['coarse_along']} by {found['coarse_by']:.1f}"
@@ -224,7 +224,7 @@ def _joined(*parts: str | None) -> str:
 
 def describe_model(path: str) -> dict[str, Any]:
     """Return what `info` shows of a model folder."""
-    from isoslice.model import Model
+    from isoslice.inference.model import Model
 
     model = Model.load(Path(path))
     config = model.config
@@ -242,6 +242,6 @@ def describe_model(path: str) -> dict[str, Any]:
 
 
 def _is_model(path: str) -> bool:
-    from isoslice.model import is_model_folder
+    from isoslice.models.files.bundle import is_model_folder
 
     return is_model_folder(Path(path))

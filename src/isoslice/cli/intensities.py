@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from isoslice.io.lazy import LazyArray
-from isoslice.io.read import read_part
-from isoslice.volume import Volume
+from isoslice.data.volume import Volume
+from isoslice.io.lazy_array import LazyArray
 
 #: Bytes that are looked at in a volume that is read where it is indexed, and at a time.
 LOOKED_AT, AT_ONCE = 2**28, 2**25
@@ -45,7 +44,7 @@ def intensity_range(volume: Volume) -> dict[str, Any]:
         time, channel, plane = (int(n) for n in np.unravel_index(number, (times, channels, depth)))
         for start in range(first, first + rows, step):
             strip = slice(start, min(start + step, first + rows))
-            part = read_part(volume, (time, channel, plane, strip, slice(None)))
+            part = volume.read((time, channel, plane, strip, slice(None)))
             if part.dtype.kind == "f":
                 part = part[np.isfinite(part)]
             if part.size:

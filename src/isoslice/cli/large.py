@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from isoslice.cli.options import part_of
 
 if TYPE_CHECKING:
-    from isoslice.config import AnyConfig
-    from isoslice.jobs.run import How
+    from isoslice.inference.engine.run import How
+    from isoslice.models.config import AnyConfig
 
 
 def how_to_work(
@@ -17,7 +17,7 @@ def how_to_work(
 ) -> How:
     """Check the options that say who restores the blocks; at most one does."""
     from isoslice.errors import SettingsError
-    from isoslice.jobs.run import How
+    from isoslice.inference.engine.run import How
 
     given = {"--workers": workers > 1, "--scheduler": scheduler, "--part": part}
     names = [name for name, value in given.items() if value]
@@ -32,7 +32,7 @@ def how_to_work(
 def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
     """Whether the output is written block by block; if not, refuse options that need that."""
     from isoslice.errors import SettingsError
-    from isoslice.jobs.begin import can_be_cut
+    from isoslice.inference.engine.begin import can_be_cut
 
     possible = output.name.endswith(".zarr") and can_be_cut(config) and not whole
     given = {
@@ -53,8 +53,8 @@ def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool
 
 def memory_budget(memory: str | None, how: How) -> int:
     """Return the bytes that a process may take: those asked for, or a share of what is free."""
+    from isoslice.inference.engine.slabs import parse_memory
     from isoslice.io.limits import available_memory
-    from isoslice.jobs.memory import parse_memory
 
     if memory is not None:
         return parse_memory(memory)

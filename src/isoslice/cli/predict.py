@@ -40,10 +40,10 @@ from isoslice.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from isoslice.jobs.run import How
-    from isoslice.model import Model
-    from isoslice.progress import Progress
-    from isoslice.volume import Volume
+    from isoslice.data.volume import Volume
+    from isoslice.inference.engine.run import How
+    from isoslice.inference.model import Model
+    from isoslice.runtime.progress import Progress
 
 
 def predict(
@@ -166,19 +166,19 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
-    from isoslice.asked import check_asked, check_knows
-    from isoslice.coarse import coarse_axis, turned
-    from isoslice.device import choose_device
+    from isoslice.data.coarse import coarse_axis, turned
     from isoslice.errors import DoubtWarning, SettingsError
-    from isoslice.fits import Wanted, check_fits
+    from isoslice.inference.memory import Wanted, check_fits
+    from isoslice.inference.model import Model
+    from isoslice.inference.options import check_asked, check_knows
+    from isoslice.inference.recipes import resolve_options
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_apart, check_output
-    from isoslice.io.read import open_volume, open_with
-    from isoslice.io.write import check_volume
-    from isoslice.model import Model
-    from isoslice.presets import preset_config
-    from isoslice.progress import terminal_progress
-    from isoslice.recipes import resolve_options
+    from isoslice.io.reading import open_volume, open_with
+    from isoslice.io.writing import check_volume
+    from isoslice.models.presets import preset_config
+    from isoslice.runtime.device import choose_device
+    from isoslice.runtime.progress import terminal_progress
 
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_suffix(output)
@@ -229,8 +229,8 @@ def predict(
             trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
         if in_blocks:
-            from isoslice.jobs.begin import Request
-            from isoslice.jobs.run import restore_image
+            from isoslice.inference.engine.begin import Request
+            from isoslice.inference.engine.run import restore_image
 
             assert model is not None
             request = Request(
@@ -265,8 +265,8 @@ def predict(
                     write_volume(path, other, overwrite=overwrite)
             write_volume(output, prediction.to_volume(), overwrite=overwrite)  # last: all is there
         if report is not None:
-            from isoslice.report import write_report
-            from isoslice.report.of_predict import prediction_report
+            from isoslice.evaluation.report import write_report
+            from isoslice.evaluation.report.of_predict import prediction_report
 
             restored = open_volume(output) if in_blocks else prediction
             write_report(report, prediction_report(volume, restored), overwrite=overwrite)
@@ -282,7 +282,7 @@ def predict(
 
 def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[Path]:
     """Where standard deviations and samples go."""
-    from isoslice.io.write import beside
+    from isoslice.io.writing import beside
 
     wanted = ["std"] if uncertainty or samples else []
     wanted += [f"sample-{i + 1}" for i in range(samples if keep else 0)]
@@ -291,7 +291,7 @@ def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[P
 
 def _check_report(report: Path, how: How) -> None:
     from isoslice.errors import SettingsError
-    from isoslice.report.write import check_report_path
+    from isoslice.evaluation.report.write import check_report_path
 
     if how.part is not None:
         raise SettingsError(
@@ -321,10 +321,10 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     -------
     Output planes per measured plane.
     """
+    from isoslice.data.grid import check_factor, even_grid, factor_from_voxel_size
     from isoslice.errors import DataError
-    from isoslice.geometry import check_factor, even_grid, factor_from_voxel_size
+    from isoslice.inference.stack import planes_message
     from isoslice.io import require_voxel_size
-    from isoslice.stacks import planes_message
 
     if volume.size("Z") < 2:
         raise DataError(planes_message(volume))
@@ -337,7 +337,7 @@ def check_stack(volume: Volume, factor: int | None) -> int:
 
 
 def _what_is_left(output: Path, own_model: Path | None) -> str:
-    from isoslice.jobs.begin import unfinished
+    from isoslice.inference.engine.begin import unfinished
 
     if unfinished(output).exists():
         return "what is restored is kept; go on with --resume"
@@ -354,11 +354,11 @@ def _train_on(
     device: Device,
     progress: Progress,
 ) -> Model:
-    from isoslice.coarse import coarse_axis
+    from isoslice.data.coarse import coarse_axis
+    from isoslice.data.labels import label_messages
     from isoslice.errors import DoubtWarning
-    from isoslice.labels import label_messages
-    from isoslice.stacks import planes_to_learn_from
-    from isoslice.training import train
+    from isoslice.inference.stack import planes_to_learn_from
+    from isoslice.training.train import train
 
     planes = planes_to_learn_from(volume, along=along)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training

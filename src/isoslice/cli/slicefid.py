@@ -25,11 +25,11 @@ from isoslice.cli.options import (
     Time,
     reading_of,
 )
-from isoslice.cli.text import as_json
 from isoslice.errors import SettingsError
+from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
-    from isoslice.slicefid import SliceFid
+    from isoslice.evaluation.slicefid.score import SliceFid
 
 
 class SliceProtocol(StrEnum):
@@ -128,12 +128,12 @@ def slicefid(
         raise SettingsError(
             "got --tile with --protocol msdsr, whose images have a side of 40; leave out --tile"
         )
-    from isoslice.features import inception, texture
+    from isoslice.evaluation.slicefid.features import inception, texture
+    from isoslice.evaluation.slicefid.volumes import score_volumes
     from isoslice.io import read_images
     from isoslice.io.atomic import atomic_output, check_output
-    from isoslice.io.read import in_memory, open_with
-    from isoslice.progress import terminal_progress
-    from isoslice.slicescoring import score_volumes
+    from isoslice.io.reading import in_memory, open_with
+    from isoslice.runtime.progress import terminal_progress
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
@@ -165,7 +165,7 @@ def slicefid(
 
 
 def _print_table(found: list[SliceFid]) -> None:
-    from isoslice.slicefid import slicefid_rows
+    from isoslice.evaluation.slicefid.score import slicefid_rows
 
     names = [Path(result.volume).name for result in found]
     rows = [("", *names), *slicefid_rows(found)]

@@ -26,7 +26,7 @@ from isoslice.cli.options import (
     VoxelSizeText,
     reading_of,
 )
-from isoslice.cli.trainings import (
+from isoslice.cli.training_options import (
     Minutes,
     Resume,
     Steps,
@@ -36,7 +36,7 @@ from isoslice.cli.trainings import (
 )
 
 if TYPE_CHECKING:
-    from isoslice.presets import Preset as Recipe
+    from isoslice.models.presets import Preset as Recipe
 
 
 def train(
@@ -96,14 +96,14 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
-    from isoslice.continuing import check_start
-    from isoslice.device import choose_device
+    from isoslice.inference.model import Model
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
-    from isoslice.model import Model
-    from isoslice.presets import preset_config
-    from isoslice.processes import find_place
-    from isoslice.training import train as train_model
+    from isoslice.models.presets import preset_config
+    from isoslice.runtime.device import choose_device
+    from isoslice.training.distributed.topology import find_place
+    from isoslice.training.finetune import check_start
+    from isoslice.training.train import train as train_model
 
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_output(output, overwrite)
@@ -118,7 +118,7 @@ def train(
     first = place is None or place.first
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     if srh:
-        from isoslice.srh import read_srh_images
+        from isoslice.io.srh import read_srh_images
 
         volumes = read_srh_images(images, **dict(reading))
     else:

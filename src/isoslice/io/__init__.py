@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from isoslice.io.images import read_images
-from isoslice.io.read import read_volume, require_voxel_size
-from isoslice.io.write import check_suffix, write_volume
+from isoslice.io.image_collection import read_images
+from isoslice.io.reading import read_volume, require_voxel_size
+from isoslice.io.writing import check_suffix, write_volume
 
 __all__ = ["check_suffix", "read_images", "read_volume", "require_voxel_size", "write_volume"]

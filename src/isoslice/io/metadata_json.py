@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from isoslice.metadata import Display, Matrix, Metadata, Orientation, as_matrix
+from isoslice.data.metadata import Display, Matrix, Metadata, Orientation, as_matrix
 
 
 def metadata_as_json(metadata: Metadata) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from isoslice.data.metadata import Metadata
+from isoslice.data.units import METRES, convert
+from isoslice.data.volume import AXES, Volume
 from isoslice.errors import OutputError
 from isoslice.io.metadata_json import metadata_as_json, metadata_from_json
-from isoslice.io.units import METRES, convert
-from isoslice.metadata import Metadata
-from isoslice.volume import AXES, Volume
 
 #: Key of the note wherever it is stored.
 KEY = "isoslice"

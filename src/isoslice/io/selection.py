@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.io.lazy import LazyArray, Taken
-from isoslice.volume import Volume
+from isoslice.io.lazy_array import LazyArray, Taken
 
 
 def select(volume: Volume, channel: str | None = None, time: str | None = None) -> Volume:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from isoslice.data.units import METRES, unit_name
+from isoslice.data.volume import VoxelSize
 from isoslice.errors import SettingsError
-from isoslice.io.units import METRES, unit_name
-from isoslice.volume import VoxelSize
 
 _NUMBER = re.compile(r"\s*(\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?)\s*(\S.*?)?\s*")
 _EXAMPLE = "--voxel-size 2.8mm,0.7mm,0.7mm"

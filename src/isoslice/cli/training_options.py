@@ -1,0 +1,115 @@
+"""What ``train`` and ``distill`` share: options, unfinished work, closing words."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isoslice.cli.help import MACHINE
+from isoslice.cli.interrupts import Interrupted
+from isoslice.errors import OutputError, SettingsError
+
+if TYPE_CHECKING:
+    from isoslice.runtime.progress import Progress
+
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        "--minutes",
+        metavar="M",
+        help="Time to train, all of it. [default: 10]",
+        rich_help_panel=MACHINE,
+    ),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        "--steps",
+        metavar="N",
+        help="Steps to train, instead of minutes.",
+        rich_help_panel=MACHINE,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue an interrupted training of this output.",
+        rich_help_panel=MACHINE,
+    ),
+]
+
+
+@contextmanager
+def kept_when_interrupted(workdir: Path, quiet: bool, first: bool = True) -> Iterator[Progress]:
+    """Show progress of a training; interrupted, it says what is left in `workdir`.
+
+    `workdir` goes once the model is written, or if nothing is in it. Of several processes the
+    first one does all that.
+    """
+    from isoslice.runtime.progress import terminal_progress
+
+    progress = terminal_progress(quiet or not first)
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        raise Interrupted(what_is_left(workdir)) from None
+    finally:
+        progress.close()
+        if first:
+            remove_if_empty(workdir)
+    if first:
+        shutil.rmtree(workdir, ignore_errors=True)
+
+
+def prepare_workdir(output: Path, *, resume: bool, overwrite: bool, first: bool = True) -> Path:
+    """Return the folder for what an interrupted training leaves, beside the output.
+
+    Of several processes the first one prepares it: others may find it in use already.
+    """
+    workdir = output.with_name(output.name + ".training")
+    if not first:
+        return workdir
+    remove_if_empty(workdir)
+    if resume and not workdir.exists():
+        raise SettingsError(
+            f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
+            "to start one"
+        )
+    if workdir.exists() and not resume:
+        if not overwrite:
+            raise OutputError(
+                f"{workdir} holds an unfinished training; continue it with --resume, or start "
+                "afresh with --overwrite"
+            )
+        shutil.rmtree(workdir)
+    return workdir
+
+
+def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
+    """Return where the model lies, how good it is, and what to run next."""
+    lines = [f"model: {output}"]
+    for factor, score in (info.get("validation") or {}).items():
+        lines.append(
+            f"validation at {factor}x: {score['psnr']:.2f} dB, linear interpolation "
+            f"{score['linear_psnr']:.2f} dB"
+        )
+    return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
+
+
+def what_is_left(workdir: Path) -> str:
+    """Say what an interrupted training leaves."""
+    if workdir.is_dir() and any(workdir.iterdir()):
+        return f"training is kept in {workdir}; run the same again with --resume"
+    return "before the first checkpoint; nothing was written"
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that holds nothing."""
+    with suppress(OSError):
+        folder.rmdir()

@@ -1,0 +1,1 @@
+"""Arrays with axes, spacing and intensities, and what they tell: no files, no networks."""

@@ -1,0 +1,119 @@
+"""Where planes lie, stated once: every method, baseline and metric goes through this file.
+
+Planes are point samples at z = 0, k, 2k, ... of the output grid. A stack of n planes gives
+(n - 1) k + 1 output planes, and measured plane i *is* output plane i k. Nothing is extrapolated
+beyond the first and the last measured plane.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.volume import VoxelSize
+from isoslice.errors import DataError, SettingsError
+
+
+@dataclass(frozen=True)
+class PlaneGrid:
+    """Positions of the measured planes on the output's z grid.
+
+    Unevenly spaced planes need only another tuple of `known`; everything downstream asks the
+    grid, never ``i * k``.
+
+    Attributes
+    ----------
+    known
+        Output index of each measured plane, strictly increasing, from 0 to ``depth - 1``.
+    """
+
+    known: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the planes span the grid."""
+        if len(self.known) < 2 or self.known[0] != 0 or np.any(np.diff(self.known) < 1):
+            raise DataError(
+                f"got measured planes at {list(self.known)[:5]}, expected at least two, increasing "
+                "and starting at 0; a single plane has nothing to fill in between"
+            )
+
+    @property
+    def depth(self) -> int:
+        """Number of output planes."""
+        return self.known[-1] + 1
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Shape (depth,): True where a plane was measured."""
+        mask = np.zeros(self.depth, dtype=bool)
+        mask[list(self.known)] = True
+        return mask
+
+
+def even_grid(planes: int, factor: int) -> PlaneGrid:
+    """Grid of `planes` measured planes, every `factor`-th output plane."""
+    return PlaneGrid(tuple(range(0, (planes - 1) * factor + 1, factor)))
+
+
+def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
+    """Return the output planes per measured plane that make voxels closest to isotropic.
+
+    The target is the XY spacing (the geometric mean of Y and X, should they differ).
+
+    Raises
+    ------
+    DataError
+        If the nearest integer is below 2: the stack is isotropic already.
+    """
+    ratio = voxel_size.z / float(np.sqrt(voxel_size.y * voxel_size.x))
+    factor = int(np.floor(ratio + 0.5 + 1e-6))  # 1.5 rounds up in every unit, rounding or not
+    if factor < 2:
+        raise DataError(
+            f"got a voxel size of {tuple(voxel_size)} (Z, Y, X), Z only {ratio:.2f} times XY: the "
+            "stack is isotropic already, expected at least 1.5 times; if the voxel size is wrong, "
+            "correct it, for example with --voxel-size 4.0,0.83,0.83um; to refine Z all the same, "
+            "give a factor, for example --factor 2"
+        )
+    return factor
+
+
+def check_factor(factor: int) -> int:
+    """Return `factor` if it is an integer of at least 2, else raise `SettingsError`."""
+    if not (np.isfinite(factor) and int(factor) == factor and factor >= 2):
+        raise SettingsError(f"got factor {factor}, expected an integer of at least 2")
+    return int(factor)
+
+
+def output_voxel_size(voxel_size: VoxelSize, factor: int) -> VoxelSize:
+    """Return the true spacing of the output: Z divided by `factor`, Y and X unchanged."""
+    return VoxelSize(voxel_size.z / factor, voxel_size.y, voxel_size.x)
+
+
+def thin(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[Any]:
+    """Keep planes 0, k, 2k, ... along `axis`: the coarse stack that a true volume would give.
+
+    Planes beyond the last multiple of `factor` are dropped; compare with `crop_to_grid`.
+    """
+    return np.take(volume, range(0, volume.shape[axis], factor), axis=axis)
+
+
+def crop_to_grid(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[Any]:
+    """Drop the planes of a true volume that lie behind the last one that `thin` keeps."""
+    depth = (volume.shape[axis] - 1) // factor * factor + 1
+    return np.take(volume, range(depth), axis=axis)
+
+
+def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, PlaneGrid]:
+    """Return the first and last measured plane that rows from `start` to `stop` lie between.
+
+    And the grid of these planes, which begins at the first of them.
+    """
+    known = np.asarray(grid.known)
+    first = int(np.searchsorted(known, start, side="right")) - 1
+    last = int(np.searchsorted(known, stop - 1, side="left"))
+    if first == last:  # a grid has two at least
+        first, last = (first, last + 1) if last + 1 < len(known) else (first - 1, last)
+    return first, last, PlaneGrid(tuple((known[first : last + 1] - known[first]).tolist()))

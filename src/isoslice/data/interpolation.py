@@ -1,0 +1,80 @@
+"""Aligned interpolation between measured planes: the baselines, and the sampler's first guess."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.grid import PlaneGrid
+from isoslice.errors import SettingsError
+
+Method = Literal["nearest", "linear", "cubic", "lanczos"]
+
+
+def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[np.float32]:
+    """Weights, shape (depth, planes), that map measured planes to output planes.
+
+    Rows sum to one; the row of a measured plane is one-hot, so measured planes pass unchanged.
+    ``cubic`` is the Catmull-Rom spline over the measured planes' positions, ends repeated.
+    ``lanczos`` is the sinc windowed to three planes on either side (Lanczos-3), normalised; planes
+    count as evenly spaced, ends repeated. ``nearest`` takes the lower plane at ties.
+    """
+    if method not in get_args(Method):
+        raise SettingsError(f"got interpolation {method!r}, expected one of {get_args(Method)}")
+    known = np.asarray(grid.known, dtype=np.float64)
+    planes = len(known)
+    z = np.arange(grid.depth, dtype=np.float64)
+    lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, planes - 2)
+    t = (z - known[lower]) / (known[lower + 1] - known[lower])
+    rows = np.arange(grid.depth)
+    weights = np.zeros((grid.depth, planes))
+    if method == "nearest":
+        weights[rows, lower + (t > 0.5)] = 1.0
+    elif method == "linear":
+        np.add.at(weights, (rows, lower), 1 - t)
+        np.add.at(weights, (rows, lower + 1), t)
+    elif method == "lanczos":
+        reach = np.arange(-2, 4)
+        distance = t[:, None] - reach
+        tapered = np.sinc(distance) * np.sinc(distance / 3)
+        # The sine of a multiple of pi is not quite zero, and the sum between planes not quite one.
+        tapered[t == 0] = reach == 0
+        tapered[t == 1] = reach == 1
+        tapered /= tapered.sum(axis=1, keepdims=True)
+        for offset, tap in zip(reach.tolist(), tapered.T, strict=True):
+            np.add.at(weights, (rows, np.clip(lower + offset, 0, planes - 1)), tap)
+    else:
+        taps = (
+            -0.5 * t + t**2 - 0.5 * t**3,
+            1 - 2.5 * t**2 + 1.5 * t**3,
+            0.5 * t + 2 * t**2 - 1.5 * t**3,
+            -0.5 * t**2 + 0.5 * t**3,
+        )
+        for offset, tap in zip((-1, 0, 1, 2), taps, strict=True):
+            np.add.at(weights, (rows, np.clip(lower + offset, 0, planes - 1)), tap)
+    return weights.astype(np.float32)
+
+
+def interpolate(
+    planes: NDArray[np.floating], grid: PlaneGrid, method: Method = "linear"
+) -> NDArray[np.float32]:
+    """Fill in the planes between measured ones.
+
+    Parameters
+    ----------
+    planes
+        Measured planes, shape (n, ...), Z first.
+    grid
+        Where they lie on the output grid.
+    method
+        ``nearest``, ``linear``, ``cubic`` or ``lanczos``.
+
+    Returns
+    -------
+    Shape (grid.depth, ...), float32; output plane ``grid.known[i]`` equals ``planes[i]``.
+    """
+    weights = interpolation_matrix(grid, method)
+    flat = np.asarray(planes, dtype=np.float32).reshape(len(planes), -1)
+    return (weights @ flat).reshape(grid.depth, *planes.shape[1:])

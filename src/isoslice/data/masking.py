@@ -1,0 +1,91 @@
+"""Row masks: which rows of a 2D image are kept as the condition (paper, section 3.1).
+
+A mask is a boolean tensor of shape (..., H): True where the row is known. Training draws masks as
+unlike as the stacks users have, from every 2nd to every 8th row, evenly spaced or not.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from isoslice.runtime.device import scanning_device
+
+
+def even_rows(height: int, factor: int, offset: int = 0) -> Tensor:
+    """Mask of shape (height,): rows offset, offset + factor, ... are known."""
+    return (torch.arange(height) - offset) % factor == 0
+
+
+def random_rows(height: int, factor: int, generator: torch.Generator) -> Tensor:
+    """Mask of shape (height,): ``height / factor`` rows, at least two, anywhere."""
+    count = max(2, round(height / factor))
+    mask = torch.zeros(height, dtype=torch.bool)
+    mask[torch.randperm(height, generator=generator)[:count]] = True
+    return mask
+
+
+def draw_masks(
+    count: int,
+    height: int,
+    factors: tuple[int, ...],
+    even_share: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Draw training masks.
+
+    Parameters
+    ----------
+    count, height
+        Number of masks and of rows.
+    factors
+        One is drawn for each mask: about ``height / factor`` rows are known.
+    even_share
+        Probability that the known rows are evenly spaced (with a random offset).
+    generator
+        Source of randomness.
+
+    Returns
+    -------
+    Boolean tensor of shape (count, height).
+    """
+    masks = []
+    for _ in range(count):
+        factor = factors[int(torch.randint(len(factors), (), generator=generator))]
+        if float(torch.rand((), generator=generator)) < even_share:
+            offset = int(torch.randint(factor, (), generator=generator))
+            masks.append(even_rows(height, factor, offset))
+        else:
+            masks.append(random_rows(height, factor, generator))
+    return torch.stack(masks)
+
+
+def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
+    """Interpolate hidden rows linearly from the known ones; beyond the outermost, repeat them.
+
+    Parameters
+    ----------
+    images
+        Shape (N, C, H, W).
+    masks
+        Shape (N, H), True where known, on any device; every mask knows at least one row.
+
+    Returns
+    -------
+    The base image b, same shape: equal to `images` on known rows, independent of hidden ones.
+    """
+    height, masks = masks.shape[1], masks.to(scanning_device(images.device))
+    rows = torch.arange(height, device=masks.device).expand_as(masks)
+    below = torch.where(masks, rows, -1).cummax(dim=1).values
+    above = torch.where(masks, rows, height).flip(1).cummin(dim=1).values.flip(1)
+    first, last = below < 0, above >= height
+    below = torch.where(first, above, below)
+    above = torch.where(last, below, above)
+    span = (above - below).clamp(min=1)
+    weight = ((rows - below) / span).to(images)[:, None, :, None]
+
+    def take(index: Tensor) -> Tensor:
+        return images.gather(2, index.to(images.device)[:, None, :, None].expand_as(images))
+
+    low = take(below)
+    return low + weight * (take(above) - low)

@@ -1,0 +1,165 @@
+"""2D training data: the planes of images and stacks, split, cropped and turned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.data.normalization import (
+    Normalization,
+    look_at,
+    percentile_normalization,
+)
+from isoslice.data.survey import lost_planes, planes_of
+from isoslice.data.volume import Volume
+from isoslice.errors import DataError
+
+#: The smallest image worth training on; smaller ones hold no context.
+MIN_SIDE = 32
+
+
+@dataclass(frozen=True)
+class PlaneStack:
+    """Planes of one size and one intensity scale, kept in their file's voxel type.
+
+    Attributes
+    ----------
+    data
+        Shape (N, C, H, W).
+    normalization
+        Of these planes' intensities.
+    """
+
+    data: NDArray[Any]
+    normalization: Normalization
+
+
+def plane_stacks(
+    volumes: Sequence[Volume], intensities: tuple[float, float] | None = None
+) -> list[PlaneStack]:
+    """Take the XY planes of images and stacks.
+
+    Each stack (or time series) is normalised by itself, as prediction will do; single images are
+    normalised together, so that a dark image stays dark among bright ones. With `intensities` that
+    pair becomes 0 and 1 instead, in all channels of all images.
+
+    Raises
+    ------
+    DataError
+        If there are none, they differ in channels, or one is too small, not finite or constant.
+    """
+    if not volumes:
+        raise DataError("got no images to train on, expected at least one")
+    channels = volumes[0].size("C")
+    for volume in volumes:
+        if volume.size("C") != channels:
+            raise DataError(
+                f"{volume.source}: got {volume.size('C')} channels, expected {channels} as in "
+                f"{volumes[0].source}; train on images with the same channels"
+            )
+        if min(volume.size("Y"), volume.size("X")) < MIN_SIDE:
+            raise DataError(
+                f"{volume.source}: got planes of {volume.size('Y')} x {volume.size('X')} pixels, "
+                f"expected at least {MIN_SIDE} x {MIN_SIDE} to learn from"
+            )
+    views = [volume.tczyx() for volume in volumes]
+    is_stack = [view.shape[0] * view.shape[2] > 1 for view in views]
+    pooled = None
+    if intensities is None and not all(is_stack):
+        singles = [
+            v[0].reshape(channels, -1) for v, s in zip(views, is_stack, strict=True) if not s
+        ]
+        source = next(v.source for v, s in zip(volumes, is_stack, strict=True) if not s)
+        pooled = percentile_normalization(np.concatenate(singles, axis=1), source)
+    stacks = []
+    for volume, view, stack in zip(volumes, views, is_stack, strict=True):
+        normalization = pooled
+        planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
+        if stack or intensities is not None:
+            own, seen = look_at(view, volume.source, intensities)
+            normalization = own
+            # Blank planes, lost or empty, teach nothing; nor do those that one channel lost.
+            useless = np.asarray(seen.blank.all(axis=1))
+            for t, of_channels in enumerate(lost_planes(seen, planes_of(view))):
+                useless[t, [z for numbers in of_channels for z in numbers]] = True
+            filled = ~useless.ravel()
+            planes = planes[filled] if filled.any() and not filled.all() else planes
+        assert normalization is not None
+        stacks.append(PlaneStack(planes, normalization))
+    return stacks
+
+
+def split(
+    stacks: Sequence[PlaneStack], share: float, seed: int
+) -> tuple[list[PlaneStack], list[PlaneStack]]:
+    """Set whole planes aside for validation.
+
+    Of a stack a run of planes in its middle: together, since neighbours look alike, and not at an
+    end, where there is often nothing to see. Of single images (stacks of one plane) a random
+    choice. With fewer than two planes there is nothing to split and the second list is empty.
+    """
+    train: list[PlaneStack] = []
+    held: list[PlaneStack] = []
+    singles = [i for i, stack in enumerate(stacks) if len(stack.data) == 1]
+    held_singles = max(1, round(share * len(singles))) if share and len(singles) > 1 else 0
+    order = np.random.default_rng(seed).permutation(singles)
+    chosen = set(order[:held_singles].tolist())
+    for index, stack in enumerate(stacks):
+        count = len(stack.data)
+        if count == 1:
+            (held if index in chosen else train).append(stack)
+            continue
+        aside = min(count - 1, max(1, round(share * count))) if share else 0
+        planes = np.arange(count)
+        first = (count - aside) // 2
+        inside = (planes >= first) & (planes < first + aside)
+        train.append(PlaneStack(stack.data[~inside], stack.normalization))
+        if aside:
+            held.append(PlaneStack(stack.data[inside], stack.normalization))
+    return train, held
+
+
+def draw_crops(
+    stacks: Sequence[PlaneStack],
+    count: int,
+    size: int,
+    generator: torch.Generator,
+    *,
+    quarter_turns: bool = True,
+) -> Tensor:
+    """Draw square crops, each flipped and (with `quarter_turns`) turned by 90 degrees at random.
+
+    Every pixel of the training data is about equally likely to be seen.
+
+    Returns
+    -------
+    Normalised crops, shape (count, C, size, size), float32. `size` must fit every plane.
+    """
+    weights = torch.tensor([float(stack.data[:, 0].size) for stack in stacks])
+    which = torch.multinomial(weights, count, replacement=True, generator=generator)
+    crops = []
+    for index in which.tolist():
+        stack = stacks[index]
+        planes, _, height, width = stack.data.shape
+        plane, top, left, turn = (
+            int(torch.randint(high, (), generator=generator))
+            for high in (planes, height - size + 1, width - size + 1, 8)
+        )
+        crop = stack.data[plane, :, top : top + size, left : left + size]
+        crop = np.rot90(crop, turn % 4 if quarter_turns else turn % 2 * 2, axes=(1, 2))
+        if turn >= 4:
+            crop = crop[:, ::-1]
+        crops.append(torch.from_numpy(stack.normalization.apply(crop)))
+    return torch.stack(crops)
+
+
+def crop_size(stacks: Sequence[PlaneStack], wanted: int, multiple: int) -> int:
+    """Largest crop up to `wanted` that fits every plane, a multiple of `multiple`."""
+    smallest: int = min(min(stack.data.shape[2:]) for stack in stacks)
+    return min(wanted, smallest // multiple * multiple)

@@ -1,0 +1,27 @@
+"""What a restored volume records of its planes: which axis was coarse, and which were lost.
+
+A record comes out of a file: what does not look as `prediction.told_exceptions` writes it says
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isoslice.data.volume import Volume
+
+
+def recorded_axis(restored: Volume) -> str:
+    """Return the axis along which a volume was restored: Z unless its record says Y or X."""
+    along = (restored.provenance or {}).get("along")
+    return along if along in ("Y", "X") and along in restored.axes and "Z" in restored.axes else "Z"
+
+
+def recorded_lost(provenance: Mapping[str, Any] | None, time: int, channel: int) -> tuple[int, ...]:
+    """Return the numbers of the measured planes that were lost in a channel at a time point."""
+    lost = (provenance or {}).get("lost_planes")
+    planes = lost.get(f"{time}/{channel}") if isinstance(lost, Mapping) else None
+    if not isinstance(planes, list | tuple):
+        return ()
+    return tuple(sorted(z for z in planes if type(z) is int and z > 0))

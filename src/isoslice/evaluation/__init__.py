@@ -1,0 +1,1 @@
+"""Scores against a truth or real images, held-out planes, benchmarks, reports."""

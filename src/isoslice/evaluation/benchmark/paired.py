@@ -1,0 +1,178 @@
+"""The paired task: rows of real 2D images hidden and restored (paper, section 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isoslice.data.baselines import interpolate_rows
+from isoslice.data.grid import even_grid
+from isoslice.data.normalization import fixed_normalization, percentile_normalization
+from isoslice.evaluation.benchmark.data import BenchmarkData
+from isoslice.evaluation.benchmark.intervals import mean_interval, psnr_interval
+from isoslice.evaluation.benchmark.realism import Judge
+from isoslice.evaluation.benchmark.settings import BenchmarkSettings
+from isoslice.evaluation.benchmark.store import Store
+from isoslice.evaluation.metrics import ssim
+from isoslice.evaluation.slicefid.distances import bootstrap_interval
+from isoslice.evaluation.slicefid.features import Features
+from isoslice.evaluation.slicefid.slices import plane_images
+from isoslice.inference.model import Model
+from isoslice.inference.recipes import DEFAULT_STEPS
+from isoslice.inference.rows import restore_rows
+from isoslice.runtime.device import choose_device
+from isoslice.runtime.progress import Progress
+
+Images = NDArray[np.float32]
+METHODS_2D = ("nearest", "linear", "cubic")
+
+
+@dataclass(frozen=True)
+class PairedImages:
+    """Crops of true planes, normalised, shape (N, C, side, side).
+
+    Only the first `rows` rows are scored: a known row begins and ends them at every factor.
+    """
+
+    images: Images
+    rows: int
+
+    @property
+    def truth(self) -> Images:
+        """What is scored against, shape (N, C, rows, side)."""
+        return self.images[:, :, : self.rows]
+
+
+def paired_images(data: BenchmarkData, settings: BenchmarkSettings) -> PairedImages:
+    """Draw crops of the truth's planes, the same for every method."""
+    rng = np.random.default_rng(settings.seed)
+    truth, side = data.truth, settings.paired_side
+    count, channels, depth, height, width = truth.shape
+    side = min(side, height // 8 * 8, width // 8 * 8)
+    normalization = (
+        fixed_normalization(0, 1, channels)
+        if settings.srh
+        else percentile_normalization(truth.swapaxes(0, 1).reshape(channels, -1))
+    )
+    planes = np.linspace(0, count * depth - 1, settings.paired_images).round().astype(int)
+    tops, lefts = (rng.integers(0, n - side + 1, len(planes)) for n in (height, width))
+    crops = [
+        truth[z // depth, :, z % depth, y : y + side, x : x + side]
+        for z, y, x in zip(planes, tops, lefts, strict=True)
+    ]
+    step = max(settings.factors)
+    return PairedImages(
+        np.stack([normalization.apply(crop) for crop in crops]), (side - 1) // step * step + 1
+    )
+
+
+def paired_results(
+    pairs: PairedImages,
+    factor: int,
+    models: Mapping[str, Model],
+    settings: BenchmarkSettings,
+    store: Store,
+    device: str,
+    progress: Progress,
+) -> dict[str, Images]:
+    """Restore the crops by every method: method to images (N, C, rows, side)."""
+    rows = pairs.rows
+    grid = even_grid((rows - 1) // factor + 1, factor)
+    known = pairs.truth[:, :, list(grid.known)]
+    results = {name: interpolate_rows(known, grid, name) for name in METHODS_2D}
+    chosen = choose_device(device)
+    mask = torch.zeros(pairs.images.shape[2], dtype=torch.bool)
+    mask[list(grid.known)] = True
+    for entry in settings.models:
+        model = models[entry.name]
+        own = model.config.recipe == "isoslice"
+        for mode in ("mean", "sample") if own else (None,):
+            name = f"{entry.name}, {mode}" if mode else entry.name
+
+            def compute(model: Model = model, mode: Any = mode, entry: Any = entry) -> Images:
+                progress.note(f"restoring rows at {factor}x by {name}")  # noqa: B023
+                images = torch.from_numpy(pairs.images).to(chosen)
+                found = restore_rows(
+                    model.network.to(chosen),
+                    model.config,
+                    images,
+                    mask.expand(len(images), -1).to(chosen),
+                    mode=mode or "sample",
+                    steps=entry.steps or _default_steps(model),
+                    seed=settings.seed,
+                )
+                return found.cpu().numpy()[:, :, :rows]
+
+            results[name] = store.array(f"paired/{factor}x/{name}", compute)
+    return results
+
+
+def score_pairs(
+    pairs: PairedImages, images: Images, name: str, judge: Judge, settings: BenchmarkSettings
+) -> dict[str, Any]:
+    """L1, PSNR, SSIM and FID against the true crops, with intervals, as plain data.
+
+    L1 and PSNR are over known and hidden rows; PSNR is that of the mean squared error over all
+    crops. Intensities as normalised, data range 1.
+    """
+
+    def compute() -> dict[str, Any]:
+        truth = pairs.truth
+        error = images.astype(np.float64) - truth
+        # One number for each channel of each crop; NaN where a crop has none.
+        alike = np.array(
+            [
+                [ssim(a, b, 1.0) for a, b in zip(x, y, strict=True)]
+                for x, y in zip(images, truth, strict=True)
+            ],
+            np.float64,
+        )
+        scores: dict[str, Any] = {
+            "l1": mean_interval(np.abs(error).mean((1, 2, 3)), settings.seed),
+            "psnr": psnr_interval(np.square(error).mean((1, 2, 3)), settings.seed),
+            "ssim": mean_interval(alike.mean(1), settings.seed),
+        }
+        real = _features(truth, judge, "paired truth", keep=True)
+        fake = _features(images, judge, f"paired {name}")
+        found = bootstrap_interval(
+            "fid",
+            real.values,
+            fake.values,
+            real.groups,
+            fake.groups,
+            settings.resamples,
+            seed=settings.seed,
+        )
+        scores["fid"] = {"value": found.estimate, "low": found.low, "high": found.high}
+        return scores
+
+    return judge.store.record(f"paired/scores/{name}", compute)
+
+
+def _features(images: Images, judge: Judge, title: str, keep: bool = False) -> Features:
+    """Features of the square middles of `images`; intensities 0 and 1 become black and white."""
+    mapping = fixed_normalization(0, 1, images.shape[1])
+    shown = plane_images(_square(images), "default", mapping)
+
+    def compute() -> NDArray[np.float32]:
+        return judge.features(shown, title).values
+
+    values = judge.store.array(f"features/{title}", compute) if keep else compute()
+    return Features(values, judge.extractor.name, shown.groups)
+
+
+def _default_steps(model: Model) -> int:
+    sampler = getattr(model.config, "sampler", None)
+    return int(getattr(sampler, "steps", DEFAULT_STEPS))
+
+
+def _square(images: Images) -> Images:
+    """Take the middle columns, as many as there are rows."""
+    rows, columns = images.shape[2:]
+    first = (columns - rows) // 2
+    return images[..., first : first + rows]

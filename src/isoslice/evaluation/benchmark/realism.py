@@ -1,0 +1,134 @@
+"""SliceFID of the benchmark's volumes, by both protocols; each score is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.normalization import Normalization
+from isoslice.evaluation.benchmark.data import BenchmarkData
+from isoslice.evaluation.benchmark.settings import BenchmarkSettings
+from isoslice.evaluation.benchmark.store import Store
+from isoslice.evaluation.evaluate import SLICES
+from isoslice.evaluation.slicefid.features import Extractor, Features, extract
+from isoslice.evaluation.slicefid.score import slicefid
+from isoslice.evaluation.slicefid.slices import (
+    Protocol,
+    SliceSet,
+    auto_tile,
+    intensity_mapping,
+    joined,
+    plane_images,
+    slice_images,
+)
+from isoslice.runtime.progress import Progress
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Real images and how volumes are compared with them.
+
+    Attributes
+    ----------
+    extractor
+        See `isoslice.evaluation.slicefid.features`.
+    mapping
+        Intensities that become black and white in the default protocol: the real images'.
+    tile
+        Side of the default protocol's tiles.
+    real
+        Features of the real images, by protocol; computed when first asked for.
+    """
+
+    data: BenchmarkData
+    settings: BenchmarkSettings
+    store: Store
+    extractor: Extractor
+    mapping: Normalization
+    tile: int
+    progress: Progress
+
+    def real(self, protocol: Protocol) -> Features:
+        """Features of the real images."""
+        sets = [plane_images(p, protocol, self.mapping, self.tile) for p in self.data.real]
+        chosen = _spread(joined(sets), self.settings.real_images)
+
+        def compute() -> NDArray[np.float32]:
+            title = f"features of {len(chosen.images)} real images"
+            return self.extractor(chosen.images, lambda part: self.progress.update(title, part))
+
+        values = self.store.array(f"features/real, {protocol}", compute)
+        return Features(values, self.extractor.name, chosen.groups)
+
+    def score(
+        self,
+        name: str,
+        volume: Callable[[], NDArray[np.float32]],
+        known: Sequence[int],
+        protocol: Protocol,
+    ) -> dict[str, Any]:
+        """SliceFID of blocks (B, C, Z, Y, X) as plain data; `known` are measured planes."""
+
+        def compute() -> dict[str, Any]:
+            cut = [
+                slice_images(block, protocol, self.mapping, known, self.tile, source=name)
+                for block in volume()
+            ]
+            sets = {axis: joined([found[axis] for found in cut]) for axis in SLICES}
+            if self.settings.images_per_axis is not None:
+                limit = self.settings.images_per_axis
+                sets = {axis: _spread(found, limit) for axis, found in sets.items()}
+            result = slicefid(
+                sets,
+                self.real(protocol),
+                self.extractor,
+                protocol=protocol,
+                source=name,
+                samples=self.settings.resamples,
+                seed=self.settings.seed,
+                progress=self.progress,
+            )
+            return asdict(result)
+
+        return self.store.record(f"slicefid/{protocol}/{name}", compute)
+
+    def features(self, images: SliceSet, title: str) -> Features:
+        """Features of any set of images."""
+
+        def report(part: float) -> None:
+            self.progress.update(title, part)
+
+        return extract(images.images, images.groups, self.extractor, report)
+
+
+def make_judge(
+    data: BenchmarkData,
+    settings: BenchmarkSettings,
+    store: Store,
+    extractor: Extractor,
+    progress: Progress,
+) -> Judge:
+    """Choose one intensity mapping and one tile for all volumes and real images."""
+    lengths = [*data.truth.shape[2:]]
+    lengths += [length for planes in data.real for length in planes.shape[2:]]
+    return Judge(
+        data,
+        settings,
+        store,
+        extractor,
+        intensity_mapping(data.real),
+        auto_tile(lengths),
+        progress,
+    )
+
+
+def _spread(found: SliceSet, limit: int) -> SliceSet:
+    """At most `limit` images, evenly spread over all."""
+    if len(found.images) <= limit:
+        return found
+    chosen = np.linspace(0, len(found.images) - 1, limit).round().astype(int)
+    return SliceSet(found.images[chosen], found.groups[chosen])

@@ -1,0 +1,1 @@
+"""`isoslice check`: measured planes hidden, restored, and compared."""

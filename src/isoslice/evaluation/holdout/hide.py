@@ -1,0 +1,74 @@
+"""Measured planes hidden in turn and restored from the others: a truth that every stack has.
+
+Every other plane is hidden, first those with odd numbers, then those with even ones, so that each
+but the first and the last is hidden once. What is kept is twice as coarse as the stack: a hidden
+plane lies in the middle of a gap of two spacings, a harder place than any the user will look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.grid import even_grid
+from isoslice.data.interpolation import Method, interpolate
+from isoslice.errors import DataError
+
+Voxels = NDArray[Any]
+
+
+def check_planes(planes: int, source: str) -> None:
+    """Raise `DataError` where no plane can be hidden between two others."""
+    if planes < 3:
+        raise DataError(
+            f"{source}: got {planes} plane(s), expected at least three: one to hide, and one on "
+            "either side; check a larger stack; if its axes are named wrongly, name "
+            "them, for example with --axes ZYX"
+        )
+
+
+def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> Voxels:
+    """Restore every measured plane but the first and the last from others.
+
+    Parameters
+    ----------
+    planes
+        Shape (T, C, n, Y, X), with n of at least 3.
+    restore
+        From the planes that are kept (T, C, m, Y, X) and the round (0 or 1), the m - 1 planes half
+        way between them, (T, C, m - 1, Y, X).
+
+    Returns
+    -------
+    Shape (T, C, n - 2, Y, X): restored planes 1 to n - 2, in the type that `restore` gives.
+    """
+    count = planes.shape[2]
+    restored: Voxels | None = None
+    for start in (0, 1):
+        kept = planes[:, :, start::2]
+        if kept.shape[2] < 2:
+            continue
+        between = restore(kept, start)
+        if restored is None:
+            restored = np.empty((*planes.shape[:2], count - 2, *planes.shape[3:]), between.dtype)
+        restored[:, :, start::2] = between
+    assert restored is not None  # there are three planes
+    return restored
+
+
+def interpolate_hidden(planes: Voxels, method: Method) -> NDArray[np.float32]:
+    """Interpolate every plane (n, Y, X) but the first and the last from others, (n - 2, Y, X).
+
+    By any method of `interpolate`; ``nearest`` takes the plane before.
+    """
+
+    def between(kept: Voxels, _: int) -> Voxels:
+        stack = kept[0, 0]
+        made = interpolate(stack, even_grid(len(stack), 2), method)
+        return made[None, None, 1::2]
+
+    restored: NDArray[np.float32] = restore_hidden(planes[None, None], between)[0, 0]
+    return restored

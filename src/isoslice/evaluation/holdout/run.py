@@ -1,0 +1,324 @@
+"""Can a model be trusted on this stack? Measured planes are hidden, restored and compared.
+
+`check` hides every other measured plane (`leaveout`), restores it by the model and by
+interpolation, and scores both (`fidelity`); from that it foretells the scores of the volume that
+the user is after (`foretelling`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.data.coarse import coarse_axis, turned
+from isoslice.data.frames import Lost, lost_messages, mended
+from isoslice.data.interpolation import Method
+from isoslice.data.labels import label_messages
+from isoslice.data.normalization import Normalization, look_at
+from isoslice.data.srh import srh_channels
+from isoslice.data.survey import lost_planes, planes_of
+from isoslice.data.volume import AXES, Volume, from_tczyx
+from isoslice.errors import DataError, DoubtWarning
+from isoslice.evaluation.holdout.extrapolation import (
+    interpolation_errors,
+    model_ratio,
+    pick_crops,
+    rows_fit,
+)
+from isoslice.evaluation.holdout.hide import check_planes, interpolate_hidden, restore_hidden
+from isoslice.evaluation.holdout.result import (
+    METHODS,
+    ChannelCheck,
+    Fidelity,
+    binned,
+    mean_of,
+    pooled,
+    pooled_or_none,
+    score_planes,
+)
+from isoslice.inference.diagnostics import doubts_of
+from isoslice.inference.model import Model
+from isoslice.inference.passes import Mode
+from isoslice.inference.recipes import resolve_options
+from isoslice.inference.rows import restore_rows
+from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
+from isoslice.models.config import ModelConfig, MsdsrConfig
+from isoslice.runtime.device import choose_device
+from isoslice.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from isoslice.models.reliability.out_of_distribution import Familiar
+
+INTERPOLATIONS: tuple[Method, ...] = ("linear", "cubic")
+#: Voxels that are restored at once in each of two rounds; of larger stacks the middle is checked.
+LARGEST = 2**26
+
+
+def check(
+    stack: NDArray[Any] | Volume,
+    model: Model | str | Path,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    factor: int | None = None,
+    *,
+    mode: Mode | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    familiar: Familiar | None = None,
+    progress: Progress | None = None,
+    along: str | None = None,
+) -> Fidelity:
+    """Hide measured planes, restore them, and tell how far the model can be trusted here.
+
+    Parameters
+    ----------
+    stack, axes, voxel_size, factor
+        As `Model.predict` takes them; at least three planes. `stack` may be opened lazily.
+    model
+        A model, or its folder.
+    mode
+        ``mean`` by default, the most accurate; ``sample`` scores one plausible volume. A model of
+        the preset msdsr has only samples.
+    steps, seed, device, progress, along
+        As `Model.predict` takes them.
+    familiar
+        What the model's training images look like; by default what the model knows of them.
+
+    Returns
+    -------
+    Scores, maps of errors, doubts and a verdict.
+
+    Raises
+    ------
+    DataError, SettingsError
+        As `Model.predict`; also if there are fewer than three planes.
+    """
+    progress = progress or Progress()
+    model = model if isinstance(model, Model) else Model.load(model)
+    config = model.config
+    if mode is None:
+        mode = "sample" if isinstance(config, MsdsrConfig) else "mean"
+    mode, _, _ = resolve_options(config, mode, steps, None, seed, "both")
+    volume = stack if isinstance(stack, Volume) and not axes and not voxel_size else None
+    volume = volume or as_volume(stack, axes, voxel_size)
+    along = coarse_axis(volume, along)
+    volume = turned(volume, along)
+    check_planes(volume.size("Z"), volume.source)
+    choose_device(device)
+    separate = restores_separately(config, volume)
+    if not config.srh:
+        check_stack(volume, volume.size("C") if separate else config.network.channels)
+    factor = choose_factor(volume, factor, progress, along)
+    notes: list[str] = []
+    if _was_trained_on(model, volume.source):
+        notes.append(
+            f"the model was trained on {Path(volume.source).name}, hidden planes included: scores "
+            "are optimistic"
+        )
+    volume = middle_of(volume, factor, notes)
+    seen = srh_channels(volume) if config.srh else volume
+    check_stack(seen, seen.size("C") if separate else config.network.channels)
+    planes = seen.tczyx()
+    normalization, surveyed = look_at(planes, volume.source, config.intensities)
+    lost = lost_planes(surveyed, planes_of(planes))
+    time, run = surveyed.filled_run
+    messages = (*lost_messages(surveyed, lost), *label_messages(planes[time][:, run]))
+    padded = any(own.padding for own in normalization.limits or ())
+    if any(map(any, lost)) or surveyed.holes or padded:
+        planes = mended(normalization.without_padding(planes), lost, normalization.fill)
+        seen = replace(seen, data=from_tczyx(planes, seen.axes))
+        volume = volume if config.srh else seen
+    if surveyed.holes or padded:
+        notes.append("voxels without data were filled in from the planes around, and count as any")
+    doubts = doubts_of(
+        normalization.apply(planes[time][:, run]),
+        factor,
+        config,
+        familiar or model.trust.familiar,
+        seen.voxel_size,
+        seen.unit,
+        record=model.info,
+    )
+    doubts = replace(doubts, messages=(*messages, *doubts.messages))
+    restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
+    ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
+    channels, maps, errors = _compare(seen, restored, ratios, notes, lost)
+    gains = [plane.gain for channel in channels for plane in channel.planes]
+    return Fidelity(
+        source=volume.source,
+        model=model.fingerprint,
+        recipe=config.recipe,
+        mode=mode,
+        factor=factor,
+        shape=planes.shape,
+        voxel_size=seen.voxel_size,
+        unit=seen.unit,
+        psnr={way: pooled([c.psnr[way] for c in channels]) for way in METHODS},
+        ssim={way: mean_of([c.ssim[way] for c in channels]) for way in METHODS},
+        predicted={way: pooled_or_none([c.predicted[way] for c in channels]) for way in METHODS},
+        tested=len(gains),
+        better=sum(gain > 0 for gain in gains),
+        channels=tuple(channels),
+        doubts=doubts,
+        notes=tuple(notes),
+        error_map=maps,
+        errors=errors,
+        measured=planes,
+        restored=restored,
+        along=along,
+        lost=lost,
+    )
+
+
+def _was_trained_on(model: Model, source: str) -> bool:
+    """Tell whether the model's record names a file of this name."""
+    sources = model.info.get("sources")
+    return isinstance(sources, list) and Path(source).suffix != "" and Path(source).name in sources
+
+
+def _compare(
+    stack: Volume,
+    restored: NDArray[Any],
+    ratios: Mapping[str, NDArray[np.float64]],
+    notes: list[str],
+    lost: Lost,
+) -> tuple[list[ChannelCheck], NDArray[np.float32], NDArray[np.float32]]:
+    """Score restored planes (T, C, n - 2, Y, X), and map their errors; see `Fidelity`."""
+    planes = stack.tczyx()
+    channels, maps = [], np.zeros((*planes.shape[:2], *planes.shape[3:]), np.float32)
+    errors = []
+    for t, c in np.ndindex(planes.shape[:2]):
+        name = stack.channel_names[c] if stack.channel_names else None
+        if np.ptp(planes[t, c]) == 0:
+            notes.append(f"channel {name or c}, time point {t} is constant and was not scored")
+            errors.append(binned(np.zeros_like(planes[t, c, 1:-1], np.float32)))
+            continue
+        if len(lost[t][c]) == len(planes[t, c]) - 2:
+            notes.append(f"channel {name or c}, time point {t}: all planes to hide were lost")
+            errors.append(np.full_like(binned(np.zeros_like(planes[t, c, 1:-1], "f4")), np.nan))
+            continue
+        made = {"model": restored[t, c]}
+        made |= {way: interpolate_hidden(planes[t, c], way) for way in INTERPOLATIONS}
+        ratio = {way: float(values[c]) for way, values in ratios.items()}
+        channels.append(score_planes(t, c, name, planes[t, c], made, ratio, lost[t][c]))
+        square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
+        gone = [z - 1 for z in lost[t][c]]
+        maps[t, c] = np.sqrt(np.delete(square, gone, axis=0).mean(0))
+        errors.append(np.sqrt(binned(square)))
+        errors[-1][gone] = np.nan
+    if not channels:
+        raise DataError(
+            f"{stack.source}: got a constant image, or one that lost all planes but the ends, "
+            "expected structure to compare; check that the right file or channel was given"
+        )
+    return channels, maps, np.stack(errors).reshape(*planes.shape[:2], *errors[0].shape)
+
+
+def middle_of(volume: Volume, factor: int, notes: list[str]) -> Volume:
+    """Read a stack, or the middle of one that is too large to be restored at once."""
+    times, channels, count, height, width = (volume.size(axis) for axis in AXES)
+    every = slice(None)
+    share = LARGEST / (times * channels * count * factor * height * width)
+    if share >= 1:
+        data = volume.read((every,) * 5)
+        return replace(volume, data=from_tczyx(data, volume.axes))
+    planes = count  # planes are what is tested: sides give way first, down to 256 pixels
+    sides = [max(min(side, 256), int(side * share**0.5)) for side in (height, width)]
+    room = LARGEST // (times * channels * factor * sides[0] * sides[1])
+    planes = max(min(count, 5), min(count, room))
+    index = [
+        slice((whole - part) // 2, (whole - part) // 2 + part)
+        for whole, part in zip((count, height, width), (planes, *sides), strict=True)
+    ]
+    notes.append(
+        f"of {count} planes of {height} x {width}, the middle {planes} of {sides[0]} x {sides[1]} "
+        "were checked"
+    )
+    data = volume.read((every, every, *index))
+    return replace(volume, data=from_tczyx(data, volume.axes))
+
+
+def _restore(
+    model: Model,
+    volume: Volume,
+    factor: int,
+    mode: Mode,
+    steps: int | None,
+    seed: int,
+    device: str,
+    progress: Progress,
+) -> NDArray[Any]:
+    """Restore hidden planes, (T, C, n - 2, Y, X), as the model would restore a coarser stack."""
+
+    def restore(kept: NDArray[Any], start: int) -> NDArray[Any]:
+        with warnings.catch_warnings():  # given already, of the whole stack
+            warnings.simplefilter("ignore", DoubtWarning)
+            result = model.predict(
+                replace(volume, data=from_tczyx(kept, volume.axes), spacing={}),
+                factor=2 * factor,
+                mode=mode,
+                steps=steps,
+                seed=seed,
+                device=device,
+                progress=_Round(progress, start),
+            )
+        return result.to_volume().tczyx()[:, :, factor :: 2 * factor]
+
+    return restore_hidden(volume.tczyx(), restore)
+
+
+class _Round(Progress):
+    """Half of the restoring; notes of a coarser stack would only confuse."""
+
+    def __init__(self, progress: Progress, number: int) -> None:
+        self.progress, self.number = progress, number
+
+    def update(self, task: str, fraction: float, detail: str = "") -> None:
+        self.progress.update("restoring hidden planes", (self.number + fraction) / 2, detail)
+
+
+def _ratios(
+    model: Model,
+    planes: NDArray[Any],
+    normalization: Normalization,
+    factor: int,
+    mode: Mode,
+    steps: int | None,
+    device: str,
+    notes: list[str],
+) -> dict[str, NDArray[np.float64]]:
+    """Errors at the user's factor over those at hidden planes: by method, per channel."""
+    height, width = planes.shape[3:]
+    if not rows_fit(height, width, factor):
+        notes.append(
+            f"planes of {height} x {width} are too small to foretell scores at factor {factor}"
+        )
+        return {way: np.full(planes.shape[1], np.nan) for way in METHODS}
+    seen = np.concatenate([normalization.apply(stack) for stack in planes], axis=1)
+    linear, cubic = (interpolation_errors(seen, factor, way) for way in INTERPOLATIONS)
+    config, ratio = model.config, linear.ratio
+    if isinstance(config, ModelConfig) and rows_fit(height, width, factor, 8):
+        chosen = choose_device(device)
+        network = model.network.to(chosen)
+
+        def fill(images: Tensor, masks: Tensor) -> Tensor:
+            # A model of one channel is given each by itself.
+            each = images.reshape(-1, config.network.channels, *images.shape[2:])
+            rows = masks.repeat_interleave(len(each) // len(images), dim=0)
+            made = restore_rows(
+                network, config, each.to(chosen), rows.to(chosen), mode=mode, steps=steps or 5
+            )
+            return made.cpu().reshape(images.shape)
+
+        ratio = model_ratio(pick_crops(seen), factor, fill, linear)
+    else:
+        notes.append("the model's expected score is taken to follow that of linear interpolation")
+    return {"model": ratio, "linear": linear.ratio, "cubic": cubic.ratio}

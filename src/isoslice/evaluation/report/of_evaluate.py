@@ -1,0 +1,202 @@
+"""The report of an evaluation: the truth, what was restored, where they differ, the scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from isoslice.data.coarse import turned
+from isoslice.data.recorded import recorded_axis
+from isoslice.data.volume import Volume
+from isoslice.errors import DataError
+from isoslice.evaluation.evaluate import Evaluation, evaluation_rows
+from isoslice.evaluation.report.crop import VOXELS, Box, choose_box
+from isoslice.evaluation.report.data import Advice, Made, Report, Scene, Shown, Table
+from isoslice.evaluation.report.of_predict import measured_and_linear
+from isoslice.evaluation.report.parts import (
+    by,
+    finite,
+    name_of,
+    read_box,
+    reader,
+    shown,
+    spacing,
+    times,
+    turned_text,
+    which_part,
+    whole_shape,
+)
+from isoslice.evaluation.spectra import power_spectrum_ratio
+
+TRUTH = "Truth"
+#: Restored volumes that are shown; of all of them, the scores are.
+MOST_SHOWN = 3
+
+
+def evaluation_report(
+    truth: Volume,
+    restored: Sequence[Volume],
+    evaluations: Sequence[Evaluation],
+    *,
+    channel: int = 0,
+    time: int = 0,
+    limit: float = VOXELS,
+) -> Report:
+    """Compose the report of what `isoslice evaluate` found.
+
+    Parameters
+    ----------
+    truth, restored
+        The volumes; those opened are read in parts.
+    evaluations
+        What `isoslice.evaluation.evaluate.evaluate` found of each.
+    channel, time
+        Which one is shown.
+    limit
+        Most voxels of the part shown.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to show, or not one evaluation for each volume.
+    """
+    if not restored or len(restored) != len(evaluations):
+        raise DataError(
+            f"got {len(restored)} volumes and {len(evaluations)} evaluations, expected one of each "
+            "for each restored volume"
+        )
+    factor = evaluations[0].factor
+    along = recorded_axis(restored[0])
+    truth, restored = turned(truth, along), [turned(volume, along) for volume in restored]
+    depth = min(volume.size("Z") for volume in (truth, *restored))
+    whole = (depth, *whole_shape(truth)[1:])
+    box = choose_box(shown(reader(truth, time, channel)), whole, factor, limit)
+    true = Shown(TRUTH, "truth", finite(read_box(truth, box, time, channel)))
+    names = unique_names(restored)
+    volumes = [true]
+    for name, volume in list(zip(names, restored, strict=True))[:MOST_SHOWN]:
+        ours = finite(read_box(volume, box, time, channel))
+        error = np.abs(ours.astype(np.float64) - true.voxels).astype(np.float32)
+        volumes.append(Shown(name, "restored", ours))
+        volumes.append(Shown(f"Error of {name}", "error", error, Made("difference", (name, TRUTH))))
+    if factor is not None:
+        volumes[:0] = measured_and_linear(truth, box, factor, time, channel, TRUTH)[1:]
+    size, unit = spacing(truth)
+    scene = Scene(tuple(volumes), size, unit, box, whole, factor)
+    part = which_part(truth, time, channel)
+    scores = evaluations[0].mean
+    quality = scores.psnr if scores.psnr_missing is None else scores.psnr_missing
+    facts = {
+        "Shape (Z, Y, X)": by(*whole),
+        "Voxel size (Z, Y, X)": f"{by(*map(float, size))} {unit}",
+        "Factor": "unknown" if factor is None else times(factor),
+        f"PSNR of {names[0]}": f"{quality:.2f} dB",
+        **({} if along == "Z" else {"Turned": turned_text(along)}),
+        **({"Shown": part} if part else {}),
+    }
+    return Report(
+        title=f"{names[0]} against the truth"
+        if len(names) == 1
+        else f"{len(names)} volumes against the truth",
+        kind="evaluate",
+        summary=f"{', '.join(names)}, compared voxel by voxel with {name_of(truth)}.",
+        facts=facts,
+        advice=_advice(factor, len(restored) > MOST_SHOWN),
+        scene=scene,
+        tables=(
+            _scores(names, evaluations),
+            *_spectra(names, restored, truth, box, time, channel),
+        ),
+        provenance={
+            name: dict(volume.provenance or {"source": name_of(volume)})
+            for name, volume in zip(names, restored, strict=True)
+        },
+    )
+
+
+def unique_names(volumes: Sequence[Volume]) -> list[str]:
+    """File names, numbered where two are the same or one is the truth's label."""
+    names: list[str] = []
+    for number, volume in enumerate(volumes, 1):
+        name = name_of(volume)
+        names.append(name if name not in (*names, TRUTH, "Linear") else f"{name} ({number})")
+    return names
+
+
+def _scores(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Table:
+    notes = [
+        f"{name}: {note}."
+        for name, evaluation in zip(names, evaluations, strict=True)
+        for note in evaluation.notes
+    ]
+    channels = len(evaluations[0].channels)
+    caption = "" if channels == 1 else f"Means of {channels} channels and time points. "
+    return Table(
+        "Scores",
+        ("", *names),
+        tuple(evaluation_rows(evaluations)),
+        f"{caption}L1 is relative to the data range; gradient ratio: 1 is as rough as the truth, "
+        f"less is smoother. {' '.join(notes)}".strip(),
+    )
+
+
+def _spectra(
+    names: Sequence[str],
+    restored: Sequence[Volume],
+    truth: Volume,
+    box: Box,
+    time: int,
+    channel: int,
+) -> tuple[Table, ...]:
+    true = read_box(truth, box, time, channel)
+    rows = []
+    for name, volume in zip(names, restored, strict=True):
+        ratios = power_spectrum_ratio(read_box(volume, box, time, channel), true)
+        rows.append((name, *("–" if r is None else f"{r:.2f}" for r in ratios)))
+    return (
+        Table(
+            "Power of fine detail",
+            ("", "along Z", "along Y", "along X"),
+            tuple(rows),
+            "In the part shown, from a quarter of a cycle a voxel up, relative to the truth: 1 is "
+            "as much fine detail, less is blurred, more is noisy.",
+        ),
+    )
+
+
+def _advice(factor: int | None, left_out: bool) -> tuple[Advice, ...]:
+    more = (
+        f" Only the first {MOST_SHOWN} volumes are shown; the tables have all." if left_out else ""
+    )
+    measured = (
+        "The factor is unknown, so scores are over all planes."
+        if factor is None
+        else f"Every plane at a multiple of {factor} was measured and has no error; PSNR over the "
+        "missing planes tells how well the others were filled in. Linear is interpolated from the "
+        "truth's own planes, for comparison."
+    )
+    return (
+        Advice(
+            "What this is",
+            "Restored volumes beside the truth that they were made to find again, and where they "
+            f"differ.{more}",
+        ),
+        Advice("What was measured", measured),
+        Advice(
+            "High scores and sharp looks are two things",
+            "The most accurate volume is a smooth one: PSNR, L1 and SSIM punish plausible detail "
+            "that lies elsewhere. Gradients and spectra say whether detail is as rough as in the "
+            "truth, not whether it is right. Read both.",
+        ),
+        Advice(
+            "Where to doubt it",
+            "Bright in the error volumes is wrong. If errors follow membranes or other structures, "
+            "rather than noise, what you count or measure there is at risk.",
+        ),
+        Advice(
+            "How far it holds",
+            "Scores hold for specimens and imaging like these. On other data, check the model on "
+            "the stack itself.",
+        ),
+    )

@@ -1,0 +1,80 @@
+"""Where to look: the slices shown at first, and the places that need a second look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.evaluation.figures import choose_view
+from isoslice.evaluation.report.data import Scene
+
+#: Places named, and the side of the neighbourhood they stand for, in voxels.
+COUNT, SIDE = 4, 9
+
+
+@dataclass(frozen=True)
+class Place:
+    """A voxel (z, y, x) of the part shown, and how strong what is found there is."""
+
+    at: tuple[int, int, int]
+    value: float
+
+
+def first_place(scene: Scene) -> tuple[int, int, int]:
+    """Return the voxel (z, y, x) to begin at: slices with the most structure, between planes."""
+    reference = scene.first("truth", "restored", "sample", "linear", "input") or scene.volumes[0]
+    # choose_view counts from a measured plane, with which the part shown need not begin.
+    first = scene.known[0] if scene.known else 0
+    view = choose_view(reference.voxels[first:], scene.factor or 1, crop=max(scene.box.shape))
+    return first + view.z, view.y, view.x
+
+
+def doubtful_places(scene: Scene) -> tuple[str, tuple[Place, ...]]:
+    """Places to look at first: the least certain, the most wrong, or the most invented.
+
+    Returns
+    -------
+    What is highest there, as words, and the places, highest first, none near another.
+    """
+    for role, words in (
+        ("uncertainty", "where the model is least certain"),
+        ("error", "where the restored volume is furthest from the truth"),
+    ):
+        found = scene.first(role)  # type: ignore[arg-type]
+        if found is not None:
+            return words, _peaks(found.voxels.astype(np.float32))
+    ours, linear = scene.first("restored", "sample"), scene.first("linear")
+    if ours is None or linear is None:
+        return "", ()
+    change = np.abs(ours.voxels.astype(np.float32) - linear.voxels.astype(np.float32))
+    return "where the model added most to linear interpolation", _peaks(change)
+
+
+def _peaks(values: NDArray[np.float32]) -> tuple[Place, ...]:
+    side = min(SIDE, *values.shape)
+    left = _box_means(values, side)
+    found: list[Place] = []
+    while len(found) < COUNT:
+        at = np.unravel_index(int(left.argmax()), left.shape)
+        value = float(left[at])
+        if not value > 1e-6:
+            break
+        z, y, x = (int(i) + side // 2 for i in at)
+        found.append(Place((z, y, x), value))
+        reach = [max(2 * SIDE, n // 6) for n in values.shape]
+        near = tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(at, reach, strict=True))
+        left[near] = -np.inf
+    return tuple(found)
+
+
+def _box_means(values: NDArray[np.float32], side: int) -> NDArray[np.float64]:
+    """Mean over each cube of a side that lies inside, at the place of its first voxel."""
+    means = values.astype(np.float64)
+    for axis in range(3):
+        total = np.insert(means.cumsum(axis), 0, 0, axis)
+        count = total.shape[axis]
+        ends = total.take(range(side, count), axis), total.take(range(count - side), axis)
+        means = (ends[0] - ends[1]) / side
+    return means

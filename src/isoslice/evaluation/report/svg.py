@@ -1,0 +1,187 @@
+"""Line plots as SVG, without a plotting library; colours come from the page's style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.evaluation.report.text import safe
+
+WIDTH, HEIGHT = 360, 240
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+#: Powers of ten that a logarithmic axis covers at most.
+DECADES = 6
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve.
+
+    Attributes
+    ----------
+    kind
+        Role of what it shows, which decides its colour and dashes.
+    x, y
+        Shape (n,); points that are not finite are left out.
+    """
+
+    kind: str
+    label: str
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Band:
+    """An area between two curves over `x`."""
+
+    x: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def line_plot(
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    bands: Sequence[Band] = (),
+    dots: Sequence[Line] = (),
+    logarithmic: bool = False,
+    y_range: tuple[float, float] | None = None,
+    marker: float | None = None,
+    shade_from: float | None = None,
+    shade_label: str = "",
+) -> str:
+    """Draw curves over a common x axis.
+
+    Parameters
+    ----------
+    lines, bands, dots
+        What to draw; y values must be positive if `logarithmic`.
+    x_label, y_label
+        With units.
+    alt
+        What it shows, for those who can't see it.
+    logarithmic
+        Whether the y axis counts powers of ten.
+    y_range
+        What the y axis covers (logarithms if `logarithmic`); by default what is drawn.
+    marker
+        Where on the x axis a vertical line stands.
+    shade_from, shade_label
+        From where on the x axis a region is shaded, and what it is.
+    """
+    curves = [*lines, *dots]
+    xs = [curve.x for curve in curves] + [band.x for band in bands]
+    ys = [c.y for c in curves] + [end for b in bands for end in (b.low, b.high)]
+    x_range = _range(xs)
+    y_range = y_range or _range([np.log10(y[y > 0]) for y in ys] if logarithmic else ys)
+    if logarithmic:
+        y_range = max(y_range[0], y_range[1] - DECADES), y_range[1]
+    margin = 0.05 * (y_range[1] - y_range[0])
+    y_range = (y_range[0] - margin, y_range[1] + margin)
+
+    def across(x: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        share = (np.asarray(x) - x_range[0]) / (x_range[1] - x_range[0])
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def down(y: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.log10(np.asarray(y, float)) if logarithmic else np.asarray(y, float)
+        share = ((value - y_range[0]) / (y_range[1] - y_range[0])).clip(0, 1)
+        return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM)
+
+    def path(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+        points = [(a, b) for a, b in zip(across(x), down(y), strict=True) if math.isfinite(b)]
+        return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in points) if points else ""
+
+    parts = [
+        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{safe(alt)}">'
+    ]
+    if shade_from is not None and shade_from < x_range[1]:
+        left = float(across(shade_from))
+        parts.append(
+            f'<rect class="shade" x="{left:.1f}" y="{TOP}" width="{WIDTH - RIGHT - left:.1f}" '
+            f'height="{HEIGHT - TOP - BOTTOM}"/><text class="shade-label" x="{WIDTH - RIGHT - 4}" '
+            f'y="{TOP + 12}" text-anchor="end">{safe(shade_label)}</text>'
+        )
+    for value in ticks(*y_range, whole=logarithmic):
+        at = float(down(10.0**value if logarithmic else value))
+        text = f"10{_superscript(round(value))}" if logarithmic else f"{value:g}"
+        parts.append(
+            f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" '
+            f'y="{at + 3.5:.1f}" text-anchor="end">{text}</text>'
+        )
+    for value in ticks(*x_range):
+        at = float(across(value))
+        parts.append(
+            f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{at:.1f}" '
+            f'y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{value:g}</text>'
+        )
+    for band in bands:
+        there, back = path(band.x, band.high), path(band.x[::-1], band.low[::-1])
+        if there and back:
+            parts.append(f'<path class="band" d="{there}L{back[1:]}Z"/>')
+    parts += [f'<path class="line {safe(c.kind)}" d="{path(c.x, c.y)}"/>' for c in lines]
+    for curve in dots:
+        for a, b in zip(across(curve.x), down(curve.y), strict=True):
+            if math.isfinite(b):
+                kind = safe(curve.kind)
+                parts.append(f'<circle class="dot {kind}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>')
+    if marker is not None:
+        parts.append(
+            f'<path class="marker" d="M{float(across(marker)):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
+        )
+    middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
+    parts.append(
+        f'<text class="label" x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
+        f'{safe(x_label)}</text><text class="label" transform="translate(12 '
+        f'{TOP + (HEIGHT - TOP - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">'
+        f"{safe(y_label)}</text></svg>"
+    )
+    return "".join(parts)
+
+
+def ticks(low: float, high: float, whole: bool = False, most: int = 5) -> list[float]:
+    """Round numbers from `low` to `high`, at most `most` and a few: 1, 2 or 5 times a power of ten.
+
+    With `whole`, only integers.
+    """
+    if not (math.isfinite(low) and math.isfinite(high) and high > low):
+        return []
+    step = round_length((high - low) / 2)
+    while (high - low) / _finer(step) <= most and not (whole and _finer(step) < 1):
+        step = _finer(step)
+    if whole:
+        step = max(1.0, round(step))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+
+
+def round_length(at_most: float) -> float:
+    """Largest of 1, 2, 5, 10, ... (times any power of ten) that is no more than `at_most`."""
+    power = 10.0 ** math.floor(math.log10(at_most) + 1e-12)
+    factor = max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9))
+    return float(f"{factor * power:.12g}")
+
+
+def _finer(step: float) -> float:
+    return round_length(step * 0.99)
+
+
+def _range(values: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    finite = np.concatenate([v[np.isfinite(v)] for v in values]) if values else np.zeros(0)
+    if not len(finite):
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _superscript(number: int) -> str:
+    return str(number).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,0 +1,51 @@
+"""Writing a report: whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from isoslice.errors import OutputError
+from isoslice.evaluation.report.data import Report
+from isoslice.evaluation.report.page import html
+from isoslice.io.atomic import atomic_output, check_output
+
+SUFFIXES = (".html", ".htm")
+
+
+def write_report(path: str | Path, report: Report, *, overwrite: bool = False) -> None:
+    """Write a report as one HTML file that needs no network.
+
+    Parameters
+    ----------
+    path
+        File to write, ending in ``.html``.
+    report
+        What it says and shows.
+    overwrite
+        Replace an existing file.
+
+    Raises
+    ------
+    OutputError
+        If the path does not end in ``.html``, cannot be written, or exists and `overwrite` is
+        False; nothing is left behind then.
+    """
+    check_report_path(path, overwrite)
+    text = html(report)
+    with atomic_output(Path(path), overwrite=overwrite) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def check_report_path(path: str | Path, overwrite: bool = False) -> None:
+    """Fail before hours of work if a report cannot be written to `path`.
+
+    Raises
+    ------
+    OutputError
+        As `write_report`.
+    """
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"{path}: got a report that does not end in .html, expected one HTML file; rename it"
+        )
+    check_output(Path(path), overwrite)

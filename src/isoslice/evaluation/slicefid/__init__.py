@@ -1,0 +1,1 @@
+"""SliceFID: Inception features of slices, and distances between their distributions."""

@@ -1,0 +1,278 @@
+"""SliceFID: how much a volume's slices look like real 2D images, along all three axes.
+
+The FID of the volume's XY, XZ and YZ slices against real images, and the mean of the three, as
+MSDSR (arXiv 2404.09425) reports it; the KID beside it, and intervals for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.errors import DataError
+from isoslice.evaluation.evaluate import SLICES
+from isoslice.evaluation.slicefid.distances import (
+    Statistic,
+    bootstrap_values,
+    fid,
+    fid_notes,
+    interval,
+    kid,
+)
+from isoslice.evaluation.slicefid.features import Extractor, Features, check_comparable, extract
+from isoslice.evaluation.slicefid.slices import Protocol, SliceSet, halves
+from isoslice.runtime.progress import Progress
+
+STATISTICS: tuple[Statistic, ...] = ("fid", "kid")
+
+
+@dataclass(frozen=True)
+class AxisScore:
+    """Distances of one set of slices from the real images; smaller is better.
+
+    Attributes
+    ----------
+    fid, kid
+        See `frechet.fid` and `frechet.kid`.
+    fid_low, fid_high, kid_low, kid_high
+        Ends of the intervals (`frechet.bootstrap_interval`), None where there are none.
+    images
+        Number of images that were compared with the real ones.
+    """
+
+    fid: float
+    fid_low: float | None
+    fid_high: float | None
+    kid: float
+    kid_low: float | None
+    kid_high: float | None
+    images: int
+
+
+@dataclass(frozen=True)
+class SliceFid:
+    """SliceFID of one volume; ``dataclasses.asdict`` gives plain data.
+
+    Attributes
+    ----------
+    volume
+        Its source.
+    protocol, extractor, stride
+        How it was scored; scores compare only where these agree.
+    tile
+        Height and width of the images of each direction, in pixels.
+    axes
+        Per direction, ``XY``, ``XZ``, ``YZ``; mean over channels unless they are RGB.
+    mean
+        Mean of the three: the SliceFID.
+    real_images
+        Number of real images (tiles, for the default protocol).
+    notes
+        What the reader of the scores must know.
+    """
+
+    volume: str
+    protocol: Protocol
+    extractor: str
+    stride: int
+    tile: dict[str, tuple[int, int]]
+    axes: dict[str, AxisScore]
+    mean: AxisScore
+    real_images: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Distance:
+    """One set against the real images: distances, and their values for resampled groups."""
+
+    images: int
+    estimates: dict[Statistic, float] = field(default_factory=dict)
+    values: dict[Statistic, NDArray[np.float64]] = field(default_factory=dict)
+
+
+def slicefid(
+    volume_sets: Mapping[str, SliceSet],
+    real: SliceSet | Features,
+    extractor: Extractor,
+    *,
+    protocol: Protocol = "default",
+    stride: int = 1,
+    source: str = "volume",
+    samples: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> SliceFid:
+    """Score the slices of a volume of one channel, or of an RGB one.
+
+    Parameters
+    ----------
+    volume_sets
+        What `slicesets.slice_images` returns.
+    real
+        What `slicesets.plane_images` returns, or its features by the same extractor.
+    extractor
+        See `isoslice.evaluation.slicefid.features`.
+    protocol, stride, source
+        Recorded in the result.
+    samples, level, seed
+        Of the intervals. The three directions are resampled independently, against the same real
+        images; slices of two directions share voxels, which the mean's interval does not know.
+    progress
+        Receives the fraction done.
+
+    Raises
+    ------
+    DataError
+        If images are too small or too few.
+    SettingsError
+        If `real` holds features of another extractor.
+    """
+    progress = progress or Progress()
+    if isinstance(real, SliceSet):
+        real = features_of(real, extractor, "features of real images", progress)
+    found = distances(volume_sets, real, extractor, samples, seed, source, progress)
+    tile = {name: size_of(volume_sets[name]) for name in SLICES}
+    notes = count_notes(found, len(real.values), extractor.dims)
+    axes, mean = summary([found], level)
+    return SliceFid(
+        volume=source,
+        protocol=protocol,
+        extractor=extractor.name,
+        stride=stride,
+        tile=tile,
+        axes=axes,
+        mean=mean,
+        real_images=len(real.values),
+        notes=tuple(notes),
+    )
+
+
+def floor(
+    real: SliceSet,
+    extractor: Extractor,
+    *,
+    block: int = 8,
+    samples: int = 100,
+    level: float = 0.95,
+    seed: int = 0,
+) -> AxisScore:
+    """Score real images against real ones: `slicesets.halves` of the set, one as if restored.
+
+    The KID is about 0 and tells what differences mean nothing; the FID is larger than that of
+    whole sets, because each half has half as many images.
+
+    Raises
+    ------
+    DataError
+        If there are too few planes for two halves; make `block` smaller.
+    """
+    first, second = halves(real, block)
+    if min(len(np.unique(half.groups)) for half in (first, second)) < 2:
+        raise DataError(
+            f"got {len(np.unique(real.groups))} real planes and blocks of {block}, expected at "
+            "least 2 planes in each half; give more planes or a smaller block"
+        )
+    a, b = (extract(half.images, half.groups, extractor) for half in (first, second))
+    return _score([distance_of(a, b, samples, seed, 0)], level)
+
+
+def slicefid_rows(results: Sequence[SliceFid]) -> list[tuple[str, ...]]:
+    """One row per score: its name, then its value and interval for each result."""
+    rows = []
+    for statistic, digits in (("fid", 1), ("kid", 4)):
+        for name in (*SLICES, "mean"):
+            scores = [r.mean if name == "mean" else r.axes[name] for r in results]
+            title = f"{statistic.upper()}, " + ("mean of three" if name == "mean" else name)
+            rows.append((title, *(_cell(score, statistic, digits) for score in scores)))
+    for name in SLICES:
+        rows.append((f"images, {name}", *(str(r.axes[name].images) for r in results)))
+    rows.append(("images, real", *(str(r.real_images) for r in results)))
+    return rows
+
+
+def _cell(score: AxisScore, statistic: str, digits: int) -> str:
+    value, low, high = (getattr(score, statistic + end) for end in ("", "_low", "_high"))
+    text = f"{value:.{digits}f}"
+    return text if low is None else f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def features_of(cut: SliceSet, extractor: Extractor, title: str, progress: Progress) -> Features:
+    """Extract the features of a set, with `title` as the task that progress names."""
+
+    def report(fraction: float) -> None:
+        progress.update(title, fraction, f"{len(cut.images)} images")
+
+    return extract(cut.images, cut.groups, extractor, report)
+
+
+def distances(
+    sets: Mapping[str, SliceSet],
+    real: Features,
+    extractor: Extractor,
+    samples: int,
+    seed: int,
+    title: str,
+    progress: Progress,
+) -> dict[str, Distance]:
+    """Measure the distance of each direction's slices from the real images."""
+    found = {}
+    for stream, name in enumerate(SLICES):
+        features = features_of(sets[name], extractor, f"{title}, {name} slices", progress)
+        found[name] = distance_of(real, features, samples, seed, stream)
+    return found
+
+
+def distance_of(real: Features, fake: Features, samples: int, seed: int, stream: int) -> Distance:
+    """Measure FID and KID, and resample them; `stream` sets the draws of `fake` apart."""
+    check_comparable(real, fake)
+    a, b = real.values, fake.values
+    found = Distance(len(b), {"fid": fid(a, b), "kid": kid(a, b)})
+    for statistic in STATISTICS:
+        found.values[statistic] = bootstrap_values(
+            statistic, a, b, real.groups, fake.groups, samples, seed, stream
+        )
+    return found
+
+
+def summary(
+    channels: Sequence[Mapping[str, Distance]], level: float
+) -> tuple[dict[str, AxisScore], AxisScore]:
+    """Score each direction, and all three together, as means over channels."""
+    axes = {name: _score([found[name] for found in channels], level) for name in SLICES}
+    return axes, _score([distance for found in channels for distance in found.values()], level)
+
+
+def _score(distances: Sequence[Distance], level: float) -> AxisScore:
+    """Mean of distances. Their resampled values share the real images drawn, so they average."""
+    mean = {}
+    for statistic in STATISTICS:
+        estimate = float(np.mean([d.estimates[statistic] for d in distances]))
+        values = np.mean([d.values[statistic] for d in distances], axis=0)
+        mean[statistic] = interval(estimate, values, level)
+    first, second = mean["fid"], mean["kid"]
+    return AxisScore(
+        fid=first.estimate,
+        # An FID is never negative, though the normal interval around a small one can be.
+        fid_low=None if first.low is None else max(0.0, first.low),
+        fid_high=first.high,
+        kid=second.estimate,
+        kid_low=second.low,
+        kid_high=second.high,
+        images=sum(d.images for d in distances),
+    )
+
+
+def count_notes(found: Mapping[str, Distance], real: int, dims: int) -> list[str]:
+    """Return `frechet.fid_notes` for the direction with the fewest images."""
+    fewest = min(distance.images for distance in found.values())
+    return list(fid_notes(real, fewest, dims))
+
+
+def size_of(cut: SliceSet) -> tuple[int, int]:
+    """Height and width of the images, in pixels."""
+    return cut.images.shape[2], cut.images.shape[3]

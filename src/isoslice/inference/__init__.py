@@ -1,0 +1,1 @@
+"""Planes in, volume out."""

@@ -1,0 +1,1 @@
+"""The dial between mean and sample: sampled detail, blended and strengthened."""

@@ -1,0 +1,1 @@
+"""Restoration of volumes of any size: planned once, in tasks, resumable."""

@@ -1,0 +1,169 @@
+"""What is to be done, settled once, so that every worker does the same, now and after a break."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from isoslice.data.normalization import Normalization
+from isoslice.errors import SettingsError
+from isoslice.io.formats.omezarr.reader import MARKS, is_zarr
+from isoslice.io.formats.planes.reader import find_planes, is_pattern
+from isoslice.io.options import ReadOptions
+
+Size = Annotated[int, Field(ge=1)]
+
+
+class Plan(BaseModel):
+    """Everything that voxels depend on; saved in the unfinished output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    format: Annotated[int, Field(ge=1, le=1)] = 1
+    isoslice: str
+    #: The stack, how it was to be read, and what its files were.
+    stack: str
+    reading: ReadOptions
+    stack_digest: str
+    stack_glance: str
+    #: The model's folder, and its fingerprint.
+    model: str
+    model_fingerprint: str
+    factor: Annotated[int, Field(ge=2)]
+    mode: str
+    steps: Size
+    detail: float | None
+    seed: Annotated[int, Field(ge=0)]
+    #: Such as ``cpu bfloat16``: others round differently.
+    arithmetic: str
+    #: The axis that is coarse.
+    along: Literal["Z", "Y", "X"]
+    #: Of the stack's intensities, per channel.
+    normalization: Normalization
+    #: Planes that were lost, of each time point and channel.
+    lost: tuple[tuple[tuple[int, ...], ...], ...]
+    #: Of each frame's residual between passes: ``float16`` or ``float32``.
+    residuals: tuple[Literal["float16", "float32"], ...]
+    #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
+    #: is cut, which voxels do not depend on.
+    slabs: tuple[Size, Size]
+    block: tuple[Size, Size, Size]
+    #: What was warned of when the run began.
+    doubts: tuple[str, ...] = ()
+
+
+#: What must not have changed when a run goes on, and what to call it.
+_SAME = {
+    "isoslice": "version of isoslice",
+    "stack_digest": "stack",
+    "model_fingerprint": "model",
+    "axes": "axes",
+    "voxel_size": "voxel size",
+    "unit": "unit",
+    "series": "series",
+    "channel": "channel",
+    "time": "time",
+    "factor": "factor",
+    "along": "coarse axis",
+    "mode": "mode",
+    "steps": "number of steps",
+    "detail": "detail",
+    "seed": "seed",
+    "arithmetic": "arithmetic",
+}
+
+
+def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
+    """Refuse to go on with what was begun otherwise.
+
+    Parameters
+    ----------
+    before
+        The plan of the unfinished run.
+    now
+        What this one was asked for: some of the plan's entries, and of those of its `reading`.
+    folder
+        The unfinished output, for the message.
+
+    Raises
+    ------
+    SettingsError
+        Says what has changed.
+    """
+    then = {**before.model_dump(), **before.reading.model_dump()}
+    changed = []
+    for key, name in _SAME.items():
+        if key in now and now[key] != then[key]:
+            digest = key.endswith(("digest", "fingerprint"))
+            was = "" if digest else f" (now {now[key]}, before {then[key]})"
+            changed.append(f"another {name}{was}")
+    if changed:
+        raise SettingsError(
+            f"{folder}: got {', '.join(changed)} than the run that --resume is to continue; ask "
+            "for the same as then, or begin anew with --overwrite"
+        )
+
+
+def files_digest(path: Path) -> str:
+    """Tell whether an input's files have changed: a digest of names, sizes and times.
+
+    Parameters
+    ----------
+    path
+        A file, a folder with all that is in it, or a folder or pattern of planes: those alone.
+    """
+    digest = hashlib.sha256()
+    for name, entry in _files(path):
+        digest.update(f"{name}\0{entry.st_size}\0{entry.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def files_glance(path: Path) -> str:
+    """Tell cheaply whether an input is still there: as `files_digest`, of metadata alone."""
+    digest = hashlib.sha256()
+    files = _metadata(path, depth=2) if path.is_dir() else [path]
+    for file in find_planes(path) if _is_planes(path) else files:
+        try:
+            entry = file.stat()
+        except OSError:
+            return "gone"
+        digest.update(f"{file}\0{entry.st_size}\0{entry.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _metadata(path: Path, depth: int) -> list[Path]:
+    """List the metadata of a Zarr folder and of what it holds: no chunks, of which are many."""
+    marks = [path / name for name in MARKS]
+    found = [mark for mark in marks if mark.is_file()]
+    if depth and found:
+        with os.scandir(path) as entries:  # an array's, as there is little else in a group
+            inner = sorted(entry.name for entry in islice(entries, 100) if entry.is_dir())
+        for name in inner:
+            found += _metadata(path / name, depth - 1)
+    return found
+
+
+def _is_planes(path: Path) -> bool:
+    """Whether an input is a folder or pattern of planes."""
+    return is_pattern(path) or (path.is_dir() and not is_zarr(path))
+
+
+def _files(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+    if _is_planes(path) and (planes := find_planes(path)):
+        for plane in planes:
+            yield plane.name, plane.stat()
+        return
+    if not path.is_dir():
+        yield path.name, path.stat()
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            file = Path(folder, name)
+            yield file.relative_to(path).as_posix(), file.stat()

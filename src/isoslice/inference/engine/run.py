@@ -1,0 +1,249 @@
+"""``isoslice predict`` into an OME-Zarr image: begin or go on, stage by stage, end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from isoslice.errors import OutputError, SettingsError
+from isoslice.inference.engine.begin import (
+    Request,
+    begin,
+    can_go_on,
+    check_unfinished,
+    end,
+    go_on,
+    is_made,
+    unfinished,
+)
+from isoslice.inference.engine.executors import (
+    Engine,
+    local_cluster,
+    remote_cluster,
+    run_beside,
+    run_here,
+    run_on,
+    workers_of,
+)
+from isoslice.inference.engine.ledger import Ledger
+from isoslice.inference.engine.locks import claimed, locked
+from isoslice.inference.engine.stages import Job, Stage
+from isoslice.inference.engine.tracking import Tracker
+from isoslice.inference.engine.worker import Worker, this_process
+from isoslice.io.atomic import check_output, output_error
+from isoslice.io.reading import open_with
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.device import choose_device
+from isoslice.runtime.progress import Progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+#: In an unfinished output: a line about each run that worked at it.
+RUNS = "runs.jsonl"
+
+
+@dataclass(frozen=True)
+class How:
+    """Who works.
+
+    Attributes
+    ----------
+    workers
+        Processes on this machine; 1 is this one.
+    scheduler
+        Address of a Dask scheduler, instead.
+    part
+        (I, N): this is one of N runs that share the work.
+    resume, overwrite
+        Go on with an unfinished output; replace a finished or unfinished one.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+    part: tuple[int, int] | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass
+class Outcome:
+    """What a run did.
+
+    Attributes
+    ----------
+    voxels
+        Of the output, as if all tasks were worth the same: a third of the work is a third of them.
+    tasks, seconds
+        Done by this run, in this time.
+    """
+
+    voxels: int = 0
+    tasks: int = 0
+    seconds: float = 0.0
+    began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+
+def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
+    """Restore a stack into an OME-Zarr image, within a memory budget.
+
+    Raises
+    ------
+    IsosliceError
+        If something cannot be used or written. What is done by then is kept if it is of use.
+    """
+    folder = unfinished(request.output)
+    if how.part is not None and how.overwrite:
+        raise SettingsError(
+            "got --part with --overwrite, which the last part would use against the first, "
+            "expected one of them; remove the output first"
+        )
+    lock = folder.with_name(folder.name + ".lock")
+    try:
+        with locked(lock, request.output, shared=how.part is not None):
+            check_output(request.output, how.overwrite)
+            outcome = _run(request, how, folder, progress)
+    except OutputError:
+        if how.part is None or folder.exists() or not is_made(request):
+            raise
+        progress.note(f"{request.output} is whole already: other parts have done it all")
+        return Outcome()
+    except OSError as error:
+        said = output_error(request.output, error)
+        kept = "; what is done is kept: go on with --resume" if can_go_on(folder) else ""
+        raise OutputError(f"{said}{kept}") from error
+    finally:
+        if not folder.exists():
+            for path in (lock, _gate(folder)):
+                path.unlink(missing_ok=True)
+    return outcome
+
+
+def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
+    with _cluster(request, how) as client:
+        if client is None:
+            worker = this_process(request.device, request.threads)
+        else:
+            worker = workers_of(client, request.device)
+        job = _job(request, how, folder, progress, worker)
+        return _work(request, how, job, progress, client)
+
+
+def _work(
+    request: Request, how: How, job: Job, progress: Progress, client: Client | None
+) -> Outcome:
+    folder, ledger = job.folder, Ledger(job.hidden)
+    tracker = Tracker(job, ledger, progress)
+    if how.resume:
+        progress.note(tracker.done_already())
+    outcome, started = Outcome(), time.perf_counter()
+    try:
+        if client is not None:
+            engine = run_on(client, job, request.device)
+        else:
+            job.compute_on(choose_device(request.device))
+            part = how.part
+            engine = run_here(job, ledger) if part is None else run_beside(job, ledger, part)
+        for stage in job.stages():
+            _stage(job, stage, ledger, engine, tracker)
+    except FileNotFoundError:
+        if how.part is None or folder.exists():
+            raise
+        # Another part has ended the whole run.
+    except BaseException:
+        ledger.refresh()
+        if not ledger.done and not how.resume and how.part is None:
+            shutil.rmtree(folder, ignore_errors=True)  # nothing to go on with
+        raise
+    finally:
+        outcome.seconds = time.perf_counter() - started
+        outcome.tasks, outcome.voxels = tracker.tasks, tracker.voxels
+        _note_run(job, outcome, how)
+    gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
+    with gate:
+        if folder.is_dir():  # another part may have ended it
+            found = Ledger(job.hidden)
+            record = {"runs": _runs(job), "tasks": dict(found.writers), "times": found.times}
+            end(job, request.output, record, overwrite=how.overwrite)
+    return outcome
+
+
+def _job(request: Request, how: How, folder: Path, progress: Progress, worker: Worker) -> Job:
+    """Begin, or go on; parts go on with what the first of them began."""
+    model = ModelBundle.load(request.model)
+    if how.resume:
+        return go_on(request, model, worker)
+    if how.part is not None:
+        # The first part to come here makes the plan; the others wait for it.
+        with claimed(_gate(folder), wait=True):
+            if can_go_on(folder):
+                return go_on(request, model, worker)
+            check_output(request.output)  # another part may have ended it meanwhile
+            check_unfinished(request.output, overwrite=False)
+            shutil.rmtree(folder, ignore_errors=True)
+            volume = open_with(request.stack, request.reading)
+            return begin(request, volume, model, progress, worker)
+    check_unfinished(request.output, overwrite=how.overwrite)
+    shutil.rmtree(folder, ignore_errors=True)
+    volume = open_with(request.stack, request.reading)
+    return begin(request, volume, model, progress, worker)
+
+
+def _cluster(request: Request, how: How) -> AbstractContextManager[Client | None]:
+    if how.scheduler is not None:
+        return remote_cluster(how.scheduler)
+    if how.workers > 1:
+        return local_cluster(how.workers, request.threads)
+    return nullcontext()
+
+
+def _stage(job: Job, stage: Stage, ledger: Ledger, engine: Engine, tracker: Tracker) -> None:
+    """Do all of a stage that is not done."""
+    if stage.key not in ledger.stages:
+        own = {stage.task(index): index for index in range(stage.tasks)}
+        ledger.forget_damaged(own, job.folder)
+        left = [index for name, index in own.items() if name not in ledger.done]
+        finished = tracker.stage(stage, left)
+        engine(stage, left, finished, tracker.report)
+        job.check_whole_stack()
+        ledger.record_stage(stage.key)
+    job.clean(stage)
+
+
+def _note_run(job: Job, outcome: Outcome, how: How) -> None:
+    """Write a line about a run, where that can be done."""
+    line = {
+        **asdict(outcome),
+        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "torch": torch.__version__,
+        "workers": how.scheduler or how.workers,
+        "part": how.part,
+        "seconds": round(outcome.seconds, 3),
+        "voxels_per_second": round(outcome.voxels / max(outcome.seconds, 1e-9)),
+    }
+    with suppress(OSError), (job.hidden / RUNS).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def _runs(job: Job) -> list[object]:
+    try:
+        return [
+            json.loads(line)
+            for line in (job.hidden / RUNS).read_text(encoding="utf-8").splitlines()
+        ]
+    except (OSError, ValueError):
+        return []
+
+
+def _gate(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".gate")

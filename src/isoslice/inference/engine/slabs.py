@@ -1,0 +1,113 @@
+"""How thick a slab may be: from a budget of memory to slices."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+import torch
+
+from isoslice.data.box import Triple
+from isoslice.errors import SettingsError
+from isoslice.inference.engine.worker import Worker
+from isoslice.inference.passes import BATCH_PIXELS, batch_size
+from isoslice.inference.tiling import WHOLE
+
+#: Bytes of Python, PyTorch, Zarr and a model; of the network, in bfloat16, and of its input, for
+#: each pixel that it is given at once; of the estimate for each pixel of a slice; and of a measured
+#: plane's pixel while it is read, normalised and stretched. Measured: docs/scaling.md.
+FIXED, NETWORK, INPUT, SLICE, MEASURED = 500 * 2**20, 200, 40, 4, 16
+#: Slabs no thicker than this, and no fewer of them than that: what is lost when a run is killed,
+#: and what workers share.
+THICKEST, FEWEST = 128, 16
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+class Sizes(NamedTuple):
+    """What a slab's memory depends on."""
+
+    #: Of the volume, (Z, Y, X), and its channels and measured planes.
+    shape: Triple
+    channels: int
+    planes: int
+    #: Bytes of one voxel of the residual.
+    residual: int
+
+
+def parse_memory(text: str) -> int:
+    """Read ``4GB``, ``500 MB`` or a number of bytes.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of these.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    if match is None or not float(match[1]) > 0:
+        raise SettingsError(f"got memory {text!r}, expected a size such as 4GB or 500MB")
+    base = _UNITS[match[2].upper()]
+    if match[3] and match[2]:
+        base = 1024 ** "KMGT".index(match[2].upper()) * 1024
+    return int(float(match[1]) * base)
+
+
+def slab_slices(
+    sizes: Sizes, budget: int, worker: Worker, asked: int | None = None
+) -> tuple[int, int]:
+    """Say how many slices a slab of XZ and one of YZ slices has.
+
+    Parameters
+    ----------
+    sizes
+        Of the volume.
+    budget, worker
+        Bytes of a process, and where it computes.
+    asked
+        A number to be used whatever the budget, but for whole batches.
+
+    Raises
+    ------
+    SettingsError
+        If the budget is not even enough for the thinnest slab.
+    """
+    _, y, x = sizes.shape
+    return (
+        _slices(sizes, x, y, budget, worker, asked),
+        _slices(sizes, y, x, budget, worker, asked),
+    )
+
+
+def _slices(
+    sizes: Sizes,
+    width: int,
+    count: int,
+    budget: int,
+    worker: Worker,
+    asked: int | None,
+) -> int:
+    pixels = sizes.shape[0] * width
+    batch = batch_size(pixels, torch.device(worker.kind))
+    most = -(-asked // batch) if asked else min(THICKEST, -(-count // FEWEST)) // batch
+    wanted = max(1, most) * batch
+    a_slice = sizes.channels * (pixels * sizes.residual + sizes.planes * width * MEASURED)
+    room = budget - working_memory(pixels, sizes.channels, worker)
+    fits = room // a_slice // batch * batch
+    if fits < batch:
+        least = budget - room + batch * a_slice
+        raise SettingsError(
+            f"got a memory budget of {budget / 1e9:.3g} GB, expected at least "
+            f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels; give more, "
+            f"for example --memory {math.ceil(least / 1e8) / 10}GB, or fewer --workers"
+        )
+    return min(wanted, fits) if not asked else wanted
+
+
+def working_memory(pixels: int, channels: int, worker: Worker) -> int:
+    """Bytes that a process takes beside a slab, whose slices have so many pixels."""
+    batch = max(pixels, BATCH_PIXELS[worker.kind])
+    if worker.kind != "cpu":
+        return FIXED + channels * (INPUT * min(batch, WHOLE) + SLICE * batch)
+    network = NETWORK * (2 if worker.arithmetic.endswith("float32") else 1)
+    at_once = min(batch, WHOLE) * (network + INPUT * channels)
+    return FIXED + worker.threads * (at_once + SLICE * channels * batch)

@@ -1,0 +1,95 @@
+"""How far a run is, how fast, and how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from isoslice.inference.engine.ledger import Ledger
+from isoslice.inference.engine.stages import Job, Stage
+from isoslice.runtime.progress import Progress
+
+
+class Tracker:
+    """Counts work, of all runs and of this one.
+
+    Parameters
+    ----------
+    job, ledger
+        What there is to do, and what is done when this run begins.
+    progress
+        Where it is told.
+    clock
+        Seconds that only grow; tests replace it.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        ledger: Ledger,
+        progress: Progress,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._job, self._progress, self._clock = job, progress, clock
+        stages = list(job.stages())
+        self._total = sum(stage.tasks * stage.work for stage in stages)
+        self._count = sum(stage.tasks for stage in stages)
+        self._before = self._number = 0.0
+        for stage in stages:
+            done = stage.tasks
+            if stage.key not in ledger.stages:
+                done = sum(stage.task(index) in ledger.done for index in range(stage.tasks))
+            self._before += done * stage.work
+            self._number += done
+        self._done, self._started = self._before, clock()
+        self._stage: Stage | None = None
+        #: Done by this run.
+        self.tasks = 0
+
+    @property
+    def voxels(self) -> int:
+        """What this run did, as voxels of the output."""
+        return round((self._done - self._before) / self._total * self._job.voxels)
+
+    def done_already(self) -> str:
+        """Say what earlier runs did."""
+        share = self._before / self._total
+        return f"{self._number:,.0f} of {self._count:,} tasks are done already ({share:.0%})"
+
+    def stage(self, stage: Stage, left: Sequence[int]) -> Callable[[int], None]:
+        """Begin a stage; return what is to be called with each task that is finished."""
+        self._stage = stage
+
+        def finished(index: int) -> None:
+            self.tasks += 1
+            self._number += 1
+            self._done += stage.work
+            self.report(0.0)
+
+        return finished
+
+    def report(self, fraction: float) -> None:
+        """Tell, with the share of the task at hand that is done."""
+        if self._stage is None:
+            return
+        done = self._done + fraction * self._stage.work
+        seconds = self._clock() - self._started
+        rate = (done - self._before) / max(seconds, 1e-9)
+        # Short enough for a terminal of 80 columns.
+        detail = f"{self._stage.name}, {self._number:,.0f}/{self._count:,}"
+        if rate > 0:
+            speed = rate / self._total * self._job.voxels
+            left = spoken((self._total - done) / rate)
+            detail += f", {speed / 1e6:.3g} Mvoxels/s, {left} left"
+        self._progress.update("restoring", done / self._total, detail)
+
+
+def spoken(seconds: float) -> str:
+    """Say a time in one unit: ``40 s``, ``12 min``, ``3.5 h``, ``4 days``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 60 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 60 * 60:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"

@@ -1,0 +1,52 @@
+"""What computes: on this machine, or on the workers of a cluster, which all have to round alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+
+from isoslice.errors import SettingsError
+from isoslice.runtime.device import choose_device, describe, fast_dtype
+
+
+class Worker(NamedTuple):
+    """A process that does tasks."""
+
+    #: ``cpu``, ``cuda`` or ``mps``; and such as ``cpu bfloat16``: others round differently.
+    kind: str
+    arithmetic: str
+    #: How many of its threads compute at once, on a CPU.
+    threads: int
+    #: The same for users.
+    told: str
+
+
+def this_process(device: str, threads: int | None = None) -> Worker:
+    """Describe this process, if it computes on `device`."""
+    chosen = choose_device(device)
+    precision = str(fast_dtype(chosen)).removeprefix("torch.")
+    count = torch.get_num_threads() if threads is None else threads
+    return Worker(chosen.type, f"{chosen.type} {precision}", count, describe(chosen))
+
+
+def alike(workers: Iterable[Worker]) -> Worker:
+    """Return what stands for all of them.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or they do not round alike.
+    """
+    found = list(workers)
+    kinds = sorted({worker.arithmetic for worker in found})
+    if len(kinds) != 1:
+        got = "workers of several kinds: " + ", ".join(kinds) if kinds else "no worker"
+        raise SettingsError(
+            f"got {got}, expected one kind, so that all voxels are made alike; start workers on "
+            "machines of one kind, or say --device"
+        )
+    most = max(worker.threads for worker in found)
+    count = "one worker" if len(found) == 1 else f"{len(found)} workers"
+    return found[0]._replace(threads=most, told=f"{count}: {found[0].told}")

@@ -1,0 +1,83 @@
+"""The interpolated volume, never in memory as a whole: any part of it is made when it is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.data.box import Place, Triple
+from isoslice.data.grid import PlaneGrid
+from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.runtime.device import volume_home
+
+#: Intensities beyond which half precision would not do for the residual.
+HALF = 1000.0
+
+
+@dataclass(frozen=True)
+class Base:
+    """Measured planes, stretched, and where rows of the volume lie between them.
+
+    Attributes
+    ----------
+    planes
+        Shape (C, n, Y, X).
+    lower, share
+        Of each row: the plane below it, and its distance from there, as a share of the interval.
+    mask
+        Rows that were measured.
+    """
+
+    planes: Tensor
+    lower: Tensor
+    share: Tensor
+    mask: Tensor
+
+    @property
+    def shape(self) -> Triple:
+        """Length along Z, Y and X."""
+        return len(self.lower), self.planes.shape[2], self.planes.shape[3]
+
+    def part(self, place: Place) -> Tensor:
+        """Interpolate linearly: (C, z, y, x), a new tensor."""
+        z, y, x = place
+        planes, lower = self.planes[:, :, y, x], self.lower[z]
+        below, above = planes.index_select(1, lower), planes.index_select(1, lower + 1)
+        return below.lerp_(above, self.share[z, None, None])
+
+    def zeros(self) -> Tensor:
+        """Make a residual of zeros, (C, Z, Y, X)."""
+        dtype = residual_dtype(float(self.planes.abs().amax()))
+        return self.planes.new_zeros((len(self.planes), *self.shape), dtype=dtype)
+
+
+def residual_dtype(largest: float) -> torch.dtype:
+    """Return half precision, if the largest intensity (stretched, of either sign) allows."""
+    return torch.float16 if largest < HALF else torch.float32
+
+
+def make_base(
+    planes: NDArray[np.float32],
+    grid: PlaneGrid,
+    softening: float | None,
+    device: torch.device,
+    rows: slice = slice(None),
+) -> Base:
+    """Stretch planes (C, n, Y, X), normalised, and say how `rows` of their grid lie between them.
+
+    They are kept on a GPU if there is room for all that a volume needs.
+    """
+    known, z = np.asarray(grid.known), np.arange(grid.depth)[rows]
+    lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, len(known) - 2)
+    share = (z - known[lower]) / (known[lower + 1] - known[lower])
+    home = volume_home(device, planes[:, 0].size * len(z))
+    return Base(
+        stretch(torch.from_numpy(planes).to(home), softening),
+        torch.from_numpy(lower).to(home),
+        torch.from_numpy(share.astype(np.float32)).to(home),
+        torch.from_numpy(grid.mask[rows]),
+    )

@@ -1,0 +1,172 @@
+"""What a model gives: a restored volume, what is known of its errors, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice import __version__
+from isoslice.data.frames import Lost
+from isoslice.data.metadata import Metadata
+from isoslice.data.normalization import Normalization
+from isoslice.data.volume import Volume, VoxelSize
+from isoslice.errors import SettingsError
+from isoslice.models.reliability.calibration import FactorCalibration, multiple
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A restored volume.
+
+    Attributes
+    ----------
+    volume
+        Voxels in the input's axes order and type, the coarse axis longer: (n - 1) factor + 1.
+    axes
+        The input's axes.
+    voxel_size
+        True spacing of the output (Z, Y, X), or None if the input's was not given.
+    factor
+        Output planes per measured plane.
+    provenance
+        What made it: version, model, mode, evaluations, seed, factor, normalisation.
+    std
+        Standard deviation of the mean's error, float32, shaped like `volume`, in its intensities;
+        0 on measured planes. None unless asked for.
+    samples
+        Samples that were asked for, like `volume`.
+    calibration
+        What intervals are made with.
+    doubts
+        What was warned of: reasons not to trust the model on this stack.
+    metadata
+        Place, time and display, as of the input.
+    """
+
+    volume: NDArray[Any]
+    axes: str
+    voxel_size: VoxelSize | None
+    factor: int
+    provenance: Mapping[str, Any]
+    unit: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    std: NDArray[np.float32] | None = None
+    samples: tuple[NDArray[Any], ...] = ()
+    calibration: FactorCalibration | None = None
+    doubts: tuple[str, ...] = ()
+    metadata: Metadata = field(default_factory=Metadata)
+
+    def interval(self, level: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Bounds between which a share `level` of the true voxels lies, by calibration.
+
+        On planes that were not measured, of volumes in mode ``mean`` or drawn with `samples`.
+
+        Parameters
+        ----------
+        level
+            0.5 to 0.99.
+
+        Returns
+        -------
+        Lower and upper bound, float32, shaped like `volume`, in its intensities.
+
+        Raises
+        ------
+        SettingsError
+            If the volume was restored without ``uncertainty`` or ``samples``, or is itself one
+            sample, or `level` is out of range.
+        """
+        if self.std is None or self.calibration is None or self.provenance["mode"] != "mean":
+            raise SettingsError(
+                "got a volume without a standard deviation around its mean, expected one that was "
+                "restored with samples=8, or with mode='mean' and uncertainty=True"
+            )
+        reach = np.float32(multiple(self.calibration, level)) * self.std
+        middle = self.volume.astype(np.float32)
+        return middle - reach, middle + reach
+
+    def to_volume(self) -> Volume:
+        """Return the same as a `Volume`, to be written with `isoslice.write_volume`."""
+        return self._as_volume(self.volume, "restored volume")
+
+    def std_volume(self) -> Volume:
+        """Return the standard deviations as a `Volume`, float32.
+
+        Raises
+        ------
+        SettingsError
+            If there are none.
+        """
+        if self.std is None:
+            raise SettingsError(
+                "got a volume restored without standard deviations, expected uncertainty=True or "
+                "samples; predict again"
+            )
+        return self._as_volume(self.std, "standard deviation")
+
+    def sample_volumes(self) -> list[Volume]:
+        """Return the samples that were kept as volumes."""
+        count = len(self.samples)
+        return [
+            self._as_volume(sample, f"sample {number} of {count}")
+            for number, sample in enumerate(self.samples, start=1)
+        ]
+
+    def _as_volume(self, voxels: NDArray[Any], holds: str) -> Volume:
+        spacing = {} if self.voxel_size is None else dict(zip("ZYX", self.voxel_size, strict=True))
+        return Volume(
+            voxels,
+            self.axes,
+            spacing,
+            self.unit,
+            self.channel_names,
+            {**self.provenance, "holds": holds},
+            source="isoslice",
+            metadata=self.metadata,
+        )
+
+
+def provenance(
+    *, source: str, normalization: Normalization, doubts: Sequence[str] = (), **made: Any
+) -> dict[str, Any]:
+    """Say how a volume was made.
+
+    Parameters
+    ----------
+    source
+        The stack; of its path the name alone is kept.
+    normalization
+        Of its intensities.
+    doubts
+        What was warned of.
+    made
+        Model, recipe and every setting.
+    """
+    return {
+        "isoslice": __version__,
+        **made,
+        "source": Path(source).name,
+        "normalization": {"low": normalization.low, "high": normalization.high},
+        **({"warnings": list(doubts)} if doubts else {}),
+        "measured_planes": "every output plane i * factor is measured plane i, unchanged"
+        + (", but for lost ones" if made.get("lost_planes") else ""),
+    }
+
+
+def told_exceptions(along: str, lost: Lost) -> dict[str, Any]:
+    """Say in provenance what is not as usual: another axis than Z is coarse, planes were lost."""
+    planes = {
+        f"{t}/{c}": list(numbers)
+        for t, channels in enumerate(lost)
+        for c, numbers in enumerate(channels)
+        if numbers
+    }
+    return {
+        **({} if along == "Z" else {"along": along}),
+        **({"lost_planes": planes} if planes else {}),
+    }

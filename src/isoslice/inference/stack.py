@@ -1,0 +1,135 @@
+"""Stacks to restore: what they must be, and by which factor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.coarse import coarse_axis, renamed, turned
+from isoslice.data.grid import check_factor, factor_from_voxel_size, output_voxel_size
+from isoslice.data.volume import AXES, Volume, parse_voxel_size
+from isoslice.errors import DataError
+from isoslice.models.config import AnyConfig
+from isoslice.runtime.progress import Progress
+
+#: Bytes of planes that are read to train on.
+LEARNED_FROM = 2 * 10**9
+
+
+def as_volume(
+    stack: NDArray[Any] | Volume, axes: str | None, voxel_size: Sequence[float] | None
+) -> Volume:
+    """Return what `Model.predict` was given as a volume; what is given beside it goes first."""
+    size = None if voxel_size is None else parse_voxel_size(voxel_size)
+    spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
+    if isinstance(stack, Volume):
+        return replace(
+            stack,
+            data=np.asarray(stack.data),
+            axes=axes or stack.axes,
+            spacing=spacing or stack.spacing,
+        )
+    if axes is None:
+        raise DataError(
+            f"got an array of shape {stack.shape} without axes, expected them named; "
+            'for example axes="ZYX"'
+        )
+    return Volume(np.asarray(stack), axes, spacing)
+
+
+def check_stack(volume: Volume, channels: int) -> None:
+    """Raise `DataError` if there is nothing to fill in, or the channels are not the model's."""
+    if volume.size("Z") < 2:
+        raise DataError(planes_message(volume))
+    if volume.size("C") != channels:
+        fewer = volume.size("C") > channels
+        chosen = ",".join(map(str, range(channels)))
+        advice = f"choose channels with --channel, such as --channel {chosen}, " if fewer else ""
+        raise DataError(
+            f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as the "
+            f"model was trained on; {advice}use a model for these channels, or train one on this "
+            "stack"
+        )
+
+
+def planes_message(volume: Volume) -> str:
+    """Say that there are no planes to fill in between, and which axis may hold them by mistake."""
+    shape = " x ".join(map(str, volume.data.shape))
+    got = f"{volume.source}: got {volume.size('Z')} plane(s) (axes {volume.axes}, {shape})"
+    for axis in "TC":
+        if volume.size(axis) > 1:
+            # Planes that were stored as time points or channels.
+            axes = volume.axes.replace("Z", "").replace(axis, "Z")
+            return (
+                f"{got}, expected a z-stack of at least two: {axis} has {volume.size(axis)} and Z "
+                f"{volume.size('Z')}; if these are its planes, name the axes with --axes {axes}"
+            )
+    return (
+        f"{got}, expected a z-stack of at least two planes; give the whole stack, or all of its "
+        "planes as one file"
+    )
+
+
+def restores_separately(config: AnyConfig, volume: Volume) -> bool:
+    """Tell whether each channel is restored by itself: a model of one channel, several channels."""
+    return not config.srh and config.network.channels == 1 and volume.size("C") > 1
+
+
+def planes_to_learn_from(
+    volume: Volume, limit: int = LEARNED_FROM, along: str | None = None
+) -> Volume:
+    """Read a stack's planes, or as many of them, evenly spaced, as fit into `limit` bytes.
+
+    They are the planes across the coarse axis, which is called Z then; see `coarse`.
+    """
+    volume = turned(volume, coarse_axis(volume, along))
+    depth = volume.size("Z")
+    count = max(2, min(depth, limit // max(1, volume.data.nbytes // depth)))
+    if count == depth:
+        return replace(volume, data=volume.read((slice(None),) * 5), axes=AXES)
+    planes = np.linspace(0, depth - 1, count).round().astype(int).tolist()
+    every = slice(None)
+    parts = [volume.read((every, every, slice(z, z + 1), every, every)) for z in planes]
+    return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES)
+
+
+def choose_factor(volume: Volume, factor: int | None, progress: Progress, along: str = "Z") -> int:
+    """Return the factor asked for, or the one the voxel size gives; either way tell the user.
+
+    Parameters
+    ----------
+    volume
+        The stack, its coarse axis called Z.
+    factor
+        Output planes per measured plane; None takes them from the voxel size.
+    progress
+        Is told.
+    along
+        What the coarse axis is really called.
+    """
+    size = volume.voxel_size
+    if factor is not None:
+        factor, reason = check_factor(factor), "as asked"
+    elif size is None:
+        raise DataError(
+            f"{volume.source}: got no voxel size (known: {dict(volume.spacing) or 'nothing'}), "
+            "expected the spacing along Z, Y and X; give it with --voxel-size Z,Y,X"
+        )
+    else:
+        factor = factor_from_voxel_size(size)
+        others = "XYZ".replace(along, "")
+        ratio = size.z / np.sqrt(size.y * size.x)
+        reason = f"the nearest integer to {along} over {others} spacing, {ratio:.2f}"
+    planes = volume.size("Z")
+    note = f"factor {factor} ({reason}): {planes} planes become {(planes - 1) * factor + 1}"
+    if size is not None:
+        steps = output_voxel_size(size, factor)._asdict()
+        new = [steps[axis.lower()] for axis in renamed("ZYX", along)]
+        unit = f" {volume.unit}" if volume.unit else ""
+        note += f", voxel size (Z, Y, X) {new[0]:.4g}, {new[1]:.4g}, {new[2]:.4g}{unit}"
+    progress.note(note)
+    return factor

@@ -1,0 +1,256 @@
+"""From what a format says to a `Volume`: one place for axes, overrides, notes and byte order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.metadata import Metadata
+from isoslice.data.units import METRES, convert, unit_name
+from isoslice.data.volume import AXES, DTYPES, Volume, check_axes, voxel_type_message
+from isoslice.errors import DataError, SettingsError
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_spacing
+from isoslice.io.options import ReadOptions
+from isoslice.io.orientation import steps_of
+from isoslice.io.selection import select
+from isoslice.io.series import Series
+
+Voxels: TypeAlias = NDArray[Any] | LazyArray
+
+#: Unit of the voxel size that a caller gives (``--voxel-size``) for a file that has none.
+GIVEN_UNIT = "micrometer"
+
+
+@dataclass(frozen=True)
+class Raw:
+    """What a reader found in a file.
+
+    Attributes
+    ----------
+    data
+        Voxels as stored, perhaps still to be read.
+    axes
+        A letter per dimension: those of TCZYX, ``S`` for colour samples, any other for a
+        dimension the file does not name.
+    spacing
+        Spacing by axis, for Z, Y and X; only what the file truly says.
+    unit
+        Unit of `spacing`, or None.
+    channel_names
+        One name per channel, or None.
+    note
+        What isoslice noted in the file, if it wrote it.
+    metadata
+        Place, time and display, as far as the file tells; lengths in `unit`.
+    series
+        Images in the file, this one among them, where it may hold several.
+    chosen
+        Which of `series` this is.
+    labels
+        Whether the file says that its voxels are numbers of objects, no intensities.
+    """
+
+    data: Voxels
+    axes: str
+    spacing: Mapping[str, float] = field(default_factory=dict)
+    unit: str | None = None
+    channel_names: tuple[str, ...] | None = None
+    note: Note | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+    series: tuple[Series, ...] = ()
+    chosen: int = 0
+    labels: bool = False
+
+
+def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
+    """Turn what a file says into a volume.
+
+    Parameters
+    ----------
+    raw
+        What was found.
+    path
+        The file, for messages.
+    options
+        What the caller said. Axes rename the file's (dimensions of length 1 may be left out); a
+        voxel size replaces the file's, in the file's unit unless another one is given.
+
+    Returns
+    -------
+    Volume
+        Voxels unchanged but for byte order, still to be read where `raw`'s are; colour samples
+        become the axis C; the channels and time points that were asked for.
+
+    Raises
+    ------
+    DataError
+        If an axis remains unknown, there is no such channel or time point, or the voxels have a
+        type isoslice does not take.
+    """
+    source = str(path)
+    _check_voxels(raw.data, source)
+    data, names, spacing, metadata = _named(raw, source, options.axes)
+    unit = raw.unit
+    if raw.note is not None:
+        spacing, noted = noted_spacing(spacing, unit if spacing else None, raw.note)
+        # The note's own lengths are in its unit already: the file's are converted before.
+        if noted != unit and noted in METRES and unit in METRES:
+            metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
+        metadata = noted_metadata(metadata, raw.note, spacing)
+        unit = noted if spacing else noted or unit
+    if options.voxel_size is not None:
+        spacing, metadata, unit = _given_size(spacing, metadata, unit, options)
+    spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
+    volume = Volume(
+        cast("NDArray[Any]", data if isinstance(data, LazyArray) else _native(data)),
+        names,
+        spacing,
+        unit if spacing or metadata.origin or metadata.orientation else None,
+        _channel_names(raw, data, names),
+        (raw.note or {}).get("provenance"),
+        source,
+        _fitting(metadata, data, names),
+    )
+    return select(volume, options.channel, options.time)
+
+
+def _given_size(
+    spacing: Mapping[str, float], metadata: Metadata, unit: str | None, options: ReadOptions
+) -> tuple[dict[str, float], Metadata, str]:
+    """Put the caller's voxel size in place of the file's; matrices follow."""
+    assert options.voxel_size is not None
+    wanted = unit or GIVEN_UNIT
+    if options.unit is not None:
+        named = unit_name(options.unit)
+        if named is None:
+            raise SettingsError(
+                f"got unit {options.unit!r}, expected a unit of length such as um, nm or mm"
+            )
+        wanted = named
+    if unit in METRES and wanted != unit:
+        ratio = convert(1.0, str(unit), wanted)
+        metadata = metadata.in_unit(ratio)
+        spacing = {axis: step * ratio for axis, step in spacing.items()}
+    given = dict(zip("ZYX", options.voxel_size, strict=True))
+    if metadata.orientation is not None:
+        steps = {**steps_of(metadata.orientation), **spacing}
+        ratios = {axis: given[axis] / step for axis, step in steps.items()}
+        metadata = replace(metadata, orientation=metadata.orientation.scaled(ratios))
+    return given, metadata, wanted
+
+
+def _fitting(metadata: Metadata, data: Voxels, axes: str) -> Metadata:
+    """Drop displays that are not one a channel, and time where there is none."""
+    channels = data.shape[axes.index("C")] if "C" in axes else 1
+    if metadata.displays is not None and len(metadata.displays) != channels:
+        metadata = replace(metadata, displays=None)
+    return metadata
+
+
+def _named(
+    raw: Raw, source: str, given: str | None
+) -> tuple[Voxels, str, dict[str, float], Metadata]:
+    data, names = _by_itself(raw)
+    given = given.upper() if given else None
+    # Naming the axes as the file does changes nothing, even where colours were moved first.
+    if given is None or (given == names and not _unknown(names)):
+        if _unknown(names):
+            raise DataError(
+                f"{source}: got axes the file does not name (shape "
+                f"{' x '.join(map(str, raw.data.shape))}), expected one of T, C, Z, Y, X each; "
+                f"name them with --axes, for example --axes {suggested_axes(raw.axes)}"
+            )
+        if raw.note is not None:
+            shape, names = noted_axes(data.shape, names, raw.note["axes"])
+            data = data.reshape(shape)
+        return data, names, dict(raw.spacing), raw.metadata
+    data, stored = raw.data, raw.axes
+    if len(given) != data.ndim:
+        dropped = tuple(i for i, n in enumerate(data.shape) if n == 1)
+        if len(given) == data.ndim - len(dropped):
+            data = data.squeeze(dropped)
+            stored = "".join(a for i, a in enumerate(stored) if i not in dropped)
+    check_axes(given, data.ndim, source)
+    renamed = {old: new for old, new in zip(stored, given, strict=True) if old in "ZYX"}
+    # Which way matrices point is known only where Z, Y and X change places among themselves.
+    metadata = raw.metadata.renamed(renamed)
+    if set(renamed) - set(renamed.values()) or not set(renamed.values()) <= set("ZYX"):
+        metadata = replace(metadata, orientation=None)
+    if "T" in stored and given[stored.index("T")] != "T":  # what was time is not
+        metadata = replace(metadata, time_step=None, time_unit=None, time_start=None)
+    return data, given, _renamed(raw.spacing, stored, given), metadata
+
+
+def _by_itself(raw: Raw) -> tuple[Voxels, str]:
+    """Return voxels and axes by the file's own words: unnamed singletons dropped, S as C."""
+    data, axes = raw.data, raw.axes
+    for index in reversed(range(data.ndim)):
+        unnamed = axes[index] not in AXES and data.shape[index] == 1
+        if unnamed and data.ndim > 2:
+            data = data.squeeze(index)
+            axes = axes[:index] + axes[index + 1 :]
+    if "S" in axes and "C" in axes and data.shape[axes.index("C")] == 1:
+        data = data.squeeze(axes.index("C"))
+        axes = axes.replace("C", "")
+    if "S" in axes and "C" not in axes and axes.count("S") == 1:
+        # Channels belong before the planes, as every other format has them.
+        others = axes.replace("S", "")
+        place = next((i for i, axis in enumerate(others) if axis in "ZYX"), len(others))
+        order = [i for i in range(data.ndim) if axes[i] != "S"]
+        order.insert(place, axes.index("S"))
+        data = data.transpose(order)
+        axes = others[:place] + "C" + others[place:]
+    return data, axes
+
+
+def _unknown(axes: str) -> bool:
+    return not set(axes) <= set(AXES) or len(set(axes)) != len(axes)
+
+
+def suggested_axes(axes: str) -> str:
+    """Return a letter of TCZYX per dimension where some are unnamed: the last of those left."""
+    named = ["C" if axis == "S" and "C" not in axes else axis for axis in axes]
+    unnamed = [i for i, axis in enumerate(named) if axis not in AXES or named.count(axis) > 1]
+    taken = [axis for i, axis in enumerate(named) if i not in unnamed]
+    left = [axis for axis in AXES if axis not in taken]
+    for i, axis in zip(unnamed[::-1], left[::-1], strict=False):
+        named[i] = axis
+    return "".join(named)
+
+
+def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str, float]:
+    """Spacing goes with its dimension; what no dimension claimed stays under its name."""
+    renamed = {new: spacing[old] for old, new in zip(stored, given, strict=True) if old in spacing}
+    for axis, step in spacing.items():
+        if axis not in stored:
+            renamed.setdefault(axis, step)
+    return {axis: step for axis, step in renamed.items() if axis in "ZYX"}
+
+
+def _channel_names(raw: Raw, data: Voxels, axes: str) -> tuple[str, ...] | None:
+    channels = data.shape[axes.index("C")] if "C" in axes else 1
+    noted = (raw.note or {}).get("channel_names")
+    for names in (noted, raw.channel_names):
+        if names and len(names) == channels:
+            return tuple(names)
+    return None
+
+
+def _check_voxels(data: Voxels, source: str) -> None:
+    if data.dtype.name not in DTYPES:
+        raise DataError(voxel_type_message(source, data.dtype.name))
+    if data.size == 0 or data.ndim < 2:
+        raise DataError(
+            f"{source}: got an array of shape {data.shape}, expected at least a 2D image; "
+            "check that this is the right file"
+        )
+
+
+def _native(data: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))

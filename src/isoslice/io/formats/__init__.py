@@ -1,0 +1,1 @@
+"""One package or module a format; `io.reading` and `io.writing` choose among them."""

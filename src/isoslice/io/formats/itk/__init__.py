@@ -1,0 +1,1 @@
+"""ITK's own formats, NRRD and MetaImage: a text header, then voxels."""

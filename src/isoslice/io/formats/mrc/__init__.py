@@ -1,0 +1,1 @@
+"""MRC, CCP4 and MAP."""

@@ -1,0 +1,198 @@
+"""MRC, CCP4 and MAP volumes of electron microscopy, through mrcfile (an extra)."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import math
+import warnings
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.metadata import Metadata
+from isoslice.data.units import METRES, convert
+from isoslice.data.volume import Volume
+from isoslice.errors import IsosliceWarning, OutputError
+from isoslice.io.decode_errors import reading
+from isoslice.io.decoded import Raw
+from isoslice.io.extras import require
+from isoslice.io.formats.mrc.header import HEADER_BYTES, MrcHeader, parse_header
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_packed
+from isoslice.io.notes import Note, find_note, make_note, note_text
+
+SUFFIXES = (".mrc", ".map", ".rec", ".ccp4", ".st", ".ali", ".mrcs")
+#: Names of files whose sections are no planes of a volume: tilts, particles.
+_OTHER_STACKS = (".st", ".ali", ".mrcs")
+#: MRC's modes by voxel type; unsigned bytes are ambiguous in mode 0 and widened, as mrcfile does.
+_WRITTEN = {"int8": "i1", "uint8": "u2", "int16": "i2", "uint16": "u2"}
+_WRITTEN |= {"float16": "f2", "float32": "f4"}
+_UNIT = "angstrom"
+
+
+def is_mrc(name: str) -> bool:
+    """Whether a file's name is one of MRC's, compressed or not."""
+    lower = name.lower()
+    for packed in (".gz", ".bz2"):
+        lower = lower.removesuffix(packed)
+    return lower.endswith(SUFFIXES)
+
+
+def read_mrc(path: Path, series: str | None = None) -> Raw:
+    """Read an MRC volume, compressed by gzip or bzip2 or not; sizes are in ångström.
+
+    Sections are planes along Z (or whichever axis the header says). A spacing of exactly 1 along
+    all axes is how programs say that they know none. Uncompressed voxels are read where they are
+    indexed.
+
+    Raises
+    ------
+    DataError
+        If mrcfile is not installed, the file is damaged or cut off, or its voxels are complex.
+    """
+    require("mrcfile", "mrcfile", "an MRC file", path=path)
+    with reading(path, "an MRC volume"):
+        packed = _packing(path)
+        with _opened(path, packed) as stream:
+            header = parse_header(stream.read(HEADER_BYTES), path)
+            kept = stream.read(header.extended if header.extended <= MAX_JSON else 0)
+            data: Any
+            if packed is None:
+                data = LazyArray(_mapped(path, header))
+            else:
+                if not kept and header.extended:
+                    raise ValueError(f"its extended header has {header.extended} bytes")
+                data = _unpacked(path, header, stream, packed)
+        _tell(path, header)
+        note = _note(kept)
+        axes = header.axes if header.volumes == 1 else "Q" + header.axes
+        unit = _UNIT if header.spacing else None
+        spacing, metadata = header.spacing, Metadata(origin=header.origin)
+        return Raw(data, axes, spacing, unit, None, note, metadata)
+
+
+def check_mrc(path: Path, volume: Volume) -> None:
+    """Refuse what MRC cannot hold.
+
+    Raises
+    ------
+    OutputError
+        For several channels or time points, and types that it would have to round.
+    """
+    if volume.size("C") > 1 or volume.size("T") > 1:
+        raise OutputError(
+            f"{path}: got {volume.size('C')} channel(s) and {volume.size('T')} time point(s), "
+            "expected one of each, as MRC holds one volume; write .ome.tif or .ome.zarr, or choose "
+            "one with --channel and --time"
+        )
+    if volume.data.dtype.name not in _WRITTEN:
+        raise OutputError(
+            f"{path}: got voxels of type {volume.data.dtype.name}, expected one of "
+            f"{', '.join(_WRITTEN)}, which MRC can hold; write .ome.tif, .ome.zarr or .nii"
+        )
+
+
+def write_mrc(path: Path, volume: Volume) -> None:
+    """Write `volume` as an MRC file of 2014's standard, sizes in ångström.
+
+    ``uint8`` is stored as ``uint16`` (mode 6), since programs do not agree on the sign of bytes.
+    The note lies in the extended header.
+
+    Raises
+    ------
+    OutputError
+        If mrcfile is not installed, or MRC cannot hold the volume.
+    """
+    mrcfile = require("mrcfile", "mrcfile", "an MRC file", OutputError, path=path)
+    check_mrc(path, volume)
+    data = np.asarray(volume.tczyx())[0, 0].astype(_WRITTEN[volume.data.dtype.name], copy=False)
+    text = note_text(make_note(volume)).encode("ascii") + b"\n"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of infinities and NaN, which are the user's
+        with mrcfile.new(path, overwrite=True) as file:
+            file.set_data(np.ascontiguousarray(data))
+            file.set_volume()
+            file.set_extended_header(np.frombuffer(text, np.void(1).dtype))
+            file.header.exttyp = b"ISOS"
+            steps = {a: _angstrom(volume, step) for a, step in volume.spacing.items()}
+            file.voxel_size = tuple(steps.get(axis, 0.0) for axis in "XYZ")
+            for axis, place in volume.metadata.origin.items():
+                file.header.origin[axis.lower()] = _angstrom(volume, place)
+
+
+def _angstrom(volume: Volume, length: float) -> float:
+    unit = volume.unit
+    return convert(float(length), str(unit), _UNIT) if unit in METRES else float(length)
+
+
+def _packing(path: Path) -> str | None:
+    """Return how a file is compressed, by what it begins with: names say anything."""
+    with path.open("rb") as stream:
+        head = stream.read(3)
+    return "gzip" if head[:2] == b"\x1f\x8b" else "bzip2" if head == b"BZh" else None
+
+
+def _opened(path: Path, packed: str | None) -> AbstractContextManager[Any]:
+    if packed == "gzip":
+        return gzip.open(path)
+    return bz2.open(path) if packed == "bzip2" else path.open("rb")
+
+
+def _shape(header: MrcHeader) -> tuple[int, ...]:
+    sections, *plane = header.shape
+    if header.volumes == 1:
+        return header.shape
+    return (header.volumes, sections // header.volumes, *plane)
+
+
+def _mapped(path: Path, header: MrcHeader) -> NDArray[Any]:
+    declared = math.prod(header.shape) * header.dtype.itemsize
+    check_packed(path, header.offset + declared, path.stat().st_size)
+    return np.memmap(path, header.dtype, "r", header.offset, _shape(header))
+
+
+def _unpacked(path: Path, header: MrcHeader, stream: Any, packed: str) -> NDArray[Any]:
+    declared = check_memory(path, header.shape, header.dtype)
+    if packed == "gzip":
+        check_packed(path, declared, path.stat().st_size, DEFLATE_RATIO)
+    content = stream.read(declared)
+    if len(content) != declared:
+        raise ValueError(f"it holds {len(content)} bytes of {declared}")
+    # The end of a compressed stream holds its checksum, which is looked at only there.
+    if len(stream.read(MAX_JSON + 1)) > MAX_JSON:
+        raise ValueError("there is more in it than its header says")
+    return np.frombuffer(content, header.dtype).reshape(_shape(header))
+
+
+def _tell(path: Path, header: MrcHeader) -> None:
+    name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
+    if name.endswith(_OTHER_STACKS) and header.shape[0] > 1:
+        warnings.warn(
+            f"{path}: a tilt series or a stack of particles by its name, whose sections are no "
+            "planes of one volume; restore the reconstructed volume instead",
+            IsosliceWarning,
+            stacklevel=3,
+        )
+    if header.is_skewed:
+        warnings.warn(
+            f"{path}: its axes are not perpendicular; voxels are taken as rectangular ones",
+            IsosliceWarning,
+            stacklevel=3,
+        )
+    if header.volumes > 1:
+        warnings.warn(
+            f"{path}: holds {header.volumes} volumes; name the axes, for example --axes TZYX, and "
+            "choose one with --time",
+            IsosliceWarning,
+            stacklevel=3,
+        )
+
+
+def _note(content: bytes) -> Note | None:
+    if not content.startswith(b'{"isoslice"'):
+        return None
+    return find_note(content.decode("ascii", "replace"))

@@ -1,0 +1,1 @@
+"""OME-Zarr and plain Zarr arrays, as folders and as ZIP archives."""

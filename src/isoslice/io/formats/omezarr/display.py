@@ -1,0 +1,128 @@
+"""Names, colours and windows of channels in OME-Zarr: its attribute ``omero``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.metadata import Display
+from isoslice.io.formats.omezarr.json_values import as_number, as_object, as_objects
+
+#: Of channels whose colour is not known, one after the other.
+COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FF0000", "FFFF00", "0000FF")
+Window = tuple[float, float]
+
+
+def read_omero(omero: object) -> tuple[tuple[str, ...] | None, tuple[Display, ...] | None]:
+    """Return the names and displays of all channels, each None where not all or none are known."""
+    channels = as_objects(as_object(omero, "omero").get("channels"), "list of channels")
+    labels = [channel.get("label") for channel in channels]
+    names = tuple("" if label is None else str(label) for label in labels)
+    displays = tuple(_display(channel) for channel in channels)
+    known = any(display != Display() for display in displays)
+    return (names if names and all(names) else None), (displays if known else None)
+
+
+def unless_made_up(
+    found: Sequence[Display] | None, noted: Sequence[Display] | None
+) -> tuple[Display, ...] | None:
+    """Tell displays that were known from those that isoslice made up when it wrote the file.
+
+    Parameters
+    ----------
+    found
+        What the file says.
+    noted
+        What was known when it was written, by isoslice's note in it: None if nothing was.
+
+    Returns
+    -------
+    tuple of Display or None
+        A channel's as noted (with a lookup table, which the format cannot hold) where the file
+        agrees with it, else as the file says now.
+    """
+    if found is None:
+        return None if noted is None else tuple(noted)
+    known = tuple(noted or (Display(),) * len(found))
+    if len(known) != len(found):
+        return tuple(found)
+    kept = tuple(
+        before if _agrees(now, before, COLOURS[number % len(COLOURS)]) else now
+        for number, (now, before) in enumerate(zip(found, known, strict=True))
+    )
+    return kept if any(each != Display() for each in kept) else None
+
+
+def make_omero(
+    names: Sequence[str] | None,
+    displays: Sequence[Display] | None,
+    windows: Sequence[Window],
+    dtype: np.dtype[Any],
+) -> Any:
+    """Return the attribute for an image of as many channels as there are windows.
+
+    Parameters
+    ----------
+    names, displays
+        One per channel, or None; without both there is no such attribute, and this returns None.
+    windows
+        Intensities shown as black and white where `displays` has none.
+    dtype
+        Of the voxels: its range is that of the channels.
+    """
+    from yaozarrs import v05
+
+    count = len(windows)
+    names = names if names and len(names) == count else None
+    displays = displays if displays and len(displays) == count else None
+    if count == 0 or (names is None and displays is None):
+        return None
+    channels = []
+    for number, window in enumerate(windows):
+        display = displays[number] if displays else Display()
+        low, high = display.window or window
+        least, most = low, high
+        if dtype.kind in "iu":
+            least, most = min(low, np.iinfo(dtype).min), max(high, np.iinfo(dtype).max)
+        channels.append(
+            v05.OmeroChannel(
+                label=names[number] if names else None,
+                color=display.color or COLOURS[number % len(COLOURS)],
+                window=v05.OmeroWindow(start=low, end=high, min=least, max=most),
+                active=True,
+            )
+        )
+    return v05.Omero(channels=channels)
+
+
+def find_window(values: NDArray[Any]) -> Window:
+    """Return the least and the greatest finite value; 0 and 1 where there is none."""
+    if values.dtype.kind != "f":
+        return float(values.min()), float(values.max())
+    finite = np.isfinite(values)
+    if not finite.any():
+        return 0.0, 1.0
+    low = np.min(values, where=finite, initial=np.inf)
+    return float(low), float(np.max(values, where=finite, initial=-np.inf))
+
+
+def _display(channel: Mapping[str, Any]) -> Display:
+    color, window = channel.get("color"), channel.get("window")
+    shade = color.lstrip("#").upper() if isinstance(color, str) else ""
+    if len(shade) == 3:
+        shade = "".join(2 * digit for digit in shade)
+    pair = None
+    if isinstance(window, Mapping):
+        low, high = (as_number(window.get(key)) for key in ("start", "end"))
+        pair = None if low is None or high is None else (low, high)
+    return Display(shade if re.fullmatch("[0-9A-F]{6}", shade) else None, pair)
+
+
+def _agrees(now: Display, before: Display, default: str) -> bool:
+    """Whether `now` is what is written of `before`: any window where none was known."""
+    same_window = before.window is None or now.window == before.window
+    return same_window and now.color == (before.color or default)

@@ -1,0 +1,125 @@
+"""What OME-Zarr 0.5 says of an image: axes, spacing and place of every level, time, channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isoslice.data.metadata import Metadata
+from isoslice.data.time_units import time_name
+from isoslice.data.units import unit_name
+from isoslice.data.volume import Volume
+from isoslice.io.formats.omezarr.display import Window, find_window, make_omero
+from isoslice.io.formats.omezarr.pyramid import Level
+
+#: Stands in the place of isoslice's note until an image is finished: it is none before.
+UNFINISHED = {"unfinished": True}
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known of an image beside its voxels.
+
+    Attributes
+    ----------
+    axes
+        In the order in which they are stored.
+    spacing, unit
+        As of a `Volume`.
+    channel_names
+        One per channel, or None.
+    windows
+        Intensities to be shown as black and white, per channel, where `metadata` has none.
+    dtype
+        Of the voxels.
+    metadata
+        Place, time and display, as of a `Volume`.
+    """
+
+    axes: str
+    spacing: Mapping[str, float]
+    unit: str | None
+    channel_names: tuple[str, ...] | None
+    windows: tuple[Window, ...]
+    dtype: np.dtype[Any]
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+def describe(volume: Volume, axes: str) -> Description:
+    """Describe a volume in memory."""
+    names, displays = volume.channel_names, volume.metadata.displays
+    windows: list[Window] = []
+    if names or displays:  # else nobody asks for windows
+        known = [display.window for display in displays or ()]
+        known += [None] * (volume.size("C") - len(known))
+        windows = [
+            window or find_window(volume.tczyx()[:, index])
+            for index, window in enumerate(known[: volume.size("C")])
+        ]
+    return Description(
+        axes,
+        volume.spacing,
+        volume.unit,
+        names,
+        tuple(windows),
+        volume.data.dtype,
+        volume.metadata,
+    )
+
+
+def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:
+    """Return the attribute ``ome`` of an image with these levels, finest first."""
+    from yaozarrs import v05
+
+    steps, known = {**image.spacing}, image.metadata
+    if known.time_step is not None:
+        steps["T"] = known.time_step
+    scale = [float(steps.get(axis, 1.0)) for axis in image.axes]
+    places = {**known.origin}
+    if known.time_step is not None and known.time_start is not None:
+        places["T"] = known.time_start
+    origin = [float(places.get(axis, 0.0)) for axis in image.axes]
+    datasets = [
+        v05.Dataset(
+            path=str(number),
+            coordinateTransformations=[
+                v05.ScaleTransformation(
+                    scale=[s * f for s, f in zip(scale, level.factors, strict=True)]
+                ),
+                v05.TranslationTransformation(
+                    translation=[
+                        start + s * o
+                        for start, s, o in zip(origin, scale, level.offset, strict=True)
+                    ]
+                ),
+            ],
+        )
+        for number, level in enumerate(levels)
+    ]
+    multiscale = v05.Multiscale(
+        name="image",
+        axes=[_axis(axis, image) for axis in image.axes],
+        datasets=datasets,
+        type="mean",
+    )
+    omero = make_omero(image.channel_names, known.displays, image.windows, image.dtype)
+    whole = v05.Image(multiscales=[multiscale], omero=omero)
+    dump: dict[str, Any] = whole.model_dump(mode="json", exclude_none=True)
+    return dump
+
+
+def _axis(axis: str, image: Description) -> Any:
+    from yaozarrs import v05
+
+    if axis == "T":
+        known = image.metadata
+        time_unit = time_name(known.time_unit) if known.time_step is not None else None
+        return v05.TimeAxis(name="t", type="time", unit=time_unit)
+    if axis == "C":
+        return v05.ChannelAxis(name="c", type="channel")
+    # No unit where the spacing is unknown: its scale of 1 then reads as "not given".
+    unit = unit_name(image.unit) if axis in image.spacing else None
+    return v05.SpaceAxis(name=axis.lower(), type="space", unit=unit)

@@ -1,0 +1,1 @@
+"""Stacks stored as one file a plane."""

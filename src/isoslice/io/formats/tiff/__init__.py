@@ -1,0 +1,1 @@
+"""TIFF: plain, ImageJ, LSM and OME."""

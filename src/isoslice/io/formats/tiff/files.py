@@ -1,0 +1,198 @@
+"""Which files hold the planes of an OME-TIFF: found by name and by UUID, or refused.
+
+Files are renamed and copied, and some programs give each file the OME-XML of all. The voxels of
+another file must never pass for those of the one that was opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from isoslice.errors import DataError
+from isoslice.io.formats.tiff.limits import check_other
+from isoslice.io.formats.tiff.ome import Holder, OmeImage
+from isoslice.io.formats.tiff.ome_xml import uuid_of, warn_of_uuid
+
+#: So many files are named in a message.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The file that was opened, and where its OME-XML is from.
+
+    Attributes
+    ----------
+    path
+        The file.
+    pages
+        Image directories in it; 0 for one that is text.
+    uuid
+        That the file says of itself, or None.
+    xml
+        The file that holds the OME-XML, this one or another.
+    xml_uuid
+        Of that one, or None.
+    """
+
+    path: Path
+    pages: int
+    uuid: str | None
+    xml: Path
+    xml_uuid: str | None
+
+
+def own_holders(images: Iterable[OmeImage], opened: Opened) -> set[Holder]:
+    """Return the names that the OME-XML has for the opened file.
+
+    A file has kept its name, or its UUID, or is the only one that is named.
+
+    Raises
+    ------
+    DataError
+        If its name and its UUID are those of two files.
+    """
+    images = list(images)
+    holders = {holder for image in images for holder in image.holders}
+    name, uuid = opened.path.name.casefold(), opened.uuid
+    own = set[Holder]()
+    if opened.xml == opened.path:
+        own |= holders & {Holder(None, None)}
+    named = {h for h in holders if h.name is not None and h.name.casefold() == name}
+    known = {h for h in holders if h.uuid is not None and h.uuid == uuid}
+    if known and not named:
+        twin = _twin(known, opened, len(_names(holders)))
+        if twin is not None:
+            raise DataError(
+                f"{opened.path}: got a file with the UUID of {twin}, which lies beside it, "
+                f"expected one file of each; open {twin}, or move one of them elsewhere"
+            )
+        return own | known
+    if known and named != known:
+        return own | (named if _copied(known, opened) else _renamed(named, known, opened))
+    if named:
+        return own | named
+    if len(_names(holders)) == 1 and not own and opened.xml == opened.path:
+        (only,) = _names(holders)
+        # One that says that its planes lie in another file, which is there, holds none of them.
+        elsewhere = uuid is not None and _is_file(opened.path.with_name(only))
+        if not elsewhere and max(_last_page(image) for image in images) < opened.pages:
+            return holders
+    return own
+
+
+def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[int, Path]:
+    """Return the file of each of an image's holders, by its number.
+
+    Raises
+    ------
+    DataError
+        If files are missing.
+    ValueError
+        If one is a link or a device.
+    """
+    used = {int(number) for number in set(image.places[:, 0].tolist()) if number >= 0}
+    found: dict[int, Path] = {}
+    missing = []
+    for number in sorted(used):
+        holder = image.holders[number]
+        if holder in own:
+            found[number] = opened.path
+            continue
+        if holder.name is None and holder.uuid is not None:
+            raise ValueError("its OME-XML names no file for some planes")
+        path = opened.xml if holder.name is None else opened.path.with_name(holder.name)
+        if path.is_symlink() or path.exists():
+            check_other(path)
+            _check_uuid(path, holder, opened)
+            found[number] = path
+        else:
+            missing.append(holder.name or path.name)
+    if missing:
+        raise DataError(
+            f"{opened.path}: got an image whose planes lie in {len(used)} file(s), of which "
+            f"{listed(missing)} cannot be found in its folder, expected all of them; put the "
+            "missing ones beside it under these names"
+        )
+    return found
+
+
+def nothing_here(images: Iterable[OmeImage], opened: Opened) -> DataError:
+    """Say that the opened file holds none of the images, and which files do."""
+    told = []
+    for number, image in enumerate(images):
+        names = [h.name or opened.xml.name for h in image.holders]
+        label = f" {image.name!r}" if image.name else ""
+        told.append(f"image {number}{label} in {listed(names)}")
+    return DataError(
+        f"{opened.path}: got a file that holds none of the images in its OME-XML, expected one of "
+        f"them ({'; '.join(told[:_NAMED])}{'; …' if len(told) > _NAMED else ''}); open such a "
+        "file, or give this one the name it had"
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    """List names, the first few of many."""
+    names = list(dict.fromkeys(names))
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _names(holders: Iterable[Holder]) -> set[str]:
+    return {holder.name for holder in holders if holder.name is not None}
+
+
+def _last_page(image: OmeImage) -> int:
+    return int(image.places[:, 1].max(initial=-1))
+
+
+def _twin(known: set[Holder], opened: Opened, files: int) -> str | None:
+    """Return the name of another file of the same UUID beside the opened one, where that matters.
+
+    Of several files that hold the same OME-XML, UUID included, a renamed one cannot be told. A copy
+    of a file that is alone in its OME-XML is as good as the file.
+    """
+    if files < 2:
+        return None
+    for holder in known:
+        if holder.name is not None:
+            path = opened.path.with_name(holder.name)
+            if _is_file(path) and uuid_of(path) == opened.uuid:
+                return holder.name
+    return None
+
+
+def _copied(known: set[Holder], opened: Opened) -> bool:
+    """Whether the file has another one's OME-XML, UUID included: then its name is right."""
+    for holder in known:
+        if holder.name is not None:
+            path = opened.path.with_name(holder.name)
+            if path.name.casefold() == opened.path.name.casefold():
+                return True
+            if _is_file(path) and uuid_of(path) == opened.uuid:
+                return True
+    return False
+
+
+def _renamed(named: set[Holder], known: set[Holder], opened: Opened) -> set[Holder]:
+    """Return what the file holds by its UUID, where a file that has that one's name says so too."""
+    for holder in known:
+        if holder.name is not None and _is_file(opened.path.with_name(holder.name)):
+            return known
+    raise DataError(
+        f"{opened.path}: got a file that has the name of one of the files in its OME-XML and the "
+        f"UUID of another ({listed(_names(known))}), expected those of one; give it the name it had"
+    )
+
+
+def _check_uuid(path: Path, holder: Holder, opened: Opened) -> None:
+    """Warn if a file is not the one meant, as far as it tells; some programs invent UUIDs."""
+    uuid = uuid_of(path)
+    if uuid is not None and holder.uuid is not None and uuid not in (holder.uuid, opened.xml_uuid):
+        warn_of_uuid(opened.path, path.name)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()

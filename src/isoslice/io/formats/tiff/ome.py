@@ -1,0 +1,230 @@
+"""What OME-XML says: images, and in which pages of which files their planes lie."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.metadata import Display, Metadata
+from isoslice.data.time_units import time_name
+from isoslice.data.units import common_unit, convert, unit_name
+from isoslice.io.formats.tiff.limits import MAX_PLANES, count
+from isoslice.io.formats.tiff.text_numbers import known, number, positive
+from isoslice.io.notes import Note, find_note
+
+#: Colour that old versions of Bio-Formats write where there is none.
+_NO_COLOR = -(2**31)
+
+
+class Holder(NamedTuple):
+    """A file as OME-XML names it; all None stands for the file that holds the XML itself."""
+
+    name: str | None
+    uuid: str | None
+
+
+@dataclass(frozen=True)
+class OmeImage:
+    """One image of an OME-XML.
+
+    Attributes
+    ----------
+    name
+        What it is called, or None.
+    axes, shape
+        Of its planes, slowest first, without Y and X; axes that are unnamed in TCZYX are ``Q``.
+    size
+        Height and width in pixels.
+    samples
+        Colour samples a pixel.
+    dtype
+        As the XML has it.
+    holders
+        Files that hold its planes.
+    places
+        Which of `holders`, and which page there, per plane (planes, 2); -1 where none is named.
+    spacing, unit, channel_names, note, metadata
+        As of `Raw`.
+    """
+
+    name: str | None
+    axes: str
+    shape: tuple[int, ...]
+    size: tuple[int, int]
+    samples: int
+    dtype: str
+    holders: tuple[Holder, ...]
+    places: NDArray[np.int64]
+    spacing: dict[str, float]
+    unit: str | None
+    channel_names: tuple[str, ...] | None
+    note: Note | None
+    metadata: Metadata
+
+
+def ome_images(root: ElementTree.Element) -> list[OmeImage]:
+    """Return the images of an OME-XML that lie in TIFF files, in its order.
+
+    Raises
+    ------
+    ValueError
+        If it contradicts itself.
+    """
+    images = []
+    for element in root.findall("{*}Image"):
+        pixels = element.find("{*}Pixels")
+        if pixels is not None and pixels.find("{*}TiffData") is not None:
+            images.append(_image(root, element, pixels))
+    return images
+
+
+def _image(
+    root: ElementTree.Element, image: ElementTree.Element, pixels: ElementTree.Element
+) -> OmeImage:
+    order = pixels.get("DimensionOrder", "XYZCT")
+    if len(order) != 5 or order[:2] != "XY" or set(order) != set("XYZCT"):
+        raise ValueError(f"its OME-XML has the dimension order {order!r:.20}")
+    sizes = {axis: count(pixels, f"Size{axis}") for axis in "XYZCT"}
+    channels = pixels.findall("{*}Channel")
+    each = {count(channel, "SamplesPerPixel") for channel in channels}
+    samples = max(each, default=1)
+    if len(each) > 1 or samples < 1 or sizes["C"] % samples:
+        raise ValueError("its OME-XML has channels of different samples, expected the same")
+    sizes["C"] //= samples
+    axes = order[:1:-1]
+    shape = tuple(sizes[axis] for axis in axes)
+    if 0 in shape:
+        raise ValueError("its OME-XML has a size of 0")
+    holders, places = _places(pixels, axes, shape, samples)
+    axes, shape = _modulo(root, image, axes, shape)
+    names = tuple(channel.get("Name") or "" for channel in channels)
+    spacing, unit, metadata = _calibration(pixels, channels)
+    return OmeImage(
+        image.get("Name"),
+        axes,
+        shape,
+        (sizes["Y"], sizes["X"]),
+        samples,
+        pixels.get("Type", pixels.get("PixelType", "")),
+        holders,
+        places,
+        spacing,
+        unit,
+        names if names and all(names) else None,
+        find_note(image.findtext("{*}Description")),
+        metadata,
+    )
+
+
+def _places(
+    pixels: ElementTree.Element, axes: str, shape: tuple[int, ...], samples: int
+) -> tuple[tuple[Holder, ...], NDArray[np.int64]]:
+    """Return which page of which file holds each plane."""
+    total = math.prod(shape)
+    places = np.full((total, 2), -1, np.int64)
+    holders: dict[Holder, int] = {}
+    listed = 0
+    for data in pixels.findall("{*}TiffData"):
+        first = {axis: count(data, f"First{axis}", 0) for axis in axes}
+        if first["C"] >= shape[axes.index("C")] and samples > 1:
+            first["C"] //= samples  # some count samples, some channels
+        if any(first[axis] >= n for axis, n in zip(axes, shape, strict=True)):
+            continue  # left behind by programs that crop an image
+        start = int(np.ravel_multi_index([first[axis] for axis in axes], shape))
+        rest = total - start
+        planes = count(data, "NumPlanes", 1 if "IFD" in data.attrib else rest)
+        planes = min(count(data, "PlaneCount", planes), rest)
+        uuid = data.find("{*}UUID")
+        holder = Holder(None, None)
+        if uuid is not None:
+            holder = Holder(uuid.get("FileName"), (uuid.text or "").strip() or None)
+        page = count(data, "IFD", 0)
+        listed += planes
+        if listed > 2 * MAX_PLANES:
+            raise ValueError(f"its OME-XML lists planes more than {2 * MAX_PLANES} times")
+        places[start : start + planes, 0] = holders.setdefault(holder, len(holders))
+        places[start : start + planes, 1] = np.arange(page, page + planes)
+    return tuple(holders), places
+
+
+def _modulo(
+    root: ElementTree.Element, image: ElementTree.Element, axes: str, shape: tuple[int, ...]
+) -> tuple[str, tuple[int, ...]]:
+    """Split axes that hold two (planes at each of several angles, for one)."""
+    wanted = {ref.get("ID") for ref in image.findall("{*}AnnotationRef")}
+    annotations = [a for a in root.iterfind("{*}StructuredAnnotations/*") if a.get("ID") in wanted]
+    names, lengths = list(axes), list(shape)
+    for along in (each for a in annotations for each in a.iter()):
+        axis = str(along.tag)[-1]
+        if not str(along.tag).rpartition("}")[2].startswith("ModuloAlong") or axis not in "ZCT":
+            continue
+        labels = len(along.findall("{*}Label"))
+        if "Start" in along.attrib:
+            start, step = (float(along.get(k, d)) for k, d in (("Start", "0"), ("Step", "1")))
+            labels = math.floor((float(along.get("End", "nan")) - start) / step + 1e-9) + 1
+        at = names.index(axis)
+        if labels < 1 or lengths[at] % labels:
+            raise ValueError(f"its OME-XML divides {lengths[at]} places along {axis} by {labels}")
+        names.insert(at + 1, "Q")
+        lengths[at] //= labels
+        lengths.insert(at + 1, labels)
+    return "".join(names), tuple(lengths)
+
+
+def _calibration(
+    pixels: ElementTree.Element, channels: list[ElementTree.Element]
+) -> tuple[dict[str, float], str | None, Metadata]:
+    spacing: dict[str, float] = {}
+    units: dict[str, str] = {}
+    for axis in "ZYX":
+        step = positive(pixels.get(f"PhysicalSize{axis}"))
+        # The schema's default unit is the micrometre.
+        unit = unit_name(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        if step is not None and unit is not None:
+            spacing[axis], units[axis] = step, unit
+    spacing, common = common_unit(spacing, units)
+    origin, common = _position(pixels, common)
+    displays = tuple(Display(_color(channel.get("Color"))) for channel in channels)
+    step = positive(pixels.get("TimeIncrement"))
+    time = time_name(pixels.get("TimeIncrementUnit", "s"))
+    timed = step is not None and time is not None
+    metadata = Metadata(
+        origin,
+        None,
+        step if timed else None,
+        time if timed else None,
+        displays if any(display.color for display in displays) else None,
+    )
+    return spacing, common, metadata
+
+
+def _position(pixels: ElementTree.Element, unit: str | None) -> tuple[dict[str, float], str | None]:
+    """Return where the first plane lies, in `unit`, or the first position's where that is None.
+
+    Positions in the schema's default, the reference frame, have no length.
+    """
+    for plane in pixels.findall("{*}Plane"):
+        if any(count(plane, f"The{axis}", 0) for axis in "ZCT"):
+            continue
+        places: dict[str, float | None] = {}
+        for axis in "XYZ":
+            place = number(plane.get(f"Position{axis}"))
+            of = unit_name(plane.get(f"Position{axis}Unit"))
+            if place is not None and of is not None:
+                unit = unit or of
+                places[axis] = convert(place, of, unit)
+        return known(places), unit
+    return {}, unit
+
+
+def _color(text: str | None) -> str | None:
+    """Return RRGGBB of OME's colour, a signed integer of red, green, blue and alpha."""
+    if text is None or not re.fullmatch(r"\s*-?\d{1,10}\s*", text) or int(text) == _NO_COLOR:
+        return None
+    return f"{(int(text) >> 8) & 0xFFFFFF:06X}"

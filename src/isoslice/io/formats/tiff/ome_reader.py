@@ -1,0 +1,134 @@
+"""Reading the images of an OME-TIFF, from all the files that hold their planes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from isoslice.io.decoded import Raw
+from isoslice.io.formats.tiff.files import Opened, find_holders, nothing_here, own_holders
+from isoslice.io.formats.tiff.integrity import TruncatedTiffError, check_chain
+from isoslice.io.formats.tiff.limits import UNUSED_KINDS, check_other
+from isoslice.io.formats.tiff.noted import settled
+from isoslice.io.formats.tiff.ome import OmeImage, ome_images
+from isoslice.io.formats.tiff.ome_xml import Source, followed
+from isoslice.io.formats.tiff.pages import PlaneReader
+from isoslice.io.notes import noted_axes
+from isoslice.io.series import Series, choose_series
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile
+
+
+class Whole(NamedTuple):
+    """What was opened.
+
+    Attributes
+    ----------
+    path
+        The file.
+    source
+        OME-XML in it.
+    tif
+        The file, open; None for a companion file.
+    """
+
+    path: Path
+    source: Source
+    tif: TiffFile | None
+
+
+def read_ome(whole: Whole, asked: str | None) -> Raw | None:
+    """Read an image, whose planes may lie in several files.
+
+    Of the images that the OME-XML describes, those count that have planes in the opened file.
+
+    Returns
+    -------
+    None if the OME-XML has no image in TIFF files.
+
+    Raises
+    ------
+    DataError
+        If none of the images lies in the opened file, or files or planes are missing.
+    """
+    path, source, tif = whole
+    xml = followed(source)
+    images = ome_images(xml.root)
+    if not images:
+        return None
+    pages = 0 if tif is None else len(tif.pages)
+    opened = Opened(path, pages, source.uuid, xml.path, xml.uuid)
+    own = own_holders(images, opened)
+    here = [i for i in images if tif is None or any(h in own for h in i.holders)]
+    if not here:
+        raise nothing_here(images, opened)
+    listed: tuple[Series, ...] = ()
+    chosen = 0
+    if len(here) > 1 or asked is not None:
+        listed = tuple(_told(image) for image in here)
+        chosen = choose_series(path, listed, asked)
+    image = here[chosen]
+    if (missing := int((image.places[:, 0] < 0).sum())) > 0:
+        raise TruncatedTiffError(f"{missing} of {len(image.places)} planes are missing")
+    data, axes = _voxels(image, find_holders(image, own, opened), whole)
+    if image.note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
+        # Axes of length 1 are lost in TIFF; the note knows which there were.
+        shape, axes = noted_axes(data.shape, axes, image.note["axes"])
+        data = data.reshape(shape)
+    return Raw(
+        data,
+        axes,
+        image.spacing,
+        image.unit,
+        image.channel_names,
+        image.note,
+        settled(image.metadata, image.note),
+        listed,
+        chosen,
+    )
+
+
+def _voxels(image: OmeImage, files: Mapping[int, Path], whole: Whole) -> tuple[Any, str]:
+    """Return the voxels without axes of length 1 (Y and X stay), and their axes."""
+    import tifffile
+
+    reader = PlaneReader(image.shape, whole.path)
+    by_file: dict[Path, list[int]] = {}
+    for number, holder in enumerate(image.places[:, 0].tolist()):
+        by_file.setdefault(files[holder], []).append(number)
+    for path, numbers in by_file.items():
+        pages = image.places[numbers, 1].tolist()
+        if whole.tif is not None and path == whole.path:
+            reader.add(whole.tif, numbers, pages)
+            continue
+        with path.open("rb") as stream:
+            check_chain(stream, check_other(path))
+        with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
+            reader.add(tif, numbers, pages)
+    page_shape, page_axes = reader.page
+    sizes = dict(zip(page_axes, page_shape, strict=True))
+    found = sizes["Y"], sizes["X"]
+    if found != image.size or sizes.get("S", 1) != image.samples:
+        raise ValueError(
+            f"its planes have {found[0]} x {found[1]} pixels of {sizes.get('S', 1)} samples, "
+            f"expected {image.size[0]} x {image.size[1]} of {image.samples} as in its OME-XML"
+        )
+    data = reader.voxels()
+    axes = image.axes + page_axes
+    kept = [i for i, n in enumerate(data.shape) if n > 1 or axes[i] in "YX"]
+    return data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
+
+
+def _told(image: OmeImage) -> Series:
+    kept = [i for i, n in enumerate(image.shape) if n > 1]
+    axes = "".join(image.axes[i] for i in kept) + "YX"
+    shape = (*(image.shape[i] for i in kept), *image.size)
+    if image.samples > 1:
+        axes, shape = axes + "S", (*shape, image.samples)
+    return Series(image.name, axes, shape, _DTYPES.get(image.dtype, image.dtype))
+
+
+#: NumPy's names of OME's types, where they differ.
+_DTYPES = {"float": "float32", "double": "float64", "bit": "bool"}

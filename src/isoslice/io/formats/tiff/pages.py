@@ -1,0 +1,231 @@
+"""Voxels of pages: read where they are indexed if they are stored as they are, else at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.io.formats.tiff.codecs import NONE
+from isoslice.io.formats.tiff.integrity import TruncatedTiffError, check_page, page_layout
+from isoslice.io.formats.tiff.limits import check_sizes
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.limits import check_memory, check_shape
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+#: Pages that are unpacked at once.
+_THREADS = 8
+
+
+def series_voxels(series: TiffPageSeries, path: Path) -> tuple[Any, str]:
+    """Return the voxels of a series of tifffile's, and their axes.
+
+    Axes of length 1 are left out, but for Y and X. Where voxels lie in the file one after the
+    other, they are read when they are asked for.
+    """
+    data = _mapped(series, path)
+    shape, axes = series.shape, series.axes
+    if data.size != math.prod(shape):
+        raise TruncatedTiffError(f"got shape {data.shape}, expected {shape}")
+    kept = [i for i, n in enumerate(shape) if n > 1 or axes[i] in "YX"]
+    return data.reshape([shape[i] for i in kept]), "".join(axes[i] for i in kept)
+
+
+def _mapped(series: TiffPageSeries, path: Path) -> Any:
+    page = series.keyframe
+    if series.dataoffset is None or not page.is_final or series.dtype is None:
+        check_sizes([p for p in series.pages if p], series.shape, np.dtype(series.dtype), path)
+        return series.asarray()
+    check_shape(path, series.shape)
+    file = page.parent
+    dtype = np.dtype(series.dtype).newbyteorder(file.byteorder)
+    start = int(series.dataoffset or 0)
+    return LazyArray(
+        np.memmap(file.filehandle.path, dtype, "r", start, tuple(int(n) for n in series.shape))
+    )
+
+
+class PlaneReader:
+    """Reads planes page by page, file by file, into one array.
+
+    Parameters
+    ----------
+    shape
+        Of the planes: how many there are along each of the image's other axes.
+    path
+        The file that was opened, for messages.
+    """
+
+    def __init__(self, shape: Sequence[int], path: Path) -> None:
+        self._shape, self._planes, self._path = tuple(shape), math.prod(shape), path
+        self._voxels: NDArray[Any] | None = None
+        self._stored = StoredPlanes(self._shape)
+        self._like: tuple[tuple[int, ...], np.dtype[Any], str] | None = None
+
+    def add(self, tif: TiffFile, numbers: Sequence[int], pages: Sequence[int]) -> None:
+        """Read the planes `numbers` from the `pages` of an open file.
+
+        Raises
+        ------
+        ValueError
+            If a page is missing, damaged, or unlike the others.
+        """
+        found = []
+        for number, one in zip(numbers, _pages(tif, pages), strict=True):
+            where = f"plane {number + 1} of {self._planes} is missing"
+            if one is None:
+                raise TruncatedTiffError(where)
+            check_page(one, f"part of {where}")
+            self._check_alike(one.keyframe)
+            found.append(one)
+        if self._voxels is not None or not self._stored.add(tif, numbers, found):
+            self._read(numbers, found)
+
+    @property
+    def page(self) -> tuple[tuple[int, ...], str]:
+        """Shape and axes of each page: YX, YXS or SYX."""
+        assert self._like is not None
+        return self._like[0], self._like[2]
+
+    def voxels(self) -> Any:
+        """Return all planes, of shape (*shape, *page)."""
+        if self._voxels is None:
+            return LazyArray(self._stored)
+        return self._voxels.reshape((*self._shape, *self._voxels.shape[1:]))
+
+    def _check_alike(self, page: Any) -> None:
+        if page.dtype is None or 0 in page.shape:
+            raise ValueError("a plane has voxels of a type that is not known")
+        if not all(isinstance(n, int) for n in page.shape):
+            raise ValueError(f"a plane has the shape {page.shape}, expected numbers")
+        like = tuple(int(n) for n in page.shape), np.dtype(page.dtype), str(page.axes)
+        if self._like is None:
+            self._like = like
+        elif like != self._like:
+            raise ValueError(
+                f"its planes differ: {like[0]} of {like[1]}, and {self._like[0]} of {self._like[1]}"
+            )
+
+    def _read(self, numbers: Sequence[int], pages: Sequence[Any]) -> None:
+        assert self._like is not None
+        shape, dtype, _ = self._like
+        alike: dict[int, list[Any]] = {}
+        for page in pages:
+            alike.setdefault(id(page.keyframe), []).append(page)
+        for same in alike.values():
+            check_sizes(same, (len(same), *shape), dtype, self._path)
+        if self._voxels is None:
+            check_memory(self._path, (self._planes, *shape), dtype)
+            self._voxels = np.zeros((self._planes, *shape), dtype)
+            self._stored.copy_to(self._voxels)
+        voxels = self._voxels
+        pages[0].parent.filehandle.set_lock(True)
+
+        def one(number: int, page: Any) -> None:
+            voxels[number] = page.asarray(maxworkers=1)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(one, numbers, pages))
+
+
+def _pages(tif: TiffFile, numbers: Sequence[int]) -> Iterator[Any]:
+    """Yield pages, None for one that there isn't.
+
+    Of those that are laid out as the first one, only the places of their strips are read.
+    """
+    there = len(tif.pages)
+    if numbers[0] >= there:
+        yield None
+        return
+    tif.pages.useframes = False
+    first: Any = tif.pages[numbers[0]]
+    like = page_layout(tif.filehandle, first.offset)
+    tif.pages.set_keyframe(numbers[0])
+    yield first
+    for number in numbers[1:]:
+        if number >= there:
+            yield None
+            return
+        tif.pages.useframes = like is not None
+        page: Any = tif.pages[number]
+        if page.is_frame and page_layout(tif.filehandle, page.offset) != like:
+            tif.pages.useframes = False
+            page = tif.pages[number]
+        yield page
+
+
+def _in_one_piece(page: Any) -> bool:
+    """Whether the voxels of a page lie in the file as they are, row after row."""
+    key = page.keyframe
+    if not key.is_final or key.compression != NONE or key.is_tiled:
+        return False
+    ends = np.cumsum([page.dataoffsets[0], *page.databytecounts])
+    whole = int(ends[-1] - ends[0]) == int(key.nbytes)
+    return whole and list(page.dataoffsets) == ends[:-1].tolist()
+
+
+class StoredPlanes:
+    """Planes that lie in files as they are, each in one piece: read where they are indexed.
+
+    Looks like an array; see `LazyArray`.
+
+    Parameters
+    ----------
+    shape
+        Of the planes; that of a page comes behind it.
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._lead = len(shape)
+        self.shape: tuple[int, ...] = tuple(shape)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+        self._files: list[Path] = []
+        self._where = np.full((*shape, 2), -1, np.int64)
+
+    def add(self, tif: TiffFile, numbers: Sequence[int], pages: Sequence[Any]) -> bool:
+        """Take planes of a file; returns False where they are not stored in this way."""
+        dtype = np.dtype(pages[0].dtype).newbyteorder(tif.byteorder)
+        if self._files and dtype != self.dtype:
+            return False
+        if not all(map(_in_one_piece, pages)):
+            return False
+        where = self._where.reshape(-1, 2)
+        where[list(numbers), 0] = len(self._files)
+        where[list(numbers), 1] = [p.dataoffsets[0] for p in pages]
+        self.dtype, self.shape = dtype, (*self.shape[: self._lead], *pages[0].shape)
+        self._files.append(Path(tif.filehandle.path))
+        return True
+
+    def copy_to(self, voxels: NDArray[Any]) -> None:
+        """Copy the planes taken so far to their places in an array of shape (planes, *page)."""
+        for number, place in enumerate(self._where.reshape(-1, 2).tolist()):
+            if place[0] >= 0:
+                voxels[number] = self._plane(place)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
+        """Read a part, given by an integer or a slice of step 1 for each dimension."""
+        where, inside = self._where[index[: self._lead]], index[self._lead :]
+        places = where.reshape(-1, 2).tolist()
+        if not places:
+            page = np.empty(self.shape[self._lead :], self.dtype)
+            return np.empty((*where.shape[:-1], *page[inside].shape), self.dtype)
+        size = math.prod(self.shape[self._lead :]) * self.dtype.itemsize
+        file, start = places[0]
+        if places == [[file, start + i * size] for i in range(len(places))]:  # read at once
+            shape = (len(places), *self.shape[self._lead :])
+            block = np.memmap(self._files[file], self.dtype, "r", start, shape)
+            found = np.asarray(block[(slice(None), *inside)])
+        else:
+            found = np.stack([self._plane(place)[inside] for place in places])
+        return found.reshape((*where.shape[:-1], *found.shape[1:]))
+
+    def _plane(self, place: Sequence[int]) -> NDArray[Any]:
+        file, offset = place
+        return np.memmap(self._files[file], self.dtype, "r", offset, self.shape[self._lead :])

@@ -1,0 +1,196 @@
+"""Reading TIFF: plain, ImageJ, LSM and OME, in one file or several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from isoslice.io.decode_errors import quiet, reading
+from isoslice.io.decoded import Raw
+from isoslice.io.formats.tiff.codecs import explain_codec
+from isoslice.io.formats.tiff.imagej import as_signed, read_imagej
+from isoslice.io.formats.tiff.integrity import TruncatedTiffError, check_chain, check_strips
+from isoslice.io.formats.tiff.limits import UNUSED_KINDS
+from isoslice.io.formats.tiff.lsm import read_lsm
+from isoslice.io.formats.tiff.noted import settled
+from isoslice.io.formats.tiff.ome_reader import Whole, read_ome
+from isoslice.io.formats.tiff.ome_xml import COMPANION, companion, own_xml
+from isoslice.io.formats.tiff.pages import series_voxels
+from isoslice.io.notes import noted_axes
+from isoslice.io.series import Series, choose_series
+
+if TYPE_CHECKING:
+    from tifffile import TiffFile, TiffPageSeries
+
+_Found = TypeVar("_Found")
+#: Axes of tifffile's for several positions or tiles in one LSM file: each is an image.
+_POSITIONS = "PM"
+
+
+def read_tiff(path: Path, series: str | None = None) -> Raw:
+    """Read an image of a TIFF file.
+
+    Axes and spacing come from OME-XML, ImageJ's or Zeiss' metadata. The resolution of a plain TIFF
+    is that of print (72 dots per inch and the like), never a voxel size.
+
+    Parameters
+    ----------
+    path
+        TIFF file; one of several of an OME-TIFF stands for all of them, as does the companion
+        file that describes them.
+    series
+        Which image of several, by number or name.
+
+    Raises
+    ------
+    DataError
+        If the file is no TIFF, is damaged or cut off, is one of several of which some are missing,
+        or is compressed in a way that is not read.
+    """
+    import tifffile
+
+    with reading(path, "a TIFF"), quiet("tifffile"):
+        if path.name.lower().endswith(COMPANION):
+            found = read_ome(Whole(path, companion(path), None), series)
+            if found is None:
+                raise ValueError("it names no TIFF files")
+            return found
+        with path.open("rb") as stream:
+            check_chain(stream, path.stat().st_size)
+        with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
+            source = own_xml(tif, path)
+            if source is not None:
+                found = _explained(tif, path, lambda: read_ome(Whole(path, source, tif), series))
+                if found is not None:
+                    return found
+        # Where OME-XML has no images, or there is none; tifffile follows it no further.
+        with tifffile.TiffFile(path, is_ome=False, **UNUSED_KINDS) as tif:
+            return _explained(tif, path, lambda: _read_series(tif, path, series))
+
+
+def _explained(tif: TiffFile, path: Path, read: Callable[[], _Found]) -> _Found:
+    try:
+        return read()
+    except (ValueError, ImportError) as error:
+        explain_codec(tif.pages.first, path, error)
+        raise
+
+
+def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
+    if not tif.series:
+        raise TruncatedTiffError("it holds no image")
+    images = _images(tif.series)
+    for image in images:
+        _check_planes(image, len(tif.pages))
+    listed: tuple[Series, ...] = ()
+    chosen = 0
+    parts = [(one, part) for one in images for part in range(_positions(one))]
+    if len(parts) > 1 or asked is not None:
+        listed = tuple(_told(one, part) for one, part in parts)
+        chosen = choose_series(path, listed, asked)
+    series, part = parts[chosen]
+    check_strips(series)
+    if tif.is_imagej and series.kind in ("uniform", "generic"):
+        # tifffile gives up on ImageJ's description where the file is shorter than it says.
+        raise TruncatedTiffError("it is shorter than ImageJ's description says")
+    _check_images(tif, series)
+    data, axes = series_voxels(series, path)
+    data, axes = _position(data, axes, part)
+    raw = Raw(data, axes, series=listed, chosen=chosen)
+    if series.kind == "lsm":
+        lsm = read_lsm(tif)
+        return replace(
+            raw,
+            spacing=lsm.spacing,
+            unit="micrometer",
+            channel_names=lsm.channel_names,
+            metadata=lsm.metadata,
+        )
+    return _with_imagej(raw, tif) if tif.is_imagej else raw
+
+
+def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
+    found = read_imagej(tif)
+    data, axes, note = raw.data, raw.axes, found.note
+    if found.signed and data.dtype.name == "uint16":
+        data = as_signed(data)
+    if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
+        # Axes of length 1 are lost in TIFF; the note knows which there were.
+        shape, axes = noted_axes(data.shape, axes, note["axes"])
+        data = data.reshape(shape)
+        # ImageJ has one order of axes; the note knows the one they had.
+        order = note.get("order")
+        if isinstance(order, str) and sorted(order) == sorted(axes):
+            data = data.transpose([axes.index(axis) for axis in order])
+            axes, note = order, {**note, "axes": order}
+    return replace(
+        raw,
+        data=data,
+        axes=axes,
+        spacing=found.spacing,
+        unit=found.unit,
+        channel_names=found.channel_names,
+        note=note,
+        metadata=settled(found.metadata, note),
+    )
+
+
+def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
+    """Return the series that are images of their own, and no thumbnails of others."""
+    kinds = ("generic", "lsm")
+    whole = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
+    return whole or list(series)
+
+
+def _check_planes(series: TiffPageSeries, pages: int) -> None:
+    """Refuse an LSM file that declares more planes than it has pages, before they are listed."""
+    planes = math.prod(series.shape) // max(1, math.prod(series.keyframe.shape))
+    if series.kind == "lsm" and planes > pages:
+        raise TruncatedTiffError(f"it declares {planes} planes, and has {pages}")
+
+
+def _positions(series: TiffPageSeries) -> int:
+    number = 1
+    for axis, n in zip(series.axes, series.shape, strict=True):
+        number *= n if series.kind == "lsm" and axis in _POSITIONS else 1
+    return number
+
+
+def _told(series: TiffPageSeries, part: int) -> Series:
+    kept = [
+        i
+        for i, n in enumerate(series.shape)
+        if (n > 1 or series.axes[i] in "YX")
+        and not (series.kind == "lsm" and series.axes[i] in _POSITIONS)
+    ]
+    name = series.name or None
+    if _positions(series) > 1:
+        name = f"{series.name or 'position'} {part}"
+    axes = "".join(series.axes[i] for i in kept)
+    return Series(name, axes, tuple(int(series.shape[i]) for i in kept), str(series.dtype))
+
+
+def _position(data: Any, axes: str, part: int) -> tuple[Any, str]:
+    """Take one of several positions; axes of length 1 are gone already."""
+    places = [i for i, axis in enumerate(axes) if axis in _POSITIONS]
+    if not places or places != list(range(len(places))):
+        return data, axes
+    number = 1
+    for i in places:
+        number *= data.shape[i]
+    if number <= part:
+        return data, axes
+    return data.reshape(number, *data.shape[len(places) :])[part], axes[len(places) :]
+
+
+def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:
+    """Compare ImageJ's number of images with those found; pages may be missing between."""
+    expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else 1
+    found = 1
+    for axis, n in zip(series.axes, series.shape, strict=True):
+        found *= n if axis not in "YXS" else 1
+    if found < expected:
+        raise TruncatedTiffError(f"{found} of {expected} planes")

@@ -1,0 +1,204 @@
+"""Writing TIFF: ImageJ hyperstacks where they can hold the volume, else OME-TIFF."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.metadata import Display
+from isoslice.data.time_units import TIME_SYMBOLS, seconds, time_name
+from isoslice.data.units import SYMBOLS, unit_name
+from isoslice.data.volume import AXES, Volume
+from isoslice.io.formats.tiff.display import as_ome_color, to_table
+from isoslice.io.notes import make_note, note_text
+
+#: Classic TIFF counts bytes in 32 bits; some are kept for its directories.
+CLASSIC_LIMIT = 2**32 - 2**25
+#: Order of ImageJ's axes, and types it has (int16 it reads as its signed 16-bit).
+_IMAGEJ_AXES, _IMAGEJ_TYPES = "TZCYX", ("uint8", "uint16", "int16", "float32")
+#: ImageJ's own spellings of units.
+_IMAGEJ_UNITS = {"micrometer": "micron", "angstrom": "A", "inch": "inch"}
+
+
+def write_tiff(path: Path, volume: Volume) -> None:
+    """Write a ``.tif``: an ImageJ hyperstack (axes in its order, TZCYX) where it has the type.
+
+    Everything else (other types, above 4 GB) is written with OME-XML.
+    """
+    if _fits_imagej(volume):
+        _write_imagej(path, volume)
+    else:
+        write_ome_tiff(path, volume)
+
+
+def write_ome_tiff(path: Path, volume: Volume) -> None:
+    """Write an OME-TIFF.
+
+    The array keeps its order of axes where its planes are YX; others are transposed to TCZYX.
+    OME-XML has no float16: the pages have it, and the XML says float.
+    """
+    import tifffile
+
+    axes = _kept_axes(volume)
+    data = volume.data.transpose([volume.axes.index(axis) for axis in axes])
+    metadata = _ome_metadata(volume, axes)
+    big = data.nbytes > CLASSIC_LIMIT
+    # Planes of one column are taken for colour samples by some versions of tifffile.
+    if data.dtype.name == "float16" or data.shape[-1] == 1:
+        _write_planes(path, data, _ome_xml(data, axes, metadata), big)
+        return
+    tifffile.imwrite(path, data, ome=True, bigtiff=big, photometric="minisblack", metadata=metadata)
+
+
+def _write_planes(path: Path, data: NDArray[Any], xml: bytes, big: bool) -> None:
+    import tifffile
+
+    with tifffile.TiffWriter(path, bigtiff=big) as tif:
+        for number, plane in enumerate(_planes(data)):
+            tif.write(
+                plane,
+                description=None if number else xml,
+                photometric="minisblack",
+                metadata=None,
+                contiguous=False,
+            )
+
+
+def _kept_axes(volume: Volume) -> str:
+    """Return the order that axes have once the file is read again."""
+    if volume.axes.endswith("YX"):
+        return volume.axes
+    return "".join(axis for axis in AXES if axis in volume.axes)
+
+
+def _ome_metadata(volume: Volume, axes: str) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"axes": axes, "Description": note_text(make_note(volume, axes))}
+    unit = unit_name(volume.unit)
+    for axis, step in volume.spacing.items():
+        metadata[f"PhysicalSize{axis}"] = float(step)
+        if unit is not None:
+            metadata[f"PhysicalSize{axis}Unit"] = SYMBOLS[unit]
+    channels: dict[str, Any] = {}
+    if volume.channel_names and len(volume.channel_names) == volume.size("C"):
+        channels["Name"] = list(volume.channel_names)
+    displays = _displays(volume)
+    if any(display.color for display in displays):
+        channels["Color"] = [as_ome_color(display.color or "FFFFFF") for display in displays]
+    if channels:
+        metadata["Channel"] = channels
+    time = time_name(volume.metadata.time_unit)
+    if volume.metadata.time_step is not None and time is not None:
+        metadata["TimeIncrement"] = float(volume.metadata.time_step)
+        metadata["TimeIncrementUnit"] = TIME_SYMBOLS[time]
+    if unit is not None and volume.metadata.origin:
+        metadata["Plane"] = _positions(volume, axes, SYMBOLS[unit])
+    return metadata
+
+
+def _positions(volume: Volume, axes: str, unit: str) -> dict[str, list[Any]]:
+    """Return where each plane lies, in the order in which planes are stored."""
+    origin = volume.metadata.origin
+    depths = np.zeros([volume.size(axis) for axis in axes[:-2]], int)
+    if "Z" in axes:
+        at = axes.index("Z")
+        depths += np.arange(volume.size("Z")).reshape([-1] + [1] * (len(axes) - 3 - at))
+    positions: dict[str, list[Any]] = {}
+    for axis, place in origin.items():
+        step = float(volume.spacing.get("Z", 0.0)) if axis == "Z" else 0.0
+        positions[f"Position{axis}"] = [place + z * step for z in depths.ravel().tolist()]
+        positions[f"Position{axis}Unit"] = [unit] * depths.size
+    return positions
+
+
+def _ome_xml(data: NDArray[Any], axes: str, metadata: dict[str, Any]) -> bytes:
+    """Return OME-XML; it knows 16-bit floats as floats of fewer significant bits."""
+    import tifffile
+
+    options = {key: value for key, value in metadata.items() if key != "axes"}
+    dtype = data.dtype
+    if dtype.name == "float16":
+        dtype, options["SignificantBits"] = np.dtype(np.float32), 16
+    planes = int(np.prod(data.shape[:-2], dtype=np.int64))
+    xml = tifffile.OmeXml()
+    xml.addimage(dtype, data.shape, (planes, 1, 1, *data.shape[-2:], 1), axes=axes, **options)
+    text: str = xml.tostring(declaration=True)
+    return text.encode()
+
+
+def _displays(volume: Volume) -> tuple[Display, ...]:
+    displays = volume.metadata.displays or ()
+    return displays if len(displays) == volume.size("C") else ()
+
+
+def _fits_imagej(volume: Volume) -> bool:
+    typed = volume.data.dtype.name in _IMAGEJ_TYPES
+    # tifffile takes a last axis of length 1 for colour samples, and then errs on the rest.
+    wide = volume.size("X") > 1
+    return typed and wide and volume.data.nbytes <= CLASSIC_LIMIT
+
+
+def _write_imagej(path: Path, volume: Volume) -> None:
+    import tifffile
+
+    axes = "".join(axis for axis in _IMAGEJ_AXES if axis in volume.axes)
+    data: Any = volume.data.transpose([volume.axes.index(axis) for axis in axes])
+    steps = [float(volume.spacing.get(axis, 1.0)) for axis in "XY"]
+    options: dict[str, Any] = {"shape": data.shape, "dtype": data.dtype.newbyteorder("=")}
+    tifffile.imwrite(
+        path,
+        _planes(data),
+        imagej=True,
+        photometric="minisblack",
+        resolution=(1 / steps[0], 1 / steps[1]),
+        metadata=_imagej_metadata(volume, axes),
+        **options,
+    )
+
+
+def _planes(data: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield planes one by one, so that no transposed copy of all of them is made."""
+    native = data.dtype.newbyteorder("=")
+    for index in np.ndindex(data.shape[:-2]):
+        yield np.ascontiguousarray(data[index], native)
+
+
+def _imagej_metadata(volume: Volume, axes: str) -> dict[str, Any]:
+    unit = unit_name(volume.unit)
+    note = make_note(volume, axes)
+    if (order := _kept_axes(volume)) != axes:
+        note["order"] = order
+    # ImageJ reads one unit for all axes, and a resolution of 1 without unit as unknown.
+    metadata: dict[str, Any] = {"axes": axes, "Info": note_text(note)}
+    if volume.spacing:
+        metadata["unit"] = _IMAGEJ_UNITS.get(unit, SYMBOLS[unit]) if unit else "pixel"
+    if "Z" in volume.spacing:
+        metadata["spacing"] = float(volume.spacing["Z"])
+    for axis, place in volume.metadata.origin.items():
+        if axis in volume.spacing:  # ImageJ says which voxel lies at 0
+            metadata[f"{axis.lower()}origin"] = -place / float(volume.spacing[axis])
+    interval = seconds(volume.metadata.time_step, volume.metadata.time_unit)
+    if interval is not None:
+        metadata["finterval"], metadata["tunit"] = float(interval), "sec"
+    if volume.channel_names and len(volume.channel_names) == volume.size("C"):
+        planes = volume.size("T") * volume.size("Z")
+        metadata["Labels"] = list(volume.channel_names) * planes
+    return metadata | _imagej_display(volume)
+
+
+def _imagej_display(volume: Volume) -> dict[str, Any]:
+    displays, found = _displays(volume), dict[str, Any]()
+    if volume.size("C") > 1:
+        grey = displays and all(d.lut is None and d.color in (None, "FFFFFF") for d in displays)
+        found["mode"] = "grayscale" if grey else "composite"
+    if any(display.color or display.lut for display in displays):
+        found["LUTs"] = [to_table(display) for display in displays]
+    windows = [display.window for display in displays if display.window is not None]
+    if windows and len(windows) == len(displays):
+        found["Ranges"] = tuple(float(limit) for window in windows for limit in window)
+        if len(windows) == 1:
+            found["min"], found["max"] = found["Ranges"]
+    return found

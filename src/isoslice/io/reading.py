@@ -1,0 +1,194 @@
+"""Reading one image, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.volume import Volume, VoxelSize, parse_voxel_size
+from isoslice.errors import DataError
+from isoslice.io.decode_errors import explained
+from isoslice.io.decoded import Raw, finish
+from isoslice.io.formats.by_suffix import Reader, read_by, reader_by_suffix
+from isoslice.io.formats.dicom.header import is_dicom_folder
+from isoslice.io.formats.omezarr.reader import is_zarr, read_omezarr
+from isoslice.io.formats.planes.reader import find_planes, is_pattern, read_planes
+from isoslice.io.formats.refused import check_not_refused
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.limits import check_memory
+from isoslice.io.options import ReadOptions
+
+
+def read_volume(
+    path: str | Path,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    *,
+    unit: str | None = None,
+    series: str | int | None = None,
+    channel: str | int | None = None,
+    time: str | int | None = None,
+) -> Volume:
+    """Read an image with its axes and spacing.
+
+    docs/formats.md lists the formats. Of a file with several images, the first is read unless
+    another is asked for, and that is told; of a pyramid, the finest level.
+
+    Parameters
+    ----------
+    path
+        File, OME-Zarr folder, or folder or quoted pattern of planes (``"plane_*.tif"``).
+    axes
+        One letter of TCZYX per stored dimension; renames what the file says.
+    voxel_size
+        Spacing along Z, Y and X; replaces what the file says.
+    unit
+        Of `voxel_size`; by default the file's, micrometres where it has none.
+    series
+        Which image of several: a number from 0, or a name.
+    channel, time
+        Which channels (``"1"``, ``"DAPI"``, ``"0,2"``) and time points (``"3"``, ``"2:5"``).
+
+    Returns
+    -------
+    Volume
+        Voxels as stored; spacing only where it is known.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, damaged, of an unknown format or larger than the memory, or
+        an axis is unknown.
+    """
+    return in_memory(
+        open_volume(path, axes, voxel_size, unit=unit, series=series, channel=channel, time=time)
+    )
+
+
+def in_memory(volume: Volume) -> Volume:
+    """Read all of an opened volume.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read (any more), or is larger than the memory.
+    """
+    path = Path(volume.source)
+    with explained(path):
+        if isinstance(volume.data, LazyArray):
+            check_memory(path, volume.data.shape, volume.data.dtype)
+        return replace(volume, data=np.asarray(volume.data))
+
+
+def open_volume(
+    path: str | Path,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    *,
+    unit: str | None = None,
+    series: str | int | None = None,
+    channel: str | int | None = None,
+    time: str | int | None = None,
+) -> Volume:
+    """Open an image as `read_volume` does, with voxels that are read where they are indexed.
+
+    That is so of OME-Zarr, ``.npy`` and uncompressed TIFF; other formats are read at once. Integers
+    and slices index ``data``, and ``tczyx()`` works.
+    """
+    texts = [None if t is None else str(t) for t in (series, channel, time)]
+    size = None if voxel_size is None else parse_voxel_size(voxel_size)
+    return open_with(
+        Path(path),
+        ReadOptions(
+            axes=axes, voxel_size=size, unit=unit, series=texts[0], channel=texts[1], time=texts[2]
+        ),
+    )
+
+
+def open_with(path: Path, options: ReadOptions) -> Volume:
+    """Open an image; see `open_volume`."""
+    volume = finish(read_raw(path, options.series), path, options)
+    if isinstance(volume.data, LazyArray):
+        return replace(volume, data=LazyArray(_Checked(volume.data, path)))
+    return volume
+
+
+def read_raw(path: Path, series: str | None = None) -> Raw:
+    """Read an image as its format describes it, with axes that may still be unknown.
+
+    Parameters
+    ----------
+    path
+        File or folder.
+    series
+        Which image of several, by number or name; the first by default.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, damaged or of an unknown format.
+    """
+    reader = _reader(path)
+    if path.is_dir() or is_pattern(path):
+        with explained(path):
+            return reader(path, series)
+    return read_by(reader, path, series)
+
+
+class _Checked:
+    """Voxels on disk; what goes wrong when they are read later is a `DataError` too."""
+
+    def __init__(self, stored: LazyArray, path: Path) -> None:
+        self._stored, self._path = stored, path
+        self.shape, self.dtype, self.chunks = stored.shape, stored.dtype, stored.chunks
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        """Read a part."""
+        with explained(self._path):
+            return self._stored[index]
+
+
+def require_voxel_size(volume: Volume) -> VoxelSize:
+    """Return the spacing along Z, Y and X.
+
+    Raises
+    ------
+    DataError
+        If any of the three is unknown: a spacing is never guessed.
+    """
+    size = volume.voxel_size
+    if size is None:
+        missing = " and ".join(axis for axis in "ZYX" if axis not in volume.spacing)
+        raise DataError(
+            f"{volume.source}: no voxel size along {missing} in its metadata, expected one along "
+            "Z, Y and X; give it, for example with --voxel-size 4.0,0.83,0.83um"
+        )
+    return size
+
+
+def _reader(path: Path) -> Reader:
+    if is_pattern(path):
+        return read_planes
+    if path.is_dir():
+        if not is_zarr(path) and is_dicom_folder(path):
+            from isoslice.io.formats.dicom.reader import read_dicom
+
+            return read_dicom
+        return read_planes if not is_zarr(path) and find_planes(path) else read_omezarr
+    if not path.exists():
+        raise DataError(f"{path}: no such file, expected an image; check the path")
+    reader = reader_by_suffix(path)
+    check_not_refused(path)
+    if reader is None:
+        raise DataError(
+            f"{path}: got a file of an unknown format, expected .tif, .ome.tif, .companion.ome, "
+            ".lsm, .ome.zarr, .zarr.zip, .nii, .nii.gz, .nrrd, .mha, .dcm, .mgz, .mrc, .map, .rec, "
+            ".h5, .ims, .npy, .czi, .nd2, .lif, .png, .jpg or .bmp, or a folder or pattern of "
+            "planes; convert it first"
+        )
+    return reader

@@ -1,0 +1,1 @@
+"""The mathematics of diffusion, on tensors alone; every formula cites its equation."""

@@ -1,0 +1,105 @@
+"""The README.md in a model folder: what the model is, where it comes from, where to doubt it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from isoslice.models.config import AnyConfig
+from isoslice.models.reliability.undertrained import LEAST_GAIN, compared_with_linear
+
+
+def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
+    """Write the card from a model's configuration and training record (`training.json`)."""
+    unit = config.unit or "unknown unit"
+    pixel = "unknown"
+    if config.pixel_size is not None:
+        pixel = f"{config.pixel_size[0]:g} x {config.pixel_size[1]:g} {unit} (Y, X)"
+    validation = info.get("validation") or {}
+    origins = {
+        "continued_from": "continued from the model {}",
+        "teacher": "distilled from the model {}, two evaluations a voxel",
+    }
+    lines = [
+        "# An isoslice model",
+        "",
+        "Restores isotropic volumes from z-stacks that are sharp in XY and coarse in Z. It was",
+        "trained on 2D images alone.",
+        "",
+        "    isoslice predict STACK -m THIS_FOLDER -o OUT.ome.zarr",
+        "",
+        "## Read this first",
+        "",
+        "**Detail between the measured planes is invented.** It is what the training images make",
+        "plausible, not a measurement. Measured planes pass through unchanged. Do not count,",
+        "measure or diagnose from structures that exist only between them, and do not use the",
+        "model on specimens, stains or instruments unlike its training images.",
+        "",
+        "## Training data",
+        "",
+        *(f"- {source}" for source in info.get("sources", [])),
+        f"- {info.get('planes', '?')} planes, {config.network.channels} channel(s)",
+        f"- pixel size: {pixel}",
+        "",
+        "## Normalisation",
+        "",
+        *_normalisation(config),
+        "",
+        *(
+            f"- stack {i}: {', '.join(f'{a:g} to {b:g}' for a, b in pairs)}"
+            for i, pairs in enumerate(info.get("intensities", [])[:20])
+        ),
+        "",
+        "## Training",
+        "",
+        f"- recipe {config.recipe}",
+        *(f"- {text.format(info[key])}" for key, text in origins.items() if key in info),
+        f"- isoslice {info.get('isoslice', '?')}, PyTorch {info.get('torch', '?')}, "
+        f"{info.get('device', '?')}",
+        f"- {info.get('steps', '?')} steps, {info.get('minutes', 0):.1f} minutes, "
+        f"seed {config.training.seed}",
+        f"- {info.get('parameters', 0) / 1e6:.2f} M parameters",
+        "",
+        "## Validation",
+        "",
+    ]
+    if validation:
+        lines += [
+            "PSNR over hidden rows of held-out images, against linear interpolation on the same",
+            "grid (one row in `factor` kept; intensities as normalised, data range 1):",
+            "",
+            "| factor | linear | this model (mean) |",
+            "|---|---|---|",
+            *(
+                f"| {factor} | {v['linear_psnr']:.2f} dB | {v['psnr']:.2f} dB |"
+                for factor, v in validation.items()
+            ),
+            *_weakness(config, info),
+        ]
+    else:
+        lines.append("Not measured: there was only one image, so none could be held out.")
+    return "\n".join(lines) + "\n"
+
+
+def _weakness(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
+    gains = compared_with_linear(config, info)
+    weak = [f"{factor}x" for factor, gain in gains.items() if gain < LEAST_GAIN]
+    if not weak:
+        return ()
+    return (
+        "",
+        f"**No better than linear interpolation at {' and '.join(weak)}: trained too little.**",
+        "Train it longer before you use it there:",
+        "",
+        "    isoslice train IMAGES --from THIS_FOLDER --minutes N -o NEW",
+    )
+
+
+def _normalisation(config: AnyConfig) -> tuple[str, ...]:
+    if config.intensities is None:
+        return (
+            "Percentiles 0.1 and 99.9 of each whole stack are mapped to 0 and 1, and back after",
+            "prediction. In the training data these were:",
+        )
+    low, high = config.intensities
+    return (f"Intensities {low:g} and {high:g} become 0 and 1 in every image, and back after.",)

@@ -1,0 +1,161 @@
+"""The files of a model folder, read with care: they come from the internet.
+
+Nothing in them is executed, and what they declare is compared with what they hold before a network
+is built: settings of a kilobyte can describe a network that fills the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from isoslice.errors import DataError, ModelError
+from isoslice.io.decode_errors import check_blame, reason
+from isoslice.io.limits import check_regular, parse_json, read_small
+from isoslice.models.config import AnyConfig, ModelConfig, read_config
+from isoslice.models.networks.error_head import build_head
+from isoslice.models.networks.factory import build_network
+from isoslice.models.reliability.record import Trust
+
+#: Bytes of config.json; a training record lists sources and validations and may be longer.
+MAX_CONFIG, MAX_TRUST, MAX_RECORD = 2**20, 2**22, 16 * 2**20
+Shapes = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+
+
+def read_settings(path: Path) -> AnyConfig:
+    """Parse a model's config.json.
+
+    Raises
+    ------
+    ValueError
+        If it is too large, or no model's settings (pydantic's ``ValidationError``).
+    """
+    return read_config(_content(path, MAX_CONFIG))
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Parse a model's training.json; empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        If it is too large or no JSON.
+    """
+    found = parse_json(_content(path, MAX_RECORD)) if path.exists() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_trust(path: Path) -> Trust:
+    """Parse a model's trust.json.
+
+    Raises
+    ------
+    ModelError
+        If it is too large or not what isoslice writes.
+    """
+    try:
+        return Trust.model_validate_json(_content(path, MAX_TRUST))
+    except (ValueError, OSError) as error:
+        raise ModelError(
+            f"{path}: got a file that cannot be read ({short(error)}), expected what isoslice "
+            "wrote; restore it, or remove it to predict without knowing where to doubt"
+        ) from error
+
+
+def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
+    """Read a safetensors file that has to hold these weights.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged, or holds others, or some that are not finite.
+    """
+    advice = "restore the folder or train the model again"
+    try:
+        wrong = first_difference(stored_shapes(path), expected)
+        stored = {} if wrong else load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        check_blame(path, error)  # a NotImplementedError is a RuntimeError, too
+        raise ModelError(
+            f"{path}: got weights that cannot be read ({short(error)}), expected a whole "
+            f"safetensors file; {advice}"
+        ) from error
+    if wrong:
+        raise ModelError(
+            f"{path}: got weights that do not fit config.json (first: {wrong}), expected both "
+            f"from one training; {advice}"
+        )
+    if not all_finite(stored):
+        raise ModelError(f"{path}: got weights that are not finite, expected numbers; {advice}")
+    return stored
+
+
+def head_shapes(config: ModelConfig) -> Shapes:
+    """List the weights of the head that predicts errors, without allocating them."""
+    with torch.device("meta"):
+        weights = build_head(config).state_dict()
+    return {name: (tuple(t.shape), t.dtype) for name, t in weights.items()}
+
+
+def network_shapes(config: AnyConfig) -> Shapes:
+    """List the weights of the network that `config` describes, without allocating them."""
+    with torch.device("meta"):
+        weights = build_network(config).state_dict()
+    return {name: (tuple(t.shape), t.dtype) for name, t in weights.items()}
+
+
+def stored_shapes(path: Path) -> Shapes:
+    """List the weights in a safetensors file, without reading them.
+
+    Raises
+    ------
+    SafetensorError, OSError, ValueError
+        If it is no such file, or not a whole one.
+    """
+    _regular(path)
+    found = {}
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118 (no dictionary)
+            part = file.get_slice(name)
+            dtype = _DTYPES.get(str(part.get_dtype()), torch.uint8)
+            found[name] = (tuple(part.get_shape()), dtype)
+    return found
+
+
+def first_difference(stored: Shapes, expected: Shapes) -> str | None:
+    """Return the first weight, by name, that only one has or that differs; None if all agree."""
+    for name in sorted(stored.keys() | expected.keys()):
+        if stored.get(name) != expected.get(name):
+            return name
+    return None
+
+
+def all_finite(weights: Mapping[str, Tensor]) -> bool:
+    """Tell whether all weights are numbers."""
+    return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
+
+
+def short(error: BaseException) -> str:
+    """Return the start of a message on one line."""
+    return reason(ValueError(" ".join(str(error).splitlines()[:3])))
+
+
+def _content(path: Path, limit: int) -> bytes:
+    try:
+        return read_small(path, limit)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+def _regular(path: Path) -> None:
+    try:
+        check_regular(path)
+    except DataError as error:
+        raise ValueError(str(error)) from error

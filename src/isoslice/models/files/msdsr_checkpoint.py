@@ -1,0 +1,191 @@
+"""The authors' MSDSR checkpoints as isoslice models; nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+import torch
+from torch import Tensor
+
+from isoslice import __version__
+from isoslice.errors import ModelError
+from isoslice.io.decode_errors import check_blame, reason
+from isoslice.models.config import MsdsrConfig, UNetSettings
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.models.files.folder import network_shapes
+from isoslice.models.networks.factory import build_network
+
+#: Where a checkpoint keeps the trained weights, and (names without dots) their average.
+RAW, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
+_FIRST = "input_blocks.0.0.weight"
+#: Bytes of the pickle that says which tensors there are; the tensors lie beside it.
+MAX_PICKLE = 64 * 2**20
+
+
+class _Ignored:
+    """Stands in for any object of a checkpoint that is no tensor; does nothing."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Take whatever was stored."""
+
+    def __setstate__(self, state: object) -> None:
+        """Drop whatever was stored."""
+
+
+def import_msdsr(
+    path: str | Path, *, averaged: bool = True, srh: bool | None = None
+) -> ModelBundle:
+    """Turn a checkpoint of the released MSDSR code into a model.
+
+    Parameters
+    ----------
+    path
+        Lightning checkpoint: a dictionary whose ``state_dict`` has keys ``model.diffusion_model.*``
+        and (averaged weights) ``model_ema.*``. Width and channels are read from the weights; the
+        rest must be the released network's.
+    averaged
+        Take the averaged weights, as the released inference does.
+    srh
+        The model expects the three channels of SRH, intensities divided by 65536; by default if it
+        has three channels.
+
+    Returns
+    -------
+    A model of the recipe ``msdsr``.
+
+    Raises
+    ------
+    ModelError
+        If the file is no checkpoint or one of another layout.
+    """
+    path = Path(path)
+    stored = _state_dict(path)
+    if not any(name.startswith(RAW) for name in stored):
+        found = ", ".join(sorted({name.split(".")[0] for name in stored})[:5]) or "nothing"
+        raise ModelError(
+            f"{path}: got a checkpoint of another layout (it holds {found}), expected weights "
+            f"named {RAW}* as the released MSDSR code saves them"
+        )
+    raw = {n.removeprefix(RAW): t for n, t in stored.items() if n.startswith(RAW)}
+    first = raw.get(_FIRST)
+    shape = () if first is None else tuple(first.shape)
+    if len(shape) != 4 or shape[0] not in range(8, 513, 8) or shape[1] not in range(1, 65):
+        raise ModelError(
+            f"{path}: got a checkpoint of another layout (no usable {RAW}{_FIRST}), expected the "
+            "released MSDSR network"
+        )
+    width, channels = shape[:2]
+    srh = channels == 3 if srh is None else srh
+    config = MsdsrConfig(
+        network=UNetSettings(channels=channels, width=width),
+        intensities=(0.0, 1.0) if srh else None,
+        srh=srh,
+        channel_names=("CH3-CH2", "CH2", "CH3") if srh and channels == 3 else None,
+    )
+    expected = {name: torch.Size(shape) for name, (shape, _) in network_shapes(config).items()}
+    weights = _weights(path, stored, raw, averaged, expected)
+    network = build_network(config)
+    network.load_state_dict(weights)
+    network.eval().requires_grad_(False)
+    info = {
+        "isoslice": __version__,
+        "torch": torch.__version__,
+        "device": "imported",
+        "sources": [path.name],
+        "imported": "averaged weights" if averaged else "last weights",
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "validation": {},
+    }
+    return ModelBundle(config, network, info)
+
+
+def _weights(
+    path: Path,
+    stored: Mapping[str, Tensor],
+    raw: Mapping[str, Tensor],
+    averaged: bool,
+    expected: Mapping[str, torch.Size],
+) -> dict[str, Tensor]:
+    """Weights under the network's own names, checked against what it expects."""
+    weights = {}
+    for name, shape in expected.items():
+        key = AVERAGED + name.replace(".", "") if averaged else name
+        found = (stored if averaged else raw).get(key)
+        if found is None or found.shape != shape:
+            got = "nothing" if found is None else f"shape {tuple(found.shape)}"
+            hint = "; take the last weights with --last" if averaged and name in raw else ""
+            raise ModelError(
+                f"{path}: got {got} for {key}, expected shape {tuple(shape)} as in the released "
+                f"MSDSR network{hint}"
+            )
+        if not _plain(found):
+            raise ModelError(f"{path}: got {key} as no plain array of numbers, expected one")
+        weights[name] = found.float()
+    unknown = sorted(raw.keys() - expected.keys())
+    if unknown:
+        raise ModelError(
+            f"{path}: got weights that the released MSDSR network doesn't have (first: "
+            f"{RAW}{unknown[0]}), expected its layout"
+        )
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+        raise ModelError(f"{path}: got weights that are not finite, expected numbers")
+    return weights
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Tell whether every number of a tensor is stored: strides of 0 repeat one without end."""
+    if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_quantized:
+        return False
+    stored = tensor.untyped_storage().nbytes()
+    return tensor.device.type == "cpu" and stored >= tensor.numel() * tensor.element_size()
+
+
+def _state_dict(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint with PyTorch's restricted unpickler."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file, expected a Lightning checkpoint (.ckpt)")
+    try:
+        _check_archive(path)
+        with _without_code(path), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged pickle can surface as almost anything.
+    except Exception as e:
+        check_blame(path, e)
+        raise ModelError(
+            f"{path}: got a file that cannot be read safely ({reason(e)}), expected a Lightning "
+            "checkpoint of the released MSDSR code, whole"
+        ) from e
+    tensors = content.get("state_dict", content) if isinstance(content, dict) else {}
+    if not isinstance(tensors, dict):
+        tensors = {}
+    return {n: t for n, t in tensors.items() if isinstance(n, str) and isinstance(t, Tensor)}
+
+
+def _check_archive(path: Path) -> None:
+    """Raise ValueError unless this is an archive as PyTorch writes it: nothing in it is packed."""
+    size = path.stat().st_size
+    with ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != ZIP_STORED for part in parts):
+        raise ValueError("parts of it are compressed, expected none")
+    if sum(part.file_size for part in parts) > size:
+        raise ValueError("it declares more than it holds")
+    if any(part.file_size > MAX_PICKLE for part in parts if part.filename.endswith(".pkl")):
+        raise ValueError(f"its description is longer than {MAX_PICKLE} bytes")
+
+
+def _without_code(path: Path) -> AbstractContextManager[object]:
+    """Let whatever classes a checkpoint names beside tensors be read as inert stand-ins."""
+    find = getattr(torch.serialization, "get_unsafe_globals_in_checkpoint", None)
+    if find is None:  # PyTorch before 2.6: a checkpoint that names classes is refused
+        return nullcontext()
+    names = find(path)
+    stand_ins: list[Any] = [(type("Ignored", (_Ignored,), {}), name) for name in names]
+    context: AbstractContextManager[object] = torch.serialization.safe_globals(stand_ins)
+    return context

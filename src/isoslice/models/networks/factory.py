@@ -1,0 +1,34 @@
+"""From settings to an untrained network."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from isoslice.models.config import AnyConfig, ModelConfig
+from isoslice.models.networks.denoiser import Denoiser, channels_last
+from isoslice.models.networks.unet import UNet
+from isoslice.runtime.randomness import seeded
+
+
+def build_network(config: AnyConfig, seed: int = 0) -> nn.Module:
+    """Make the untrained network that `config` describes; its first weights depend on `seed`."""
+    with seeded(seed):
+        return _untrained(config)
+
+
+def _untrained(config: AnyConfig) -> nn.Module:
+    if isinstance(config, ModelConfig):
+        own = config.network
+        return channels_last(Denoiser(own.channels, own.widths, own.blocks_down, own.blocks_up))
+    shape = config.network
+    return channels_last(
+        UNet(
+            shape.channels,
+            shape.width,
+            shape.multipliers,
+            shape.blocks,
+            shape.attention,
+            shape.head_channels,
+            shape.groups,
+        )
+    )

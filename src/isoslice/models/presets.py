@@ -1,0 +1,90 @@
+"""The recipes that can be trained, as data.
+
+=============  ==========================================  ==========================
+preset         network                                     training
+=============  ==========================================  ==========================
+isoslice       1.4 M, half resolution, no group norm       residual diffusion
+msdsr          274 M at width 224, attention               masked slice diffusion
+end-to-end     the same                                    one pass, L1
+=============  ==========================================  ==========================
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from isoslice.errors import SettingsError
+from isoslice.models.config import (
+    AnyConfig,
+    DdimSettings,
+    EndToEndConfig,
+    MaskedTraining,
+    ModelConfig,
+    MsdsrConfig,
+    NetworkSettings,
+    TrainingSettings,
+    UNetSettings,
+)
+
+Preset = Literal["isoslice", "msdsr", "end-to-end"]
+PRESETS: tuple[Preset, ...] = ("isoslice", "msdsr", "end-to-end")
+
+#: As released: 1,024 crops a step (128 on each of 4 GPUs, gradients of two batches summed), a rate
+#: of 1e-6 / 256 a crop, 13,560 steps. Here 32 are computed at a time, for the sake of memory.
+RELEASED_WIDTH = 224
+RELEASED_STEPS = 13_560
+#: Narrow networks are for minutes on a CPU: the released rate would not move them, and their small
+#: batches are spread evenly. The released groups of norm have seven channels. With groups of one or
+#: two a network cannot carry brightness from known rows to hidden ones, so here they have eight.
+NARROW = {"batch": 16, "learning_rate": 2e-3, "stratified": True}
+CHANNELS_PER_GROUP = 8
+NARROW_CLIP = (0.0, 1.0)
+
+
+def masked_training(width: int) -> MaskedTraining:
+    """Training settings of the U-Net at `width`: as released at 224, for minutes otherwise."""
+    return MaskedTraining() if width == RELEASED_WIDTH else MaskedTraining.model_validate(NARROW)
+
+
+def unet_shape(width: int) -> UNetSettings:
+    """Shape of the U-Net at `width`: as released at 224, fewer norm groups otherwise."""
+    groups = 32 if width == RELEASED_WIDTH else width // CHANNELS_PER_GROUP
+    return UNetSettings(width=width, groups=groups)
+
+
+def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 1.0) -> AnyConfig:
+    """All settings of a preset.
+
+    Parameters
+    ----------
+    preset
+        ``isoslice``, ``msdsr`` or ``end-to-end``.
+    width
+        Channels of the U-Net at full resolution, a multiple of 8; 224 by default, as released.
+    sigma_data
+        Of the isoslice recipe; measured before training.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such preset, or the width doesn't suit it.
+    """
+    if preset not in PRESETS:
+        raise SettingsError(f"got preset {preset!r}, expected one of {', '.join(PRESETS)}")
+    if preset == "isoslice":
+        if width is not None:
+            raise SettingsError(
+                "got a width for the preset isoslice, expected it with msdsr or end-to-end; leave "
+                "it out"
+            )
+        return ModelConfig(
+            network=NetworkSettings(), training=TrainingSettings(), sigma_data=sigma_data
+        )
+    width = RELEASED_WIDTH if width is None else width
+    if not (8 <= width <= 512 and width % 8 == 0):
+        raise SettingsError(f"got width {width}, expected a multiple of 8 from 8 to 512")
+    shape, training = unet_shape(width), masked_training(width)
+    if preset == "end-to-end":
+        return EndToEndConfig(network=shape, training=training)
+    clip = None if width == RELEASED_WIDTH else NARROW_CLIP
+    return MsdsrConfig(network=shape, training=training, sampler=DdimSettings(clip=clip))

@@ -1,0 +1,1 @@
+"""The machine: device, threads, time budget, progress, versions. Knows nothing of images."""

@@ -1,0 +1,1 @@
+"""2D images in, a model out."""

@@ -1,0 +1,68 @@
+"""Continue from a trained model on other images: what of it stays, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from isoslice.data.planes import PlaneStack
+from isoslice.data.volume import Volume
+from isoslice.errors import DataError, SettingsError
+from isoslice.inference.model import Model
+from isoslice.models.config import AnyConfig, ModelConfig, NetworkSettings, UNetSettings
+from isoslice.models.presets import preset_config
+
+#: Learning rate of a training that continues from a model, against that of one from scratch.
+START_RATE = 0.5
+
+
+def check_start(
+    start: Model,
+    preset: str | None,
+    width: int | None,
+    network: NetworkSettings | UNetSettings | None,
+    srh: bool,
+) -> None:
+    """Raise `SettingsError` if a training cannot continue from `start` as asked."""
+    config = start.config
+    if isinstance(config, ModelConfig) and config.distilled is not None:
+        raise SettingsError(
+            "got a distilled model to continue from, expected the one that it was distilled from; "
+            "continue that one and distill the result"
+        )
+    if preset is not None and preset != config.recipe:
+        raise SettingsError(
+            f"got the preset {preset} and a model of the preset {config.recipe} to continue from, "
+            "expected one recipe; leave the preset out"
+        )
+    if width is not None or network is not None:
+        raise SettingsError(
+            f"got a {'width' if network is None else 'network'} and a model to continue from, "
+            "which has a network already; leave it out"
+        )
+    if srh and not config.srh:
+        raise SettingsError(
+            "got srh and a model to continue from that was not trained on SRH's three channels; "
+            "leave srh out, or start from another model"
+        )
+
+
+def continued_config(start: AnyConfig) -> AnyConfig:
+    """Return the settings of a training that continues from a model with the settings `start`.
+
+    The network and all that prediction uses stay; training settings are the preset's, slower.
+    """
+    width = start.network.width if isinstance(start.network, UNetSettings) else None
+    fresh = preset_config(start.recipe, width).training
+    rate = fresh.learning_rate * START_RATE
+    return start.model_copy(update={"training": fresh.model_copy(update={"learning_rate": rate})})
+
+
+def check_channels(
+    volumes: Sequence[Volume], stacks: Sequence[PlaneStack], config: AnyConfig
+) -> None:
+    """Raise `DataError` if images have other channels than a model."""
+    channels, expected = stacks[0].data.shape[1], config.network.channels
+    if channels != expected:
+        raise DataError(
+            f"{volumes[0].source}: got {channels} channel(s), expected {expected} as the model has"
+        )

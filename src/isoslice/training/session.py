@@ -1,0 +1,123 @@
+"""Train a network in this process, alone or together with others, and make a model of it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from isoslice import __version__
+from isoslice.data.planes import PlaneStack
+from isoslice.inference.model import Model
+from isoslice.models.config import AnyConfig
+from isoslice.runtime.device import describe
+from isoslice.runtime.progress import Progress
+from isoslice.training.distributed.topology import Place
+from isoslice.training.objectives import Objective
+from isoslice.training.validation import evaluations, validation
+
+#: The least that is learned of errors takes about as long as so many steps; see `trust`. In a step
+#: a crop costs three evaluations: forward, and back, which costs two.
+LEAST = 2
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """All that a process needs to train.
+
+    Attributes
+    ----------
+    untrained, objective, config
+        Network, what it minimises, and the model's settings.
+    training, held_out
+        Planes to learn from, and planes for validation.
+    images
+        What the record says of the images.
+    minutes, steps, device, workdir, resume
+        As in `training.train`; minutes of the network's training alone.
+    began
+        When the minutes began to count, by `budget.now`.
+    """
+
+    untrained: nn.Module
+    objective: Objective
+    config: AnyConfig
+    training: Sequence[PlaneStack]
+    held_out: Sequence[PlaneStack]
+    images: Mapping[str, Any]
+    minutes: float | None
+    steps: int | None
+    device: torch.device
+    workdir: Path | None
+    resume: bool
+    began: float | None = None
+
+
+def run_here(job: TrainingRun, place: Place, progress: Progress) -> Model:
+    """Fit the network in this process, together with others if there are any.
+
+    Returns
+    -------
+    The model with the record of how, the same in every process.
+    """
+    from isoslice.training.loop import fit, images_of_a_step  # imports Lightning
+
+    device, config, several = job.device, job.config, place.count > 1
+    if several and device.type == "cuda":
+        device = torch.device("cuda", place.local_rank)
+        torch.cuda.set_device(device)
+    planes, held = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
+    computing = f"{place.count} x {describe(device)}" if several else describe(device)
+    progress.note(
+        f"training on {planes} planes, {held} more held out for validation; "
+        f"computing on {computing}"
+    )
+    job.objective.place(device)
+    images = images_of_a_step(job.objective, place)
+    folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
+    if place.first:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = fit(
+            job.untrained,
+            job.training,
+            job.objective,
+            seconds=None if job.minutes is None else job.minutes * 60,
+            steps=job.steps,
+            began=job.began,
+            afterwards=LEAST + evaluations(config, job.held_out) / (3 * images),
+            device=device,
+            folder=folder,
+            resume=job.resume,
+            validate=lambda net: validation(net, job.held_out, config, device),
+            progress=progress,
+            place=place,
+        )
+    finally:
+        if job.workdir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    trained = outcome.network.to("cpu").eval()
+    info: dict[str, Any] = {
+        "isoslice": __version__,
+        "torch": torch.__version__,
+        "device": computing,
+        **({"processes": place.count, "nodes": place.nodes, "batch": images} if several else {}),
+        "sources": job.images["sources"],
+        "planes": planes,
+        "validation_planes": held,
+        **{name: fact for name, fact in job.images.items() if name != "sources"},
+        "parameters": sum(p.numel() for p in trained.parameters()),
+        "steps": outcome.steps,
+        "minutes": outcome.seconds / 60,
+        "images_seen": outcome.steps * images,
+        "loss": outcome.loss,
+        "validation": validation(trained.to(device), job.held_out, config, device),
+        "history": outcome.history,
+    }
+    return Model(config, trained.to("cpu"), info)
