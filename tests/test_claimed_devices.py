@@ -1,7 +1,7 @@
 """Everything that computes on a GPU, on the CPU with tensors that claim to be on one.
 
-With the masks left on the CPU in `roughness.linear_error` and `masks.fill_rows`, as they once were,
-samples fail here as they did on a GPU ("where: expected all tensors on the same device").
+With the masks left on the CPU in `roughness.linear_error` and `masking.fill_rows`, as they once
+were, samples fail here as they did on a GPU ("where: expected all tensors on the same device").
 """
 
 from __future__ import annotations

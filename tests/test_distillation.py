@@ -13,7 +13,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.detail.blend import Gains, blend_detail
 from isoslice.inference.model import Model
-from isoslice.inference.recipes import build_network, resolve_options
+from isoslice.inference.recipes import resolve_options
 from isoslice.inference.sampler import restore
 from isoslice.models.config import (
     DistilledSettings,
@@ -24,6 +24,7 @@ from isoslice.models.config import (
     TrainingSettings,
 )
 from isoslice.models.diffusion.edm import precondition
+from isoslice.models.networks.factory import build_network
 from isoslice.training.distillation import (
     DistillationObjective,
     end_points,

@@ -4,7 +4,7 @@ The paper (section 3.3) samples XZ slices and YZ slices apart and averages the t
 both look at one volume and take turns, so that they agree at the end and a fifth of the
 evaluations is enough. The first two evaluations, one per direction, see no noise: combined they
 are the mean that ``mode="mean"`` returns, that sampling starts from, and onto which a part of the
-sample's detail is put at the end (see `detail`).
+sample's detail is put at the end (see `detail.blend`).
 """
 
 from __future__ import annotations
@@ -177,11 +177,11 @@ def restore(
         Network evaluations per voxel of a sample: two for the mean, the rest take turns. A
         distilled model always takes two, and no mean.
     detail
-        How much of the sample's detail is kept, from 0 (the mean) to 1; see `detail.blend_detail`.
+        How much of the sample's detail is kept, from 0 (the mean) to 1; see `blend.blend_detail`.
         All by default.
     gains
         How much detail is strengthened at each distance from the next measured plane; by default
-        `gains.find_gains` finds it.
+        `strength.find_gains` finds it.
     seed
         Of the noise field.
     device

@@ -131,7 +131,7 @@ def windows_of(height: int, width: int, halo: int, stride: int) -> list[Window]:
     """Cut an image of any size into windows whose own parts are as if it had not been cut.
 
     That holds for a network without attention and statistics over the image, of which a pixel
-    depends on nothing farther away than `halo` (see `network.reach`); `stride` is how many pixels
+    depends on nothing farther away than `halo` (see `denoiser.reach`); `stride` is how many pixels
     one of its coarsest level spans.
     """
     if height * width <= WHOLE:

@@ -1,6 +1,6 @@
 """The standard deviation of every voxel of a restored volume, and how samples spread.
 
-The head (`spread`) predicts the expected error of each slice's mean. Three corrections make a
+The head (`error_head`) predicts the expected error of each slice's mean. Three corrections make a
 standard deviation in three dimensions of it:
 
 1. How large errors really are on this stack: rows of its own measured planes are hidden at the

@@ -73,7 +73,7 @@ class SamplerSettings(_Frozen):
     sigma_max: Positive = 1.5
     sigma_min: Positive = 0.2
     rho: Positive = 3.0
-    #: What detail is fine, and what share of its grain is kept; see `detail.blend_detail`.
+    #: What detail is fine, and what share of its grain is kept; see `blend.blend_detail`.
     detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.0
     detail_grain: Share = 0.8
 
@@ -176,7 +176,7 @@ class ModelConfig(_AnyConfig):
     sampler: SamplerSettings = SamplerSettings()
     #: Standard deviation of the residual on hidden rows, intensities in [0, 1].
     sigma_data: Positive
-    #: Intensities are stretched before (see `stretch`), where that is worth it.
+    #: Intensities are stretched before (see `variance_stabilization`), where that is worth it.
     softening: Positive | None = None
     #: Set in models that `isoslice distill` made.
     distilled: DistilledSettings | None = None

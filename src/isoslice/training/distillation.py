@@ -74,7 +74,7 @@ def end_points(
     state
         Noisy residuals, (N, C, H, W), zero on known rows.
     base, masks
-        As in `diffusion.denoise`.
+        As in `edm.denoise`.
     sigma
         Noise level of each, (N,); levels fall geometrically to `sigma_min`, or stay where they
         are lower.
@@ -98,7 +98,7 @@ def end_points(
 
 
 def fine_detail_only(mean: Tensor, sample: Tensor) -> Tensor:
-    """Keep what `detail.blend_detail` does half-way of the dial, of images (N, C, H, W) along H."""
+    """Keep what `blend.blend_detail` does half-way of the dial, of images (N, C, H, W) along H."""
     known, drawn = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
     return blend_detail(known, drawn, TAUGHT_DETAIL, TAUGHT_SIGMA).view_as(sample)
 
@@ -183,9 +183,9 @@ def distill(
     teacher
         A model of the preset ``isoslice``, not itself distilled.
     images, axes
-        2D images or stacks like those it learned from, best the same; see `training.train`.
+        2D images or stacks like those it learned from, best the same; see `train.train`.
     minutes, steps, seed, device, devices, nodes, workdir, resume, progress
-        As in `training.train`.
+        As in `train.train`.
 
     Returns
     -------

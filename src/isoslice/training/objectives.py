@@ -1,4 +1,4 @@
-"""What each recipe minimises, and how its optimiser is driven; the loop itself is in `fit`."""
+"""What each recipe minimises, and how its optimiser is driven; the loop itself is in `loop`."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class ResidualObjective:
     ) -> Tensor:
         """`weighted_loss` of estimates; errors of the mean are of intensities, not stretched ones.
 
-        Shapes as in `diffusion.denoise`; `images` are as they were before the stretch.
+        Shapes as in `edm.denoise`; `images` are as they were before the stretch.
         """
         scale, softening = self.config.sigma_data, self.config.softening
         estimate = denoise(network, noisy, base, masks, sigma, scale)
@@ -229,7 +229,7 @@ class MaskedObjective:
         return min(self.config.training.micro_batch, self.config.training.batch)
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """L1 of the noise (`msdsr.noise_loss`), or of the image (`msdsr.direct_loss`)."""
+        """L1 of the noise (`masked.noise_loss`), or of the image (`masked.direct_loss`)."""
         count, height = len(images), images.shape[2]
         spread = self.training.stratified
         masks = hidden_row_masks(count, height, self.training.hidden_rows, generator, each=spread)

@@ -22,8 +22,8 @@ from isoslice.training.distributed.topology import Place
 from isoslice.training.objectives import Objective
 from isoslice.training.validation import evaluations, validation
 
-#: The least that is learned of errors takes about as long as so many steps; see `trust`. In a step
-#: a crop costs three evaluations: forward, and back, which costs two.
+#: The least that is learned of errors takes about as long as so many steps; see `reliability`. In a
+#: step a crop costs three evaluations: forward, and back, which costs two.
 LEAST = 2
 
 
@@ -40,7 +40,7 @@ class TrainingRun:
     images
         What the record says of the images.
     minutes, steps, device, workdir, resume
-        As in `training.train`; minutes of the network's training alone.
+        As in `train.train`; minutes of the network's training alone.
     began
         When the minutes began to count, by `budget.now`.
     """

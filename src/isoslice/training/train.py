@@ -301,8 +301,8 @@ def residual_statistics(
 
     Returns
     -------
-    ``softening``: see `stretch.fit_softening`. ``sigma_data``: the RMS of x - b over hidden rows,
-    of stretched intensities, with masks as in training.
+    ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
+    hidden rows, of stretched intensities, with masks as in training.
 
     Raises
     ------

@@ -62,7 +62,7 @@ def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> 
 def interpolate_hidden(planes: Voxels, method: Method) -> NDArray[np.float32]:
     """Interpolate every plane (n, Y, X) but the first and the last from others, (n - 2, Y, X).
 
-    By any method of `interpolate`; ``nearest`` takes the plane before.
+    By any method of `interpolation`; ``nearest`` takes the plane before.
     """
 
     def between(kept: Voxels, _: int) -> Voxels:

@@ -1,8 +1,8 @@
 """Can a model be trusted on this stack? Measured planes are hidden, restored and compared.
 
-`check` hides every other measured plane (`leaveout`), restores it by the model and by
-interpolation, and scores both (`fidelity`); from that it foretells the scores of the volume that
-the user is after (`foretelling`).
+`check` hides every other measured plane (`hide`), restores it by the model and by
+interpolation, and scores both (`result`); from that it foretells the scores of the volume that
+the user is after (`extrapolation`).
 """
 
 from __future__ import annotations

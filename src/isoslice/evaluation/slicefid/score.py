@@ -36,9 +36,9 @@ class AxisScore:
     Attributes
     ----------
     fid, kid
-        See `frechet.fid` and `frechet.kid`.
+        See `distances.fid` and `distances.kid`.
     fid_low, fid_high, kid_low, kid_high
-        Ends of the intervals (`frechet.bootstrap_interval`), None where there are none.
+        Ends of the intervals (`distances.bootstrap_interval`), None where there are none.
     images
         Number of images that were compared with the real ones.
     """
@@ -112,9 +112,9 @@ def slicefid(
     Parameters
     ----------
     volume_sets
-        What `slicesets.slice_images` returns.
+        What `slices.slice_images` returns.
     real
-        What `slicesets.plane_images` returns, or its features by the same extractor.
+        What `slices.plane_images` returns, or its features by the same extractor.
     extractor
         See `isoslice.evaluation.slicefid.features`.
     protocol, stride, source
@@ -161,7 +161,7 @@ def floor(
     level: float = 0.95,
     seed: int = 0,
 ) -> AxisScore:
-    """Score real images against real ones: `slicesets.halves` of the set, one as if restored.
+    """Score real images against real ones: `slices.halves` of the set, one as if restored.
 
     The KID is about 0 and tells what differences mean nothing; the FID is larger than that of
     whole sets, because each half has half as many images.
@@ -268,7 +268,7 @@ def _score(distances: Sequence[Distance], level: float) -> AxisScore:
 
 
 def count_notes(found: Mapping[str, Distance], real: int, dims: int) -> list[str]:
-    """Return `frechet.fid_notes` for the direction with the fewest images."""
+    """Return `distances.fid_notes` for the direction with the fewest images."""
     fewest = min(distance.images for distance in found.values())
     return list(fid_notes(real, fewest, dims))
 

@@ -220,7 +220,7 @@ def halves(real: SliceSet, block: int = 8) -> tuple[SliceSet, SliceSet]:
 
     Groups (planes) go by turns of `block` to one half and the other, so that few neighbouring
     planes, which look alike, are parted. Half the images make for a larger FID (see
-    `frechet.fid_notes`); the KID of halves can be compared with that of whole sets.
+    `distances.fid_notes`); the KID of halves can be compared with that of whole sets.
     """
     second = (np.unique(real.groups, return_inverse=True)[1] // block) % 2 == 1
     first, other = (SliceSet(real.images[m], real.groups[m]) for m in (~second, second))

@@ -65,22 +65,22 @@ def score_volumes(
     extractor
         See `isoslice.evaluation.slicefid.features`.
     protocol
-        See `slicesets.slice_images`.
+        See `slices.slice_images`.
     factor
         Output planes per measured plane: with the default protocol, planes 0, k, 2k, ... are left
         out of XY. By default what each volume's provenance says; nothing where it says nothing.
     stride
         Every so many-th slice of volumes, and plane of stacks of real images.
     tile
-        Side of tiles (default protocol). By default `slicesets.auto_tile` of all volumes and real
+        Side of tiles (default protocol). By default `slices.auto_tile` of all volumes and real
         images: the same for all, so that their scores compare.
     samples, level, seed, progress
-        As in `slicefid`.
+        As in `score.slicefid`.
 
     Raises
     ------
     DataError, SettingsError
-        As `slicesets.slice_images` and `slicefid`, and if channels differ.
+        As `slices.slice_images` and `score.slicefid`, and if channels differ.
     """
     check_settings(protocol, stride, tile)
     progress = progress or Progress()

@@ -74,7 +74,7 @@ def find_gains(
 ) -> Gains:
     """Find the gains of detail of a whole volume, from a few pieces of it.
 
-    Arguments as in `pieces.drawn_pieces`; see `detail_gains`.
+    Arguments as in `patches.drawn_pieces`; see `detail_gains`.
     """
     with one_thread():  # sums differ in their last digits by how they are shared among threads
         looked_at = drawn_pieces(config, read, shape, grid, drawn)

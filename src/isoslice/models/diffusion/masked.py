@@ -44,7 +44,7 @@ def noise_loss(
     noise
         Standard normal, shape (N, C, H, W).
     signal
-        Share of signal at every time step, see `schedule.cosine_alphas_cumprod`.
+        Share of signal at every time step, see `ddim.cosine_alphas_cumprod`.
     """
     share = signal[t][:, None, None, None]
     noisy = share.sqrt() * images + (1 - share).sqrt() * noise
@@ -72,7 +72,7 @@ def ddim(
     masks
         Known rows, shape (N, H) or (1, H).
     coefficients
-        See `schedule.ddim_coefficients`.
+        See `ddim.ddim_coefficients`.
     noise
         ``noise(0)`` is the image to start from, ``noise(i)`` the fresh noise of the i-th step;
         shape (N, C, H, W).

@@ -31,7 +31,7 @@ from isoslice.models.networks.factory import build_network
 from isoslice.models.reliability.record import Trust
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
-#: Of models that can tell where to doubt; see `trust`.
+#: Of models that can tell where to doubt; see `reliability`.
 TRUST, SPREAD = "trust.json", "spread.safetensors"
 
 

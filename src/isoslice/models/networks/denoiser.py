@@ -122,8 +122,8 @@ class Blocks(nn.Module):
         return x
 
 
-#: How much farther than the output the head of `spread` sees: two 3x3 convolutions more than the
-#: features, which see one less.
+#: How much farther than the output the head of `error_head` sees: two 3x3 convolutions more than
+#: the features, which see one less.
 HEAD_REACH = 2
 
 

@@ -72,7 +72,7 @@ class SpreadHead(nn.Module):
 class SpreadNetwork(nn.Module):
     """A denoiser with its head, called like a denoiser.
 
-    Given to `diffusion.denoise` at `NO_SIGNAL` it makes that return the expected absolute error of
+    Given to `edm.denoise` at `NO_SIGNAL` it makes that return the expected absolute error of
     the mean (stretched intensities, zero on known rows), so that all that makes the mean of a
     volume makes this too.
     """

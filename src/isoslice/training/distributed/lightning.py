@@ -13,7 +13,7 @@ from isoslice.training.distributed.topology import Place
 
 
 class _Started(ClusterEnvironment):
-    """Tells Lightning a `Place`; the processes have met before (`peers.join`)."""
+    """Tells Lightning a `Place`; the processes have met before (`sync.join`)."""
 
     def __init__(self, place: Place) -> None:
         super().__init__()

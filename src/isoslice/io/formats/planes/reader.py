@@ -44,7 +44,7 @@ def find_planes(path: Path) -> list[Path]:
 def read_planes(path: Path, series: str | None = None) -> Raw:
     """Read a folder or pattern of 2D images (TIFF, PNG, JPEG, BMP) as one image, plane by plane.
 
-    What numbers in the names count is told by `plane_names.arrange`. The spacing along Y and X is
+    What numbers in the names count is told by `names.arrange`. The spacing along Y and X is
     that of the first plane, and so are the channels' names.
 
     Raises
