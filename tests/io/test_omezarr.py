@@ -19,7 +19,7 @@ from isoslice.io import read_volume, write_volume
 from isoslice.io.formats.omezarr.pyramid import block_mean
 from isoslice.io.formats.omezarr.pyramid import levels as pyramid_levels
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 2**16, (3, 6, 8), dtype=np.uint16)
 

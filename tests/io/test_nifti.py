@@ -11,7 +11,7 @@ from isoslice.errors import DataError, IsosliceWarning, OutputError
 from isoslice.io import read_volume, write_volume
 
 nibabel = pytest.importorskip("nibabel")
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 DATA = np.random.default_rng(0).integers(0, 2**16, (4, 5, 6), dtype=np.uint16)
 
 

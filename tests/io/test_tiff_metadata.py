@@ -16,7 +16,7 @@ from isoslice.io import read_volume, write_volume
 from isoslice.io.formats.tiff.display import as_ome_color, from_table, ramp, to_table
 from tiff_inputs import STACK, ome_image, ome_xml, tiff_data, write_lsm, write_pages
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 FIRE = bytes(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8))
 TIMED = np.stack([np.stack([STACK, STACK[::-1]], 1)] * 2)  # TZCYX
 FULL = Metadata(

@@ -18,7 +18,7 @@ from isoslice.models.config import DistilledSettings, MsdsrConfig
 from isoslice.models.networks.error_head import build_head, with_head
 from isoslice.models.reliability.calibration import calibrate
 from isoslice.models.reliability.record import Trust
-from test_spread import CPU, TINY, network, random_head
+from tiny_head import CPU, TINY, network, random_head
 
 
 def specimen(depth=49, side=64, seed=0):

@@ -15,7 +15,7 @@ from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume
 from isoslice.io.reading import open_volume
 
-FORMATS = Path(__file__).parents[2] / "shared" / "formats"
+FORMATS = Path(__file__).parents[3] / "shared" / "formats"
 STACK = texture(5, 12, 16)
 SIZES = (4.0, 0.5, 0.25)
 

@@ -9,7 +9,7 @@ from isoslice.errors import DataError
 from isoslice.io import read_volume, write_volume
 
 nibabel = pytest.importorskip("nibabel")
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 DATA = np.random.default_rng(0).integers(-500, 3000, (6, 5, 4)).astype(np.int16)
 AFFINE = np.array([[-0.7, 0, 0, 90], [0, 0, 3, 120], [0, -0.5, 0, -300], [0, 0, 0, 1.0]])
 

@@ -11,7 +11,7 @@ import isoslice
 from isoslice.errors import DataError, SettingsError
 from isoslice.io.extras import require, require_installed
 
-PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 ADVICE = re.compile(r"pip install ((?:--[a-z-]+ )*)([^\"'`;,)]+)")
 
 

@@ -12,7 +12,7 @@ from isoslice.io.image_collection import find_all_images
 
 pydicom = pytest.importorskip("pydicom")
 sitk = pytest.importorskip("SimpleITK")
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 DATA = np.random.default_rng(0).integers(0, 4000, (5, 8, 7)).astype(np.int16)
 CT, ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1"
 LITTLE = "1.2.840.10008.1.2.1"

@@ -11,7 +11,7 @@ from isoslice.data.display import SRH_BITS, histogram_equalize, srh_colours
 from isoslice.errors import DataError, SettingsError
 
 #: What the code released with the paper makes of a random image.
-FIXTURE = Path(__file__).parent / "data" / "histogram_equalization.npz"
+FIXTURE = Path(__file__).parents[1] / "data" / "histogram_equalization.npz"
 
 images = arrays(
     np.float32,

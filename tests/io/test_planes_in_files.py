@@ -17,7 +17,7 @@ from isoslice.io.formats.planes.names import arrange
 from isoslice.io.reading import open_volume
 
 STACK = texture(12, 20, 24)
-FORMATS = Path(__file__).parents[2] / "shared" / "formats"
+FORMATS = Path(__file__).parents[3] / "shared" / "formats"
 
 
 def write_planes(folder, stack=STACK, name="plane_{}.tif", first=1, **options):

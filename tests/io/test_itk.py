@@ -15,7 +15,7 @@ from isoslice.io import read_volume, write_volume
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.reading import open_volume
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 DATA = np.random.default_rng(0).integers(-500, 3000, (4, 5, 6)).astype(np.int16)
 DIRECTION = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, -1.0)
 SPACING, ORIGIN = (0.7, 0.5, 3.0), (-90.5, 12.0, 300.25)

@@ -29,7 +29,7 @@ from isoslice.training.launcher import launch, read_job, write_job
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import MaskedObjective, ResidualObjective, parts_of_a_step
 from isoslice.training.session import TrainingRun
-from test_training import NETWORK, SETTINGS, fast, stripes, weights
+from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
 
 several = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
 CONFIG = ModelConfig(sigma_data=0.1, network=NETWORK, training=SETTINGS)
@@ -138,7 +138,7 @@ def test_two_processes_take_the_gradient_of_their_joint_batch():
 TOGETHER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from test_training import fast, weights
+from tiny_training import fast, weights
 from isoslice.training.distributed.topology import find_place
 import torch
 place = find_place(2, 1, torch.device("cpu"))
@@ -158,7 +158,7 @@ def test_torchruns_processes_end_with_the_same_weights_at_the_same_step(tmp_path
     script.write_text(TOGETHER, encoding="utf-8")
     arguments = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     subprocess.run(
-        [sys.executable, *arguments, script, Path(__file__).parent, tmp_path],
+        [sys.executable, *arguments, script, Path(__file__).parents[1], tmp_path],
         check=True,
         timeout=300,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

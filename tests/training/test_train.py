@@ -19,29 +19,7 @@ from isoslice.training.distillation import distill
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import average_decay, learning_rate
 from isoslice.training.train import as_volumes, residual_statistics, train
-
-NETWORK = NetworkSettings(widths=(16, 24), blocks_down=(1, 1), blocks_up=(1, 0))
-SETTINGS = TrainingSettings(batch=4, crop=32, warmup_steps=2)
-
-
-def stripes(planes=12, side=48, seed=0):
-    """Planes of diagonal waves: hidden rows follow from known ones, but not linearly."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:side, :side]
-    waves = [
-        np.sin((x + sign * y) / 3 + phase)
-        for sign, phase in zip(rng.choice([-1, 1], planes), rng.uniform(0, 6, planes), strict=True)
-    ]
-    return (np.stack(waves) * 100 + 128).astype(np.uint8)
-
-
-def fast(images=None, **options):
-    options = {"network": NETWORK, "settings": SETTINGS, "seed": 0, "device": "cpu", **options}
-    return train(stripes() if images is None else images, axes="ZYX", **options)
-
-
-def weights(model):
-    return torch.cat([p.flatten() for p in model.network.parameters()])
+from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
 
 
 @pytest.mark.usefixtures("arithmetic")

@@ -12,7 +12,6 @@ from isoslice.data.masking import even_rows, fill_rows
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
 from isoslice.inference.rows import restore_rows
-from isoslice.models.config import ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.models.networks.denoiser import HEAD_REACH, Denoiser, reach
 from isoslice.models.networks.error_head import (
     SpreadHead,
@@ -21,32 +20,9 @@ from isoslice.models.networks.error_head import (
     mean_and_spread,
     with_head,
 )
-from isoslice.models.networks.factory import build_network
 from isoslice.runtime.progress import Progress
 from isoslice.training.error_head import MOST_STEPS, fit_spread, head_steps, spread_loss
-
-TINY = ModelConfig(
-    network=NetworkSettings(widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0)),
-    training=TrainingSettings(crop=32, batch=4),
-    sigma_data=0.1,
-)
-CPU = torch.device("cpu")
-
-
-def network(config=TINY, gain=0.5):
-    torch.manual_seed(0)
-    made = build_network(config).eval()
-    made.renormalize()
-    with torch.no_grad():
-        made.leave_gain.fill_(gain)
-    return made
-
-
-def random_head(config=TINY):
-    head = build_head(config)
-    for parameter in head.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return head.eval()
+from tiny_head import CPU, TINY, network, random_head
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 12), (9, 31)])

@@ -12,7 +12,7 @@ from isoslice.models.reliability.calibration import spread_order
 from isoslice.runtime import budget
 from isoslice.runtime.budget import Deadline
 from isoslice.training.distillation import distill
-from test_training import fast, stripes
+from tiny_training import fast, stripes
 
 
 class Clock:

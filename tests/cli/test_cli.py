@@ -247,7 +247,7 @@ def test_env_as_lines_and_as_json(cli) -> None:
 
 def test_env_tells_of_every_extra_that_brings_a_library() -> None:
     project = tomllib.loads(
-        (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+        (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     )["project"]
     extras = project["optional-dependencies"]
     brought = {name for name, needs in extras.items() if not needs[0].startswith("isoslice[")}

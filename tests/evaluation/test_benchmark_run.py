@@ -27,7 +27,7 @@ from isoslice.models.config import EndToEndConfig, MaskedTraining, MsdsrConfig, 
 from isoslice.models.networks.factory import build_network
 from isoslice.runtime.progress import Progress
 
-CONFIGS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "benchmarks").glob("*.toml"))
 TRAINING = MaskedTraining(batch=2, crop=32, hidden_rows=(18, 28))
 SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
 

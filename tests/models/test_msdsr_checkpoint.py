@@ -17,7 +17,7 @@ from isoslice.models.config import MsdsrConfig, UNetSettings
 from isoslice.models.files.msdsr_checkpoint import import_msdsr
 from isoslice.models.networks.factory import build_network
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 
 
 def state_dict(width=8, channels=3):

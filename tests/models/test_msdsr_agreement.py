@@ -13,8 +13,8 @@ from isoslice.models.diffusion.ddim import cosine_alphas_cumprod, ddim_coefficie
 from isoslice.models.diffusion.masked import ddim
 from isoslice.models.networks.unet import UNet
 
-REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
-SCHEDULE = np.load(Path(__file__).parent / "data" / "msdsr_schedule.npz")
+REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
+SCHEDULE = np.load(Path(__file__).parents[1] / "data" / "msdsr_schedule.npz")
 
 needs_reference = pytest.mark.skipif(
     not REFERENCE.is_dir(), reason="no shared folder beside the checkout"

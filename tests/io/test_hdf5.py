@@ -18,7 +18,7 @@ h5py = pytest.importorskip("h5py")
 
 from hdf5_files import write_bdv, write_ilastik, write_imaris  # noqa: E402
 
-FORMATS = Path(__file__).parents[2] / "shared" / "formats"
+FORMATS = Path(__file__).parents[3] / "shared" / "formats"
 STACK = texture(5, 12, 16)
 
 

@@ -19,7 +19,7 @@ from isoslice.training.distillation import distill
 from isoslice.training.objectives import ResidualObjective
 from isoslice.training.train import train
 from jobs_setup import run, voxels
-from test_presets import quickly
+from tiny_training import quickly
 
 pytestmark = pytest.mark.gpu
 SIZE = (4.0, 1.0, 1.0)

@@ -18,7 +18,7 @@ from isoslice.io.options import ReadOptions
 from isoslice.io.reading import open_volume
 from tiff_inputs import write_signed
 
-SHARED = Path(__file__).parents[2] / "shared"
+SHARED = Path(__file__).parents[3] / "shared"
 STACK = np.arange(2 * 3 * 5 * 7, dtype=np.uint16).reshape(2, 3, 5, 7)
 # ImageJ's description is ASCII; it writes the micro sign as an escape.
 MICROMETRE = ["micron", "um", "\\u00B5m", "\\u03BCm", "microns", "micrometer"]

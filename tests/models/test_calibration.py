@@ -22,7 +22,7 @@ from isoslice.models.reliability.calibration import (
     sample_images,
     windows,
 )
-from test_spread import CPU, TINY, network
+from tiny_head import CPU, TINY, network
 
 #: Multiples of the normal distribution's standard deviation, from tables.
 NORMAL = (0.67449, 0.99446, 1.28155, 1.64485, 1.95996, 2.57583)

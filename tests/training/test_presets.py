@@ -10,28 +10,13 @@ from conftest import texture
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.models.config import EndToEndConfig, MaskedTraining, MsdsrConfig, UNetSettings
+from isoslice.models.config import EndToEndConfig, MsdsrConfig, UNetSettings
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import PRESETS, RELEASED_STEPS, preset_config
 from isoslice.runtime.progress import Progress
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import MaskedObjective
-from isoslice.training.train import train
-
-SHAPE = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
-SETTINGS = MaskedTraining(batch=4, crop=32, hidden_rows=(18, 28), learning_rate=1e-3)
-
-
-def quickly(preset, images=None, **options):
-    options = {"network": SHAPE, "settings": SETTINGS, "seed": 0, "device": "cpu", **options}
-    images = texture(8, 48, 48) if images is None else images
-    return train(
-        images, axes=None if isinstance(images, Volume) else "ZYX", preset=preset, **options
-    )
-
-
-def weights(model):
-    return torch.cat([p.flatten() for p in model.network.parameters()])
+from tiny_training import MASKED, quickly, weights
 
 
 def test_the_released_recipe():
@@ -117,7 +102,7 @@ def test_both_directions_are_averaged_and_blur_spares_measured_planes():
 
 
 def test_training_resumes_exactly_also_with_summed_gradients(tmp_path):
-    settings = SETTINGS.model_copy(update={"micro_batch": 2})
+    settings = MASKED.model_copy(update={"micro_batch": 2})
 
     class Stop(Progress):
         def update(self, task, fraction, detail=""):

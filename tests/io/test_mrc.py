@@ -20,7 +20,7 @@ from isoslice.io.reading import open_volume
 
 mrcfile = pytest.importorskip("mrcfile")
 
-FORMATS = Path(__file__).parents[2] / "shared" / "formats"
+FORMATS = Path(__file__).parents[3] / "shared" / "formats"
 SIZE = (40.0, 8.3, 8.3)
 IMOD = 1146047817
 
