@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, ScoreTable
 from suite.methods import DISTILLED, MEAN, SAMPLE
 from suite.report import distance, is_msdsr
 from suite.scoring import Scored
@@ -159,7 +159,7 @@ def _gain(row: Scored | None, others: Sequence[Scored]) -> float | None:
     return float(row.fidelity["psnr"] - max(other.fidelity["psnr"] for other in others))
 
 
-def bars_table(case: str, found: Sequence[Bar]) -> Table:
+def bars_table(case: str, found: Sequence[Bar]) -> ScoreTable:
     """Show one case's bars, their outcome in the rows' names."""
     columns = (Column("value", digits=3), Column("target", digits=3))
     rows = tuple(
@@ -167,7 +167,7 @@ def bars_table(case: str, found: Sequence[Bar]) -> Table:
         for bar in found
     )
     counts = {result: sum(bar.result == result for bar in found) for result in ("met", "missed")}
-    return Table(
+    return ScoreTable(
         f"{case}_bars",
         f"Bars of the milestone: {case}",
         f"{counts['met']} met, {counts['missed']} missed, of {len(found)}. A distance is a "

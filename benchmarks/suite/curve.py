@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, ScoreTable
 from isoslice.evaluation.benchmark.tables import write_tables
 from isoslice.evaluation.slicefid.features import Extractor
 from isoslice.runtime.progress import Progress
@@ -26,7 +26,7 @@ def run_curve(
     settings: SuiteSettings,
     extractor: Extractor,
     progress: Progress,
-) -> Table:
+) -> ScoreTable:
     """Train, restore and score for each training time; write a table and a plot.
 
     A training of ten minutes is none of twenty cut short, for the learning rate follows the time.
@@ -67,7 +67,7 @@ def run_curve(
             )
         )
     last = points[max(points)]
-    table = Table(
+    table = ScoreTable(
         f"curve_{name}",
         f"Training time: {name}, {SCALE}x",
         f"PSNR over missing planes of the whole volume (linear: {last['psnr linear']:.2f} dB), "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, ScoreTable
 from isoslice.evaluation.evaluate import SLICES
 from suite.scoring import AXES, TRUTH, Scored
 
@@ -29,7 +29,7 @@ def distance(row: Scored, floor: Scored, other: Scored | None) -> float | None:
 
 def case_table(
     case: str, factor: int, rows: Sequence[Scored], notes: Sequence[str], extractor: str
-) -> Table:
+) -> ScoreTable:
     """Make the table of one case and scale.
 
     Parameters
@@ -64,7 +64,7 @@ def case_table(
     floor = next(row for row in rows if row.method == TRUTH)
     linear = next((row for row in rows if row.method == "linear"), None)
     msdsr = next((row for row in rows if is_msdsr(row.method)), None)
-    return Table(
+    return ScoreTable(
         f"{case}_{factor}x",
         f"{case}, {factor}x",
         " ".join(notes),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from isoslice import __version__
-from isoslice.evaluation.benchmark.cells import Table
+from isoslice.evaluation.benchmark.cells import ScoreTable
 from isoslice.evaluation.benchmark.realism import Judge, make_judge
 from isoslice.evaluation.benchmark.store import open_store
 from isoslice.evaluation.benchmark.tables import to_json, write_tables
@@ -31,7 +31,7 @@ class Outcome:
     """What a run found."""
 
     results: dict[str, dict[int, list[Scored]]]
-    tables: list[Table]
+    tables: list[ScoreTable]
     bars: list[Bar]
     failures: list[str]
 

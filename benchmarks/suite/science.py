@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import contingency_table
 
-from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, ScoreTable
 from isoslice.evaluation.benchmark.store import Store
 from suite.cases import CaseData
 from suite.segmentation import RECIPES, Recipe, segment
@@ -118,7 +118,7 @@ def science_table(
     factor: int,
     rows: Sequence[tuple[str, Mapping[str, Mapping[str, Any]]]],
     notes: Sequence[str] = (),
-) -> Table | None:
+) -> ScoreTable | None:
     """Make the table of one case and scale; None where nothing was segmented.
 
     Parameters
@@ -145,7 +145,7 @@ def science_table(
         )
     ]
     names = ("dice", "dice_whole", "objects", "matched", "f1", "volume")
-    return Table(
+    return ScoreTable(
         f"{case}_{factor}x_segmentation",
         f"{case}, {factor}x, segmented",
         f"Every volume was segmented by one fixed pipeline; the truth's bodies are the reference. "

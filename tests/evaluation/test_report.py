@@ -30,7 +30,7 @@ from isoslice.evaluation.report import (
     Table,
     write_report,
 )
-from isoslice.evaluation.report.crop import Box, centred, choose_box, sides
+from isoslice.evaluation.report.crop import Crop, centred, choose_box, sides
 from isoslice.evaluation.report.encode import (
     VIRIDIS,
     as_bytes,
@@ -43,9 +43,9 @@ from isoslice.evaluation.report.encode import (
 from isoslice.evaluation.report.of_predict import prediction_report
 from isoslice.evaluation.report.page import html
 from isoslice.evaluation.report.pictures import scale_bar
-from isoslice.evaluation.report.places import doubtful_places, first_place
 from isoslice.evaluation.report.svg import Line, line_plot, round_length, ticks
 from isoslice.evaluation.report.text import embedded_json
+from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
 from report_page import Page, restored_stack
 
 shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 5000))
@@ -54,7 +54,7 @@ shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 500
 def scene_of(voxels: np.ndarray, **others: Any) -> Scene:
     whole = voxels.shape
     volumes = (Shown("Restored", "restored", voxels), *others.pop("more", ()))
-    return Scene(volumes, VoxelSize(8, 8, 8), "nm", Box((0, 0, 0), whole), whole, **others)
+    return Scene(volumes, VoxelSize(8, 8, 8), "nm", Crop((0, 0, 0), whole), whole, **others)
 
 
 # The part that is shown
@@ -83,7 +83,7 @@ def test_the_part_shown_lies_inside_and_begins_at_a_measured_plane(
     depth = (whole[0] - 1) // factor * factor + 1
     whole = (depth, *whole[1:])
     shape = sides(whole, limit, factor)
-    box = centred(shape, Box((0, 0, 0), whole), factor)
+    box = centred(shape, Crop((0, 0, 0), whole), factor)
     assert all(a >= 0 and a + n <= m for a, n, m in zip(box.start, shape, whole, strict=True))
     if shape[0] > factor:
         assert box.start[0] % factor == 0
@@ -108,7 +108,7 @@ def test_the_part_shown_is_where_most_is_to_be_seen_and_little_is_read() -> None
 
 def test_measured_planes_are_marked_where_they_lie() -> None:
     _, restored = restored_stack()
-    scene = scene_of(restored.data, factor=4).cut(Box((6, 0, 0), (20, 40, 48)))
+    scene = scene_of(restored.data, factor=4).cut(Crop((6, 0, 0), (20, 40, 48)))
     assert scene.known == (2, 6, 10, 14, 18)  # planes 8, 12, ... of the whole volume
     np.testing.assert_array_equal(scene.volumes[0].voxels, restored.data[6:26])
 
@@ -212,7 +212,7 @@ def test_the_first_place_lies_midway_between_measured_planes() -> None:
     _, restored = restored_stack()
     scene = scene_of(restored.data, factor=4)
     assert first_place(scene)[0] % 4 == 2
-    assert (first_place(scene.cut(Box((6, 0, 0), (20, 40, 48))))[0] + 6) % 4 == 2
+    assert (first_place(scene.cut(Crop((6, 0, 0), (20, 40, 48))))[0] + 6) % 4 == 2
 
 
 @given(st.floats(1e-9, 1e9))
@@ -275,7 +275,7 @@ def test_fine_detail_is_compared_where_voxels_are_cubes() -> None:
     voxels = texture(24, 30, 30)
     for size, compared in ((VoxelSize(8, 8, 8), True), (VoxelSize(32, 8, 8), False)):
         shown = (Shown("Restored", "restored", voxels),)
-        scene = Scene(shown, size, "nm", Box((0, 0, 0), voxels.shape), voxels.shape)
+        scene = Scene(shown, size, "nm", Crop((0, 0, 0), voxels.shape), voxels.shape)
         text = html(Report("t", "check", "s", scene=scene))
         assert ("relative to that along X and Y" in text) == compared
         assert text.count("Power spectra along") == 3
@@ -285,7 +285,7 @@ def report_with(text: str) -> Report:
     voxels = texture(9, 12, 10)
     scene = Scene(
         (Shown(f"a{text}", "restored", voxels), Shown(f"b{text}", "error", voxels)),
-        VoxelSize(1, 1, 1), text, Box((0, 0, 0), voxels.shape), voxels.shape, 4, text,
+        VoxelSize(1, 1, 1), text, Crop((0, 0, 0), voxels.shape), voxels.shape, 4, text,
     )  # fmt: skip
     return Report(
         text, text, text, {text: text}, text, (Advice(text, text),), scene,

@@ -9,7 +9,7 @@ import torch
 
 from conftest import Cli
 from isoslice.errors import SettingsError
-from isoslice.training.distributed.topology import Place, cores, find_place, first_host
+from isoslice.training.distributed.topology import ProcessTopology, cores, find_place, first_host
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TORCHRUN = {
@@ -32,8 +32,8 @@ SLURM = {
 
 
 def test_alone_nothing_is_looked_at():
-    assert find_place(1, 1, CPU, TORCHRUN) == Place()
-    assert Place().first
+    assert find_place(1, 1, CPU, TORCHRUN) == ProcessTopology()
+    assert ProcessTopology().first
 
 
 def test_without_a_cluster_processes_have_yet_to_be_started():
@@ -47,7 +47,7 @@ def test_without_a_cluster_processes_have_yet_to_be_started():
 )
 def test_what_a_cluster_says(environment, meeting):
     found = find_place(4, 2, CPU, environment)
-    assert found == Place(5, 8, 1, 4, 1, meeting)
+    assert found == ProcessTopology(5, 8, 1, 4, 1, meeting)
     assert found.nodes == 2
     assert not found.first
 

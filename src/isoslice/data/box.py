@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 #: A part of an array (..., Z, Y, X).
-Place = tuple[slice, slice, slice]
+Region = tuple[slice, slice, slice]
 #: Direction of slices.
-Plane = Literal["XZ", "YZ"]
+SlicePlane = Literal["XZ", "YZ"]
 #: Z, Y and X.
 Triple = tuple[int, int, int]
 
@@ -30,7 +30,7 @@ class Box(NamedTuple):
         """Number of voxels."""
         return math.prod(self.shape)
 
-    def slices(self, origin: Triple = (0, 0, 0)) -> Place:
+    def slices(self, origin: Triple = (0, 0, 0)) -> Region:
         """Index an array (..., Z, Y, X) whose first voxel lies at `origin`."""
         z, y, x = (
             slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, origin, strict=True)

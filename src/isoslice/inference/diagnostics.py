@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.data.box import Place
+from isoslice.data.box import Region
 from isoslice.data.normalization import fixed_normalization, percentile_normalization
 from isoslice.data.units import METRES, convert
 from isoslice.data.volume import Volume, VoxelSize
@@ -50,7 +50,7 @@ class Doubts:
     messages: tuple[str, ...]
 
 
-def places(shape: tuple[int, int, int]) -> list[Place]:
+def places(shape: tuple[int, int, int]) -> list[Region]:
     """Spread parts over planes (n, Y, X): all of a small stack, `PARTS` of a large one."""
     boxes = []
     for i in range(PARTS):

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.data.box import Place, Triple
+from isoslice.data.box import Region, Triple
 from isoslice.data.grid import PlaneGrid
 from isoslice.models.diffusion.variance_stabilization import stretch
 from isoslice.runtime.device import volume_home
@@ -42,7 +42,7 @@ class Base:
         """Length along Z, Y and X."""
         return len(self.lower), self.planes.shape[2], self.planes.shape[3]
 
-    def part(self, place: Place) -> Tensor:
+    def part(self, place: Region) -> Tensor:
         """Interpolate linearly: (C, z, y, x), a new tensor."""
         z, y, x = place
         planes, lower = self.planes[:, :, y, x], self.lower[z]

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from isoslice.data.box import Plane
+from isoslice.data.box import SlicePlane
 from isoslice.inference.interpolated import Base
 from isoslice.inference.tiling import Window, windows_of
 from isoslice.models.config import ModelConfig
@@ -29,7 +29,7 @@ from isoslice.runtime.threads import on_all_cores
 Mode = Literal["sample", "mean"]
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
-SLICE_DIM: dict[Plane, int] = {"XZ": 2, "YZ": 3}
+SLICE_DIM: dict[SlicePlane, int] = {"XZ": 2, "YZ": 3}
 
 #: Weight of each direction's mean in their sum. Each direction sees one slice through a voxel; the
 #: best weight is 1/2 where both say the same, and 1 where they know nothing in common. On four
@@ -44,7 +44,7 @@ BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**19}
 class Pass(NamedTuple):
     """One pass over a volume's slices."""
 
-    plane: Plane
+    plane: SlicePlane
     #: Noise level that the network is told, and the share of the distance to its estimate that is
     #: kept.
     sigma: float
@@ -95,7 +95,7 @@ def all_passes(config: ModelConfig, mode: Mode, evaluations: int) -> list[Pass]:
     return [*MEAN_PASSES, *sampling_passes(config, max(1, evaluations - 2))]
 
 
-def slices(volume: Tensor, plane: Plane) -> Tensor:
+def slices(volume: Tensor, plane: SlicePlane) -> Tensor:
     """View a volume (C, Z, Y, X) as its slices (N, C, Z, W); writing to it writes the volume."""
     return volume.movedim(SLICE_DIM[plane], 0)
 
@@ -185,7 +185,12 @@ def _halo(config: ModelConfig) -> tuple[int, int]:
 
 
 def add_noise(
-    residual: Tensor, mask: Tensor, sigma: float, seed: int, plane: Plane = "XZ", first: int = 0
+    residual: Tensor,
+    mask: Tensor,
+    sigma: float,
+    seed: int,
+    plane: SlicePlane = "XZ",
+    first: int = 0,
 ) -> None:
     """Add noise to the unmeasured planes of a slab (C, Z, Y, X) that begins at slice `first`."""
     c, _, y, x = residual.shape

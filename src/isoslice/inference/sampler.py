@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.data.box import Place, whole
+from isoslice.data.box import Region, whole
 from isoslice.data.grid import PlaneGrid
 from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains, blend_detail, usual_grain
 from isoslice.inference.detail.patches import plane_distances, reader
@@ -41,7 +41,7 @@ class Drawn(NamedTuple):
     #: A sample of it; none in mode ``mean``.
     sample: Tensor | None
 
-    def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
+    def part(self, place: Region) -> tuple[Tensor, Tensor | None]:
         """Copy a part of both, in single precision; zeros where there is no mean."""
         some = self.mean if self.mean is not None else self.sample
         assert some is not None
@@ -96,7 +96,7 @@ def compose(
     config: ModelConfig,
     base: Base,
     drawn: Drawn,
-    part: Place,
+    part: Region,
     detail: float | None = None,
     gains: Gains | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from isoslice.data.box import Plane
+from isoslice.data.box import SlicePlane
 from isoslice.data.grid import PlaneGrid
 from isoslice.inference.passes import slices
 from isoslice.inference.tiling import windowed
@@ -22,7 +22,7 @@ from isoslice.models.diffusion.noise import noise_block
 from isoslice.runtime.device import autocast
 
 #: (known rows (N, C, H, W), mask (1, H), direction, first slice, report) -> restored (N, C, H, W)
-Estimate = Callable[[Tensor, Tensor, Plane, int, Callable[[float], None]], Tensor]
+Estimate = Callable[[Tensor, Tensor, SlicePlane, int, Callable[[float], None]], Tensor]
 
 #: Pixels in one batch of slices.
 BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**20, "mps": 2**18}
@@ -34,7 +34,7 @@ def restore_slicewise(
     grid: PlaneGrid,
     estimate: Estimate,
     *,
-    directions: Sequence[Plane] = ("XZ", "YZ"),
+    directions: Sequence[SlicePlane] = ("XZ", "YZ"),
     multiple: int = 8,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
@@ -102,7 +102,7 @@ def ddim_estimate(
     blended = windowed(network, window)
 
     def estimate(
-        known: Tensor, mask: Tensor, plane: Plane, start: int, report: Callable[[float], None]
+        known: Tensor, mask: Tensor, plane: SlicePlane, start: int, report: Callable[[float], None]
     ) -> Tensor:
         count, channels, rows, columns = known.shape
 
@@ -124,7 +124,7 @@ def direct_estimate(network: Network, window: int) -> Estimate:
     blended = windowed(network, window)
 
     def estimate(
-        known: Tensor, mask: Tensor, plane: Plane, start: int, report: Callable[[float], None]
+        known: Tensor, mask: Tensor, plane: SlicePlane, start: int, report: Callable[[float], None]
     ) -> Tensor:
         return direct(blended, known, mask)
 

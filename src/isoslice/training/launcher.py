@@ -29,7 +29,7 @@ import torch
 from isoslice import errors
 from isoslice.inference.model import Model
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import Place
+from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.session import TrainingRun, run_here
 
 JOB, MODEL, MEETING = "job", "model", "meeting"
@@ -39,7 +39,9 @@ INTERRUPTED = 130
 LOOK, LAST_WORDS, FAREWELL = 0.2, 3.0, 60.0
 
 
-def run_training(job: TrainingRun, place: Place | None, devices: int, progress: Progress) -> Model:
+def run_training(
+    job: TrainingRun, place: ProcessTopology | None, devices: int, progress: Progress
+) -> Model:
     """Train in this process, or in processes that are started for it.
 
     Parameters
@@ -215,7 +217,7 @@ def work() -> None:
     try:
         torch.set_num_threads(threads)
         meeting = (folder / MEETING).as_uri()
-        place = Place(rank, count, rank, count, meeting=meeting)
+        place = ProcessTopology(rank, count, rank, count, meeting=meeting)
         model = run_here(read_job(folder), place, _Report(channel) if place.first else Progress())
         if place.first:
             model.save(folder / MODEL)

@@ -27,7 +27,7 @@ from isoslice.runtime.device import fast_dtype
 from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.lightning import leave_signals_to_us, trainer_options
 from isoslice.training.distributed.sync import Peers, join
-from isoslice.training.distributed.topology import Place
+from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import Objective, parts_of_a_step
 
 CHECKPOINT = "last.ckpt"
@@ -45,7 +45,7 @@ Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What training gives: averaged network, steps, seconds, running loss, validation history."""
 
     network: nn.Module
@@ -63,7 +63,7 @@ class _Training(pl.LightningModule):
         network: nn.Module,
         stacks: Sequence[PlaneStack],
         objective: Objective,
-        place: Place,
+        place: ProcessTopology,
     ) -> None:
         super().__init__()
         self.network = network.train()
@@ -130,7 +130,7 @@ class _Watch(pl.Callback):
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
-        place: Place,
+        place: ProcessTopology,
     ) -> None:
         self.seconds, self.steps = seconds, steps
         self.began, self.afterwards = began, afterwards
@@ -275,7 +275,7 @@ def _finite(module: _Training, peers: Peers) -> float:
     return value
 
 
-def images_of_a_step(objective: Objective, place: Place) -> int:
+def images_of_a_step(objective: Objective, place: ProcessTopology) -> int:
     """Crops that all processes together learn from in a step."""
     return parts_of_a_step(objective, place.count) * objective.micro_batch * place.count
 
@@ -301,8 +301,8 @@ def fit(
     resume: bool,
     validate: Callable[[nn.Module], Scores],
     progress: Progress,
-    place: Place,
-) -> Outcome:
+    place: ProcessTopology,
+) -> TrainingOutcome:
     """Train `network` on crops of `stacks` until a budget is used up.
 
     Parameters
@@ -380,7 +380,7 @@ def fit(
             raise
         except SystemExit as stop:  # how Lightning answers Ctrl-C
             raise KeyboardInterrupt from stop
-    return Outcome(
+    return TrainingOutcome(
         exported(module.averaged, objective),
         trainer.global_step,
         watch.spent,

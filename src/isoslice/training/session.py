@@ -18,7 +18,7 @@ from isoslice.inference.model import Model
 from isoslice.models.config import AnyConfig
 from isoslice.runtime.device import describe
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import Place
+from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import Objective
 from isoslice.training.validation import evaluations, validation
 
@@ -59,7 +59,7 @@ class TrainingRun:
     began: float | None = None
 
 
-def run_here(job: TrainingRun, place: Place, progress: Progress) -> Model:
+def run_here(job: TrainingRun, place: ProcessTopology, progress: Progress) -> Model:
     """Fit the network in this process, together with others if there are any.
 
     Returns

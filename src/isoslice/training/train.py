@@ -35,7 +35,7 @@ from isoslice.models.reliability.out_of_distribution import learn_familiar
 from isoslice.runtime import budget
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import Place, find_place
+from isoslice.training.distributed.topology import ProcessTopology, find_place
 from isoslice.training.finetune import check_channels, check_start, continued_config
 from isoslice.training.launcher import run_training
 from isoslice.training.objectives import objective_of
@@ -209,7 +209,7 @@ def network_share(config: AnyConfig) -> float:
 
 def completed(
     job: TrainingRun,
-    place: Place | None,
+    place: ProcessTopology | None,
     devices: int,
     minutes: float | None,
     origin: Mapping[str, Any],

@@ -83,7 +83,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoreTable:
     """A table of scores, one row for each method.
 
     Attributes
@@ -135,7 +135,7 @@ def check_unique(what: str, names: Sequence[str]) -> None:
         )
 
 
-def best_cells(table: Table) -> set[tuple[int, int]]:
+def best_cells(table: ScoreTable) -> set[tuple[int, int]]:
     """Row and column numbers of the best value of each column, among the ranked rows.
 
     Values that look equal with the digits shown share it. The best of one would say nothing, so a
@@ -151,7 +151,7 @@ def best_cells(table: Table) -> set[tuple[int, int]]:
     return best
 
 
-def column_groups(table: Table) -> list[tuple[str, list[int]]]:
+def column_groups(table: ScoreTable) -> list[tuple[str, list[int]]]:
     """Return each run of neighbouring columns with the same group: it, and their numbers."""
     numbered = groupby(enumerate(table.columns), key=lambda pair: pair[1].group)
     return [(group, [index for index, _ in pairs]) for group, pairs in numbered]

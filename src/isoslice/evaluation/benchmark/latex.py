@@ -6,7 +6,7 @@ import math
 
 from isoslice.evaluation.benchmark.cells import (
     Cell,
-    Table,
+    ScoreTable,
     best_cells,
     column_groups,
     shown_number,
@@ -49,7 +49,7 @@ _ESCAPES = str.maketrans(
 )
 
 
-def latex(table: Table) -> str:
+def latex(table: ScoreTable) -> str:
     r"""Return a float that needs the package booktabs.
 
     The best ranked values are bold. An interval is a half width after ``\pm`` where all those of
@@ -86,7 +86,7 @@ def escape(text: str) -> str:
     return " ".join(text.split()).translate(_ESCAPES)
 
 
-def _heads(table: Table) -> list[str]:
+def _heads(table: ScoreTable) -> list[str]:
     """Header lines: the groups, where there are any, over the names."""
     lines = []
     if any(column.group for column in table.columns):
@@ -121,7 +121,7 @@ def _number(value: float, digits: int) -> str:
     return shown_number(value, digits).replace("-", "$-$").replace("∞", r"$\infty$")
 
 
-def _all_even(table: Table) -> bool:
+def _all_even(table: ScoreTable) -> bool:
     """Whether no interval is lopsided by as much as one digit shown."""
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from isoslice.evaluation.benchmark.cells import Cell, Column, Row, Table
+from isoslice.evaluation.benchmark.cells import Cell, Column, Row, ScoreTable
 from isoslice.evaluation.benchmark.restored import BLURRED, TRUTH
 
 Scores = Mapping[int, Mapping[str, Mapping[str, Any]]]
 DIRECTIONS = ("XY", "XZ", "YZ")
 
 
-def paired_table(scores: Scores, extractor: str, count: int) -> Table:
+def paired_table(scores: Scores, extractor: str, count: int) -> ScoreTable:
     """Table 1: hidden rows of 2D images restored. `scores`: factor, method, metric."""
     metrics = (
         ("L1", "l1", "low", 4),
@@ -35,7 +35,7 @@ def paired_table(scores: Scores, extractor: str, count: int) -> Table:
         )
         for method in methods
     ]
-    return Table(
+    return ScoreTable(
         "paired",
         "Paired 2D: rows hidden and restored",
         f"{count} crops of planes of the test volume, every k-th row known, scored between the "
@@ -47,7 +47,7 @@ def paired_table(scores: Scores, extractor: str, count: int) -> Table:
     )
 
 
-def volume_table(realism: Scores, extractor: str, protocol: str) -> Table:
+def volume_table(realism: Scores, extractor: str, protocol: str) -> ScoreTable:
     """Table 2: SliceFID by method and factor."""
     fid, digits = _distance(extractor)
     columns, cells = [], {method: list[Cell]() for method in next(iter(realism.values()))}
@@ -66,7 +66,7 @@ def volume_table(realism: Scores, extractor: str, protocol: str) -> Table:
         if protocol == "default"
         else "Every slice is equalised by itself, which hides errors of intensity."
     )
-    return Table(
+    return ScoreTable(
         "slicefid" if protocol == "default" else f"slicefid_{protocol}",
         f"3D: SliceFID by scale, protocol {protocol}",
         f"Slices ({images} images at the first scale) against {counts['real_images']} real 2D "
@@ -77,7 +77,7 @@ def volume_table(realism: Scores, extractor: str, protocol: str) -> Table:
     )
 
 
-def fidelity_table(fidelity: Scores) -> Table:
+def fidelity_table(fidelity: Scores) -> ScoreTable:
     """How far volumes are from the truth, beside how real they look."""
     metrics = (
         ("L1", "l1", "low", 4),
@@ -93,7 +93,7 @@ def fidelity_table(fidelity: Scores) -> Table:
             columns.append(Column(name, f"{factor}x", kind, digits))
             for method, score in methods.items():
                 cells[method].append(Cell(**score[key]))
-    return Table(
+    return ScoreTable(
         "fidelity",
         "3D: distance from the truth by scale",
         "L1 and PSNR over planes that were not measured, in units of the truth's range (99.9th "
@@ -105,7 +105,7 @@ def fidelity_table(fidelity: Scores) -> Table:
     )
 
 
-def direction_table(realism: Scores, models: Sequence[str], extractor: str) -> Table:
+def direction_table(realism: Scores, models: Sequence[str], extractor: str) -> ScoreTable:
     """Table 3: XZ slices alone, YZ slices alone, their average."""
     fid, digits = _distance(extractor)
     columns = [
@@ -123,7 +123,7 @@ def direction_table(realism: Scores, models: Sequence[str], extractor: str) -> T
                 cells.append(_interval(score["mean"], "fid"))
             name = f"{model}, average" if method == model else method
             rows.append(Row(name, tuple(cells)))
-    return Table(
+    return ScoreTable(
         "directions",
         "Ablation: inference direction",
         f"Slices restored along one direction, or both and averaged. Features: {extractor}.",
@@ -132,7 +132,7 @@ def direction_table(realism: Scores, models: Sequence[str], extractor: str) -> T
     )
 
 
-def blur_table(realism: Scores, models: Sequence[str], extractor: str) -> Table:
+def blur_table(realism: Scores, models: Sequence[str], extractor: str) -> ScoreTable:
     """Table 4: with and without the Gaussian of 3 x 3 x 3 voxels, sigma 0.5."""
     columns = [
         Column(name, f"{factor}x", "low", _distance(extractor)[1])
@@ -153,7 +153,7 @@ def blur_table(realism: Scores, models: Sequence[str], extractor: str) -> Table:
         )
         for method in methods
     ]
-    return Table(
+    return ScoreTable(
         "blur",
         "Ablation: Gaussian blur",
         "SliceFID without and with a blur of 3 x 3 x 3 voxels, sigma 0.5; measured planes are put "
@@ -163,10 +163,10 @@ def blur_table(realism: Scores, models: Sequence[str], extractor: str) -> Table:
     )
 
 
-def cost_table(costs: Mapping[str, Mapping[str, float]]) -> Table:
+def cost_table(costs: Mapping[str, Mapping[str, float]]) -> ScoreTable:
     """Show what the models cost: size, training, prediction. `costs`: model, quantity."""
     quantities = list(next(iter(costs.values())))
-    return Table(
+    return ScoreTable(
         "cost",
         "Cost of the models",
         "Times of this run on this machine, which may have been busy with other work.",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.data.display import srh_colours
 from isoslice.evaluation.benchmark.canvas import check_matplotlib
-from isoslice.evaluation.benchmark.cells import Table
+from isoslice.evaluation.benchmark.cells import ScoreTable
 from isoslice.evaluation.benchmark.data import BenchmarkData, get_model, load_data
 from isoslice.evaluation.benchmark.fidelity import fidelity_of
 from isoslice.evaluation.benchmark.paired import (
@@ -55,7 +55,7 @@ def run_benchmark(
     *,
     device: str = "auto",
     progress: Progress | None = None,
-) -> list[Table]:
+) -> list[ScoreTable]:
     """Run a benchmark, or what is left of it.
 
     Parameters
@@ -134,7 +134,9 @@ def judge_check(data: BenchmarkData, settings: BenchmarkSettings) -> None:
             plane_images(planes[:2], protocol, mapping, auto_tile(lengths), source="train")
 
 
-def _paired(data: BenchmarkData, models: Mapping[str, Model], judge: Judge, device: str) -> Table:
+def _paired(
+    data: BenchmarkData, models: Mapping[str, Model], judge: Judge, device: str
+) -> ScoreTable:
     settings, store, progress = judge.settings, judge.store, judge.progress
     pairs = paired_images(data, settings)
     results = {
@@ -181,7 +183,7 @@ def _colours(settings: BenchmarkSettings) -> Colours | None:
 
 def _slices(
     data: BenchmarkData, volumes: Mapping[int, Mapping[str, Voxels]], judge: Judge
-) -> list[Table]:
+) -> list[ScoreTable]:
     settings, tables = judge.settings, []
     judge.progress.note("scoring volumes")
     for protocol in settings.protocols:
@@ -228,7 +230,7 @@ def _ablations(
     volumes: Mapping[int, Mapping[str, Voxels]],
     models: Mapping[str, Model],
     judge: Judge,
-) -> list[Table]:
+) -> list[ScoreTable]:
     settings = judge.settings
     names = [name for name, model in models.items() if model.config.recipe == "msdsr"]
     if not names:

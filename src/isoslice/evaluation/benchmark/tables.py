@@ -13,7 +13,7 @@ from isoslice.evaluation.benchmark.cells import (
     Cell,
     Column,
     Row,
-    Table,
+    ScoreTable,
     best_cells,
     check_unique,
     column_groups,
@@ -27,7 +27,7 @@ __all__ = [
     "Cell",
     "Column",
     "Row",
-    "Table",
+    "ScoreTable",
     "csv",
     "latex",
     "markdown",
@@ -41,7 +41,7 @@ _ARROWS = {"low": " ↓", "high": " ↑", "": ""}
 _MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\|*`<"})
 
 
-def markdown(table: Table) -> str:
+def markdown(table: ScoreTable) -> str:
     """Return a Markdown section: title, table with the best ranked values bold, caption."""
     best = best_cells(table)
     lines = [
@@ -58,7 +58,7 @@ def markdown(table: Table) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def csv(table: Table) -> str:
+def csv(table: ScoreTable) -> str:
     """Return CSV, one line for each cell, in full precision; empty where there is no value."""
     stream = io.StringIO()
     writer = csv_files.writer(stream, lineterminator="\n")
@@ -71,7 +71,7 @@ def csv(table: Table) -> str:
     return stream.getvalue()
 
 
-def to_json(table: Table) -> dict[str, Any]:
+def to_json(table: ScoreTable) -> dict[str, Any]:
     """Return plain data in full precision: None where there is no value, infinity as ``"inf"``."""
 
     def plain(number: float | None) -> float | str | None:
@@ -99,7 +99,7 @@ def to_json(table: Table) -> dict[str, Any]:
     }
 
 
-def text(table: Table, width: int = 110) -> str:
+def text(table: ScoreTable, width: int = 110) -> str:
     """Return the table for a terminal, with a star behind the best ranked values.
 
     A table of more than `width` characters is split between groups of columns, and within a group
@@ -121,7 +121,7 @@ def text(table: Table, width: int = 110) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def write_tables(tables: Sequence[Table], folder: str | Path) -> list[Path]:
+def write_tables(tables: Sequence[ScoreTable], folder: str | Path) -> list[Path]:
     """Write every table as ``key.md``, ``.csv``, ``.json`` and ``.tex``, and all as ``tables.md``.
 
     Existing files are replaced, each one whole or not at all.
@@ -147,7 +147,7 @@ def write_tables(tables: Sequence[Table], folder: str | Path) -> list[Path]:
     """
     # Not every file system tells upper from lower case.
     check_unique("tables", [table.key.lower() for table in tables])
-    writers: dict[str, Callable[[Table], str]] = {
+    writers: dict[str, Callable[[ScoreTable], str]] = {
         "md": markdown,
         "csv": csv,
         "json": lambda table: as_json(to_json(table)) + "\n",
@@ -168,7 +168,7 @@ def write_tables(tables: Sequence[Table], folder: str | Path) -> list[Path]:
     return paths
 
 
-def unfilled(tables: Sequence[Table]) -> list[str]:
+def unfilled(tables: Sequence[ScoreTable]) -> list[str]:
     """Name every cell without a value, as ``key: row, column``."""
     return [
         f"{table.key}: {row.name}, {column.label}"
@@ -196,7 +196,7 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _text_column(table: Table, index: int, best: set[tuple[int, int]]) -> list[str]:
+def _text_column(table: ScoreTable, index: int, best: set[tuple[int, int]]) -> list[str]:
     """Lines of one column, equally wide: group (over a group's first), name, then the values."""
     column = table.columns[index]
     shown = [shown_cell(row.cells[index], column.digits) for row in table.rows]
@@ -213,7 +213,7 @@ def _text_column(table: Table, index: int, best: set[tuple[int, int]]) -> list[s
     return [line.rjust(width) for line in lines]
 
 
-def _blocks(table: Table, widths: Sequence[int], room: int) -> list[list[int]]:
+def _blocks(table: ScoreTable, widths: Sequence[int], room: int) -> list[list[int]]:
     """Divide the columns, by number, into blocks no wider than `room` if that can be."""
     blocks: list[list[int]] = [[]]
     for _, run in column_groups(table):

@@ -19,7 +19,7 @@ Reader = Callable[[slice, slice, slice], NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Box:
+class Crop:
     """A part of a volume: its first voxel and its sides, along Z, Y and X."""
 
     start: tuple[int, int, int]
@@ -58,26 +58,26 @@ def sides(
 
 def centred(
     shape: tuple[int, int, int],
-    within: Box,
+    within: Crop,
     factor: int | None = None,
-) -> Box:
+) -> Crop:
     """Return the middle part of a box; with a factor, it begins at a measured plane."""
     start = [a + (n - m) // 2 for a, n, m in zip(within.start, within.shape, shape, strict=True)]
     if factor is not None:
         start[0] = max(start[0] // factor * factor, -(-within.start[0] // factor) * factor)
         start[0] = min(start[0], within.start[0] + within.shape[0] - shape[0])
-    return Box((start[0], start[1], start[2]), shape)
+    return Crop((start[0], start[1], start[2]), shape)
 
 
 def choose_box(
     read: Reader, whole: tuple[int, int, int], factor: int | None = None, limit: float = VOXELS
-) -> Box:
+) -> Crop:
     """Choose the part to show: in the middle along Z, and in XY where most is to be seen.
 
     Compares the variance of one plane at `PLACES` places along Y and X; only these are read.
     """
     shape = sides(whole, limit, factor)
-    middle = centred(shape, Box((0, 0, 0), whole), factor)
+    middle = centred(shape, Crop((0, 0, 0), whole), factor)
     if shape[1:] == whole[1:]:
         return middle
     z = middle.start[0] + shape[0] // 2
@@ -96,7 +96,7 @@ def choose_box(
 
     # The middle comes first, and of equals the first is taken.
     y, x = max(starts, key=variance)
-    return Box((middle.start[0], y, x), shape)
+    return Crop((middle.start[0], y, x), shape)
 
 
 def _places(whole: int, side: int) -> list[int]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.data.volume import VoxelSize
 from isoslice.errors import DataError
-from isoslice.evaluation.report.crop import Box
+from isoslice.evaluation.report.crop import Crop
 from isoslice.evaluation.report.svg import Line
 
 #: What a volume is. `input`, `linear`, `restored`, `sample` and `truth` share one window of
@@ -87,7 +87,7 @@ class Scene:
     volumes: tuple[Shown, ...]
     voxel_size: VoxelSize
     unit: str
-    box: Box
+    box: Crop
     whole: tuple[int, int, int]
     factor: int | None = None
     band: str = "± 1 standard deviation"
@@ -126,7 +126,7 @@ class Scene:
         """Return the first volume of the first of these roles that any has."""
         return next((v for role in roles for v in self.volumes if v.role == role), None)
 
-    def cut(self, box: Box) -> Scene:
+    def cut(self, box: Crop) -> Scene:
         """Return a smaller part, `box` counted in the whole volume."""
         inside = tuple(
             slice(new - old, new - old + n)

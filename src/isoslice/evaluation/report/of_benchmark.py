@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from isoslice.evaluation.benchmark.cells import Table as Scores
-from isoslice.evaluation.benchmark.cells import shown_cell
+from isoslice.evaluation.benchmark.cells import ScoreTable, shown_cell
 from isoslice.evaluation.report.data import Advice, Picture, Report, Table
 
 _ARROWS = {"low": " ↓", "high": " ↑", "": ""}
@@ -16,7 +15,7 @@ PICTURES = 14_000_000
 
 
 def benchmark_report(
-    tables: Sequence[Scores], folder: str | Path, settings: Mapping[str, Any]
+    tables: Sequence[ScoreTable], folder: str | Path, settings: Mapping[str, Any]
 ) -> Report:
     """Compose the report of what `isoslice benchmark` measured and drew.
 
@@ -62,7 +61,7 @@ def benchmark_report(
     )
 
 
-def _table(table: Scores) -> Table:
+def _table(table: ScoreTable) -> Table:
     columns = tuple(column.label + _ARROWS[column.better] for column in table.columns)
     rows = tuple(
         (

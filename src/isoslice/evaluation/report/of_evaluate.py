@@ -11,7 +11,7 @@ from isoslice.data.recorded import recorded_axis
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.evaluate import Evaluation, evaluation_rows
-from isoslice.evaluation.report.crop import VOXELS, Box, choose_box
+from isoslice.evaluation.report.crop import VOXELS, Crop, choose_box
 from isoslice.evaluation.report.data import Advice, Made, Report, Scene, Shown, Table
 from isoslice.evaluation.report.of_predict import measured_and_linear
 from isoslice.evaluation.report.parts import (
@@ -145,7 +145,7 @@ def _spectra(
     names: Sequence[str],
     restored: Sequence[Volume],
     truth: Volume,
-    box: Box,
+    box: Crop,
     time: int,
     channel: int,
 ) -> tuple[Table, ...]:

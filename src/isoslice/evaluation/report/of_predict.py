@@ -16,7 +16,7 @@ from isoslice.data.recorded import recorded_axis, recorded_lost
 from isoslice.data.survey import told_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.evaluation.report.crop import VOXELS, Box, choose_box
+from isoslice.evaluation.report.crop import VOXELS, Crop, choose_box
 from isoslice.evaluation.report.data import Advice, Made, Report, Scene, Shown
 from isoslice.evaluation.report.parts import (
     by,
@@ -147,7 +147,7 @@ def prediction_report(
 
 def measured_and_linear(
     source: Volume,
-    box: Box,
+    box: Crop,
     factor: int,
     time: int,
     channel: int,
@@ -177,7 +177,7 @@ def measured_and_linear(
     return tuple(found)
 
 
-def behind(box: Box) -> int:
+def behind(box: Crop) -> int:
     """Plane behind the last one of a box."""
     return box.start[0] + box.shape[0]
 
@@ -210,7 +210,7 @@ def _check(
 def _check_planes(
     stack: Volume,
     ours: NDArray[Any],
-    box: Box,
+    box: Crop,
     factor: int,
     time: int,
     channel: int,

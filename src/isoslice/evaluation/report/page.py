@@ -11,10 +11,10 @@ from isoslice import __version__
 from isoslice.evaluation.report.data import COLOURED, Plot, Report, Scene, Table
 from isoslice.evaluation.report.encode import BUDGET, VIRIDIS, Windows, data_uri, fitted
 from isoslice.evaluation.report.pictures import column, position
-from isoslice.evaluation.report.places import doubtful_places, first_place
 from isoslice.evaluation.report.plots import fine_detail, profile_plot, spectrum_plots
 from isoslice.evaluation.report.svg import line_plot
 from isoslice.evaluation.report.text import embedded_json, safe
+from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
 from isoslice.runtime.text import flat_pairs
 
 #: The page's own scripts, in the order they run.

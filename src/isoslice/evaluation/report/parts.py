@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isoslice.data.units import SYMBOLS
 from isoslice.data.volume import Volume, VoxelSize
-from isoslice.evaluation.report.crop import Box, Reader
+from isoslice.evaluation.report.crop import Crop, Reader
 
 
 def reader(volume: Volume, time: int = 0, channel: int = 0) -> Reader:
@@ -27,7 +27,7 @@ def shown(read: Reader) -> Reader:
     return lambda z, y, x: finite(read(z, y, x))
 
 
-def read_box(volume: Volume, box: Box, time: int = 0, channel: int = 0) -> NDArray[Any]:
+def read_box(volume: Volume, box: Crop, time: int = 0, channel: int = 0) -> NDArray[Any]:
     """Read one part (Z, Y, X) of a channel at a time point."""
     return np.ascontiguousarray(reader(volume, time, channel)(*box.slices))
 

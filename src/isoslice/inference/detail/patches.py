@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.data.box import Place, whole
+from isoslice.data.box import Region, whole
 from isoslice.data.grid import PlaneGrid
 from isoslice.data.interpolation import interpolate
 from isoslice.data.roughness import roughness
@@ -23,7 +23,7 @@ from isoslice.models.config import ModelConfig
 COUNT, PLACES, INTERVALS, SIDE = 4, 4, 8, 64
 
 #: Gives a part of the measured planes, normalised, (C, n, y, x).
-Read = Callable[[Place], NDArray[np.float32]]
+Read = Callable[[Region], NDArray[np.float32]]
 
 
 def reader(planes: NDArray[np.float32]) -> Read:
@@ -31,7 +31,7 @@ def reader(planes: NDArray[np.float32]) -> Read:
     return lambda place: np.ascontiguousarray(planes[(slice(None), *place)])
 
 
-def pieces(shape: tuple[int, int, int], read: Read) -> list[Place]:
+def pieces(shape: tuple[int, int, int], read: Read) -> list[Region]:
     """Cut measured planes into pieces spread over the depth and over what the planes show.
 
     At each of `COUNT` depths, the piece is taken at which the sum of roughness over places, row by
@@ -51,7 +51,7 @@ def pieces(shape: tuple[int, int, int], read: Read) -> list[Place]:
         starts = ((i + 0.5) / count * max(0, whole - size) for i in range(count))
         return [slice(round(start), min(round(start) + size, whole)) for start in starts]
 
-    found: list[Place] = []
+    found: list[Region] = []
     lateral = [(y, x) for y in parts(SIDE, height, PLACES) for x in parts(SIDE, width, PLACES)]
     for i, z in enumerate(parts(INTERVALS + 1, n, COUNT)):
         here = (torch.from_numpy(read((z, y, x))) for y, x in lateral)
@@ -63,7 +63,7 @@ def pieces(shape: tuple[int, int, int], read: Read) -> list[Place]:
     return found
 
 
-def drawn_place(piece: Place, grid: PlaneGrid) -> Place:
+def drawn_place(piece: Region, grid: PlaneGrid) -> Region:
     """Say where a piece of the measured planes lies in the volume."""
     depth, y, x = piece
     return slice(grid.known[depth.start], grid.known[depth.stop - 1] + 1), y, x
@@ -79,7 +79,7 @@ def plane_distances(grid: PlaneGrid) -> Tensor:
 class Parts(Protocol):
     """What was drawn for a volume, in memory or not: its residual's mean, and a sample."""
 
-    def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
+    def part(self, place: Region) -> tuple[Tensor, Tensor | None]:
         """Mean and sample of a part."""
 
 
@@ -137,7 +137,7 @@ def drawn_piece(
     )
 
 
-def piece_grid(piece: Place, grid: PlaneGrid) -> PlaneGrid:
+def piece_grid(piece: Region, grid: PlaneGrid) -> PlaneGrid:
     """Grid of a piece's own planes."""
     known = grid.known[piece[0]]
     return PlaneGrid(tuple(index - known[0] for index in known))

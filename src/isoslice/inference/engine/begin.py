@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from isoslice import __version__
-from isoslice.data.box import Place
+from isoslice.data.box import Region
 from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Frame, Lost, frames_of, lost_messages
 from isoslice.data.grid import even_grid
@@ -205,7 +205,7 @@ def _doubts(
         inside = slice(run.start + z.start, run.start + z.stop)
         return volume.read((time, slice(None), inside, y, x))
 
-    def scaled(place: Place) -> NDArray[np.float32]:
+    def scaled(place: Region) -> NDArray[np.float32]:
         return normalization.apply(read(*place))
 
     familiar, size = model.trust.familiar, volume.voxel_size

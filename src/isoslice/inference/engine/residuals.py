@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isoslice.data.box import Place, Plane, Triple
+from isoslice.data.box import Region, SlicePlane, Triple
 from isoslice.errors import OutputError
 from isoslice.inference.passes import slices
 from isoslice.io.formats.omezarr.shards import flush
@@ -46,19 +46,19 @@ class Scratch:
     thickness: tuple[int, int]
     dtype: torch.dtype
 
-    def slabs(self, plane: Plane) -> list[slice]:
+    def slabs(self, plane: SlicePlane) -> list[slice]:
         """List the slabs of a direction: along Y of XZ slices, along X of YZ slices."""
         number = 0 if plane == "XZ" else 1
         length, step = self.shape[1 + number], self.thickness[number]
         return [slice(a, min(a + step, length)) for a in range(0, length, step)]
 
-    def place(self, plane: Plane, index: int) -> Place:
+    def place(self, plane: SlicePlane, index: int) -> Region:
         """Say where a slab lies."""
         slab = self.slabs(plane)[index]
         z, y, x = (slice(0, n) for n in self.shape)
         return (z, slab, x) if plane == "XZ" else (z, y, slab)
 
-    def zeros(self, plane: Plane, place: Place) -> Tensor:
+    def zeros(self, plane: SlicePlane, place: Region) -> Tensor:
         """Make a residual (C, z, y, x) in which slices lie one after the other."""
         z, y, x = (part.stop - part.start for part in place)
         count, width = (y, x) if plane == "XZ" else (x, y)
@@ -69,7 +69,9 @@ class Scratch:
         """Return the file that a pass's slab is in."""
         return self.folder / f"pass-{number}" / f"{index:06d}"
 
-    def write(self, number: int, plane: Plane, index: int, residual: Tensor) -> dict[Path, int]:
+    def write(
+        self, number: int, plane: SlicePlane, index: int, residual: Tensor
+    ) -> dict[Path, int]:
         """Write a pass's slab, whole or not at all.
 
         Returns
@@ -95,7 +97,9 @@ class Scratch:
         flush(path.parent)
         return {path: path.stat().st_size}
 
-    def read(self, number: int, written: Plane, place: Place, plane: Plane = "XZ") -> Tensor:
+    def read(
+        self, number: int, written: SlicePlane, place: Region, plane: SlicePlane = "XZ"
+    ) -> Tensor:
         """Read any part of what a pass left.
 
         Parameters
@@ -142,7 +146,7 @@ class Scratch:
             ) from error
 
 
-def _other(plane: Plane) -> Plane:
+def _other(plane: SlicePlane) -> SlicePlane:
     return "YZ" if plane == "XZ" else "XZ"
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.data.box import Box, Place, nth_block, widened
+from isoslice.data.box import Box, Region, nth_block, widened
 from isoslice.data.coarse import renamed
 from isoslice.data.frames import Frame, Rows, fill_along_z, put_back
 from isoslice.data.grid import PlaneGrid, planes_around
@@ -160,7 +160,7 @@ def _put_back(
         put_back(values, Rows(part, [z - numbers.start for z in around]), rows, limits)
 
 
-def _read(job: Job, frame: Frame, place: Place) -> NDArray[np.float32]:
+def _read(job: Job, frame: Frame, place: Region) -> NDArray[np.float32]:
     """Read a part of the measured planes, normalised, some at a time for memory."""
     z, y, x = place
     scaled = job.normalization.of_channels(frame.channels)
@@ -180,7 +180,7 @@ def _read(job: Job, frame: Frame, place: Place) -> NDArray[np.float32]:
     return planes
 
 
-def _read_kept(job: Job, frame: Frame, place: Place) -> NDArray[Any]:
+def _read_kept(job: Job, frame: Frame, place: Region) -> NDArray[Any]:
     """Read a part of the planes that a frame is restored from, as they are stored."""
     z, y, x = place
     wanted = frame.kept[z]
@@ -197,16 +197,16 @@ class _Drawn:
     def __init__(self, job: Job, time: int) -> None:
         self._job, self._scratch = job, job.scratch(time)
 
-    def window(self, place: Place) -> Drawn:
+    def window(self, place: Region) -> Drawn:
         """Read a part."""
         last, kept = len(self._job.passes) - 1, self._job.mean_pass
         mean = None if kept is None else self._read(kept, place)
         return Drawn(mean, None if last == kept else self._read(last, place))
 
-    def part(self, place: Place) -> tuple[Tensor, Tensor | None]:
+    def part(self, place: Region) -> tuple[Tensor, Tensor | None]:
         """Read mean and sample of a part, in single precision."""
         z, y, x = (slice(0, part.stop - part.start) for part in place)
         return self.window(place).part((z, y, x))
 
-    def _read(self, number: int, place: Place) -> Tensor:
+    def _read(self, number: int, place: Region) -> Tensor:
         return self._scratch.read(number, self._job.passes[number].plane, place)

@@ -9,13 +9,13 @@ import pytorch_lightning as pl
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from isoslice.training.distributed.topology import Place
+from isoslice.training.distributed.topology import ProcessTopology
 
 
 class _Started(ClusterEnvironment):
     """Tells Lightning a `Place`; the processes have met before (`sync.join`)."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ProcessTopology) -> None:
         super().__init__()
         self._place = place
 
@@ -54,7 +54,7 @@ class _Started(ClusterEnvironment):
         return self._place.node
 
 
-def trainer_options(place: Place) -> dict[str, Any]:
+def trainer_options(place: ProcessTopology) -> dict[str, Any]:
     """Options of Lightning's trainer that say how many processes there are."""
     if place.count == 1:
         return {"devices": 1}

@@ -10,13 +10,13 @@ import torch
 import torch.distributed as dist
 
 from isoslice.runtime import budget
-from isoslice.training.distributed.topology import Place
+from isoslice.training.distributed.topology import ProcessTopology
 
 #: Longest time a process waits for the others; then it fails.
 PATIENCE = timedelta(minutes=10)
 
 
-def join(place: Place, device: torch.device) -> None:
+def join(place: ProcessTopology, device: torch.device) -> None:
     """Meet the other processes, if there are any; they stay together until they end."""
     if place.count > 1 and not dist.is_initialized():
         dist.init_process_group(
@@ -34,7 +34,7 @@ class Peers:
     All of them have to ask the same questions in the same order.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: ProcessTopology) -> None:
         self._place = place
         # Over the network rather than from GPU to GPU: no GPU has to wait for what is asked.
         self._group: Any = dist.new_group(backend="gloo", timeout=PATIENCE) if self.any else None

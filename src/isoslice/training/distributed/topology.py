@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Place:
+class ProcessTopology:
     """Where a process stands among those that train together; by default it is alone.
 
     Attributes
@@ -49,7 +49,7 @@ class Place:
 
 def find_place(
     devices: int, nodes: int, device: torch.device, environment: Mapping[str, str] = os.environ
-) -> Place | None:
+) -> ProcessTopology | None:
     """Check that so many processes can train here, and tell which one this is.
 
     Parameters
@@ -75,7 +75,7 @@ def find_place(
         if value < 1:
             raise SettingsError(f"got {name} {value}, expected at least 1")
     if devices * nodes == 1:
-        return Place()
+        return ProcessTopology()
     place = _torchrun(environment) or _slurm(environment)
     if place is None and nodes > 1:
         raise SettingsError(
@@ -123,11 +123,11 @@ def _check_devices(devices: int, device: torch.device, *, started: bool) -> None
         )
 
 
-def _torchrun(environment: Mapping[str, str]) -> Place | None:
+def _torchrun(environment: Mapping[str, str]) -> ProcessTopology | None:
     """Read what torchrun tells its processes."""
     if "TORCHELASTIC_RUN_ID" not in environment or int(environment["WORLD_SIZE"]) == 1:
         return None
-    return Place(
+    return ProcessTopology(
         rank=int(environment["RANK"]),
         count=int(environment["WORLD_SIZE"]),
         local_rank=int(environment["LOCAL_RANK"]),
@@ -137,7 +137,7 @@ def _torchrun(environment: Mapping[str, str]) -> Place | None:
     )
 
 
-def _slurm(environment: Mapping[str, str]) -> Place | None:
+def _slurm(environment: Mapping[str, str]) -> ProcessTopology | None:
     """Read what srun tells its tasks; a batch script without srun is one process, not a step."""
     count = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if count == 1:
@@ -152,7 +152,7 @@ def _slurm(environment: Mapping[str, str]) -> Place | None:
     )
     # Jobs that share a node need a port each.
     port = environment.get("MASTER_PORT") or 15_000 + int(environment["SLURM_JOB_ID"]) % 10_000
-    return Place(
+    return ProcessTopology(
         rank=int(environment["SLURM_PROCID"]),
         count=count,
         local_rank=local_rank,

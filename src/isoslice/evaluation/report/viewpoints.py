@@ -15,7 +15,7 @@ COUNT, SIDE = 4, 9
 
 
 @dataclass(frozen=True)
-class Place:
+class Viewpoint:
     """A voxel (z, y, x) of the part shown, and how strong what is found there is."""
 
     at: tuple[int, int, int]
@@ -31,7 +31,7 @@ def first_place(scene: Scene) -> tuple[int, int, int]:
     return first + view.z, view.y, view.x
 
 
-def doubtful_places(scene: Scene) -> tuple[str, tuple[Place, ...]]:
+def doubtful_places(scene: Scene) -> tuple[str, tuple[Viewpoint, ...]]:
     """Places to look at first: the least certain, the most wrong, or the most invented.
 
     Returns
@@ -52,17 +52,17 @@ def doubtful_places(scene: Scene) -> tuple[str, tuple[Place, ...]]:
     return "where the model added most to linear interpolation", _peaks(change)
 
 
-def _peaks(values: NDArray[np.float32]) -> tuple[Place, ...]:
+def _peaks(values: NDArray[np.float32]) -> tuple[Viewpoint, ...]:
     side = min(SIDE, *values.shape)
     left = _box_means(values, side)
-    found: list[Place] = []
+    found: list[Viewpoint] = []
     while len(found) < COUNT:
         at = np.unravel_index(int(left.argmax()), left.shape)
         value = float(left[at])
         if not value > 1e-6:
             break
         z, y, x = (int(i) + side // 2 for i in at)
-        found.append(Place((z, y, x), value))
+        found.append(Viewpoint((z, y, x), value))
         reach = [max(2 * SIDE, n // 6) for n in values.shape]
         near = tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(at, reach, strict=True))
         left[near] = -np.inf
