@@ -91,3 +91,19 @@ def test_thinned_planes_are_the_measured_planes_of_the_cropped_truth(
     assert cropped.shape[axis] == (n - 1) * k + 1
     assert depth - cropped.shape[axis] < k
     np.testing.assert_array_equal(np.take(cropped, range(0, cropped.shape[axis], k), axis), coarse)
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.data())
+def test_the_planes_around_each_plane_bracket_it(gaps, data):
+    known = np.cumsum([0, *gaps])
+    grid = PlaneGrid(tuple(known.tolist()))
+    lower, share = grid.bracket()
+    z = np.arange(grid.depth)
+    np.testing.assert_allclose(known[lower] + share * np.diff(known)[lower], z)
+    assert np.all((share >= 0) & (share <= 1))
+    nearest = np.abs(z[:, None] - known).min(axis=1)
+    np.testing.assert_array_equal(grid.distances, nearest)
+    start = data.draw(st.integers(0, grid.depth - 1))
+    part = grid.bracket(slice(start, None))
+    np.testing.assert_array_equal(part[0], lower[start:])
+    np.testing.assert_array_equal(part[1], share[start:])

@@ -10,7 +10,7 @@ from isoslice.data.interpolation import interpolate
 from isoslice.data.roughness import anisotropy, linear_error, roughness
 from isoslice.inference.detail import strength as module
 from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains
-from isoslice.inference.detail.patches import COUNT, pieces, plane_distances, reader
+from isoslice.inference.detail.patches import COUNT, pieces, reader
 from isoslice.inference.detail.strength import LIMITS, find_gains, gains_for
 from isoslice.inference.interpolated import make_base
 from isoslice.inference.sampler import draw, restore
@@ -55,8 +55,8 @@ def test_roughness_of_a_ramp_and_of_noise():
 
 
 def test_distances_from_measured_planes():
-    assert plane_distances(even_grid(3, 4)).tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0]
-    assert plane_distances(PlaneGrid((0, 3, 4))).tolist() == [0, 1, 1, 0, 0]
+    assert even_grid(3, 4).distances.tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0]
+    assert PlaneGrid((0, 3, 4)).distances.tolist() == [0, 1, 1, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def ratios(restored, planes, grid):
     """Roughness within restored planes at each distance, and along Z, per channel; wanted is 1."""
     volume = torch.from_numpy(restored)
     wanted = roughness(torch.from_numpy(planes)).mean(1)
-    distances, rough = plane_distances(grid), roughness(volume)
+    distances, rough = torch.from_numpy(grid.distances), roughness(volume)
     within = [rough[:, distances == d].mean(1) for d in range(1, int(distances.max()) + 1)]
     across = volume.diff(dim=1).abs().mean(dim=(1, 2, 3))
     return torch.stack(within) / wanted, across / wanted

@@ -7,7 +7,7 @@ import pytest
 
 from isoslice.errors import OutputError
 from isoslice.io import atomic
-from isoslice.io.atomic import atomic_output, check_output
+from isoslice.io.atomic import atomic_output, atomic_write, check_output
 
 
 def names(folder: Path) -> list[str]:
@@ -176,3 +176,21 @@ def test_relative_path(tmp_path, monkeypatch):
     with atomic_output("a.npy") as draft:
         draft.write_text("x", encoding="utf-8")
     assert names(tmp_path) == ["a.npy"]
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+def test_a_file_of_our_own_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, fsync):
+    synced = []
+    monkeypatch.setattr(atomic.os, "fsync", synced.append)
+    path = tmp_path / "plan.json"
+    with atomic_write(path, fsync=fsync) as stream:
+        stream.write(b"old")
+    with pytest.raises(ZeroDivisionError), atomic_write(path, fsync=fsync) as stream:  # noqa: PT012
+        stream.write(b"ne")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"old"
+    with atomic_write(path, fsync=fsync) as stream:
+        stream.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["plan.json"]
+    assert len(synced) == (4 if fsync else 0)  # the file and its folder, twice

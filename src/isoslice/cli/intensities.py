@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.io.lazy_array import LazyArray
 
@@ -40,7 +41,7 @@ def intensity_range(volume: Volume) -> dict[str, Any]:
         most = max(1, min(total, LOOKED_AT // (row * rows * cost)))
     first, step = (height - rows) // 2, max(1, AT_ONCE // row)
     low, high = math.inf, -math.inf
-    for number in np.linspace(0, total - 1, most).round().astype(int).tolist():
+    for number in evenly_spaced(total, most):
         time, channel, plane = (int(n) for n in np.unravel_index(number, (times, channels, depth)))
         for start in range(first, first + rows, step):
             strip = slice(start, min(start + step, first + rows))

@@ -52,6 +52,28 @@ class PlaneGrid:
         mask[list(self.known)] = True
         return mask
 
+    def bracket(self, rows: slice = slice(None)) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Find the measured planes around each of `rows`.
+
+        Returns
+        -------
+        lower
+            Number of the measured plane at or below each row, at most the last but one.
+        share
+            Distance from it, 0 to 1, as a share of the interval up to the next measured plane.
+        """
+        known, z = np.asarray(self.known), np.arange(self.depth)[rows]
+        lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, len(known) - 2)
+        return lower, (z - known[lower]) / (known[lower + 1] - known[lower])
+
+    @property
+    def distances(self) -> NDArray[np.intp]:
+        """Distance of each plane to the nearest measured one, shape (depth,)."""
+        lower, _ = self.bracket()
+        known, z = np.asarray(self.known), np.arange(self.depth)
+        nearest: NDArray[np.intp] = np.minimum(z - known[lower], known[lower + 1] - z)
+        return nearest
+
 
 def even_grid(planes: int, factor: int) -> PlaneGrid:
     """Grid of `planes` measured planes, every `factor`-th output plane."""

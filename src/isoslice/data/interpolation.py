@@ -23,11 +23,8 @@ def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[
     """
     if method not in get_args(Method):
         raise SettingsError(f"got interpolation {method!r}, expected one of {get_args(Method)}")
-    known = np.asarray(grid.known, dtype=np.float64)
-    planes = len(known)
-    z = np.arange(grid.depth, dtype=np.float64)
-    lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, planes - 2)
-    t = (z - known[lower]) / (known[lower + 1] - known[lower])
+    planes = len(grid.known)
+    lower, t = grid.bracket()
     rows = np.arange(grid.depth)
     weights = np.zeros((grid.depth, planes))
     if method == "nearest":

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.subsampling import evenly_spaced
+
 #: Planes that are looked at.
 PLANES = 8
 #: Share of neighbours within planes that are equal, beyond which an image holds labels; background,
@@ -42,7 +44,7 @@ def looks_like_labels(planes: NDArray[Any]) -> bool:
 def label_messages(planes: NDArray[Any]) -> list[str]:
     """Say which channels of planes (C, n, Y, X) hold labels; empty if none does."""
     messages = []
-    some = np.unique(np.linspace(0, planes.shape[1] - 1, PLANES).astype(int)).tolist()
+    some = evenly_spaced(planes.shape[1], PLANES)
     for number, channel in enumerate(planes):
         if looks_like_labels(np.stack([channel[z] for z in some])):
             where = f"channel {number}: " if len(planes) > 1 else ""

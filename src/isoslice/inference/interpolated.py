@@ -71,10 +71,8 @@ def make_base(
 
     They are kept on a GPU if there is room for all that a volume needs.
     """
-    known, z = np.asarray(grid.known), np.arange(grid.depth)[rows]
-    lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, len(known) - 2)
-    share = (z - known[lower]) / (known[lower + 1] - known[lower])
-    home = volume_home(device, planes[:, 0].size * len(z))
+    lower, share = grid.bracket(rows)
+    home = volume_home(device, planes[:, 0].size * len(lower))
     return Base(
         stretch(torch.from_numpy(planes).to(home), softening),
         torch.from_numpy(lower).to(home),

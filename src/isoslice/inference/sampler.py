@@ -21,7 +21,7 @@ from torch import Tensor
 from isoslice.data.box import Region, whole
 from isoslice.data.grid import PlaneGrid
 from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains, blend_detail, usual_grain
-from isoslice.inference.detail.patches import plane_distances, reader
+from isoslice.inference.detail.patches import reader
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.interpolated import Base, make_base
 from isoslice.inference.passes import Mode, all_passes, run_pass
@@ -209,7 +209,7 @@ def restore(
         if gains is None:
             n, y, x = planes.shape[1:]
             gains = find_gains(config, reader(planes), (n, y, x), grid, drawn)
-        gains = gains.of_planes(plane_distances(grid))
+        gains = gains.of_planes(torch.from_numpy(grid.distances))
     result = np.empty((len(planes), *base.shape), np.float32)
     for rows, volume in compose(config, base, drawn, whole(base.shape).slices(), detail, gains):
         result[:, :, rows] = volume.cpu().numpy()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.data.coarse import coarse_axis, renamed, turned
 from isoslice.data.grid import check_factor, factor_from_voxel_size, output_voxel_size
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import AXES, Volume, parse_voxel_size
 from isoslice.errors import DataError
 from isoslice.models.config import AnyConfig
@@ -91,7 +92,7 @@ def planes_to_learn_from(
     count = max(2, min(depth, limit // max(1, volume.data.nbytes // depth)))
     if count == depth:
         return replace(volume, data=volume.read((slice(None),) * 5), axes=AXES)
-    planes = np.linspace(0, depth - 1, count).round().astype(int).tolist()
+    planes = evenly_spaced(depth, count)
     every = slice(None)
     parts = [volume.read((every, every, slice(z, z + 1), every, every)) for z in planes]
     return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES)

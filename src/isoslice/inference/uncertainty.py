@@ -29,8 +29,9 @@ from torch import Tensor
 from isoslice.data.box import whole
 from isoslice.data.grid import PlaneGrid
 from isoslice.data.roughness import anisotropy
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.inference.detail.blend import Gains
-from isoslice.inference.detail.patches import plane_distances, reader
+from isoslice.inference.detail.patches import reader
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.interpolated import Base, make_base
 from isoslice.inference.passes import WEIGHT, Mode
@@ -111,7 +112,7 @@ def stack_scale(
         Where to compute.
     """
     stored = calibration.at(factor)
-    chosen = np.unique(np.linspace(0, planes.shape[1] - 1, PLANES).round().astype(int)).tolist()
+    chosen = evenly_spaced(planes.shape[1], PLANES)
     lateral = (planes.shape[2], planes.shape[3])
     images = [
         planes[(slice(None), index, *windows(lateral, number))]
@@ -336,7 +337,7 @@ def restore_with_std(
         if gains is None:  # of the first one for all, so that they are alike
             shape = (planes.shape[1], planes.shape[2], planes.shape[3])
             gains = find_gains(config, reader(planes), shape, grid, drawn)
-            gains = gains.of_planes(plane_distances(grid))
+            gains = gains.of_planes(torch.from_numpy(grid.distances))
         sample = composed(drawn, gains)
         if not samples:
             return Doubted(sample, std, (), scale)

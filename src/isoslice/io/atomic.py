@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from isoslice.errors import OutputError
 
@@ -131,6 +132,43 @@ def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     except BaseException:
         _remove(draft)
         raise
+
+
+@contextmanager
+def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[BinaryIO]:
+    """Yield a binary stream whose content becomes the file `path` when the block ends well.
+
+    Parameters
+    ----------
+    path
+        A file of our own making, in a folder that exists; replaced if it is there.
+    fsync
+        Wait until the file and its name are on the disk.
+    """
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
+    try:
+        with draft.open("wb") as stream:
+            yield stream
+            if fsync:
+                stream.flush()
+                os.fsync(stream.fileno())
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    if fsync:
+        flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    with suppress(PermissionError):  # Windows opens no folders
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def output_error(path: str | Path, error: OSError) -> OutputError:

@@ -28,6 +28,7 @@ import torch
 
 from isoslice import errors
 from isoslice.inference.model import Model
+from isoslice.io.atomic import atomic_write
 from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.session import TrainingRun, run_here
@@ -226,9 +227,8 @@ def work() -> None:
     except BaseException as error:
         code = 1
         line = [time.time(), type(error).__name__, str(error)]
-        half = folder / f".error-{rank}"
-        half.write_text(json.dumps(line), encoding="utf-8")
-        half.replace(_error(folder, rank))
+        with atomic_write(_error(folder, rank)) as stream:
+            stream.write(json.dumps(line).encode())
         if _debugging():
             sys.excepthook(type(error), error, error.__traceback__)
     with suppress(OSError):

@@ -59,6 +59,7 @@ def paired_images(data: BenchmarkData, settings: BenchmarkSettings) -> PairedIma
         if settings.srh
         else percentile_normalization(truth.swapaxes(0, 1).reshape(channels, -1))
     )
+    # Of few planes each is cropped several times.
     planes = np.linspace(0, count * depth - 1, settings.paired_images).round().astype(int)
     tops, lefts = (rng.integers(0, n - side + 1, len(planes)) for n in (height, width))
     crops = [

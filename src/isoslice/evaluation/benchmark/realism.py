@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.normalization import Normalization
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.evaluation.benchmark.data import BenchmarkData
 from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store
@@ -130,5 +131,5 @@ def _spread(found: SliceSet, limit: int) -> SliceSet:
     """At most `limit` images, evenly spread over all."""
     if len(found.images) <= limit:
         return found
-    chosen = np.linspace(0, len(found.images) - 1, limit).round().astype(int)
+    chosen = evenly_spaced(len(found.images), limit)
     return SliceSet(found.images[chosen], found.groups[chosen])

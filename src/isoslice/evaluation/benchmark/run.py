@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice import __version__
 from isoslice.data.display import srh_colours
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.evaluation.benchmark.canvas import check_matplotlib
 from isoslice.evaluation.benchmark.cells import ScoreTable
 from isoslice.evaluation.benchmark.data import BenchmarkData, get_model, load_data
@@ -161,7 +162,7 @@ def _paired_figure(
     results: Mapping[int, Mapping[str, Voxels]],
     colours: Colours | None,
 ) -> None:
-    chosen = np.linspace(0, len(pairs.images) - 1, 3).round().astype(int)
+    chosen = evenly_spaced(len(pairs.images), 3)
     inputs = {}
     for factor in results:
         shown = np.full_like(pairs.truth, np.nan)

@@ -25,6 +25,7 @@ from torch import Tensor
 from isoslice.data.grid import even_grid
 from isoslice.data.interpolation import Method, interpolation_matrix
 from isoslice.data.masking import even_rows, fill_rows
+from isoslice.data.subsampling import evenly_spaced
 
 #: Planes looked at by interpolation; crops looked at by a model, and their largest side.
 PLANES, CROPS, SIDE = 48, 12, 256
@@ -69,7 +70,7 @@ def interpolation_errors(
     Of many planes, `PLANES` are looked at, evenly spaced.
     """
     count = planes.shape[1]
-    chosen = np.unique(np.linspace(0, count - 1, min(count, PLANES)).round().astype(int))
+    chosen = evenly_spaced(count, PLANES)
     found = []
     for gap, middle in ((factor, False), (2 * factor, True)):
         sums, sizes = np.zeros(len(planes)), 0
@@ -93,9 +94,9 @@ def pick_crops(planes: NDArray[np.float32], multiple: int = 8) -> Tensor:
     """
     count, height, width = planes.shape[1:]
     high, wide = (min(SIDE, side // multiple * multiple) for side in (height, width))
-    depths = np.unique(np.linspace(0, count - 1, min(count, CROPS)).round().astype(int))
+    depths = evenly_spaced(count, CROPS)
     crops = []
-    for i, z in enumerate(depths.tolist()):
+    for i, z in enumerate(depths):
         # Multiples of the golden ratio's fractions spread evenly, whatever their number.
         y, x = round(0.618 * i % 1 * (height - high)), round(0.382 * i % 1 * (width - wide))
         crops.append(planes[:, z, y : y + high, x : x + wide])

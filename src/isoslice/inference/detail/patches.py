@@ -69,13 +69,6 @@ def drawn_place(piece: Region, grid: PlaneGrid) -> Region:
     return slice(grid.known[depth.start], grid.known[depth.stop - 1] + 1), y, x
 
 
-def plane_distances(grid: PlaneGrid) -> Tensor:
-    """How far each plane is from the next measured one, (grid.depth,)."""
-    known, z = torch.tensor(grid.known), torch.arange(grid.depth)
-    above = torch.searchsorted(known, z).clamp(max=len(known) - 1)
-    return torch.minimum(known[above] - z, (z - known[(above - 1).clamp(min=0)]).abs())
-
-
 class Parts(Protocol):
     """What was drawn for a volume, in memory or not: its residual's mean, and a sample."""
 
@@ -133,7 +126,7 @@ def drawn_piece(
         base + mean,
         fine,
         coarse,
-        plane_distances(grid).to(base.device),
+        torch.from_numpy(grid.distances).to(base.device),
     )
 
 

@@ -23,6 +23,7 @@ from isoslice.data.grid import even_grid
 from isoslice.data.labels import PLANES as LABEL_PLANES
 from isoslice.data.labels import label_messages
 from isoslice.data.normalization import Normalization, look_at_parts
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, OutputError, SettingsError
@@ -36,9 +37,15 @@ from isoslice.inference.passes import Mode
 from isoslice.inference.prediction import provenance, told_exceptions
 from isoslice.inference.recipes import resolve_options
 from isoslice.inference.stack import check_stack, choose_factor, restores_separately
-from isoslice.io.atomic import atomic_output, check_output, output_error, replace_output
+from isoslice.io.atomic import (
+    atomic_output,
+    atomic_write,
+    check_output,
+    output_error,
+    replace_output,
+)
 from isoslice.io.formats.omezarr.metadata import Description
-from isoslice.io.formats.omezarr.shards import create_image, flush
+from isoslice.io.formats.omezarr.shards import create_image
 from isoslice.io.notes import make_note
 from isoslice.io.options import ReadOptions
 from isoslice.models.config import ModelConfig
@@ -169,11 +176,8 @@ def begin(
     try:
         create_image(folder, axes, lengths, volume.data.dtype, spacing, block)
         job.hidden.mkdir()
-        draft = job.hidden / (PLAN + ".draft")
-        draft.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        flush(draft)
-        draft.rename(job.hidden / PLAN)  # with it, the output can be gone on with
-        flush(job.hidden / PLAN)
+        with atomic_write(job.hidden / PLAN, fsync=True) as stream:  # now it can be gone on with
+            stream.write(plan.model_dump_json(indent=1).encode() + b"\n")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise output_error(request.output, error) from error
@@ -211,7 +215,7 @@ def _doubts(
     familiar, size = model.trust.familiar, volume.voxel_size
     config, record = model.config, model.info
     found = doubts_of(scaled, factor, config, familiar, size, volume.unit, shape, record)
-    some = np.unique(np.linspace(0, shape[0] - 1, LABEL_PLANES).astype(int)).tolist()
+    some = evenly_spaced(shape[0], LABEL_PLANES)
     planes = [read(slice(z, z + 1), slice(None), slice(None)) for z in some]
     labels = label_messages(np.concatenate(planes, axis=1))
     return (*lost_messages(seen, lost), *labels, *found.messages)

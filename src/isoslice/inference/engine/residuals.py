@@ -6,10 +6,7 @@ segments, one for each slab of the other direction: what a slab needs is one seg
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from torch import Tensor
 from isoslice.data.box import Region, SlicePlane, Triple
 from isoslice.errors import OutputError
 from isoslice.inference.passes import slices
-from isoslice.io.formats.omezarr.shards import flush
+from isoslice.io.atomic import atomic_write
 
 
 @dataclass(frozen=True)
@@ -80,21 +77,11 @@ class Scratch:
         """
         path = self.file(number, index)
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
         own = slices(residual, plane)
-        try:
-            with draft.open("wb") as stream:
-                for segment in self.slabs(_other(plane)):
-                    part = own[..., segment].contiguous().cpu().numpy()
-                    stream.write(part.data.cast("B"))
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise
-        flush(path.parent)
+        with atomic_write(path, fsync=True) as stream:
+            for segment in self.slabs(_other(plane)):
+                part = own[..., segment].contiguous().cpu().numpy()
+                stream.write(part.data.cast("B"))
         return {path: path.stat().st_size}
 
     def read(

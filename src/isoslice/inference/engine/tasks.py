@@ -18,13 +18,13 @@ from isoslice.data.frames import Frame, Rows, fill_along_z, put_back
 from isoslice.data.grid import PlaneGrid, planes_around
 from isoslice.data.normalization import Normalization, check_finite
 from isoslice.inference.detail.blend import Gains
-from isoslice.inference.detail.patches import plane_distances
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.engine.stages import Job, Stage
 from isoslice.inference.interpolated import make_base
 from isoslice.inference.passes import run_pass
 from isoslice.inference.sampler import Drawn, compose, margin
-from isoslice.io.formats.omezarr.shards import CHUNK, flush
+from isoslice.io.atomic import atomic_write
+from isoslice.io.formats.omezarr.shards import CHUNK
 
 #: A time point's file with its gains.
 GAINS = "gains.json"
@@ -93,10 +93,8 @@ def _gains(job: Job, time: int) -> Mapping[Path, int]:
     drawn = _Drawn(job, time)
     gains = find_gains(job.config, lambda p: _read(job, frame, p), shape, frame.grid, drawn)
     path = job.scratch(time).folder / GAINS
-    draft = path.with_name(GAINS + ".draft")
-    draft.write_text(json.dumps([each.tolist() for each in gains]) + "\n", encoding="utf-8")
-    draft.replace(path)
-    flush(path)
+    with atomic_write(path, fsync=True) as stream:
+        stream.write(json.dumps([each.tolist() for each in gains]).encode() + b"\n")
     return {path: path.stat().st_size}
 
 
@@ -132,7 +130,7 @@ def _composed(job: Job, time: int, block: Box) -> NDArray[Any]:
     if job.plan.mode == "sample":
         stored = json.loads((job.scratch(time).folder / GAINS).read_text(encoding="utf-8"))
         gains = Gains(*(torch.tensor(each) for each in stored))
-        gains = gains.of_planes(plane_distances(frame.grid)[window.slices()[0]])
+        gains = gains.of_planes(torch.from_numpy(frame.grid.distances)[window.slices()[0]])
     inside = block.slices(window.start)
     result = np.empty((job.channels, *block.shape), job.volume.data.dtype)
     scaled = job.normalization.of_channels(frame.channels)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from isoslice.data.masking import even_rows
 from isoslice.data.planes import PlaneStack
+from isoslice.data.subsampling import evenly_spaced
 from isoslice.errors import SettingsError
 from isoslice.models.config import ModelConfig
 from isoslice.models.networks.error_head import SpreadNetwork, mean_and_spread
@@ -168,8 +169,8 @@ def windows(shape: tuple[int, int], number: int) -> tuple[slice, slice]:
 def sample_images(stacks: Sequence[PlaneStack]) -> Iterator[NDArray[np.float32]]:
     """Cut windows out of planes spread evenly over stacks, normalised, (C, H, W)."""
     places = [(stack, i) for stack in stacks for i in range(len(stack.data))]
-    chosen = np.unique(np.linspace(0, len(places) - 1, PLANES).round().astype(int))
-    for number, index in enumerate(chosen.tolist()):
+    chosen = evenly_spaced(len(places), PLANES)
+    for number, index in enumerate(chosen):
         stack, plane = places[index]
         height, width = stack.data.shape[2:]
         y, x = windows((height, width), number)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.io.atomic import flush
 from isoslice.io.formats.omezarr.metadata import UNFINISHED, Description, metadata
 from isoslice.io.formats.omezarr.pyramid import Level, block_mean, levels, pyramid
 from isoslice.io.notes import KEY, Note
@@ -83,6 +83,7 @@ class Image:
             array[place] = part
             if file.exists():
                 flush(file)
+                flush(file.parent)
                 files[file.relative_to(self.path).as_posix()] = file.stat().st_size
         return files
 
@@ -105,6 +106,7 @@ class Image:
                 stray.unlink()
         group.attrs.update({"ome": metadata(image, self.levels), KEY: note})
         flush(self.path / "zarr.json")
+        flush(self.path)
 
 
 def create_image(
@@ -154,17 +156,6 @@ def lay_out(
     while own < len(found) and _own_chunks(shape, core, found[own]) is not None:
         own += 1
     return Image(path, axes, found, tuple(core), max(own, 1))
-
-
-def flush(file: Path) -> None:
-    """Wait until a file and its name are on the disk."""
-    for path in (file, file.parent):
-        with suppress(PermissionError):  # Windows opens no folders
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
 
 
 def _own_chunks(shape: Sequence[int], core: Sequence[int], level: Level) -> list[int] | None:
