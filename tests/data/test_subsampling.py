@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_as_many_as_asked_for_with_both_ends_and_even_steps(length, count):
     assert places[0] == 0
     if count > 1:
         assert places[-1] == length - 1
-    steps = [b - a for a, b in zip(places, places[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(places)]
     assert not steps or max(steps) - min(steps) <= 1
 
 
