@@ -13,55 +13,47 @@ import csv
 import os
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from isoslice.data.volume import Volume
-from isoslice.inference.memory import Wanted, memory_needed
+from isoslice.inference.memory import memory_needed
 from isoslice.inference.model import Model
+from isoslice.inference.options import PredictOptions
+from isoslice.inference.recipes import recipe_of
 from outofcore import high_water, peak
 
 #: What is asked for.
-WANTED = (
-    Wanted(mean=True),
-    Wanted(),
-    Wanted(mean=True, uncertainty=True),
-    Wanted(uncertainty=True),
-    Wanted(samples=3),
-    Wanted(samples=3, keep=True),
+OPTIONS = (
+    PredictOptions(mode="mean"),
+    PredictOptions(),
+    PredictOptions(mode="mean", uncertainty=True),
+    PredictOptions(uncertainty=True),
+    PredictOptions(samples=3),
+    PredictOptions(samples=3, keep_samples=True),
 )
 PLANES, FACTOR = 16, 4
 COLUMNS = ("asked", "voxels", "GB expected", "GB taken")
 
 
-def restore(model: Path, side: int, wanted: Wanted) -> tuple[int, float, float]:
+def restore(model: Path, side: int, options: PredictOptions) -> tuple[int, float, float]:
     """Restore noise; return its voxels, and the GB that were expected and taken."""
     voxels = np.random.default_rng(0).integers(0, 255, (PLANES, side, side), np.uint8)
     stack = Volume(voxels, "ZYX", {"Z": float(FACTOR), "Y": 1.0, "X": 1.0})
     restorer = Model.load(model)
-    options: dict[str, Any] = (
-        {} if wanted.samples else {"mode": "mean" if wanted.mean else "sample"}
-    )
     peak()
     before = high_water(os.getpid())
-    found = restorer.predict(
-        stack,
-        uncertainty=wanted.uncertainty,
-        samples=wanted.samples,
-        keep_samples=wanted.keep,
-        device="cpu",
-        **options,
-    )
+    restored = restorer.predict(stack, device="cpu", **options.model_dump())
     taken = high_water(os.getpid()) - before
-    return found.volume.size, memory_needed(stack, FACTOR, wanted) / 1e9, taken
+    needed = memory_needed(stack, FACTOR, recipe_of(restorer.config).resolve(options))
+    return restored.volume.size, needed / 1e9, taken
 
 
-def told(wanted: Wanted) -> str:
+def told(options: PredictOptions) -> str:
     """Name what is asked for."""
-    if wanted.samples:
-        return f"{wanted.samples} samples" + (", kept" if wanted.keep else "")
-    return ("mean" if wanted.mean else "sample") + (" and std" if wanted.uncertainty else "")
+    if options.samples:
+        return f"{options.samples} samples" + (", kept" if options.keep_samples else "")
+    return (options.mode or "sample") + (" and std" if options.uncertainty else "")
 
 
 def main() -> None:
@@ -74,10 +66,10 @@ def main() -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for side in options.sides:
-            for wanted in WANTED:
+            for asked in OPTIONS:
                 with get_context("spawn").Pool(1) as pool:
-                    voxels, expected, taken = pool.apply(restore, (options.model, side, wanted))
-                row = (told(wanted), str(voxels), f"{expected:.2f}", f"{taken:.2f}")
+                    voxels, expected, taken = pool.apply(restore, (options.model, side, asked))
+                row = (told(asked), str(voxels), f"{expected:.2f}", f"{taken:.2f}")
                 table.writerow(row)
                 file.flush()
                 print(*row, flush=True)

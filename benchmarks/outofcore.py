@@ -114,7 +114,7 @@ def family(process: int) -> list[int]:
 
 def one_of_each(stack: Path, model: Path, output: Path, budget: int, rows: list[list[str]]) -> None:
     """Do one task of each stage; tell each one's peak."""
-    request = Request(stack, model, output, memory=budget, threads=2, mode="sample")
+    request = Request(stack, model, output, memory=budget, threads=2)
     worker = this_process("auto")
     job = begin(request, open_volume(stack), Model.load(model), Progress(), worker)
     job.compute_on(torch.device(worker.kind))

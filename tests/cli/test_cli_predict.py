@@ -100,7 +100,7 @@ def test_interrupted_predict_leaves_nothing(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isoslice.inference.recipes.restore", stop)
+    monkeypatch.setattr("isoslice.inference.recipes.residual.restore", stop)
     before = sorted(tmp_path.iterdir())
     out = tmp_path / "out.ome.tif"
     found = cli("predict", stack_file, "-q", "-m", model_folder, "-o", out)
@@ -135,7 +135,7 @@ def test_interrupted_after_training_the_model_is_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("isoslice.training.train.train", lambda *_, **__: tiny_model)
-    monkeypatch.setattr("isoslice.inference.recipes.restore", stop)
+    monkeypatch.setattr("isoslice.inference.recipes.residual.restore", stop)
     found = cli("predict", stack_file, "-q", "-o", tmp_path / "out.ome.tif")
     assert found.code == 130
     (line,) = found.err

@@ -14,6 +14,7 @@ from isoslice.errors import SettingsError
 from isoslice.inference.engine.begin import Request, unfinished
 from isoslice.inference.engine.stages import HIDDEN
 from isoslice.inference.model import Model
+from isoslice.inference.options import PredictOptions
 from isoslice.io import read_volume
 from jobs_setup import SPACING, files, run, small_model, voxels
 
@@ -41,7 +42,7 @@ def test_a_stack_becomes_an_image(request_):
 @pytest.mark.parametrize("slab", [None, 8, 20, 1000])
 def test_slabs_do_not_show(request_, mode, slab):
     """Every voxel is that of `Model.predict`, which has the whole volume in memory."""
-    run(replace(request_, slab=slab, mode=mode))
+    run(replace(request_, slab=slab, options=PredictOptions(mode=mode)))
     whole = Model.load(request_.model).predict(read_volume(request_.stack), mode=mode).volume
     np.testing.assert_array_equal(voxels(request_.output), whole)
 

@@ -10,6 +10,7 @@ from isoslice.data.coarse import turned
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.inference.model import Model
+from isoslice.inference.options import PredictOptions
 from jobs_setup import SPACING, run, small_model, voxels
 
 
@@ -68,7 +69,7 @@ def test_the_same_voxels_as_in_memory(request_, make, mode):
     stack = make()
     write_volume(request_.stack, stack, overwrite=True)
     stored = read_volume(request_.stack)
-    run(replace(request_, mode=mode))
+    run(replace(request_, options=PredictOptions(mode=mode)))
     expected = Model.load(request_.model).predict(stored, mode=mode)
     found = read_volume(request_.output)
     assert found.axes == expected.axes

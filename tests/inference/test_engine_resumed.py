@@ -18,6 +18,7 @@ from isoslice.inference.engine.locks import locked
 from isoslice.inference.engine.plan import files_glance
 from isoslice.inference.engine.stages import HIDDEN, open_job
 from isoslice.inference.model import Model
+from isoslice.inference.options import PredictOptions
 from isoslice.io import read_volume
 from isoslice.io.options import ReadOptions
 from jobs_setup import SPACING, files, run, small_model
@@ -114,11 +115,11 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"seed": 1}, "seed"),
-        ({"mode": "mean"}, "mode"),
+        ({"options": PredictOptions(seed=1)}, "seed"),
+        ({"options": PredictOptions(mode="mean")}, "mode"),
         ({"factor": 3}, "factor"),
-        ({"detail": 0.5}, "detail"),
-        ({"steps": 4}, "steps"),
+        ({"options": PredictOptions(detail=0.5)}, "detail"),
+        ({"options": PredictOptions(steps=4)}, "steps"),
         ({"reading": ReadOptions(voxel_size=(4, 1, 1))}, "voxel size"),
         ({"reading": ReadOptions(channel="0")}, "channel"),
     ],
@@ -222,7 +223,7 @@ def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
     job = open_job(unfinished(request_.output))
     job.compute_on(torch.device("cpu", 0))  # as one of several
     assert job.device.index == 0
-    job.plan = job.plan.model_copy(update={"arithmetic": "cuda float32"})
+    job.work = job.work.model_copy(update={"arithmetic": "cuda float32"})
     with pytest.raises(SettingsError, match="made alike"):
         job.compute_on(torch.device("cpu"))
 

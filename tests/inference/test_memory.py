@@ -11,33 +11,41 @@ from conftest import Cli
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference import memory as fits
-from isoslice.inference.memory import NETWORK, Wanted, check_fits, memory_needed
+from isoslice.inference.memory import NETWORK, check_fits, memory_needed
 from isoslice.inference.model import Model
+from isoslice.inference.options import ResolvedOptions
 from isoslice.io import limits
 
 STACK = Volume(np.zeros((2, 3, 11, 20, 30), np.uint16), "TCZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
 VOXELS = 3 * 41 * 20 * 30
 
 
-def needed(*wanted: bool | int) -> float:
+def sampled(**options: bool | int) -> ResolvedOptions:
+    return ResolvedOptions(mode="sample", steps=5, **options)
+
+
+def needed(options: ResolvedOptions) -> float:
     """Bytes a voxel of one time point."""
-    return (memory_needed(STACK, 4, Wanted(*wanted)) - NETWORK) / VOXELS
+    return (memory_needed(STACK, 4, options) - NETWORK) / VOXELS
 
 
 def test_results_are_counted_for_all_time_points_and_work_for_one() -> None:
-    assert needed(True) == 2 * 2 + fits.MEAN
-    assert needed(True, True) == 2 * (2 + 4) + fits.MEAN_STD
-    assert needed(False, True) == 2 * (2 + 4) + fits.SAMPLE_STD
-    assert needed(False, False, 8) == 2 * (2 + 4) + fits.SAMPLES_STD
-    assert needed(False, False, 8, True) == 2 * (9 * 2 + 4) + fits.SAMPLES_STD + 8 * fits.KEPT
+    mean = ResolvedOptions(mode="mean", steps=2)
+    assert needed(mean) == 2 * 2 + fits.MEAN
+    mean = ResolvedOptions(mode="mean", steps=2, uncertainty=True)
+    assert needed(mean) == 2 * (2 + 4) + fits.MEAN_STD
+    assert needed(sampled(uncertainty=True)) == 2 * (2 + 4) + fits.SAMPLE_STD
+    assert needed(sampled(samples=8)) == 2 * (2 + 4) + fits.SAMPLES_STD
+    kept = sampled(samples=8, keep_samples=True)
+    assert needed(kept) == 2 * (9 * 2 + 4) + fits.SAMPLES_STD + 8 * fits.KEPT
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = Wanted(uncertainty=True)
+    wanted = sampled(uncertainty=True)
     monkeypatch.setattr(fits, "available_memory", lambda: memory_needed(STACK, 4, wanted))
     check_fits(STACK, 4, wanted)
     with pytest.raises(SettingsError, match=r"41 x 20 x 30 voxels.*cut the stack"):
-        check_fits(STACK, 4, Wanted(samples=2))
+        check_fits(STACK, 4, sampled(samples=2))
 
 
 def test_predict_refuses_before_training(

@@ -13,12 +13,20 @@ from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
 from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
-from isoslice.inference.uncertainty import restore_with_std, stack_scale, with_samples
+from isoslice.inference.options import ResolvedOptions
+from isoslice.inference.uncertainty import (
+    ErrorEstimator,
+    restore_with_std,
+    stack_scale,
+    with_samples,
+)
 from isoslice.models.config import DistilledSettings, MsdsrConfig
 from isoslice.models.networks.error_head import build_head, with_head
 from isoslice.models.reliability.calibration import calibrate
 from isoslice.models.reliability.record import Trust
 from tiny_head import CPU, TINY, network, random_head
+
+MEAN = ResolvedOptions(mode="mean", steps=2)
 
 
 def specimen(depth=49, side=64, seed=0):
@@ -59,7 +67,8 @@ def test_intervals_of_a_volume_hold_what_they_promise(calibrated, factor):
     joined, calibration = calibrated
     truth = specimen()
     grid = even_grid(len(truth[::factor]), factor)
-    found = restore_with_std(joined, TINY, calibration, truth[None, ::factor], grid)
+    estimator = ErrorEstimator(joined, TINY, calibration)
+    found = restore_with_std(estimator, truth[None, ::factor], grid, MEAN)
     error = np.abs(found.volume[0] - truth)[~grid.mask]
     std = found.std[0][~grid.mask]
     for level, times in zip((0.5, 0.9), (0, 3), strict=True):
@@ -92,7 +101,8 @@ def test_lost_planes_do_not_change_the_factor(calibrated, monkeypatch):
     planes = specimen(9)[None]
     kept = [0, 1, 2, 5, 8]  # of nine
     grid = PlaneGrid(tuple(4 * z for z in kept))
-    restore_with_std(calibrated[0], TINY, calibrated[1], planes[:, kept], grid)
+    estimator = ErrorEstimator(calibrated[0], TINY, calibrated[1])
+    restore_with_std(estimator, planes[:, kept], grid, MEAN)
     assert asked == [4]
 
 

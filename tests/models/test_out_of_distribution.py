@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -21,9 +22,10 @@ from isoslice.inference.diagnostics import (
     doubts_of,
     pixel_ratio,
     places,
-    warnings_for,
 )
+from isoslice.inference.inspection import diagnose, inspect
 from isoslice.models.config import ModelConfig
+from isoslice.models.files.bundle import ModelBundle
 from isoslice.models.reliability.isotropy import (
     BLOCKS,
     FLICKER,
@@ -42,6 +44,8 @@ from isoslice.models.reliability.out_of_distribution import (
     learn_familiar,
     look,
 )
+from isoslice.models.reliability.record import Trust
+from isoslice.runtime.progress import Progress
 
 CONFIG = ModelConfig(sigma_data=0.1, pixel_size=(8, 8), unit="nanometer")
 
@@ -359,12 +363,18 @@ def test_pixels_of_another_size_are_told(side, words):
         assert words in found.messages[0]
 
 
+def doubts_about(stack, factor, familiar):
+    model = ModelBundle(CONFIG, torch.nn.Identity(), trust=Trust(familiar=familiar))
+    inspection = inspect(stack, CONFIG, Progress())
+    return diagnose(stack, factor, model, inspection).messages
+
+
 def test_all_doubts_of_a_volume(familiar):
     data = field(48, 160, 160, seed=5)[::2]
-    assert warnings_for(volume(data, size=(16, 8, 8)), 2, familiar, CONFIG) == []
+    assert doubts_about(volume(data, size=(16, 8, 8)), 2, familiar) == ()
     strange = field(48, 160, 160, seed=5, noise=0.8)[::2]
     strange = np.clip(strange + 60.0 * (np.arange(24) % 2)[:, None, None], 0, 255).astype("uint8")
-    found = warnings_for(volume(strange, size=(32, 16, 16)), 2, familiar, CONFIG)
+    found = doubts_about(volume(strange, size=(32, 16, 16)), 2, familiar)
     for word in ("unlike", "flicker", "2 times"):
         assert any(word in line for line in found), word
 
@@ -375,7 +385,7 @@ def test_a_large_stack_takes_seconds_at_most(familiar):
     times = []
     for _ in range(3):
         started = time.perf_counter()
-        warnings_for(volume(data), 4, familiar, CONFIG)
+        doubts_about(volume(data), 4, familiar)
         times.append(time.perf_counter() - started)
     assert min(times) < 10  # an idle machine takes under 2
 

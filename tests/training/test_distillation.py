@@ -13,7 +13,8 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.detail.blend import Gains, blend_detail
 from isoslice.inference.model import Model
-from isoslice.inference.recipes import resolve_options
+from isoslice.inference.options import PredictOptions
+from isoslice.inference.recipes import recipe_of
 from isoslice.inference.sampler import restore
 from isoslice.models.config import (
     DistilledSettings,
@@ -134,14 +135,15 @@ def test_two_passes_of_a_silent_network():
 
 def test_options_of_a_distilled_model(tiny_model: Model):
     config = student_config(tiny_model.config, crop=32, seed=None)
-    assert resolve_options(config, None, None, None, 0, "both") == ("sample", 2, None)
-    assert resolve_options(config, None, 2, None, 0, "both") == ("sample", 2, None)
-    assert resolve_options(config, "mean", None, None, 0, "both") == ("mean", 2, None)
-    assert resolve_options(config, None, None, 0.0, 0, "both") == ("mean", 2, None)
+    resolve = recipe_of(config).resolve
+    for given, mode in (({}, "sample"), ({"steps": 2}, "sample"), ({"mode": "mean"}, "mean")):
+        resolved = resolve(PredictOptions(**given))
+        assert (resolved.mode, resolved.steps, resolved.detail) == (mode, 2, None)
+    assert resolve(PredictOptions(detail=0.0)).mode == "mean"
     with pytest.raises(SettingsError, match="leave the steps out"):
-        resolve_options(config, None, 6, None, 0, "both")
+        resolve(PredictOptions(steps=6))
     with pytest.raises(SettingsError, match="leave the detail out"):
-        resolve_options(config, None, None, 0.7, 0, "both")
+        resolve(PredictOptions(detail=0.7))
 
 
 def test_what_cannot_be_distilled(tiny_model: Model):

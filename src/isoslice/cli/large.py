@@ -32,9 +32,9 @@ def how_to_work(
 def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
     """Whether the output is written block by block; if not, refuse options that need that."""
     from isoslice.errors import SettingsError
-    from isoslice.inference.engine.begin import can_be_cut
+    from isoslice.inference.recipes import recipe_of
 
-    possible = output.name.endswith(".zarr") and can_be_cut(config) and not whole
+    possible = output.name.endswith(".zarr") and recipe_of(config).restores_blocks and not whole
     given = {
         "--workers": how.workers > 1,
         "--scheduler": how.scheduler,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -168,10 +168,11 @@ def predict(
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.data.coarse import coarse_axis, turned
     from isoslice.errors import DoubtWarning, SettingsError
-    from isoslice.inference.memory import Wanted, check_fits
+    from isoslice.inference.memory import check_fits
     from isoslice.inference.model import Model
-    from isoslice.inference.options import check_asked, check_knows
-    from isoslice.inference.recipes import resolve_options
+    from isoslice.inference.options import PredictOptions
+    from isoslice.inference.recipes import recipe_of
+    from isoslice.inference.uncertainty import error_estimator
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_volume, open_with
@@ -208,15 +209,23 @@ def predict(
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
     config = preset_config("isoslice") if restorer is None else restorer.config
-    chosen_mode: Literal["sample", "mean"] | None = None if mode is None else mode.value
-    resolved, _, _ = resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
-    check_asked(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
-    if restorer is not None and (uncertainty or samples):
-        check_knows(restorer)
-    in_blocks = is_in_blocks(output, config, blur or uncertainty or samples > 0, how)
+    options = PredictOptions(
+        mode=None if mode is None else mode.value,
+        steps=steps,
+        detail=detail,
+        seed=seed,
+        direction=direction.value,
+        blur=blur,
+        uncertainty=uncertainty,
+        samples=samples,
+        keep_samples=keep_samples,
+    )
+    resolved = recipe_of(config).resolve(options)
+    if restorer is not None and options.estimates_errors:
+        error_estimator(restorer)
+    in_blocks = is_in_blocks(output, config, blur or options.estimates_errors, how)
     if restorer is None and not in_blocks and chosen.type == "cpu":
-        wanted = Wanted(resolved == "mean", uncertainty, samples, keep_samples)
-        check_fits(turned_volume, planned, wanted)
+        check_fits(turned_volume, planned, resolved)
     budget = memory_budget(memory, how)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
@@ -234,9 +243,18 @@ def predict(
 
             assert model is not None
             request = Request(
-                Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
-                device.value, budget, threads_of(how), slab, along=axis,
-            )  # fmt: skip
+                stack=Path(stack),
+                model=model,
+                output=output,
+                reading=reading,
+                options=options,
+                factor=factor,
+                along=axis,
+                device=device.value,
+                memory=budget,
+                threads=threads_of(how),
+                slab=slab,
+            )
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
         else:
@@ -244,15 +262,7 @@ def predict(
             prediction = restorer.predict(
                 volume,
                 factor=factor,
-                steps=steps,
-                seed=seed,
-                mode=chosen_mode,
-                detail=detail,
-                direction=direction.value,
-                blur=blur,
-                uncertainty=uncertainty,
-                samples=samples,
-                keep_samples=keep_samples,
+                **options.model_dump(),
                 device=device.value,
                 progress=progress,
                 along=axis,

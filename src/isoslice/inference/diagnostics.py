@@ -6,16 +6,15 @@ Strange images, uneven directions, other pixels, a model that was trained too li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.box import Region
-from isoslice.data.normalization import fixed_normalization, percentile_normalization
 from isoslice.data.units import METRES, convert
-from isoslice.data.volume import Volume, VoxelSize
+from isoslice.data.volume import VoxelSize
 from isoslice.inference.detail.patches import Read, reader
 from isoslice.models.config import AnyConfig
 from isoslice.models.reliability.isotropy import Isotropy, compare_directions
@@ -48,6 +47,10 @@ class Doubts:
     isotropy: tuple[Isotropy, ...]
     pixels: float | None
     messages: tuple[str, ...]
+
+    def preceded_by(self, messages: tuple[str, ...]) -> Doubts:
+        """Return the same with other messages before its own."""
+        return replace(self, messages=(*messages, *self.messages))
 
 
 def places(shape: tuple[int, int, int]) -> list[Region]:
@@ -131,32 +134,6 @@ def pixels_message(ratio: float) -> str:
         f"{said}: the model knows structures at another size; use a model for these pixels, or "
         "resample the stack"
     )
-
-
-def warnings_for(
-    volume: Volume, factor: int, familiar: Familiar | None, config: AnyConfig
-) -> list[str]:
-    """List what the user of a stack in memory should know; empty if all is well.
-
-    Of a time series the first time point is looked at.
-    """
-    data = volume.tczyx()
-    normalization = (
-        percentile_normalization(data.swapaxes(0, 1), volume.source)
-        if config.intensities is None
-        else fixed_normalization(*config.intensities, volume.size("C"))
-    )
-    n, height, width = data.shape[2:]
-    found = doubts_of(
-        lambda place: normalization.apply(data[0][(slice(None), *place)]),
-        factor,
-        config,
-        familiar,
-        volume.voxel_size,
-        volume.unit,
-        (n, height, width),
-    )
-    return list(found.messages)
 
 
 def pixel_ratio(config: AnyConfig, voxel_size: VoxelSize | None, unit: str | None) -> float | None:

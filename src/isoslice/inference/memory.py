@@ -1,13 +1,13 @@
-"""Whether a volume can be restored in memory: said before minutes of work, not by the system."""
+"""Estimate the memory that a restoration takes, and refuse volumes that would exhaust it."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from isoslice.data.grid import even_grid
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
+from isoslice.inference.options import ResolvedOptions
 from isoslice.io.limits import available_memory
 
 #: Bytes for each voxel of a time point while it is restored, beside what is returned: a mean, a
@@ -20,30 +20,23 @@ KEPT = 4
 NETWORK = 400_000_000
 
 
-class Wanted(NamedTuple):
-    """What is asked for; see `Model.predict`."""
-
-    mean: bool = False
-    uncertainty: bool = False
-    samples: int = 0
-    keep: bool = False
-
-    @property
-    def working(self) -> int:
-        """Bytes a voxel of one time point while it is restored."""
-        if self.samples:
-            return SAMPLES_STD + KEPT * self.samples * self.keep
-        if self.uncertainty:
-            return MEAN_STD if self.mean else SAMPLE_STD
-        return MEAN if self.mean else SAMPLE
-
-    def returned(self, itemsize: int) -> int:
-        """Bytes a voxel of what is returned, intensities having `itemsize`."""
-        std = 4 if self.uncertainty or self.samples else 0
-        return itemsize * (1 + self.samples * self.keep) + std
+def working_bytes(options: ResolvedOptions) -> int:
+    """Bytes a voxel of one time point while it is restored."""
+    if options.samples:
+        return SAMPLES_STD + KEPT * options.samples * options.keep_samples
+    mean = options.mode == "mean"
+    if options.uncertainty:
+        return MEAN_STD if mean else SAMPLE_STD
+    return MEAN if mean else SAMPLE
 
 
-def memory_needed(volume: Volume, factor: int, wanted: Wanted) -> int:
+def returned_bytes(options: ResolvedOptions, itemsize: int) -> int:
+    """Bytes a voxel of what is returned, of intensities that take `itemsize`."""
+    std = 4 if options.estimates_errors else 0
+    return itemsize * (1 + options.samples * options.keep_samples) + std
+
+
+def memory_needed(volume: Volume, factor: int, options: ResolvedOptions) -> int:
     """Estimate the bytes that restoring a stack in memory takes, results included.
 
     Parameters
@@ -52,18 +45,18 @@ def memory_needed(volume: Volume, factor: int, wanted: Wanted) -> int:
         The stack.
     factor
         Output planes per measured plane.
-    wanted
-        What is asked for.
+    options
+        Resolved.
     """
     depth = even_grid(volume.size("Z"), factor).depth
     voxels = depth * math.prod(volume.size(axis) for axis in "CYX")
-    returned = wanted.returned(volume.data.dtype.itemsize)
-    return NETWORK + voxels * (volume.size("T") * returned + wanted.working)
+    returned = returned_bytes(options, volume.data.dtype.itemsize)
+    return NETWORK + voxels * (volume.size("T") * returned + working_bytes(options))
 
 
-def check_fits(volume: Volume, factor: int, wanted: Wanted) -> None:
+def check_fits(volume: Volume, factor: int, options: ResolvedOptions) -> None:
     """Raise `SettingsError` if that is more than there is."""
-    needed, free = memory_needed(volume, factor, wanted), available_memory()
+    needed, free = memory_needed(volume, factor, options), available_memory()
     if needed > free:
         planes = even_grid(volume.size("Z"), factor).depth
         raise SettingsError(

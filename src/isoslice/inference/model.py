@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from isoslice.data.coarse import coarse_axis, refined, renamed, turned
-from isoslice.data.frames import Frame, fill_along_z, frames_of, lost_messages
-from isoslice.data.grid import even_grid
-from isoslice.data.labels import label_messages
-from isoslice.data.normalization import Normalization, look_at
-from isoslice.data.srh import srh_channels
-from isoslice.data.survey import lost_planes, planes_of
+from isoslice.data.coarse import renamed
+from isoslice.data.frames import Frame, fill_along_z
+from isoslice.data.normalization import Normalization
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
-from isoslice.errors import DoubtWarning
-from isoslice.inference.diagnostics import doubts_of
-from isoslice.inference.memory import Wanted, check_fits
-from isoslice.inference.options import resolve_asked
-from isoslice.inference.passes import Mode
-from isoslice.inference.prediction import Prediction, provenance, told_exceptions
-from isoslice.inference.recipes import Direction, resolve_options, restore_planes
-from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
-from isoslice.inference.uncertainty import StackScale, told_scales
-from isoslice.models.config import ModelConfig
+from isoslice.inference.inspection import diagnose, inspect, warn_of
+from isoslice.inference.memory import check_fits
+from isoslice.inference.options import Direction, Mode, PredictOptions, ResolvedOptions
+from isoslice.inference.plan import Plan, plan_restoration
+from isoslice.inference.prediction import Prediction, provenance
+from isoslice.inference.recipes import recipe_of
+from isoslice.inference.stack import as_volume, stack_to_restore
+from isoslice.inference.uncertainty import (
+    ErrorEstimator,
+    StackScale,
+    error_estimator,
+    restore_with_std,
+)
 from isoslice.models.diffusion.masked import blur as blurred
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import choose_device, describe
@@ -124,129 +123,112 @@ class Model(ModelBundle):
             If an option is out of range, or the volume does not fit into memory.
         """
         progress = progress or Progress()
-        mode, steps, detail = resolve_options(self.config, mode, steps, detail, seed, direction)
-        asked = resolve_asked(self, mode, detail, uncertainty, samples, keep_samples, blur)
-        given = as_volume(stack, axes, voxel_size)
-        along = coarse_axis(given, along)
-        volume = turned(given, along)
-        if self.config.srh:
-            volume = srh_channels(volume)
-        separate = restores_separately(self.config, volume)
-        check_stack(volume, volume.size("C") if separate else self.config.network.channels)
-        factor = choose_factor(volume, factor, progress, along)
-        chosen = choose_device(device)
-        if isinstance(self.config, ModelConfig) and chosen.type == "cpu":
-            check_fits(volume, factor, Wanted(mode == "mean", uncertainty, samples, keep_samples))
-        progress.note(f"computing on {describe(chosen)}")
-
-        data = volume.tczyx()
-        normalization, seen = look_at(data, volume.source, self.config.intensities)
-        lost = lost_planes(seen, planes_of(data))
-        time, run = seen.filled_run
-        filled = data[time][:, run]
-        found = doubts_of(
-            lambda place: normalization.apply(filled[(slice(None), *place)]),
-            factor,
-            self.config,
-            self.trust.familiar,
-            volume.voxel_size,
-            volume.unit,
-            (filled.shape[1], volume.size("Y"), volume.size("X")),
-            self.info,
+        recipe = recipe_of(self.config)
+        options = recipe.resolve(
+            PredictOptions(
+                mode=mode,
+                steps=steps,
+                detail=detail,
+                seed=seed,
+                direction=direction,
+                blur=blur,
+                uncertainty=uncertainty,
+                samples=samples,
+                keep_samples=keep_samples,
+            )
         )
-        doubts = (*lost_messages(seen, lost), *label_messages(filled), *found.messages)
-        for message in doubts:
-            warnings.warn(message, DoubtWarning, stacklevel=2)
-        own = Path(volume.source).name in self.info.get("sources", ())
-        depth = even_grid(volume.size("Z"), factor).depth
-        shape = (*data.shape[:2], depth, *data.shape[3:])
-        output = np.empty(shape, data.dtype)
-        std = np.empty(shape, np.float32) if asked.wanted else None
-        kept = [np.empty(shape, data.dtype) for _ in range(samples if keep_samples else 0)]
-        scales: list[StackScale] = []
-        network = self.network.to(chosen)
-        frames = frames_of(data.shape[:3], factor, lost, separate, seed)
+        estimator = error_estimator(self) if options.estimates_errors else None
+        given = as_volume(stack, axes, voxel_size)
+        coarse = stack_to_restore(given, self.config, factor, progress, along)
+        computing = choose_device(device)
+        if computing.type == "cpu":
+            check_fits(coarse.volume, coarse.factor, options)
+        progress.note(f"computing on {describe(computing)}")
+        inspection = inspect(coarse.volume, self.config, progress)
+        doubts = warn_of(diagnose(coarse.volume, coarse.factor, self, inspection))
+        plan = plan_restoration(coarse, inspection, self, options, doubts)
+        restored = self._restore(plan, coarse.volume, estimator, computing, progress)
+        axes = coarse.volume.axes
+        return Prediction(
+            from_tczyx(restored.volume, axes),
+            renamed(axes, coarse.along),
+            voxel_size_of(coarse.refined_spacing),
+            coarse.factor,
+            provenance(plan, restored.scales),
+            coarse.volume.unit,
+            coarse.volume.channel_names,
+            None if restored.std is None else from_tczyx(restored.std, axes),
+            tuple(from_tczyx(sample, axes) for sample in restored.samples),
+            restored.scales[0].calibration if restored.scales else None,
+            doubts,
+            coarse.refined_metadata,
+        )
+
+    def _restore(
+        self,
+        plan: Plan,
+        stack: Volume,
+        estimator: ErrorEstimator | None,
+        device: torch.device,
+        progress: Progress,
+    ) -> _Restored:
+        """Restore every frame of a stack in memory."""
+        data, options, frames = stack.tczyx(), plan.options, plan.frames(stack)
+        restored = _empty(data, frames[0].grid.depth, options)
+        own = Path(stack.source).name in self.info.get("sources", ())
+        recipe, network = recipe_of(self.config), self.network.to(device)
         for number, frame in enumerate(frames):
 
             def report(fraction: float, number: int = number) -> None:
                 progress.update("restoring", (number + fraction) / len(frames))
 
-            at = frame.time, frame.channels
-            scaled = normalization.of_channels(frame.channels)
+            scaled = plan.normalization.of_channels(frame.channels)
 
             def finish(
                 into: NDArray[Any],
-                restored: NDArray[np.float32],
+                made: NDArray[np.float32],
                 frame: Frame = frame,
                 scaled: Normalization = scaled,
             ) -> None:
-                into[frame.time, frame.channels] = scaled.invert(restored, data.dtype)
+                into[frame.time, frame.channels] = scaled.invert(made, data.dtype)
                 frame.put_back(into, data, scaled)
 
+            at = frame.time, frame.channels
             planes = scaled.apply(fill_along_z(data[at][:, list(frame.kept)]))
-            if std is not None:
-                made = asked.restore(
-                    planes,
-                    frame.grid,
-                    mode,
-                    steps,
-                    detail,
-                    frame.seed,
-                    own=own,
-                    device=chosen,
-                    report=report,
+            chosen = options.with_seed(frame.seed)
+            if estimator is None or restored.std is None:
+                made = recipe.restore_planes(
+                    network, planes, frame.grid, chosen, device=device, report=report
                 )
-                finish(output, made.volume)
-                std[at] = scaled.widths(made.std)
-                frame.clear_deviations(std, data, scaled)
-                scales.append(made.scale)
-                for volume_i, sample in zip(kept, made.samples, strict=True):
-                    finish(volume_i, sample)
+                finish(restored.volume, blurred(made) if options.blur else made)
                 continue
-            restored = restore_planes(
-                network,
-                self.config,
-                planes,
-                frame.grid,
-                mode=mode,
-                steps=steps,
-                detail=detail,
-                seed=frame.seed,
-                direction=direction,
-                device=chosen,
-                report=report,
+            with_std = restore_with_std(
+                estimator, planes, frame.grid, chosen, own=own, device=device, report=report
             )
-            finish(output, blurred(restored) if blur else restored)
-        mode = "mean" if samples else mode
-        made_by = provenance(
-            model=self.fingerprint,
-            recipe=self.config.recipe,
-            factor=factor,
-            mode=mode,
-            steps=steps,
-            detail=detail,
-            direction=direction,
-            blur=blur,
-            seed=seed,
-            source=volume.source,
-            normalization=normalization,
-            doubts=doubts,
-            **({"samples": samples} if samples else {}),
-            **({"uncertainty": told_scales(scales)} if scales else {}),
-            **told_exceptions(along, lost),
-        )
-        spacing, metadata = refined(given, along, factor)
-        return Prediction(
-            from_tczyx(output, volume.axes),
-            renamed(volume.axes, along),
-            voxel_size_of(spacing),
-            factor,
-            made_by,
-            volume.unit,
-            volume.channel_names,
-            None if std is None else from_tczyx(std, volume.axes),
-            tuple(from_tczyx(each, volume.axes) for each in kept),
-            scales[0].calibration if scales else None,
-            doubts,
-            metadata,
-        )
+            finish(restored.volume, with_std.volume)
+            restored.std[at] = scaled.widths(with_std.std)
+            frame.clear_deviations(restored.std, data, scaled)
+            restored.scales.append(with_std.scale)
+            for volume, sample in zip(restored.samples, with_std.samples, strict=True):
+                finish(volume, sample)
+        return restored
+
+
+@dataclass
+class _Restored:
+    """Volumes (T, C, Z, Y, X) in the stack's intensities; see `Prediction`."""
+
+    volume: NDArray[Any]
+    std: NDArray[np.float32] | None
+    samples: list[NDArray[Any]]
+    scales: list[StackScale]
+
+
+def _empty(stack: NDArray[Any], depth: int, options: ResolvedOptions) -> _Restored:
+    shape = (*stack.shape[:2], depth, *stack.shape[3:])
+    return _Restored(
+        np.empty(shape, stack.dtype),
+        np.empty(shape, np.float32) if options.estimates_errors else None,
+        [np.empty(shape, stack.dtype) for _ in range(options.samples * options.keep_samples)],
+        [],
+    )

@@ -1,147 +1,118 @@
-"""What a prediction was asked for beside the volume, and whether the model can tell it."""
+"""Options of a prediction, as they are given and as a recipe resolves them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import operator
+from typing import Annotated, Any, Literal, Self, get_args
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
-from isoslice.data.grid import PlaneGrid
 from isoslice.errors import SettingsError
-from isoslice.inference.passes import Mode
-from isoslice.inference.uncertainty import Doubted, restore_with_std
-from isoslice.models.config import AnyConfig, ModelConfig
-from isoslice.models.networks.error_head import SpreadNetwork, with_head
-from isoslice.models.reliability.calibration import Calibration
 
-if TYPE_CHECKING:
-    from isoslice.models.files.bundle import ModelBundle
-
+#: The expected volume, or one plausible volume.
+Mode = Literal["sample", "mean"]
+#: Slices that the paper's recipes restore.
+Direction = Literal["both", "XZ", "YZ"]
 #: Fewest and most samples.
 SAMPLES = (2, 1000)
 
+#: An integer of Python or NumPy.
+_Integer = Annotated[int, BeforeValidator(operator.index)]
 
-@dataclass(frozen=True)
-class Asked:
-    """A standard deviation, if `network` and the others are there; from `samples`, if any."""
 
-    config: ModelConfig | None = None
-    network: SpreadNetwork | None = None
-    calibration: Calibration | None = None
-    samples: int = 0
-    keep: bool = False
+class PredictOptions(BaseModel):
+    """What a prediction is to be, whatever the stack and the machine.
+
+    Attributes
+    ----------
+    mode, steps, detail
+        As in `Model.predict`; None until a recipe's `resolve` has chosen.
+    seed
+        Of the noise.
+    direction
+        Slices that the paper's recipes restore.
+    blur
+        Blur the volume by the paper's Gaussian.
+    uncertainty
+        Estimate standard deviations.
+    samples
+        How many samples to average; 0 for none.
+    keep_samples
+        Whether to return them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode | None = None
+    steps: _Integer | None = None
+    detail: float | None = None
+    seed: _Integer = 0
+    direction: Direction = "both"
+    blur: bool = False
+    uncertainty: bool = False
+    samples: _Integer = 0
+    keep_samples: bool = False
 
     @property
-    def wanted(self) -> bool:
-        """Whether there is anything to tell."""
-        return self.network is not None
+    def estimates_errors(self) -> bool:
+        """Whether standard deviations come with the volume."""
+        return self.uncertainty or self.samples > 0
 
-    def restore(
-        self,
-        planes: NDArray[np.float32],
-        grid: PlaneGrid,
-        mode: Mode,
-        steps: int,
-        detail: float | None,
-        seed: int,
-        *,
-        own: bool,
-        device: torch.device,
-        report: Callable[[float], None],
-    ) -> Doubted:
-        """See `uncertainty.restore_with_std`."""
-        assert self.network is not None
-        assert self.config is not None
-        assert self.calibration is not None
-        return restore_with_std(
-            self.network.to(device),
-            self.config,
-            self.calibration,
-            planes,
-            grid,
-            mode=mode,
-            evaluations=steps,
-            detail=detail,
-            seed=seed,
-            samples=self.samples,
-            keep=self.keep,
-            own=own,
-            device=device,
-            report=report,
-        )
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _check_mode(cls, mode: Any) -> Any:
+        if mode is not None and mode not in get_args(Mode):
+            raise SettingsError(f"got mode {mode!r}, expected 'sample' or 'mean'")
+        return mode
 
+    @field_validator("direction", mode="before")
+    @classmethod
+    def _check_direction(cls, direction: Any) -> Any:
+        if direction not in get_args(Direction):
+            raise SettingsError(f"got direction {direction!r}, expected 'both', 'XZ' or 'YZ'")
+        return direction
 
-def resolve_asked(
-    model: ModelBundle,
-    mode: Mode,
-    detail: float | None,
-    uncertainty: bool,
-    samples: int,
-    keep: bool,
-    blur: bool,
-) -> Asked:
-    """Check what was asked for; see `check_asked` and `check_knows`."""
-    check_asked(model.config, mode, detail, uncertainty, samples, keep, blur)
-    if not (uncertainty or samples):
-        return Asked()
-    check_knows(model)
-    assert isinstance(model.config, ModelConfig)
-    assert model.head is not None
-    network = with_head(model.network, model.head)
-    return Asked(model.config, network, model.trust.calibration, samples, keep)
+    @model_validator(mode="after")
+    def _check_each(self) -> Self:
+        if not 0 <= self.seed < 2**62:
+            raise SettingsError(f"got seed {self.seed}, expected 0 or more")
+        if self.detail is not None and not 0 <= self.detail <= 1:
+            raise SettingsError(
+                f"got detail {self.detail}, expected 0 (the mean) to 1 (a whole sample)"
+            )
+        if self.keep_samples and not self.samples:
+            raise SettingsError(
+                "got samples to be kept, but none to draw, expected how many; name it"
+            )
+        if self.samples and not SAMPLES[0] <= self.samples <= SAMPLES[1]:
+            raise SettingsError(
+                f"got {self.samples} sample(s), expected {SAMPLES[0]} to {SAMPLES[1]}; one says "
+                "nothing about their spread"
+            )
+        if self.samples and (self.mode == "mean" or self.detail == 0):
+            raise SettingsError(
+                "got samples to draw in mode mean, or without detail, expected detail to sample; "
+                "leave the mode out, or ask for the uncertainty instead"
+            )
+        if self.blur and self.estimates_errors:
+            raise SettingsError(
+                "got blur with uncertainty or samples, which describe volumes as they were "
+                "restored; leave the blur out"
+            )
+        return self
+
+    def resolved(self, mode: Mode, steps: int, detail: float | None) -> ResolvedOptions:
+        """Return the same with mode, steps and detail as a recipe has chosen them."""
+        chosen = {"mode": mode, "steps": steps, "detail": detail}
+        return ResolvedOptions(**{**self.model_dump(), **chosen})
 
 
-def check_asked(
-    config: AnyConfig,
-    mode: Mode | None,
-    detail: float | None,
-    uncertainty: bool,
-    samples: int,
-    keep: bool,
-    blur: bool,
-) -> None:
-    """Check options against each other and the recipe; `mode` and `detail` None as by default.
+class ResolvedOptions(PredictOptions):
+    """Options with nothing left to choose; `detail` is None where a recipe has none."""
 
-    Raises
-    ------
-    SettingsError
-        If they contradict each other.
-    """
-    if keep and not samples:
-        raise SettingsError("got samples to be kept, but none to draw, expected how many; name it")
-    if samples and not SAMPLES[0] <= samples <= SAMPLES[1]:
-        raise SettingsError(
-            f"got {samples} sample(s), expected {SAMPLES[0]} to {SAMPLES[1]}; one says nothing "
-            "about their spread"
-        )
-    if samples and (mode == "mean" or detail == 0):
-        raise SettingsError(
-            "got samples to draw in mode mean, or without detail, expected detail to sample; leave "
-            "the mode out, or ask for the uncertainty instead"
-        )
-    if not (uncertainty or samples):
-        return
-    if blur:
-        raise SettingsError(
-            "got blur with uncertainty or samples, which describe volumes as they were restored; "
-            "leave the blur out"
-        )
-    if not isinstance(config, ModelConfig):
-        raise SettingsError(
-            f"got a {config.recipe} model, which does not know its errors, expected one of the "
-            "preset isoslice; leave uncertainty and samples out, or train one"
-        )
+    mode: Mode
+    steps: _Integer
 
-
-def check_knows(model: ModelBundle) -> None:
-    """Raise `SettingsError` if a model of the preset isoslice doesn't know its errors."""
-    if model.head is None or model.trust.calibration is None:
-        raise SettingsError(
-            "got a model that does not know its errors, of an earlier version or of tiny images, "
-            "expected one trained by this version; make one with 'isoslice train IMAGES --from "
-            "MODEL -o NEW'"
-        )
+    def with_seed(self, seed: int) -> ResolvedOptions:
+        """Return the same with another seed."""
+        return self.model_copy(update={"seed": seed})

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.data.frames import Lost
 from isoslice.data.metadata import Metadata
-from isoslice.data.normalization import Normalization
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
+from isoslice.inference.plan import Plan
+from isoslice.inference.uncertainty import StackScale, record_of_scales
 from isoslice.models.reliability.calibration import FactorCalibration, multiple
 
 
@@ -131,42 +132,45 @@ class Prediction:
         )
 
 
-def provenance(
-    *, source: str, normalization: Normalization, doubts: Sequence[str] = (), **made: Any
-) -> dict[str, Any]:
-    """Say how a volume was made.
+def provenance(plan: Plan, scales: Sequence[StackScale] = ()) -> dict[str, Any]:
+    """Record how a volume was made.
 
     Parameters
     ----------
-    source
-        The stack; of its path the name alone is kept.
-    normalization
-        Of its intensities.
-    doubts
-        What was warned of.
-    made
-        Model, recipe and every setting.
+    plan
+        What was settled. Of the stack's path the name alone is kept.
+    scales
+        What standard deviations were made with, if there are any: one a frame.
     """
+    options, lost = plan.options, _named_planes(plan.lost)
     return {
         "isoslice": __version__,
-        **made,
-        "source": Path(source).name,
-        "normalization": {"low": normalization.low, "high": normalization.high},
-        **({"warnings": list(doubts)} if doubts else {}),
+        "model": plan.model,
+        "recipe": plan.recipe,
+        "factor": plan.factor,
+        "mode": "mean" if options.samples else options.mode,
+        "steps": options.steps,
+        "detail": options.detail,
+        "direction": options.direction,
+        "blur": options.blur,
+        "seed": options.seed,
+        **({"samples": options.samples} if options.samples else {}),
+        **({"uncertainty": record_of_scales(scales)} if scales else {}),
+        **({} if plan.along == "Z" else {"along": plan.along}),
+        **({"lost_planes": lost} if lost else {}),
+        "source": Path(plan.source).name,
+        "normalization": {"low": plan.normalization.low, "high": plan.normalization.high},
+        **({"warnings": list(plan.doubts)} if plan.doubts else {}),
         "measured_planes": "every output plane i * factor is measured plane i, unchanged"
-        + (", but for lost ones" if made.get("lost_planes") else ""),
+        + (", but for lost ones" if lost else ""),
     }
 
 
-def told_exceptions(along: str, lost: Lost) -> dict[str, Any]:
-    """Say in provenance what is not as usual: another axis than Z is coarse, planes were lost."""
-    planes = {
+def _named_planes(lost: Lost) -> dict[str, list[int]]:
+    """Name lost planes by their time point and channel."""
+    return {
         f"{t}/{c}": list(numbers)
         for t, channels in enumerate(lost)
         for c, numbers in enumerate(channels)
         if numbers
-    }
-    return {
-        **({} if along == "Z" else {"along": along}),
-        **({"lost_planes": planes} if planes else {}),
     }

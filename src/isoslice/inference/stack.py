@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.data.coarse import coarse_axis, renamed, turned
+from isoslice.data.coarse import coarse_axis, refined, renamed, turned
 from isoslice.data.grid import check_factor, factor_from_voxel_size, output_voxel_size
+from isoslice.data.metadata import Metadata
+from isoslice.data.srh import srh_channels
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import AXES, Volume, parse_voxel_size
 from isoslice.errors import DataError
@@ -40,6 +42,60 @@ def as_volume(
             'for example axes="ZYX"'
         )
     return Volume(np.asarray(stack), axes, spacing)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that a model can restore.
+
+    Attributes
+    ----------
+    volume
+        Its voxels and spacing, the coarse axis called Z; the three channels of SRH where the model
+        works on these.
+    along
+        What the coarse axis is really called.
+    factor
+        Output planes per measured plane.
+    separate
+        Whether each channel is restored by itself.
+    refined_spacing, refined_metadata
+        Spacing, place, time and display of the restored volume, by the axes' true names.
+    """
+
+    volume: Volume
+    along: str
+    factor: int
+    separate: bool
+    refined_spacing: Mapping[str, float]
+    refined_metadata: Metadata
+
+
+def stack_to_restore(
+    given: Volume,
+    config: AnyConfig,
+    factor: int | None,
+    progress: Progress,
+    along: str | None = None,
+) -> Stack:
+    """Check that a model of these settings can restore a volume, and choose the factor.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to fill in, the channels are not the model's, or the voxel size is
+        unknown and no factor given.
+    SettingsError
+        If the factor is no integer of at least 2, or there is no such axis.
+    """
+    along = coarse_axis(given, along)
+    volume = turned(given, along)
+    if config.srh:
+        volume = srh_channels(volume)
+    separate = restores_separately(config, volume)
+    check_stack(volume, volume.size("C") if separate else config.network.channels)
+    factor = choose_factor(volume, factor, progress, along)
+    return Stack(volume, along, factor, separate, *refined(given, along, factor))
 
 
 def check_stack(volume: Volume, channels: int) -> None:

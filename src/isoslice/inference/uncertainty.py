@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -30,15 +30,18 @@ from isoslice.data.box import whole
 from isoslice.data.grid import PlaneGrid
 from isoslice.data.roughness import anisotropy
 from isoslice.data.subsampling import evenly_spaced
+from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import Gains
 from isoslice.inference.detail.patches import reader
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.interpolated import Base, make_base
-from isoslice.inference.passes import WEIGHT, Mode
+from isoslice.inference.options import ResolvedOptions
+from isoslice.inference.passes import WEIGHT
 from isoslice.inference.sampler import Drawn, compose, draw
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.variance_stabilization import unstretch_slope
-from isoslice.models.networks.error_head import SpreadNetwork
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.models.networks.error_head import SpreadNetwork, with_head
 from isoslice.models.reliability.calibration import (
     LEVELS,
     PLANES,
@@ -133,7 +136,7 @@ def stack_scale(
     )
 
 
-def told_scales(scales: Sequence[StackScale]) -> dict[str, Any]:
+def record_of_scales(scales: Sequence[StackScale]) -> dict[str, Any]:
     """Say in provenance how standard deviations were made, of each time point and channel."""
     stored = scales[0].calibration
     return {
@@ -242,7 +245,7 @@ def with_samples(
 
 
 @dataclass(frozen=True)
-class Doubted:
+class RestorationWithStd:
     """A volume with what is known of its errors, all normalised, (C, Z, Y, X).
 
     Attributes
@@ -263,45 +266,66 @@ class Doubted:
     scale: StackScale
 
 
+class ErrorEstimator(NamedTuple):
+    """A denoiser with a head that predicts its errors, and how these are calibrated."""
+
+    network: SpreadNetwork
+    config: ModelConfig
+    calibration: Calibration
+
+
+def error_estimator(model: ModelBundle) -> ErrorEstimator:
+    """Return what a model of the preset isoslice knows of its errors.
+
+    Raises
+    ------
+    SettingsError
+        If it knows nothing.
+    """
+    if model.head is None or model.trust.calibration is None:
+        raise SettingsError(
+            "got a model that does not know its errors, of an earlier version or of tiny images, "
+            "expected one trained by this version; make one with 'isoslice train IMAGES --from "
+            "MODEL -o NEW'"
+        )
+    # Only a model of this recipe has a head.
+    config = cast("ModelConfig", model.config)
+    return ErrorEstimator(with_head(model.network, model.head), config, model.trust.calibration)
+
+
 @torch.inference_mode()
 def restore_with_std(
-    network: SpreadNetwork,
-    config: ModelConfig,
-    calibration: Calibration,
+    estimator: ErrorEstimator,
     planes: NDArray[np.float32],
     grid: PlaneGrid,
+    options: ResolvedOptions,
     *,
-    mode: Mode = "mean",
-    evaluations: int = 5,
-    detail: float | None = None,
-    seed: int = 0,
-    samples: int = 0,
-    keep: bool = False,
     own: bool = False,
     device: torch.device | None = None,
     report: Callable[[float], None] = lambda fraction: None,
-) -> Doubted:
-    """Fill in planes like `sampler.restore`, and say how far each voxel may be off.
+) -> RestorationWithStd:
+    """Fill in planes like `sampler.restore`, and estimate the error of each voxel.
 
     Parameters
     ----------
-    network, config, calibration
-        Denoiser with head on `device`, in evaluation mode; the model's settings; what was measured
-        after training.
-    planes, grid, mode, evaluations, detail, seed, device, report
+    estimator
+        Denoiser with head, in evaluation mode; the model's settings; its calibration.
+    planes, grid, device, report
         As in `sampler.restore`.
-    samples
-        How many to draw: the volume is their mean then, and their spread goes into the standard
-        deviation. 0 takes the head's prediction alone.
-    keep
-        Whether to return them.
+    options
+        Resolved. With `samples`, the volume is the samples' mean, and their spread goes into the
+        standard deviation; without, the head's prediction alone makes it.
     own
         Whether the model learned from this stack.
     """
     device = device or torch.device("cpu")
+    config, samples, mode = estimator.config, options.samples, options.mode
+    network = estimator.network.to(device)
     # Lost planes leave wider gaps; most of them are of the factor.
     factor = max(2, int(np.diff(grid.known).min()))
-    scale = stack_scale(network, config, calibration, planes, factor, own=own, device=device)
+    scale = stack_scale(
+        network, config, estimator.calibration, planes, factor, own=own, device=device
+    )
     base = make_base(planes, grid, config.softening, device)
     known = list(grid.known)
     parts = _Share(report, 2 + (samples or mode == "sample") + max(0, samples - 1))
@@ -314,22 +338,22 @@ def restore_with_std(
     def composed(drawn: Drawn, gains: Gains | None) -> NDArray[np.float32]:
         volume = np.empty((len(planes), *base.shape), np.float32)
         place = whole(base.shape).slices()
-        for rows, part in compose(config, base, drawn, place, detail, gains):
+        for rows, part in compose(config, base, drawn, place, options.detail, gains):
             volume[:, :, rows] = part.cpu().numpy()
         volume[:, known] = planes
         return volume
 
     expected = composed(Drawn(mean, None), None)
     if not samples and mode == "mean":
-        return Doubted(expected, std, (), scale)
+        return RestorationWithStd(expected, std, (), scale)
     squares, kept, gains = np.zeros_like(expected), [], None
     for number in range(max(1, samples)):
         drawn = draw(
             network.denoiser,
             config,
             base,
-            evaluations=evaluations,
-            seed=seed + number,
+            evaluations=options.steps,
+            seed=options.seed + number,
             mean=mean,
             device=device,
             report=parts.next(),
@@ -340,11 +364,11 @@ def restore_with_std(
             gains = gains.of_planes(torch.from_numpy(grid.distances))
         sample = composed(drawn, gains)
         if not samples:
-            return Doubted(sample, std, (), scale)
+            return RestorationWithStd(sample, std, (), scale)
         squares += (sample - expected) ** 2
-        if keep:
+        if options.keep_samples:
             kept.append(sample)
-    return Doubted(expected, with_samples(std, squares, samples), tuple(kept), scale)
+    return RestorationWithStd(expected, with_samples(std, squares, samples), tuple(kept), scale)
 
 
 class _Share:

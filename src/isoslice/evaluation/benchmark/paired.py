@@ -23,7 +23,7 @@ from isoslice.evaluation.slicefid.distances import bootstrap_interval
 from isoslice.evaluation.slicefid.features import Features
 from isoslice.evaluation.slicefid.slices import plane_images
 from isoslice.inference.model import Model
-from isoslice.inference.recipes import DEFAULT_STEPS
+from isoslice.inference.recipes.residual import DEFAULT_STEPS
 from isoslice.inference.rows import restore_rows
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress

@@ -15,8 +15,7 @@ from isoslice.evaluation.benchmark.data import BenchmarkData
 from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store
 from isoslice.inference.model import Model
-from isoslice.inference.passes import Mode
-from isoslice.inference.recipes import Direction
+from isoslice.inference.options import Direction, Mode
 from isoslice.runtime.progress import Progress
 
 Voxels = NDArray[np.float32]

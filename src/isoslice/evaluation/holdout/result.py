@@ -14,7 +14,7 @@ from isoslice.data.coarse import turned
 from isoslice.data.volume import Volume, VoxelSize, from_tczyx
 from isoslice.evaluation.metrics import data_range_of, ssim
 from isoslice.inference.diagnostics import Doubts
-from isoslice.inference.passes import Mode
+from isoslice.inference.options import Mode
 
 #: What planes are restored by; the model comes first.
 METHODS = ("model", "linear", "cubic")

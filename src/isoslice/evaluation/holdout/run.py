@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.frames import Lost, lost_messages, mended
+from isoslice.data.frames import Lost, mended
 from isoslice.data.interpolation import Method
-from isoslice.data.labels import label_messages
-from isoslice.data.normalization import Normalization, look_at
+from isoslice.data.normalization import Normalization
 from isoslice.data.srh import srh_channels
-from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import AXES, Volume, from_tczyx
 from isoslice.errors import DataError, DoubtWarning
 from isoslice.evaluation.holdout.extrapolation import (
@@ -43,13 +41,13 @@ from isoslice.evaluation.holdout.result import (
     pooled_or_none,
     score_planes,
 )
-from isoslice.inference.diagnostics import doubts_of
+from isoslice.inference.inspection import diagnose, inspect
 from isoslice.inference.model import Model
-from isoslice.inference.passes import Mode
-from isoslice.inference.recipes import resolve_options
+from isoslice.inference.options import Mode, PredictOptions
+from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
-from isoslice.models.config import ModelConfig, MsdsrConfig
+from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
@@ -104,9 +102,9 @@ def check(
     progress = progress or Progress()
     model = model if isinstance(model, Model) else Model.load(model)
     config = model.config
-    if mode is None:
-        mode = "sample" if isinstance(config, MsdsrConfig) else "mean"
-    mode, _, _ = resolve_options(config, mode, steps, None, seed, "both")
+    recipe = recipe_of(config)
+    options = PredictOptions(mode=mode or recipe.most_accurate, steps=steps, seed=seed)
+    mode = recipe.resolve(options).mode
     volume = stack if isinstance(stack, Volume) and not axes and not voxel_size else None
     volume = volume or as_volume(stack, axes, voxel_size)
     along = coarse_axis(volume, along)
@@ -127,10 +125,8 @@ def check(
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, seen.size("C") if separate else config.network.channels)
     planes = seen.tczyx()
-    normalization, surveyed = look_at(planes, volume.source, config.intensities)
-    lost = lost_planes(surveyed, planes_of(planes))
-    time, run = surveyed.filled_run
-    messages = (*lost_messages(surveyed, lost), *label_messages(planes[time][:, run]))
+    inspection = inspect(seen, config, progress)
+    normalization, surveyed, lost = inspection.normalization, inspection.survey, inspection.lost
     padded = any(own.padding for own in normalization.limits or ())
     if any(map(any, lost)) or surveyed.holes or padded:
         planes = mended(normalization.without_padding(planes), lost, normalization.fill)
@@ -138,16 +134,7 @@ def check(
         volume = volume if config.srh else seen
     if surveyed.holes or padded:
         notes.append("voxels without data were filled in from the planes around, and count as any")
-    doubts = doubts_of(
-        normalization.apply(planes[time][:, run]),
-        factor,
-        config,
-        familiar or model.trust.familiar,
-        seen.voxel_size,
-        seen.unit,
-        record=model.info,
-    )
-    doubts = replace(doubts, messages=(*messages, *doubts.messages))
+    doubts = diagnose(seen, factor, model, inspection, familiar)
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
     channels, maps, errors = _compare(seen, restored, ratios, notes, lost)

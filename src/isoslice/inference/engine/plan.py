@@ -1,4 +1,4 @@
-"""What is to be done, settled once, so that every worker does the same, now and after a break."""
+"""How a restoration is cut into tasks, settled once, so that every worker does the same."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoslice.data.normalization import Normalization
 from isoslice.errors import SettingsError
+from isoslice.inference.plan import Plan
 from isoslice.io.formats.omezarr.reader import MARKS, is_zarr
 from isoslice.io.formats.planes.reader import find_planes, is_pattern
 from isoslice.io.options import ReadOptions
@@ -20,49 +20,47 @@ from isoslice.io.options import ReadOptions
 Size = Annotated[int, Field(ge=1)]
 
 
-class Plan(BaseModel):
-    """Everything that voxels depend on; saved in the unfinished output."""
+class JobPlan(BaseModel):
+    """A restoration into an OME-Zarr image, and how it is cut; saved in the unfinished output.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    Attributes
+    ----------
+    plan
+        All that voxels depend on.
+    stack, reading, stack_digest, stack_glance
+        Path of the stack, how it is read, and what its files were; see `files_digest`.
+    model
+        Folder of the model.
+    arithmetic
+        Such as ``cpu bfloat16``: others round differently.
+    residuals
+        Type of each frame's residual between passes.
+    slabs
+        Slices of a slab of XZ and of one of YZ slices.
+    block
+        Shape of one of the output's blocks, (Z, Y, X).
+    """
 
-    format: Annotated[int, Field(ge=1, le=1)] = 1
-    isoslice: str
-    #: The stack, how it was to be read, and what its files were.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Annotated[int, Field(ge=2, le=2)] = 2
+    plan: Plan
     stack: str
     reading: ReadOptions
     stack_digest: str
     stack_glance: str
-    #: The model's folder, and its fingerprint.
     model: str
-    model_fingerprint: str
-    factor: Annotated[int, Field(ge=2)]
-    mode: str
-    steps: Size
-    detail: float | None
-    seed: Annotated[int, Field(ge=0)]
-    #: Such as ``cpu bfloat16``: others round differently.
     arithmetic: str
-    #: The axis that is coarse.
-    along: Literal["Z", "Y", "X"]
-    #: Of the stack's intensities, per channel.
-    normalization: Normalization
-    #: Planes that were lost, of each time point and channel.
-    lost: tuple[tuple[tuple[int, ...], ...], ...]
-    #: Of each frame's residual between passes: ``float16`` or ``float32``.
     residuals: tuple[Literal["float16", "float32"], ...]
-    #: Slices of a slab of XZ and of one of YZ slices, and shape of an output's block: how the work
-    #: is cut, which voxels do not depend on.
     slabs: tuple[Size, Size]
     block: tuple[Size, Size, Size]
-    #: What was warned of when the run began.
-    doubts: tuple[str, ...] = ()
 
 
 #: What must not have changed when a run goes on, and what to call it.
 _SAME = {
     "isoslice": "version of isoslice",
     "stack_digest": "stack",
-    "model_fingerprint": "model",
+    "fingerprint": "model",
     "axes": "axes",
     "voxel_size": "voxel size",
     "unit": "unit",
@@ -79,7 +77,7 @@ _SAME = {
 }
 
 
-def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
+def check_same(before: JobPlan, now: dict[str, object], folder: Path) -> None:
     """Refuse to go on with what was begun otherwise.
 
     Parameters
@@ -87,7 +85,7 @@ def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
     before
         The plan of the unfinished run.
     now
-        What this one was asked for: some of the plan's entries, and of those of its `reading`.
+        What this one was asked for: some of the entries of the plan, its options and `reading`.
     folder
         The unfinished output, for the message.
 
@@ -96,7 +94,13 @@ def check_same(before: Plan, now: dict[str, object], folder: Path) -> None:
     SettingsError
         Says what has changed.
     """
-    then = {**before.model_dump(), **before.reading.model_dump()}
+    then = {
+        **before.plan.options.model_dump(),
+        **before.plan.model_dump(),
+        **before.reading.model_dump(),
+        **before.model_dump(exclude={"plan"}),
+        "fingerprint": before.plan.model,
+    }
     changed = []
     for key, name in _SAME.items():
         if key in now and now[key] != then[key]:

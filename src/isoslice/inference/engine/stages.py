@@ -13,16 +13,16 @@ import torch
 
 from isoslice.data.box import Triple, block_count
 from isoslice.data.coarse import refined, renamed, turned
-from isoslice.data.frames import Frame, frames_of
+from isoslice.data.frames import Frame
 from isoslice.data.metadata import Metadata
 from isoslice.data.normalization import Normalization
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, OutputError, SettingsError
-from isoslice.inference.engine.plan import Plan, files_digest, files_glance
+from isoslice.inference.engine.plan import JobPlan, files_digest, files_glance
 from isoslice.inference.engine.residuals import Scratch
 from isoslice.inference.engine.worker import this_process
-from isoslice.inference.passes import Mode, Pass, all_passes
-from isoslice.inference.stack import restores_separately
+from isoslice.inference.passes import Pass, all_passes
+from isoslice.inference.plan import Plan
 from isoslice.io.formats.omezarr.shards import Image, lay_out
 from isoslice.io.formats.omezarr.writer import ORDER
 from isoslice.io.reading import open_with
@@ -62,7 +62,7 @@ class Job:
 
     Attributes
     ----------
-    plan
+    work
         What is to be done.
     folder
         The unfinished output.
@@ -72,18 +72,21 @@ class Job:
         The model, and the device that it is on.
     """
 
-    plan: Plan
+    work: JobPlan
     folder: Path
     volume: Volume
     model: ModelBundle
     device: torch.device
 
+    @property
+    def plan(self) -> Plan:
+        """What voxels depend on."""
+        return self.work.plan
+
     @cached_property
     def frames(self) -> list[Frame]:
         """What is restored at once: time points, or channels of each."""
-        shape = self.volume.size("T"), self.volume.size("C"), self.volume.size("Z")
-        separate = restores_separately(self.config, self.volume)
-        return frames_of(shape, self.plan.factor, self.plan.lost, separate, self.plan.seed)
+        return self.plan.frames(self.volume)
 
     @property
     def shape(self) -> Triple:
@@ -109,8 +112,7 @@ class Job:
     @property
     def config(self) -> ModelConfig:
         """The model's settings."""
-        assert isinstance(self.model.config, ModelConfig)  # others are not restored in parts
-        return self.model.config
+        return cast("ModelConfig", self.model.config)  # no other recipe restores blocks
 
     @property
     def normalization(self) -> Normalization:
@@ -120,25 +122,25 @@ class Job:
     @cached_property
     def passes(self) -> list[Pass]:
         """The passes of one time point."""
-        return all_passes(self.config, cast("Mode", self.plan.mode), self.plan.steps)
+        return all_passes(self.config, self.plan.options.mode, self.plan.options.steps)
 
     def stages(self) -> Iterator[Stage]:
         """List everything there is to do, in its order."""
         voxels = self.voxels // len(self.frames)
-        blocks = block_count(self.shape, self.plan.block)
+        blocks = block_count(self.shape, self.work.block)
         for time in range(len(self.frames)):
             for number, step in enumerate(self.passes):
                 count = len(self.scratch(time).slabs(step.plane))
                 yield Stage(time, f"pass-{number}", count, voxels / count)
-            if self.plan.mode == "sample":
+            if self.plan.options.mode == "sample":
                 yield Stage(time, "gains", 1, 0.0)
             yield Stage(time, "blocks", blocks, COMPOSING * voxels / blocks)
 
     def scratch(self, time: int) -> Scratch:
         """Files of a time point's residual between passes."""
-        dtype = getattr(torch, self.plan.residuals[time])
+        dtype = getattr(torch, self.work.residuals[time])
         folder = self.hidden / f"time-{time}"
-        return Scratch(folder, self.channels, self.shape, self.plan.slabs, dtype)
+        return Scratch(folder, self.channels, self.shape, self.work.slabs, dtype)
 
     def compute_on(self, device: torch.device) -> None:
         """Move the model where tasks are to be done.
@@ -149,10 +151,10 @@ class Job:
             If results would not be those of the others that do tasks.
         """
         worker = this_process(device.type)  # any of several GPUs
-        if worker.arithmetic != self.plan.arithmetic:
+        if worker.arithmetic != self.work.arithmetic:
             raise SettingsError(
                 f"got a process that computes in {worker.arithmetic}, expected "
-                f"{self.plan.arithmetic} as the run began, so that all voxels are made alike; "
+                f"{self.work.arithmetic} as the run began, so that all voxels are made alike; "
                 "use a machine of that kind"
             )
         self.device = device
@@ -160,9 +162,9 @@ class Job:
 
     def check_stack(self) -> None:
         """Raise `DataError` if the stack is no longer there, which Zarr reads as zeros."""
-        if files_glance(Path(self.plan.stack)) != self.plan.stack_glance:
+        if files_glance(Path(self.work.stack)) != self.work.stack_glance:
             raise DataError(
-                f"{self.plan.stack}: got another stack than when this run began, or none, expected "
+                f"{self.work.stack}: got another stack than when this run began, or none, expected "
                 "it unchanged; put it back and go on with --resume, or begin anew with --overwrite"
             )
 
@@ -172,10 +174,10 @@ class Job:
         What was made of them meanwhile cannot be trusted, so there is nothing to go on with then.
         """
         self.check_stack()
-        if files_digest(Path(self.plan.stack)) != self.plan.stack_digest:
+        if files_digest(Path(self.work.stack)) != self.work.stack_digest:
             (self.hidden / PLAN).unlink(missing_ok=True)
             raise DataError(
-                f"{self.plan.stack}: got another stack than when this run began, expected it "
+                f"{self.work.stack}: got another stack than when this run began, expected it "
                 "unchanged; begin anew"
             )
 
@@ -233,12 +235,12 @@ class Job:
         """Return the output's axes, shape, spacing and shape of blocks."""
         lengths = dict(zip(renamed("ZYX", self.plan.along), self.shape, strict=True))
         shape = tuple(lengths.get(axis, self.volume.size(axis)) for axis in self.axes)
-        sides = dict(zip("ZYX", self.plan.block, strict=True))
+        sides = dict(zip("ZYX", self.work.block, strict=True))
         block = tuple(min(sides.get(axis, 1), n) for axis, n in zip(self.axes, shape, strict=True))
         return self.axes, shape, self.spacing, block
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> JobPlan:
     """Read the plan of an unfinished output.
 
     Raises
@@ -247,7 +249,7 @@ def read_plan(folder: Path) -> Plan:
         If it is damaged.
     """
     try:
-        return Plan.model_validate_json((folder / HIDDEN / PLAN).read_bytes())
+        return JobPlan.model_validate_json((folder / HIDDEN / PLAN).read_bytes())
     except (OSError, ValueError) as error:
         raise OutputError(
             f"{folder / HIDDEN / PLAN}: got a plan that cannot be read, expected what isoslice "
@@ -263,7 +265,6 @@ def open_job(folder: Path) -> Job:
     DataError, ModelError
         If the stack or the model cannot be read any more.
     """
-    plan = read_plan(folder)
-    volume = turned(open_with(Path(plan.stack), plan.reading), plan.along)
-    model = ModelBundle.load(plan.model)
-    return Job(plan, folder, volume, model, torch.device("cpu"))
+    work = read_plan(folder)
+    volume = turned(open_with(Path(work.stack), work.reading), work.plan.along)
+    return Job(work, folder, volume, ModelBundle.load(work.model), torch.device("cpu"))

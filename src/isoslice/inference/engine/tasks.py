@@ -99,7 +99,7 @@ def _gains(job: Job, time: int) -> Mapping[Path, int]:
 
 
 def _block(job: Job, time: int, index: int) -> Mapping[Path, int]:
-    block = nth_block(index, job.shape, job.plan.block)
+    block = nth_block(index, job.shape, job.work.block)
     voxels, image = _composed(job, time, block), job.image()
     files: dict[str, int] = {}
     frame, names = job.frames[time], renamed("ZYX", job.plan.along)
@@ -127,14 +127,14 @@ def _composed(job: Job, time: int, block: Box) -> NDArray[Any]:
     base = make_base(planes, grid, job.config.softening, cpu, rows)
     drawn = _Drawn(job, time).window(window.slices())
     gains = None
-    if job.plan.mode == "sample":
+    if job.plan.options.mode == "sample":
         stored = json.loads((job.scratch(time).folder / GAINS).read_text(encoding="utf-8"))
         gains = Gains(*(torch.tensor(each) for each in stored))
         gains = gains.of_planes(torch.from_numpy(frame.grid.distances)[window.slices()[0]])
     inside = block.slices(window.start)
     result = np.empty((job.channels, *block.shape), job.volume.data.dtype)
     scaled = job.normalization.of_channels(frame.channels)
-    for part, values in compose(job.config, base, drawn, inside, job.plan.detail, gains):
+    for part, values in compose(job.config, base, drawn, inside, job.plan.options.detail, gains):
         result[:, :, part] = scaled.invert(values.numpy(), result.dtype)
     _put_back(job, frame, block, result, scaled)
     return result

@@ -1,0 +1,124 @@
+"""What is measured on a stack before it is restored: intensities, lost planes, reasons to doubt."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.box import Region
+from isoslice.data.frames import lost_messages
+from isoslice.data.labels import PLANES as LABEL_PLANES
+from isoslice.data.labels import label_messages
+from isoslice.data.normalization import Normalization, look_at, look_at_parts
+from isoslice.data.subsampling import evenly_spaced
+from isoslice.data.survey import Survey, lost_planes
+from isoslice.data.volume import Volume
+from isoslice.errors import DoubtWarning
+from isoslice.inference.diagnostics import Doubts, doubts_of
+from isoslice.models.config import AnyConfig
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.models.reliability.out_of_distribution import Familiar
+from isoslice.runtime.progress import Progress
+
+EVERY = slice(None)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was measured on a stack.
+
+    Attributes
+    ----------
+    normalization
+        Of its intensities, per channel.
+    survey
+        What each plane holds.
+    lost
+        Planes that were lost, of each time point and channel.
+    """
+
+    normalization: Normalization
+    survey: Survey
+    lost: tuple[tuple[tuple[int, ...], ...], ...]
+
+
+def inspect(volume: Volume, config: AnyConfig, progress: Progress) -> Inspection:
+    """Measure intensities and find lost planes, in memory or part by part.
+
+    Parameters
+    ----------
+    volume
+        The stack, its coarse axis called Z.
+    config
+        Of the model: intensities that become 0 and 1, if they are fixed.
+    progress
+        Hears how far the reading is.
+
+    Raises
+    ------
+    DataError
+        If every channel is constant, or has no finite voxel.
+    """
+    if isinstance(volume.data, np.ndarray):
+        normalization, survey = look_at(volume.tczyx(), volume.source, config.intensities)
+    else:
+        normalization, survey = look_at_parts(volume, progress, config.intensities)
+    lost = lost_planes(survey, lambda t, c, z: volume.read((t, c, z)))
+    return Inspection(normalization, survey, lost)
+
+
+def diagnose(
+    volume: Volume,
+    factor: int,
+    model: ModelBundle,
+    inspection: Inspection,
+    familiar: Familiar | None = None,
+) -> Doubts:
+    """Look for reasons to doubt what a model will make of a stack.
+
+    Parameters
+    ----------
+    volume, factor
+        The stack, its coarse axis called Z; output planes per measured plane.
+    model
+        The model, with what it knows of its training images.
+    inspection
+        Of the stack.
+    familiar
+        What the training images look like, instead of what the model knows of them.
+    """
+    time, run = inspection.survey.filled_run
+    shape = run.stop - run.start, volume.size("Y"), volume.size("X")
+
+    def scaled(region: Region) -> NDArray[np.float32]:
+        z, y, x = region
+        inside = slice(run.start + z.start, run.start + z.stop)
+        return inspection.normalization.apply(volume.read((time, EVERY, inside, y, x)))
+
+    doubts = doubts_of(
+        scaled,
+        factor,
+        model.config,
+        familiar or model.trust.familiar,
+        volume.voxel_size,
+        volume.unit,
+        shape,
+        model.info,
+    )
+    some = [
+        volume.read((time, EVERY, slice(run.start + z, run.start + z + 1)))
+        for z in evenly_spaced(shape[0], LABEL_PLANES)
+    ]
+    labels = label_messages(np.concatenate(some, axis=1))
+    lost = lost_messages(inspection.survey, inspection.lost)
+    return doubts.preceded_by((*lost, *labels))
+
+
+def warn_of(doubts: Doubts) -> tuple[str, ...]:
+    """Emit each message as a `DoubtWarning`, and return them."""
+    for message in doubts.messages:
+        warnings.warn(message, DoubtWarning, stacklevel=3)
+    return doubts.messages
