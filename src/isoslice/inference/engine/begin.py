@@ -233,7 +233,7 @@ def is_made(request: Request) -> bool:
     """Whether a finished output is there, of the same stack, reading, model and seed."""
     try:
         record = json.loads(record_path(request.output).read_text(encoding="utf-8"))
-        made = JobPlan.model_validate(record["plan"])
+        made = JobPlan.model_validate({**record["job"], "plan": record["plan"]})
     except (OSError, ValueError, KeyError, TypeError):
         return False
     same = (made.stack_digest, made.reading, made.model, made.plan.options.seed) == (
@@ -290,9 +290,9 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     check_output(output, overwrite)
     job.check_whole_stack()
     job.image().finish(image, make_note(made, job.axes))
+    cut = job.work.model_dump(exclude={"plan"})
+    text = json.dumps({**record, "plan": plan.model_dump(), "job": cut}, indent=1) + "\n"
     with atomic_output(record_path(output), overwrite=True) as draft:
-        draft.write_text(
-            json.dumps({**record, "plan": job.work.model_dump()}, indent=1) + "\n", encoding="utf-8"
-        )
+        draft.write_text(text, encoding="utf-8")
     replace_output(job.folder, output)
     shutil.rmtree(output / HIDDEN, ignore_errors=True)
