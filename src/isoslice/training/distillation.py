@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.data.planes import crop_size, plane_stacks, split
 from isoslice.data.srh import srh_channels
 from isoslice.errors import SettingsError
@@ -26,7 +25,7 @@ from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
 from isoslice.models.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise
-from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.networks.factory import build_network
 from isoslice.runtime import budget
 from isoslice.runtime.device import autocast, choose_device
@@ -119,23 +118,19 @@ class DistillationObjective(ResidualObjective):
         Of the crops, which are drawn at random, the first ones learn the mean, the next ones the
         first pass, the rest the second.
         """
-        settings: TrainingSettings = self.config.training
-        sampler, scale = self.config.sampler, self.config.sigma_data
-        stretched = stretch(images, self.config.softening)
-        count, size = len(images), images.shape[2]
-        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
+        sampler, scale, count = self.config.sampler, self.config.sigma_data, len(images)
+        example = draw_example(images, self.training, self.config.softening, generator)
+        base, masks, residual = example.base, example.masks, example.residual
         low, high = SECOND_LEVELS
         sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)
         noise = torch.randn(images.shape, generator=generator)
-        masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
-        base = fill_rows(stretched, masks)
-        residual = stretched - base
+        sigma, noise = sigma.to(images.device), noise.to(images.device)
 
         plain = round(MEAN_SHARE * count)
         taught = slice(plain, None)
         first = slice(plain, plain + round(FIRST_SHARE * count))
         sigma[first] = scale * sampler.sigma_max
-        added = sigma[:, None, None, None] * noise * ~masks[:, None, :, None]
+        added = sigma[:, None, None, None] * noise * example.hidden
         seen, start = residual + added, residual + added
         seen[first] = added[first]
         target = residual.clone()
@@ -156,7 +151,7 @@ class DistillationObjective(ResidualObjective):
             ).float()
         target[first] = fine_detail_only(mean, target[first])
         sigma[:plain] = NO_SIGNAL
-        return self.denoising_loss(network, seen, target, images, base, masks, sigma)
+        return self.denoising_loss(network, seen, target, images, example, sigma)
 
 
 def distill(

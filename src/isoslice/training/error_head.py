@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise, network_input, precondition
-from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.runtime.budget import Deadline
@@ -80,7 +79,8 @@ def fit_spread(
     The head on the CPU, in evaluation mode.
     """
     assert isinstance(network, Denoiser)
-    settings, scale = config.training, config.sigma_data
+    settings = config.training.model_copy(update={"even_share": EVEN_SHARE})
+    scale = config.sigma_data
     generator = torch.Generator().manual_seed(settings.seed)
     head = build_head(config, settings.seed).to(device)
     optimizer = torch.optim.Adam(head.parameters(), lr=RATE)
@@ -88,17 +88,15 @@ def fit_spread(
     c_noise = precondition(level, scale).c_noise
     deadline = Deadline.after(seconds)
     for step in range(steps):
-        images = draw_crops(stacks, BATCH, settings.crop, generator)
-        masks = draw_masks(BATCH, settings.crop, settings.factors, EVEN_SHARE, generator)
-        images, masks = images.to(device), masks.to(device)
-        stretched = stretch(images, config.softening)
-        base = fill_rows(stretched, masks)
+        images = draw_crops(stacks, BATCH, settings.crop, generator).to(device)
+        example = draw_example(images, settings, config.softening, generator)
+        base, masks = example.base, example.masks
         nothing = torch.zeros_like(base)
         seen = network_input(nothing, base, masks)
         with torch.no_grad(), autocast(device):
             features = network.features(seen, c_noise).float()
             mean = denoise(network, nothing, base, masks, level, scale).float()
-        error = (stretched - base - mean) / scale
+        error = (example.residual - mean) / scale
         angle = max(math.pi * step / steps, math.pi * deadline.share)
         for group in optimizer.param_groups:
             group["lr"] = RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(angle)))

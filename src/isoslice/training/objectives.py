@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.models.config import (
     AnyConfig,
     EndToEndConfig,
@@ -26,7 +25,8 @@ from isoslice.models.diffusion.masked import (
     noise_loss,
     spread_timesteps,
 )
-from isoslice.models.diffusion.variance_stabilization import intensity_error, stretch
+from isoslice.models.diffusion.masked_example import MaskedExample, draw_example
+from isoslice.models.diffusion.variance_stabilization import intensity_error
 from isoslice.models.networks.denoiser import Denoiser, MPConv
 from isoslice.training.muon import Muon
 
@@ -121,11 +121,9 @@ class ResidualObjective:
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """`weighted_loss` of residuals with noise, of stretched intensities."""
         settings, sigma_data = self.config.training, self.config.sigma_data
-        stretched = stretch(images, self.config.softening)
-        count, size = len(images), images.shape[2]
-        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
+        example = draw_example(images, settings, self.config.softening, generator)
         sigma = draw_sigma(
-            count,
+            len(images),
             sigma_data,
             settings.noise_log_mean,
             settings.noise_log_std,
@@ -133,12 +131,11 @@ class ResidualObjective:
             generator,
         )
         noise = torch.randn(images.shape, generator=generator)
-        masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
-        base = fill_rows(stretched, masks)
+        sigma, noise = sigma.to(images.device), noise.to(images.device)
         added = torch.where(torch.isinf(sigma), 0.0, sigma)[:, None, None, None] * noise
-        residual = stretched - base
-        noisy = (residual + added) * ~masks[:, None, :, None]
-        return self.denoising_loss(network, noisy, residual, images, base, masks, sigma)
+        residual = example.residual
+        noisy = (residual + added) * example.hidden
+        return self.denoising_loss(network, noisy, residual, images, example, sigma)
 
     def denoising_loss(
         self,
@@ -146,8 +143,7 @@ class ResidualObjective:
         noisy: Tensor,
         target: Tensor,
         images: Tensor,
-        base: Tensor,
-        masks: Tensor,
+        example: MaskedExample,
         sigma: Tensor,
     ) -> Tensor:
         """`weighted_loss` of estimates; errors of the mean are of intensities, not stretched ones.
@@ -155,6 +151,7 @@ class ResidualObjective:
         Shapes as in `edm.denoise`; `images` are as they were before the stretch.
         """
         scale, softening = self.config.sigma_data, self.config.softening
+        base, masks = example.base, example.masks
         estimate = denoise(network, noisy, base, masks, sigma, scale)
         error = estimate - target
         if softening is not None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.data.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import Volume, parse_voxel_size
@@ -28,7 +27,8 @@ from isoslice.models.config import (
     TrainingSettings,
     UNetSettings,
 )
-from isoslice.models.diffusion.variance_stabilization import fit_softening, stretch
+from isoslice.models.diffusion.masked_example import draw_example, mask_images
+from isoslice.models.diffusion.variance_stabilization import fit_softening
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import Preset, preset_config
 from isoslice.models.reliability.out_of_distribution import learn_familiar
@@ -311,12 +311,11 @@ def residual_statistics(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     crops = draw_crops(stacks, 256, settings.crop, generator)
-    masks = draw_masks(len(crops), settings.crop, settings.factors, settings.even_share, generator)
-    hidden = (~masks[:, None, :, None]).expand_as(crops)
-    base = fill_rows(crops, masks)
-    softening = fit_softening(base[hidden], (crops - base)[hidden])
-    crops = stretch(crops, softening)
-    deviation = float((crops - fill_rows(crops, masks))[hidden].square().mean().sqrt())
+    plain = draw_example(crops, settings, None, generator)
+    hidden = plain.hidden.expand_as(crops)
+    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
+    residual = mask_images(crops, plain.masks, softening).residual
+    deviation = float(residual[hidden].square().mean().sqrt())
     if not np.isfinite(deviation):
         raise DataError(
             "got images with a few voxels so far beyond all others that nothing can be computed "

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from isoslice.data.masking import fill_rows
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
-from isoslice.models.diffusion.variance_stabilization import stretch, unstretch, unstretch_slope
+from isoslice.models.diffusion.masked_example import mask_images
+from isoslice.models.diffusion.variance_stabilization import unstretch, unstretch_slope
 from isoslice.models.networks.denoiser import Denoiser, even
 from isoslice.runtime.device import autocast
 from isoslice.runtime.randomness import seeded
@@ -119,9 +119,8 @@ def mean_and_spread(
     -------
     Mean and expected absolute error, both (N, C, H, W), of intensities.
     """
-    hidden = ~masks[:, None, :, None]
-    known = stretch(torch.where(hidden, torch.zeros_like(images), images), config.softening)
-    base = fill_rows(known, masks)
+    example = mask_images(images, masks, config.softening)
+    base, hidden = example.base, example.hidden
     level = torch.tensor([NO_SIGNAL], device=images.device)
     nothing = torch.zeros_like(base)
     with autocast(images.device):
