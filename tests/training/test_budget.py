@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-import isoslice.training.train
+import isoslice.training.run
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.models.reliability.calibration import spread_order
 from isoslice.runtime import budget
@@ -34,7 +34,7 @@ def clock(monkeypatch) -> Clock:
 
 def slow_machine(monkeypatch, clock, seconds, preparing=0.0):
     """Let a crop of 32 x 32 take so many seconds in the network, and preparations, too."""
-    features, familiar = Denoiser.features, isoslice.training.train.learn_familiar
+    features, familiar = Denoiser.features, isoslice.training.run.learn_familiar
 
     def slowly(self, x, c_noise):
         passes = 3 if self.training else 1  # forward, and back, which costs two
@@ -46,7 +46,7 @@ def slow_machine(monkeypatch, clock, seconds, preparing=0.0):
         return familiar(*args)
 
     monkeypatch.setattr(Denoiser, "features", slowly)
-    monkeypatch.setattr(isoslice.training.train, "learn_familiar", prepared)
+    monkeypatch.setattr(isoslice.training.run, "learn_familiar", prepared)
 
 
 def test_a_deadline_counts_on_its_clock(clock):

@@ -18,8 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.planes import crop_size, plane_stacks, split
-from isoslice.data.srh import srh_channels
+from isoslice.data.planes import crop_size, split
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
@@ -27,20 +26,17 @@ from isoslice.models.config import DistilledSettings, ModelConfig, NetworkSettin
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise
 from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.networks.factory import build_network
-from isoslice.runtime import budget
-from isoslice.runtime.device import autocast, choose_device
+from isoslice.runtime.device import autocast
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import find_place
 from isoslice.training.finetune import check_channels
 from isoslice.training.objectives import ResidualObjective
-from isoslice.training.session import TrainingRun
-from isoslice.training.train import (
+from isoslice.training.run import (
     Images,
+    RunOptions,
     as_volumes,
-    completed,
     image_facts,
-    network_share,
-    training_budget,
+    make_model,
+    training_planes,
 )
 
 #: Shares of a batch that learn the mean and the first pass; the rest learns the second.
@@ -199,36 +195,20 @@ def distill(
             f"got a {kind} model to distill, expected one that 'isoslice train' made with its own "
             "preset; give that one"
         )
-    began, minutes = budget.now(), training_budget(minutes, steps)
-    chosen = choose_device(device)
-    place = find_place(devices, nodes, chosen)
-    volumes = as_volumes(images, axes)
-    if teacher.config.srh:
-        volumes = [srh_channels(volume) for volume in volumes]
-    stacks = plane_stacks(volumes, teacher.config.intensities)
+    options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
+    volumes, stacks = training_planes(
+        as_volumes(images, axes), teacher.config.intensities, teacher.config.srh
+    )
     check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
     student = build_network(config, config.training.seed)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
-    training, held_out = split(stacks, config.training.validation_share, config.training.seed)
-    job = TrainingRun(
-        student,
-        # A copy: it moves to the device, and the caller's stays where it is.
-        DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu()),
-        config,
-        training,
-        held_out,
-        image_facts(volumes, stacks),
-        minutes=None if minutes is None else minutes * network_share(config),
-        steps=steps,
-        device=chosen,
-        workdir=None if workdir is None else Path(workdir),
-        resume=resume,
-        began=began,
-    )
-    origin = {"teacher": teacher.fingerprint}
-    return completed(job, place, devices, minutes, origin, progress or Progress())
+    # A copy: it moves to the device, and the caller's stays where it is.
+    objective = DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu())
+    planes = split(stacks, config.training.validation_share, config.training.seed)
+    facts, origin = image_facts(volumes, stacks), {"teacher": teacher.fingerprint}
+    return make_model(options, student, objective, config, planes, facts, origin)
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:

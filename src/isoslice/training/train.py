@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
-from isoslice.data.srh import srh_channels
-from isoslice.data.volume import Volume, parse_voxel_size
+from isoslice.data.planes import PlaneStack, crop_size, draw_crops, split
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.io.extras import require_installed
 from isoslice.models.config import (
-    AnyConfig,
     EndToEndConfig,
     MaskedTraining,
-    ModelConfig,
     NetworkSettings,
     TrainingSettings,
     UNetSettings,
@@ -31,24 +25,20 @@ from isoslice.models.diffusion.masked_example import draw_example, mask_images
 from isoslice.models.diffusion.variance_stabilization import fit_softening
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import Preset, preset_config
-from isoslice.models.reliability.out_of_distribution import learn_familiar
-from isoslice.runtime import budget
-from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import ProcessTopology, find_place
 from isoslice.training.finetune import check_channels, check_start, continued_config
-from isoslice.training.launcher import run_training
 from isoslice.training.objectives import objective_of
-from isoslice.training.reliability import TIME_SHARE, learn_trust
-from isoslice.training.session import TrainingRun
-
-#: Training time where neither a time nor a step budget is given.
-DEFAULT_MINUTES = 10.0
+from isoslice.training.run import (
+    Images,
+    RunOptions,
+    as_volumes,
+    image_facts,
+    make_model,
+    training_planes,
+)
 
 AnyTraining = TypeVar("AnyTraining", bound=TrainingSettings | MaskedTraining)
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
-
-Images = NDArray[Any] | Volume | Sequence[NDArray[Any] | Volume]
 
 
 def train(
@@ -131,10 +121,7 @@ def train(
         If an option is out of range or contradicts `start`, there are fewer devices than asked
         for, or PyTorch Lightning is not installed.
     """
-    began, minutes = budget.now(), training_budget(minutes, steps)
-    progress = progress or Progress()
-    chosen_device = choose_device(device)
-    place = find_place(devices, nodes, chosen_device)
+    options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
     if start is None:
         chosen = preset_config(preset or "isoslice", width)
     else:
@@ -155,8 +142,8 @@ def train(
         for v in as_volumes(images, axes, voxel_size)
     ]
     if srh:
-        volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
-    stacks = plane_stacks(volumes, intensities)
+        intensities = (0.0, 1.0)
+    volumes, stacks = training_planes(volumes, intensities, srh)
     if start is not None:
         check_channels(volumes, stacks, start.config)
     shape = _changed(shape, channels=stacks[0].data.shape[1])
@@ -184,114 +171,9 @@ def train(
     untrained = build_network(config, settings.seed)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
-    job = TrainingRun(
-        untrained,
-        objective_of(config),
-        config,
-        training,
-        held_out,
-        image_facts(volumes, stacks),
-        minutes=None if minutes is None else minutes * network_share(config),
-        steps=steps,
-        device=chosen_device,
-        workdir=None if workdir is None else Path(workdir),
-        resume=resume,
-        began=began,
-    )
     origin = {} if start is None else {"continued_from": start.fingerprint}
-    return completed(job, place, devices, minutes, origin, progress)
-
-
-def network_share(config: AnyConfig) -> float:
-    """Share of a time budget that the network gets; the rest is for what `learn_trust` learns."""
-    return 1 - TIME_SHARE if isinstance(config, ModelConfig) else 1.0
-
-
-def completed(
-    job: TrainingRun,
-    place: ProcessTopology | None,
-    devices: int,
-    minutes: float | None,
-    origin: Mapping[str, Any],
-    progress: Progress,
-) -> Model:
-    """Train, and complete the model: where it comes from, and what it knows of its errors.
-
-    Parameters
-    ----------
-    job, place, devices, progress
-        See `launcher.run_training`.
-    minutes
-        For all of it; the job has the network's.
-    origin
-        What the record says of where it comes from.
-    """
-    familiar = learn_familiar(job.training, job.held_out)  # first: training has what time is left
-    model = run_training(job, place, devices, progress)
-    network = model.network
-    head, trust = learn_trust(
-        network,
-        job.config,
-        job.training,
-        job.held_out,
-        familiar,
-        steps=model.info["steps"],
-        seconds=None if minutes is None else minutes * 60 * TIME_SHARE,
-        device=job.device,
-        progress=progress,
-    )
-    network.to("cpu").requires_grad_(False)
-    return Model(job.config, network, {**model.info, **origin}, head, trust)
-
-
-def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:
-    """Tell what a model's record says of the images it learned from."""
-    return {
-        "sources": [Path(volume.source).name for volume in volumes],
-        "plane_shape": list(stacks[0].data.shape[1:]),
-        "dtype": str(stacks[0].data.dtype),
-        "intensities": [
-            list(zip(s.normalization.low, s.normalization.high, strict=True)) for s in stacks[:20]
-        ],
-    }
-
-
-def training_budget(minutes: float | None, steps: int | None) -> float | None:
-    """Check that training can begin, and return the minutes it may take.
-
-    Raises
-    ------
-    SettingsError
-        If a budget is out of range, or PyTorch Lightning is not installed.
-    """
-    require_installed("pytorch_lightning", "pytorch-lightning", "a model to train", SettingsError)
-    if minutes is not None and not 0 < minutes < 1e6:
-        raise SettingsError(f"got minutes {minutes}, expected a positive number")
-    if steps is not None and steps < 1:
-        raise SettingsError(f"got steps {steps}, expected at least 1")
-    return DEFAULT_MINUTES if minutes is None and steps is None else minutes
-
-
-def as_volumes(
-    images: Images, axes: str | None = None, voxel_size: Sequence[float] | None = None
-) -> list[Volume]:
-    """Turn what `train` takes into a list of `Volume`."""
-    items = [images] if isinstance(images, np.ndarray | Volume) else list(images)
-    size = None if voxel_size is None else parse_voxel_size(voxel_size)
-    spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
-    volumes = []
-    for index, item in enumerate(items):
-        if isinstance(item, Volume):
-            volumes.append(item)
-            continue
-        array = np.asarray(item)
-        if axes is None and array.ndim != 2:
-            raise DataError(
-                f"got an array of shape {array.shape} without axes, expected them named; "
-                'for example axes="ZYX"'
-            )
-        volumes.append(Volume(array, axes or "YX", spacing, source=f"array {index}"))
-    return volumes
+    planes, facts = (training, held_out), image_facts(volumes, stacks)
+    return make_model(options, untrained, objective_of(config), config, planes, facts, origin)
 
 
 def residual_statistics(
