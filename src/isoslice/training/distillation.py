@@ -35,7 +35,7 @@ from isoslice.training.run import (
     RunOptions,
     as_volumes,
     image_facts,
-    make_model,
+    train_model,
     training_planes,
 )
 
@@ -104,7 +104,7 @@ class DistillationObjective(ResidualObjective):
 
     teacher: nn.Module = field(default_factory=nn.Identity)
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Move the teacher."""
         self.teacher.to(device)
 
@@ -208,7 +208,7 @@ def distill(
     objective = DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu())
     planes = split(stacks, config.training.validation_share, config.training.seed)
     facts, origin = image_facts(volumes, stacks), {"teacher": teacher.fingerprint}
-    return make_model(options, student, objective, config, planes, facts, origin)
+    return train_model(options, student, objective, config, planes, facts, origin)
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:

@@ -22,12 +22,12 @@ from isoslice.runtime.progress import Progress
 RATE, BATCH, EVEN_SHARE = 3e-3, 16, 0.8
 #: Steps for each of the denoiser's, and at most. The denoiser is only evaluated, so a step costs
 #: about a seventh of one of its training.
-SHARE, MOST_STEPS = 0.4, 1500
+SHARE, MAX_STEPS = 0.4, 1500
 
 
 def head_steps(steps: int) -> int:
     """Say how many steps a head gets after a training of so many."""
-    return max(1, min(MOST_STEPS, round(SHARE * steps)))
+    return max(1, min(MAX_STEPS, round(SHARE * steps)))
 
 
 def spread_loss(log_spread: Tensor, error: Tensor, masks: Tensor) -> Tensor:

@@ -37,24 +37,24 @@ JOB, MODEL, MEETING = "job", "model", "meeting"
 INTERRUPTED = 130
 #: Seconds between looks at the processes; that the others have to report an error once one ended
 #: with one; and that they have to end in order once the caller is gone.
-LOOK, LAST_WORDS, FAREWELL = 0.2, 3.0, 60.0
+POLL_INTERVAL, ERROR_GRACE, SHUTDOWN_TIMEOUT = 0.2, 3.0, 60.0
 
 
 def run_training(
-    job: TrainingRun, place: ProcessTopology | None, devices: int, progress: Progress
+    job: TrainingRun, topology: ProcessTopology | None, devices: int, progress: Progress
 ) -> Model:
     """Train in this process, or in processes that are started for it.
 
     Parameters
     ----------
-    place
-        As `topology.find_place` found it; None to start as many processes as `devices`.
+    topology
+        As `topology.find_topology` found it; None to start as many processes as `devices`.
     progress
         Hears of it in the first process only.
     """
-    if place is None:
+    if topology is None:
         return launch(job, devices, progress)
-    return run_here(job, place, progress if place.first else Progress())
+    return run_here(job, topology, progress if topology.first else Progress())
 
 
 def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
@@ -133,15 +133,17 @@ def _watch_over(
     lines: queue.Queue[bytes] = queue.Queue()
     reader = threading.Thread(target=_read_lines, args=(children[0], lines), daemon=True)
     reader.start()
-    interrupted, patience = False, FAREWELL
+    interrupted, patience = False, SHUTDOWN_TIMEOUT
     while True:
         try:
             codes = [child.poll() for child in children]
             ended = None not in codes
             if ended:
-                reader.join(LAST_WORDS)
+                reader.join(ERROR_GRACE)
             _pass_on(lines, Progress() if interrupted else progress, wait=not ended)
-            patience -= LOOK if interrupted and any(codes) else 0  # some may wait for the dead
+            patience -= (
+                POLL_INTERVAL if interrupted and any(codes) else 0
+            )  # some may wait for the dead
             if interrupted and (ended or patience < 0):
                 break
             if not interrupted and any(codes):
@@ -163,7 +165,7 @@ def _watch_over(
 def _pass_on(lines: queue.Queue[bytes], progress: Progress, *, wait: bool) -> None:
     with suppress(queue.Empty):
         while True:
-            kind, *rest = json.loads(lines.get(block=wait, timeout=LOOK))
+            kind, *rest = json.loads(lines.get(block=wait, timeout=POLL_INTERVAL))
             wait = False
             (progress.note if kind == "note" else progress.update)(*rest)
 
@@ -176,9 +178,9 @@ def _read_lines(child: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> No
 
 def _failure(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> BaseException:
     """Find what the process that failed first says; the others may have failed of that."""
-    end = time.monotonic() + LAST_WORDS
+    end = time.monotonic() + ERROR_GRACE
     while time.monotonic() < end and any(child.poll() is None for child in children):
-        time.sleep(LOOK / 4)
+        time.sleep(POLL_INTERVAL / 4)
     codes = [child.poll() for child in children]
     count = len(children)
     for rank, code in enumerate(codes):
@@ -218,9 +220,11 @@ def work() -> None:
     try:
         torch.set_num_threads(threads)
         meeting = (folder / MEETING).as_uri()
-        place = ProcessTopology(rank, count, rank, count, meeting=meeting)
-        model = run_here(read_job(folder), place, _Report(channel) if place.first else Progress())
-        if place.first:
+        topology = ProcessTopology(rank, count, rank, count, meeting=meeting)
+        model = run_here(
+            read_job(folder), topology, _Report(channel) if topology.first else Progress()
+        )
+        if topology.first:
             model.save(folder / MODEL)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -266,7 +270,7 @@ def _listen(alone: threading.Event) -> None:
         _thread.interrupt_main()
     alone.set()
     _thread.interrupt_main()
-    time.sleep(FAREWELL)
+    time.sleep(SHUTDOWN_TIMEOUT)
     os._exit(INTERRUPTED)
 
 

@@ -28,7 +28,7 @@ from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.lightning import leave_signals_to_us, trainer_options
 from isoslice.training.distributed.sync import Peers, join
 from isoslice.training.distributed.topology import ProcessTopology
-from isoslice.training.objectives import Objective, parts_of_a_step
+from isoslice.training.objectives import Objective, micro_batches_per_step
 
 CHECKPOINT = "last.ckpt"
 #: Seconds between checkpoints and between validations.
@@ -63,15 +63,15 @@ class _Training(pl.LightningModule):
         network: nn.Module,
         stacks: Sequence[PlaneStack],
         objective: Objective,
-        place: ProcessTopology,
+        topology: ProcessTopology,
     ) -> None:
         super().__init__()
         self.network = network.train()
         self.averaged = copy.deepcopy(network).requires_grad_(False)
         self.stacks = stacks
         self.objective = objective
-        self.place = place
-        self.parts = parts_of_a_step(objective, place.count)
+        self.topology = topology
+        self.parts = micro_batches_per_step(objective, topology.count)
         self.done = 0.0
         self.running_loss: Tensor | None = None
 
@@ -85,7 +85,7 @@ class _Training(pl.LightningModule):
         objective, settings = self.objective, self.objective.training
         part = self.global_step * self.parts + index % self.parts
         generator = torch.Generator().manual_seed(
-            (settings.seed * 1_000_003 + part) * 1_009 + self.place.rank + 1
+            (settings.seed * 1_000_003 + part) * 1_009 + self.topology.rank + 1
         )
         images = draw_crops(
             self.stacks,
@@ -110,7 +110,7 @@ class _Training(pl.LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        self.objective.settle(self.network)
+        self.objective.post_step(self.network)
         decay = self.objective.decay(self.global_step)
         with torch.no_grad():
             pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
@@ -130,13 +130,13 @@ class _Watch(pl.Callback):
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
-        place: ProcessTopology,
+        topology: ProcessTopology,
     ) -> None:
         self.seconds, self.steps = seconds, steps
         self.began, self.afterwards = began, afterwards
         self.folder, self.validate, self.progress = folder, validate, progress
-        self.place = place
-        self.peers = Peers(place)
+        self.topology = topology
+        self.peers = Peers(topology)
         self.spent = 0.0
         self.history: list[dict[str, Any]] = []
         self._last = self._checkpointed = self._validated = self._shown = 0.0
@@ -207,7 +207,7 @@ class _Watch(pl.Callback):
 
     def _detail(self, trainer: pl.Trainer, module: Any, now: float) -> str:
         steps = trainer.global_step - self._first_step
-        images = steps * images_of_a_step(module.objective, self.place)
+        images = steps * images_per_step(module.objective, self.topology)
         rate, loss = images / max(now - self._started, 1e-9), _finite(module, self.peers)
         text = f"step {trainer.global_step}, loss {loss:.3f}, {rate:.0f} images/s"
         if self.history and self.history[-1]["validation"]:
@@ -216,7 +216,7 @@ class _Watch(pl.Callback):
         return text
 
     def record(self, step: int, module: Any) -> None:
-        network = exported(module.averaged, module.objective).to(module.device)
+        network = finalize_network(module.averaged, module.objective).to(module.device)
         self.history.append(
             {
                 "step": step,
@@ -229,7 +229,7 @@ class _Watch(pl.Callback):
     def checkpoint(self, trainer: pl.Trainer) -> None:
         beside = self.folder / f".{CHECKPOINT}"
         trainer.save_checkpoint(beside)  # all take part, the first one writes
-        if self.place.first:
+        if self.topology.first:
             beside.replace(self.folder / CHECKPOINT)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
@@ -275,15 +275,17 @@ def _finite(module: _Training, peers: Peers) -> float:
     return value
 
 
-def images_of_a_step(objective: Objective, place: ProcessTopology) -> int:
+def images_per_step(objective: Objective, topology: ProcessTopology) -> int:
     """Crops that all processes together learn from in a step."""
-    return parts_of_a_step(objective, place.count) * objective.micro_batch * place.count
+    return (
+        micro_batches_per_step(objective, topology.count) * objective.micro_batch * topology.count
+    )
 
 
-def exported(averaged: nn.Module, objective: Objective) -> nn.Module:
+def finalize_network(averaged: nn.Module, objective: Objective) -> nn.Module:
     """Copy of an averaged network, weights settled, ready for use."""
     network = copy.deepcopy(averaged).eval()
-    objective.settle(network)
+    objective.post_step(network)
     return network
 
 
@@ -301,7 +303,7 @@ def fit(
     resume: bool,
     validate: Callable[[nn.Module], Scores],
     progress: Progress,
-    place: ProcessTopology,
+    topology: ProcessTopology,
 ) -> TrainingOutcome:
     """Train `network` on crops of `stacks` until a budget is used up.
 
@@ -325,20 +327,20 @@ def fit(
         Called now and then with the averaged network.
     progress
         Receives progress.
-    place
+    topology
         Which of several processes this is; all have to call.
     """
     checkpoint = folder / CHECKPOINT
-    join(place, device)
-    module = _Training(network, stacks, objective, place)
-    watch = _Watch(seconds, steps, began, afterwards, folder, validate, progress, place)
+    join(topology, device)
+    module = _Training(network, stacks, objective, topology)
+    watch = _Watch(seconds, steps, began, afterwards, folder, validate, progress, topology)
     precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to its developers, not to ours
         trainer = pl.Trainer(
             accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            **trainer_options(place),
+            **trainer_options(topology),
             precision=precision,
             gradient_clip_val=objective.clip_norm,
             accumulate_grad_batches=module.parts,
@@ -381,7 +383,7 @@ def fit(
         except SystemExit as stop:  # how Lightning answers Ctrl-C
             raise KeyboardInterrupt from stop
     return TrainingOutcome(
-        exported(module.averaged, objective),
+        finalize_network(module.averaged, objective),
         trainer.global_step,
         watch.spent,
         _finite(module, watch.peers),

@@ -17,7 +17,7 @@ from torch import Tensor
 #: Of the Newton-Schulz iteration x -> a x + b x^3 + c x^5 on singular values: it takes all of them
 #: from (0, 1] to about 0.7 ... 1.2 in five rounds (Jordan et al.).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-ROUNDS = 5
+NEWTON_SCHULZ_STEPS = 5
 #: Memory of the momentum; and of Adam's averages of gradients and of their squares.
 MOMENTUM, BETAS = 0.95, (0.9, 0.99)
 
@@ -32,7 +32,7 @@ def orthogonalized(matrix: Tensor) -> Tensor:
     x = x / (x.norm() + 1e-7)
     gram = x @ x.T
     product = torch.eye(len(gram), device=x.device, dtype=x.dtype)
-    for _ in range(ROUNDS):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         q = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
         q.diagonal().add_(_A)
         product, gram = q @ product, q @ gram @ q

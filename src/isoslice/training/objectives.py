@@ -23,7 +23,7 @@ from isoslice.models.diffusion.masked import (
     direct_loss,
     hidden_row_masks,
     noise_loss,
-    spread_timesteps,
+    stratified_timesteps,
 )
 from isoslice.models.diffusion.masked_example import MaskedExample, draw_example
 from isoslice.models.diffusion.variance_stabilization import intensity_error
@@ -68,14 +68,14 @@ class Objective(Protocol):
     def decay(self, step: int) -> float:
         """Decay of the averaged weights."""
 
-    def settle(self, network: nn.Module) -> None:
+    def post_step(self, network: nn.Module) -> None:
         """Mend the weights after a step."""
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Move what it needs beside the network to `device`."""
 
 
-def parts_of_a_step(objective: Objective, processes: int) -> int:
+def micro_batches_per_step(objective: Objective, processes: int) -> int:
     """Micro-batches whose gradients a process sums to a step.
 
     Processes share those of a batch, so that it stays as large as it is. Each takes one at least:
@@ -183,12 +183,12 @@ class ResidualObjective:
         """See `average_decay`."""
         return average_decay(step, self.config.training.average_gamma)
 
-    def settle(self, network: nn.Module) -> None:
+    def post_step(self, network: nn.Module) -> None:
         """Normalise all weights."""
         if isinstance(network, Denoiser):
             network.renormalize()
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Nothing to move."""
 
 
@@ -234,7 +234,7 @@ class MaskedObjective:
         if isinstance(self.config, EndToEndConfig):
             return direct_loss(network, images, masks)
         if spread:
-            t = spread_timesteps(count, len(self.signal), generator)
+            t = stratified_timesteps(count, len(self.signal), generator)
         else:
             t = torch.randint(len(self.signal), (count,), generator=generator)
         noise = torch.randn(images.shape, generator=generator)
@@ -263,10 +263,10 @@ class MaskedObjective:
         updates = step + 1
         return min(self.config.training.average_decay, (1 + updates) / (10 + updates))
 
-    def settle(self, network: nn.Module) -> None:
+    def post_step(self, network: nn.Module) -> None:
         """Leave the weights as they are."""
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Nothing to move."""
 
 

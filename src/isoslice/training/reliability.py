@@ -11,7 +11,7 @@ from isoslice.data.planes import PlaneStack
 from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.networks.error_head import SpreadHead, with_head
 from isoslice.models.reliability.calibration import calibrate
-from isoslice.models.reliability.out_of_distribution import Familiar
+from isoslice.models.reliability.out_of_distribution import OodReference
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime.budget import Deadline
 from isoslice.runtime.progress import Progress
@@ -26,7 +26,7 @@ def learn_trust(
     config: AnyConfig,
     training: Sequence[PlaneStack],
     held_out: Sequence[PlaneStack],
-    familiar: Familiar,
+    familiar: OodReference,
     *,
     steps: int,
     seconds: float | None = None,

@@ -19,11 +19,11 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
 from isoslice.io.extras import require_installed
 from isoslice.models.config import AnyConfig, ModelConfig
-from isoslice.models.reliability.out_of_distribution import learn_familiar
+from isoslice.models.reliability.out_of_distribution import learn_reference
 from isoslice.runtime import budget
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import ProcessTopology, find_place
+from isoslice.training.distributed.topology import ProcessTopology, find_topology
 from isoslice.training.launcher import run_training
 from isoslice.training.objectives import Objective
 from isoslice.training.reliability import TIME_SHARE, learn_trust
@@ -43,7 +43,7 @@ class RunOptions:
     ----------
     began
         When the minutes began to count, by `budget.now`.
-    place
+    topology
         Which process this is; None if it has yet to start the others.
     """
 
@@ -52,7 +52,7 @@ class RunOptions:
     steps: int | None
     device: torch.device
     devices: int
-    place: ProcessTopology | None
+    topology: ProcessTopology | None
     workdir: Path | None
     resume: bool
     progress: Progress
@@ -92,7 +92,7 @@ class RunOptions:
             steps,
             chosen,
             devices,
-            find_place(devices, nodes, chosen),
+            find_topology(devices, nodes, chosen),
             None if workdir is None else Path(workdir),
             resume,
             progress or Progress(),
@@ -142,7 +142,7 @@ def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict
     }
 
 
-def make_model(
+def train_model(
     options: RunOptions,
     network: nn.Module,
     objective: Objective,
@@ -180,8 +180,8 @@ def make_model(
         resume=options.resume,
         began=options.began,
     )
-    familiar = learn_familiar(training, held_out)  # first: training has what time is left
-    model = run_training(job, options.place, options.devices, options.progress)
+    familiar = learn_reference(training, held_out)  # first: training has what time is left
+    model = run_training(job, options.topology, options.devices, options.progress)
     trained = model.network
     head, trust = learn_trust(
         trained,

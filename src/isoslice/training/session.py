@@ -59,29 +59,29 @@ class TrainingRun:
     began: float | None = None
 
 
-def run_here(job: TrainingRun, place: ProcessTopology, progress: Progress) -> Model:
+def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) -> Model:
     """Fit the network in this process, together with others if there are any.
 
     Returns
     -------
     The model with the record of how, the same in every process.
     """
-    from isoslice.training.loop import fit, images_of_a_step  # imports Lightning
+    from isoslice.training.loop import fit, images_per_step  # imports Lightning
 
-    device, config, several = job.device, job.config, place.count > 1
+    device, config, several = job.device, job.config, topology.count > 1
     if several and device.type == "cuda":
-        device = torch.device("cuda", place.local_rank)
+        device = torch.device("cuda", topology.local_rank)
         torch.cuda.set_device(device)
     planes, held = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
-    computing = f"{place.count} x {describe(device)}" if several else describe(device)
+    computing = f"{topology.count} x {describe(device)}" if several else describe(device)
     progress.note(
         f"training on {planes} planes, {held} more held out for validation; "
         f"computing on {computing}"
     )
-    job.objective.place(device)
-    images = images_of_a_step(job.objective, place)
+    job.objective.move_to(device)
+    images = images_per_step(job.objective, topology)
     folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
-    if place.first:
+    if topology.first:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         outcome = fit(
@@ -97,7 +97,7 @@ def run_here(job: TrainingRun, place: ProcessTopology, progress: Progress) -> Mo
             resume=job.resume,
             validate=lambda net: validation(net, job.held_out, config, device),
             progress=progress,
-            place=place,
+            topology=topology,
         )
     finally:
         if job.workdir is None:
@@ -107,7 +107,11 @@ def run_here(job: TrainingRun, place: ProcessTopology, progress: Progress) -> Mo
         "isoslice": __version__,
         "torch": torch.__version__,
         "device": computing,
-        **({"processes": place.count, "nodes": place.nodes, "batch": images} if several else {}),
+        **(
+            {"processes": topology.count, "nodes": topology.nodes, "batch": images}
+            if several
+            else {}
+        ),
         "sources": job.images["sources"],
         "planes": planes,
         "validation_planes": held,

@@ -33,7 +33,7 @@ from isoslice.training.run import (
     RunOptions,
     as_volumes,
     image_facts,
-    make_model,
+    train_model,
     training_planes,
 )
 
@@ -173,7 +173,7 @@ def train(
         untrained.load_state_dict(start.network.state_dict())
     origin = {} if start is None else {"continued_from": start.fingerprint}
     planes, facts = (training, held_out), image_facts(volumes, stacks)
-    return make_model(options, untrained, objective_of(config), config, planes, facts, origin)
+    return train_model(options, untrained, objective_of(config), config, planes, facts, origin)
 
 
 def residual_statistics(

@@ -15,9 +15,9 @@ from isoslice.training.distributed.topology import ProcessTopology
 class _Started(ClusterEnvironment):
     """Tells Lightning a `Place`; the processes have met before (`sync.join`)."""
 
-    def __init__(self, place: ProcessTopology) -> None:
+    def __init__(self, topology: ProcessTopology) -> None:
         super().__init__()
-        self._place = place
+        self._topology = topology
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -36,33 +36,33 @@ class _Started(ClusterEnvironment):
         return False
 
     def world_size(self) -> int:
-        return self._place.count
+        return self._topology.count
 
     def set_world_size(self, size: int) -> None:
         """Nothing to set."""
 
     def global_rank(self) -> int:
-        return self._place.rank
+        return self._topology.rank
 
     def set_global_rank(self, rank: int) -> None:
         """Nothing to set."""
 
     def local_rank(self) -> int:
-        return self._place.local_rank
+        return self._topology.local_rank
 
     def node_rank(self) -> int:
-        return self._place.node
+        return self._topology.node
 
 
-def trainer_options(place: ProcessTopology) -> dict[str, Any]:
+def trainer_options(topology: ProcessTopology) -> dict[str, Any]:
     """Options of Lightning's trainer that say how many processes there are."""
-    if place.count == 1:
+    if topology.count == 1:
         return {"devices": 1}
     strategy = DDPStrategy(
-        cluster_environment=_Started(place),
+        cluster_environment=_Started(topology),
         broadcast_buffers=False,  # the networks' are constant
     )
-    return {"devices": place.devices, "num_nodes": place.nodes, "strategy": strategy}
+    return {"devices": topology.devices, "num_nodes": topology.nodes, "strategy": strategy}
 
 
 def leave_signals_to_us(trainer: pl.Trainer) -> None:

@@ -16,14 +16,14 @@ from isoslice.training.distributed.topology import ProcessTopology
 PATIENCE = timedelta(minutes=10)
 
 
-def join(place: ProcessTopology, device: torch.device) -> None:
+def join(topology: ProcessTopology, device: torch.device) -> None:
     """Meet the other processes, if there are any; they stay together until they end."""
-    if place.count > 1 and not dist.is_initialized():
+    if topology.count > 1 and not dist.is_initialized():
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            init_method=place.meeting,
-            rank=place.rank,
-            world_size=place.count,
+            init_method=topology.meeting,
+            rank=topology.rank,
+            world_size=topology.count,
             timeout=PATIENCE,
         )
 
@@ -34,15 +34,15 @@ class Peers:
     All of them have to ask the same questions in the same order.
     """
 
-    def __init__(self, place: ProcessTopology) -> None:
-        self._place = place
+    def __init__(self, topology: ProcessTopology) -> None:
+        self._topology = topology
         # Over the network rather than from GPU to GPU: no GPU has to wait for what is asked.
         self._group: Any = dist.new_group(backend="gloo", timeout=PATIENCE) if self.any else None
 
     @property
     def any(self) -> bool:
         """Whether there are others."""
-        return self._place.count > 1
+        return self._topology.count > 1
 
     def agree(self, interrupted: bool) -> tuple[float, bool]:
         """Return the first process's clock, in seconds, and whether any one was interrupted.
@@ -52,7 +52,7 @@ class Peers:
         now = budget.now()
         if not self.any:
             return now, interrupted
-        clock = now if self._place.first else -math.inf
+        clock = now if self._topology.first else -math.inf
         said = torch.tensor([clock, float(interrupted)], dtype=torch.float64)
         dist.all_reduce(said, dist.ReduceOp.MAX, group=self._group)
         return float(said[0]), bool(said[1])
@@ -63,4 +63,4 @@ class Peers:
             return value
         total = torch.tensor([value], dtype=torch.float64)
         dist.all_reduce(total, group=self._group)
-        return float(total[0]) / self._place.count
+        return float(total[0]) / self._topology.count

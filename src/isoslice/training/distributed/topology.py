@@ -47,7 +47,7 @@ class ProcessTopology:
         return self.count // self.devices
 
 
-def find_place(
+def find_topology(
     devices: int, nodes: int, device: torch.device, environment: Mapping[str, str] = os.environ
 ) -> ProcessTopology | None:
     """Check that so many processes can train here, and tell which one this is.
@@ -76,26 +76,26 @@ def find_place(
             raise SettingsError(f"got {name} {value}, expected at least 1")
     if devices * nodes == 1:
         return ProcessTopology()
-    place = _torchrun(environment) or _slurm(environment)
-    if place is None and nodes > 1:
+    topology = _torchrun(environment) or _slurm(environment)
+    if topology is None and nodes > 1:
         raise SettingsError(
             f"got nodes {nodes}, but neither SLURM nor torchrun started this process, expected one "
             f"process for each device; start them with srun --nodes {nodes} --ntasks-per-node "
             f"{devices} isoslice train ..., or train on this machine alone with --nodes 1"
         )
-    if place is not None and (place.devices, place.nodes, place.count) != (
+    if topology is not None and (topology.devices, topology.nodes, topology.count) != (
         devices,
         nodes,
         devices * nodes,
     ):
         raise SettingsError(
-            f"got devices {devices} and nodes {nodes}, but {place.count} processes were started on "
-            f"{place.nodes} node(s), {place.devices} on this one, expected {devices} on each of "
-            f"{nodes}; give SLURM --nodes {nodes} --ntasks-per-node {devices}, or isoslice other "
-            "numbers"
+            f"got devices {devices} and nodes {nodes}, but {topology.count} processes were started "
+            f"on {topology.nodes} node(s), {topology.devices} on this one, expected {devices} on "
+            f"each of {nodes}; give SLURM --nodes {nodes} --ntasks-per-node {devices}, or "
+            "isoslice other numbers"
         )
-    _check_devices(devices, device, started=place is not None)
-    return place
+    _check_devices(devices, device, started=topology is not None)
+    return topology
 
 
 def cores() -> int:
