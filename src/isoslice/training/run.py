@@ -1,4 +1,4 @@
-"""What `train` and `distill` share: options, images, and the way from a network to a model."""
+"""Shared by `train` and `distill`: options, images, and from an untrained network to a model."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from isoslice.inference.model import Model
 from isoslice.io.extras import require_installed
 from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.reliability.out_of_distribution import learn_reference
+from isoslice.models.reliability.record import Trust
 from isoslice.runtime import budget
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology, find_topology
 from isoslice.training.launcher import run_training
 from isoslice.training.objectives import Objective
-from isoslice.training.reliability import TIME_SHARE, learn_trust
+from isoslice.training.reliability import TIME_SHARE, learn_errors
 from isoslice.training.session import TrainingRun
 
 #: Training time where neither a time nor a step budget is given.
@@ -44,7 +45,7 @@ class RunOptions:
     began
         When the minutes began to count, by `budget.now`.
     topology
-        Which process this is; None if it has yet to start the others.
+        This process among several; None if it has to start the others.
     """
 
     began: float
@@ -180,19 +181,19 @@ def train_model(
         resume=options.resume,
         began=options.began,
     )
-    familiar = learn_reference(training, held_out)  # first: training has what time is left
+    familiar = learn_reference(training, held_out)  # first: training gets the remaining time
     model = run_training(job, options.topology, options.devices, options.progress)
     trained = model.network
-    head, trust = learn_trust(
+    head, calibration = learn_errors(
         trained,
         config,
         training,
         held_out,
-        familiar,
         steps=model.info["steps"],
         seconds=None if minutes is None else minutes * 60 * TIME_SHARE,
         device=options.device,
         progress=options.progress,
     )
     trained.to("cpu").requires_grad_(False)
+    trust = Trust(calibration=calibration, familiar=familiar)
     return Model(config, trained, {**model.info, **origin}, head, trust)

@@ -1,4 +1,4 @@
-"""Train a network in this process, alone or together with others, and make a model of it."""
+"""Train a network in this process, alone or with others, and assemble the model."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import Objective
 from isoslice.training.validation import evaluations, validation
 
-#: The least that is learned of errors takes about as long as so many steps; see `reliability`. In a
-#: step a crop costs three evaluations: forward, and back, which costs two.
-LEAST = 2
+#: Time to reserve for the least that `reliability` does, in training steps.
+RELIABILITY_STEPS = 2
+#: Cost of a crop in a training step, in evaluations: one forward, and two for backpropagation.
+EVALUATIONS_PER_CROP = 3
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """All that a process needs to train.
+    """Everything a process needs to train.
 
     Attributes
     ----------
     untrained, objective, config
-        Network, what it minimises, and the model's settings.
+        Network, objective, and the model's settings.
     training, held_out
-        Planes to learn from, and planes for validation.
+        Planes for training and for validation.
     images
-        What the record says of the images.
+        Facts about the images for the training record.
     minutes, steps, device, workdir, resume
-        As in `train.train`; minutes of the network's training alone.
+        As in `train.train`; minutes for the network's training only.
     began
-        When the minutes began to count, by `budget.now`.
+        Start of the time budget, by `budget.now`.
     """
 
     untrained: nn.Module
@@ -60,11 +61,11 @@ class TrainingRun:
 
 
 def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) -> Model:
-    """Fit the network in this process, together with others if there are any.
+    """Train the network in this process, together with others if there are any.
 
     Returns
     -------
-    The model with the record of how, the same in every process.
+    The model with its training record, the same in every process.
     """
     from isoslice.training.loop import fit, images_per_step  # imports Lightning
 
@@ -80,6 +81,7 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
     )
     job.objective.move_to(device)
     images = images_per_step(job.objective, topology)
+    validation_steps = evaluations(config, job.held_out) / (EVALUATIONS_PER_CROP * images)
     folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
     if topology.first:
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,7 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
             seconds=None if job.minutes is None else job.minutes * 60,
             steps=job.steps,
             began=job.began,
-            afterwards=LEAST + evaluations(config, job.held_out) / (3 * images),
+            afterwards=RELIABILITY_STEPS + validation_steps,
             device=device,
             folder=folder,
             resume=job.resume,

@@ -69,45 +69,45 @@ def train(
     Parameters
     ----------
     images
-        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the planes
-        across the coarse axis are used, XY of most. All with the same channels, at least 32 x 32
-        pixels.
+        One or more images or stacks, as arrays (with `axes`) or as `Volume`, with the same
+        channels; of stacks the planes perpendicular to the coarse axis (mostly XY) are used. Planes
+        need at least 32 x 32 pixels.
     axes
         Axes of arrays, one letter of TCZYX per dimension.
     voxel_size
         Spacing along Z, Y and X of arrays; recorded in the model.
     minutes, steps
         Budget: training ends with whichever is used up first. Ten minutes by default. Minutes are
-        those of the call, with all that is measured before and after; one step is always taken.
+        those of the whole call, including measurements before and after; at least one step is done.
     seed
-        Of weights, crops, masks and noise; overrides the one in `settings`.
+        Random seed of weights, crops, masks and noise; overrides the one in `settings`.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     devices, nodes
-        Processes a node, one for each GPU, and nodes. With several nodes every process has to call,
-        started by SLURM or torchrun, and each gets the model.
+        Processes per node, one for each GPU, and nodes. With several nodes SLURM or torchrun starts
+        the processes, each of which has to call this function and gets the model.
     preset, width
         Recipe: isoslice's own (the default), ``"msdsr"`` (the paper's) or ``"end-to-end"`` (its
         baseline); and the width of the latter two's network, 224 as released. See `presets`.
     start
-        A model to continue from, on images like those it learned from or not. Its recipe, network,
-        intensities and SRH setting stay; what is measured on images before training, and the
-        training settings, are new, with a lower learning rate.
+        A model to continue from, on the same or other images. Its recipe, network, intensities and
+        SRH setting are kept; statistics of the images are measured anew, and the training settings
+        are the preset's with a lower learning rate.
     settings, network
-        How to train and what, of the preset's kind; the preset's by default.
+        Training and network settings, of the preset's kind; the preset's by default.
     intensities
         Intensities that become 0 and 1, here and in prediction; by default percentiles of each
         stack.
     srh
-        Turn two-channel images into the three channels of SRH first (see `isoslice.io.srh`).
+        Convert two-channel images to the three channels of SRH first (see `isoslice.io.srh`).
     workdir
-        Folder for a checkpoint every minute, from which `resume` continues.
+        Folder for a checkpoint every 30 seconds, from which `resume` continues.
     resume
-        Continue the training in `workdir`, where there is one.
+        Continue the training in `workdir`, if there is one.
     progress
         Receives notes and progress; silent by default.
     along
-        The axis that stacks are coarse along; by default what their voxel sizes say.
+        The coarse axis of stacks; by default found from their voxel sizes.
 
     Returns
     -------
@@ -132,11 +132,11 @@ def train(
     shape = network or chosen.network
     _check_kinds(chosen.recipe, settings, shape)
     if seed is not None:
-        settings = _changed(settings, seed=seed)
+        settings = _updated(settings, seed=seed)
     if resume and workdir is None:
         raise SettingsError("got resume without a workdir, expected the folder to continue from")
 
-    # A stack that is coarse along X or Y is learned from in the planes that are sharp.
+    # Rename axes so that the coarse one is Z, and the sharp planes are XY.
     volumes = [
         turned(v, coarse_axis(v, along if "Z" in v.axes else None))
         for v in as_volumes(images, axes, voxel_size)
@@ -146,9 +146,9 @@ def train(
     volumes, stacks = training_planes(volumes, intensities, srh)
     if start is not None:
         check_channels(volumes, stacks, start.config)
-    shape = _changed(shape, channels=stacks[0].data.shape[1])
+    shape = _updated(shape, channels=stacks[0].data.shape[1])
     training, held_out = split(stacks, settings.validation_share, settings.seed)
-    settings = _fitted(settings, crop_size(stacks, settings.crop, 16))
+    settings = _with_crop(settings, crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
     config = chosen.model_validate(
         {
@@ -179,7 +179,7 @@ def train(
 def residual_statistics(
     stacks: Sequence[PlaneStack], settings: TrainingSettings
 ) -> dict[str, float | None]:
-    """Measure on 256 crops what isoslice's own recipe has to know before training.
+    """Measure statistics of the residual that isoslice's own recipe needs, on 256 crops.
 
     Returns
     -------
@@ -189,7 +189,7 @@ def residual_statistics(
     Raises
     ------
     DataError
-        If interpolation leaves nothing to learn.
+        If interpolation is exact, or intensities overflow.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     crops = draw_crops(stacks, 256, settings.crop, generator)
@@ -213,7 +213,7 @@ def residual_statistics(
 
 
 def _check_kinds(preset: str, settings: object, shape: object) -> None:
-    """Raise if settings and network are not of the preset's kind."""
+    """Raise `SettingsError` if settings are not of the preset's kind."""
     own = preset == "isoslice"
     expected = (TrainingSettings, NetworkSettings) if own else (MaskedTraining, UNetSettings)
     for given, kind in zip((settings, shape), expected, strict=True):
@@ -223,13 +223,13 @@ def _check_kinds(preset: str, settings: object, shape: object) -> None:
             )
 
 
-def _changed(settings: AnySettings, **values: object) -> AnySettings:
+def _updated(settings: AnySettings, **values: object) -> AnySettings:
     return type(settings).model_validate({**settings.model_dump(), **values})
 
 
-def _fitted(settings: AnyTraining, crop: int) -> AnyTraining:
-    """Adapt settings to crops of another size: the same share of rows is hidden."""
+def _with_crop(settings: AnyTraining, crop: int) -> AnyTraining:
+    """Change the crop size, and hidden rows in proportion."""
     if isinstance(settings, MaskedTraining):
         low, high = (round(rows * crop / settings.crop) for rows in settings.hidden_rows)
-        return _changed(settings, crop=crop, hidden_rows=(low, high))
-    return _changed(settings, crop=crop)
+        return _updated(settings, crop=crop, hidden_rows=(low, high))
+    return _updated(settings, crop=crop)
