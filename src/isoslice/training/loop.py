@@ -71,7 +71,7 @@ class _Training(pl.LightningModule):
         self.stacks = stacks
         self.objective = objective
         self.topology = topology
-        self.parts = micro_batches_per_step(objective, topology.count)
+        self.micro_batches = micro_batches_per_step(objective, topology.count)
         self.done = 0.0
         self.running_loss: Tensor | None = None
 
@@ -83,9 +83,9 @@ class _Training(pl.LightningModule):
 
     def training_step(self, _: Any, index: int) -> Tensor:
         objective, settings = self.objective, self.objective.training
-        part = self.global_step * self.parts + index % self.parts
+        micro_batch = self.global_step * self.micro_batches + index % self.micro_batches
         generator = torch.Generator().manual_seed(
-            (settings.seed * 1_000_003 + part) * 1_009 + self.topology.rank + 1
+            (settings.seed * 1_000_003 + micro_batch) * 1_009 + self.topology.rank + 1
         )
         images = draw_crops(
             self.stacks,
@@ -94,11 +94,11 @@ class _Training(pl.LightningModule):
             generator,
             quarter_turns=objective.quarter_turns,
         )
-        value = objective.loss(self.network, images.to(self.device), generator)
-        loss = value.detach()
+        loss = objective.loss(self.network, images.to(self.device), generator)
+        latest = loss.detach()
         before = self.running_loss  # from a checkpoint: on the CPU
-        self.running_loss = loss if before is None else before.to(loss).lerp(loss, 0.02)
-        return value
+        self.running_loss = latest if before is None else before.to(latest).lerp(latest, 0.02)
+        return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.objective.optimizer(self.network)
@@ -375,7 +375,7 @@ def _trainer(
         **trainer_options(module.topology),
         precision=precision,
         gradient_clip_val=module.objective.clip_norm,
-        accumulate_grad_batches=module.parts,
+        accumulate_grad_batches=module.micro_batches,
         max_epochs=-1,
         max_steps=-1 if steps is None else steps,
         logger=False,

@@ -73,10 +73,10 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
     if several and device.type == "cuda":
         device = torch.device("cuda", topology.local_rank)
         torch.cuda.set_device(device)
-    planes, held = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
+    planes, held_out = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
     computing = f"{topology.count} x {describe(device)}" if several else describe(device)
     progress.note(
-        f"training on {planes} planes, {held} more held out for validation; "
+        f"training on {planes} planes, {held_out} more held out for validation; "
         f"computing on {computing}"
     )
     job.objective.move_to(device)
@@ -105,18 +105,15 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
         if job.workdir is None:
             shutil.rmtree(folder, ignore_errors=True)
     trained = outcome.network.to("cpu").eval()
+    processes = {"processes": topology.count, "nodes": topology.nodes, "batch": images}
     info: dict[str, Any] = {
         "isoslice": __version__,
         "torch": torch.__version__,
         "device": computing,
-        **(
-            {"processes": topology.count, "nodes": topology.nodes, "batch": images}
-            if several
-            else {}
-        ),
+        **(processes if several else {}),
         "sources": job.images["sources"],
         "planes": planes,
-        "validation_planes": held,
+        "validation_planes": held_out,
         **{name: fact for name, fact in job.images.items() if name != "sources"},
         "parameters": sum(p.numel() for p in trained.parameters()),
         "steps": outcome.steps,

@@ -114,9 +114,9 @@ def direct(network: Network, known: Tensor, masks: Tensor) -> Tensor:
 
     Shapes as in `ddim`; known rows are returned unchanged.
     """
-    seen = known * masks[:, None, :, None]
+    visible = known * masks[:, None, :, None]
     t = torch.zeros(len(known), dtype=torch.long, device=known.device)
-    return put_known(network(seen, t).to(known.dtype), known, masks)
+    return put_known(network(visible, t).to(known.dtype), known, masks)
 
 
 def hidden_row_masks(

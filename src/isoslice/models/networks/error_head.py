@@ -54,17 +54,17 @@ class SpreadHead(nn.Module):
         for parameter in self.leave.parameters():  # initially predicts the same error everywhere
             nn.init.zeros_(parameter)
 
-    def forward(self, features: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, features: Tensor, inputs: Tensor) -> Tensor:
         """(N, features, H/2, W/2) and the denoiser's input (N, 2C + 1, H, W) -> (N, C, H, W)."""
-        height, width = seen.shape[-2:]
-        base = pad_to_even(seen[:, self.channels : 2 * self.channels])
+        height, width = inputs.shape[-2:]
+        base = pad_to_even(inputs[:, self.channels : 2 * self.channels])
         steep = [
             F.pad(base.diff(dim=dim).abs(), pad) / (2 * self.sigma_data)  # base is in [-1, 1]
             for dim, pad in ((3, (0, 1, 0, 0)), (2, (0, 0, 0, 1)))
         ]
         logs = torch.cat(steep, dim=1).add(GRADIENT_FLOOR).log()
-        inputs = [F.pixel_unshuffle(y, 2) for y in (pad_to_even(seen), logs)]
-        x = torch.cat([features, *inputs], dim=1)
+        stacked = [F.pixel_unshuffle(y, 2) for y in (pad_to_even(inputs), logs)]
+        x = torch.cat([features, *stacked], dim=1)
         x = self.leave(F.silu(self.middle(F.silu(self.enter(x)))))
         return F.pixel_shuffle(x, 2)[..., :height, :width].clamp(*LOG_LIMITS)
 
@@ -121,10 +121,10 @@ def mean_and_spread(
     example = mask_images(images, masks, config.softening)
     base, hidden = example.base, example.hidden
     level = torch.tensor([NO_SIGNAL], device=images.device)
-    nothing = torch.zeros_like(base)
+    no_residual = torch.zeros_like(base)
     with autocast(images.device):
         mean, spread = (
-            denoise(each, nothing, base, masks, level, config.sigma_data).float()
+            denoise(each, no_residual, base, masks, level, config.sigma_data).float()
             for each in (network.denoiser, network)
         )
     restored = base + mean

@@ -234,13 +234,13 @@ def calibrate(
 
     factors = []
     for factor in sorted(CALIBRATION_FACTORS):
-        errors, seen = (_concatenated(measured.get((factor, which), {})) for which in (0, 1))
+        errors, of_training = (_concatenated(measured.get((factor, which), {})) for which in (0, 1))
         if errors is None:
             continue
         optimism = 1.0
-        if held_out and seen is not None:
+        if held_out and of_training is not None:
             # Ratios, since some planes are harder than others, which the prediction accounts for.
-            optimism = float((errors.ratio / seen.ratio).mean())
+            optimism = float((errors.ratio / of_training.ratio).mean())
         deviations = errors.error.abs() / (errors.spread * errors.ratio[:, None]).clamp(min=1e-9)
         multiples = np.quantile(deviations.numpy().ravel(), COVERAGE_LEVELS)
         factors.append(
