@@ -43,7 +43,7 @@ class RunOptions:
     Attributes
     ----------
     began
-        When the minutes began to count, by `budget.now`.
+        Start of the time budget, by `budget.now`.
     topology
         This process among several; None if it has to start the others.
     """
@@ -125,7 +125,7 @@ def as_volumes(
 def training_planes(
     volumes: list[Volume], intensities: tuple[float, float] | None, srh: bool
 ) -> tuple[list[Volume], list[PlaneStack]]:
-    """Take the planes of volumes, which get the three channels of SRH first if `srh` is set."""
+    """Take the planes of volumes, after conversion to the three channels of SRH with `srh`."""
     if srh:
         volumes = [srh_channels(volume) for volume in volumes]
     return volumes, plane_stacks(volumes, intensities)
@@ -152,18 +152,18 @@ def train_model(
     facts: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> Model:
-    """Train a network, then measure how reliable it is.
+    """Train a network, then its error head, and measure the training images' texture.
 
     Parameters
     ----------
     options
-        Of the whole call; the network gets a share of the minutes.
+        Options of the whole call; the network gets a share of the minutes.
     network, objective, config
-        Untrained network, what it minimises, and the model's settings.
+        Untrained network, objective, and the model's settings.
     planes
-        To learn from, and for validation (`planes.split`).
+        Planes for training and for validation, see `planes.split`.
     facts, origin
-        For the training record: of the images, and which model this one comes from.
+        Entries of the training record: about the images, and about the model this one is based on.
     """
     training, held_out = planes
     minutes, share = options.minutes, TIME_SHARE if isinstance(config, ModelConfig) else 0.0
