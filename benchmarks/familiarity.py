@@ -26,12 +26,12 @@ from isoslice.data.planes import plane_stacks, split
 from isoslice.inference.detail.patches import reader
 from isoslice.inference.diagnostics import places
 from isoslice.models.reliability.out_of_distribution import (
-    LOOKED,
-    Familiar,
+    STACK_CROPS,
+    OodReference,
     cut_crops,
-    describe,
-    learn_familiar,
-    look,
+    learn_reference,
+    score,
+    texture_features,
 )
 from suite.cases import CASES, load_case, read
 
@@ -74,10 +74,10 @@ def parts_of(planes: np.ndarray) -> list[np.ndarray]:
     return [reader(data)(place) for place in places(planes.shape)]
 
 
-def distances(familiar: Familiar, parts: list[np.ndarray]) -> np.ndarray:
+def distances(familiar: OodReference, parts: list[np.ndarray]) -> np.ndarray:
     """Distances of the crops that are looked at."""
-    crops = cut_crops([part[0] for part in parts], familiar.side, LOOKED)
-    return familiar.channels[0].distances(describe(crops))
+    crops = cut_crops([part[0] for part in parts], familiar.side, STACK_CROPS)
+    return familiar.channels[0].distances(texture_features(crops))
 
 
 def curve(usual: np.ndarray, strange: np.ndarray) -> tuple[float, float]:
@@ -98,7 +98,7 @@ def main() -> None:
     stacks["brain_t1"] = np.asarray(read(options.data / "brain_t1.nii.gz").data)[::FACTOR]
     rows = []
     for name, case in cases.items():
-        familiar = learn_familiar(*split(plane_stacks(case.train), 0.1, 0))
+        familiar = learn_reference(*split(plane_stacks(case.train), 0.1, 0))
         own = stacks[f"{name}, unseen"]
         usual = distances(familiar, parts_of(own))
         low, high = np.percentile(own, (0.1, 99.9))
@@ -107,11 +107,11 @@ def main() -> None:
         todo += [(f"{name}, unseen", what, change(scaled)) for what, change in changes()]
         for stack, what, planes in todo:
             parts = parts_of(planes)
-            (found,) = look(familiar, parts)
+            (found,) = score(familiar, parts)
             area, share = curve(usual, distances(familiar, parts))
             numbers = (found.distance, found.threshold, found.beyond)
             rows.append(
-                (name, stack, what, *(f"{n:.2f}" for n in numbers), "yes" if found.unlike else "no",
+                (name, stack, what, *(f"{n:.2f}" for n in numbers), "yes" if found.is_ood else "no",
                  f"{area:.3f}", f"{share:.2f}")
             )  # fmt: skip
             print(*rows[-1], sep=", ", flush=True)
@@ -119,10 +119,10 @@ def main() -> None:
     for name, case in cases.items():
         volumes = [*case.train, case.truth]
         for i, j in permutations(range(len(volumes)), 2):
-            familiar = learn_familiar(*split(plane_stacks(volumes[i : i + 1]), 0.1, 0))
-            (found,) = look(familiar, parts_of(volumes[j].tczyx()[0, 0, ::FACTOR]))
+            familiar = learn_reference(*split(plane_stacks(volumes[i : i + 1]), 0.1, 0))
+            (found,) = score(familiar, parts_of(volumes[j].tczyx()[0, 0, ::FACTOR]))
             numbers = (found.distance, found.threshold, found.beyond)
-            warns = "yes" if found.unlike else "no"
+            warns = "yes" if found.is_ood else "no"
             rows.append(
                 (f"{name} {i}", f"{name} {j}", "", *(f"{n:.2f}" for n in numbers), warns, "", "")
             )

@@ -39,14 +39,14 @@ from isoslice.data.grid import even_grid
 from isoslice.data.normalization import percentile_normalization
 from isoslice.inference.model import Model
 from isoslice.models.files.bundle import is_model_folder
-from isoslice.models.reliability.calibration import LEVELS
+from isoslice.models.reliability.calibration import COVERAGE_LEVELS
 from isoslice.training.train import train
 from suite.cases import CASES, CaseData, load_case
 
 #: Sides of the blocks whose errors are compared with what was predicted for them.
 BLOCKS = (4, 8, 16)
 COLUMNS = [
-    "case", "factor", "method", *(f"cover {level:.0%}" for level in LEVELS),
+    "case", "factor", "method", *(f"cover {level:.0%}" for level in COVERAGE_LEVELS),
     "cover 90%, specimen", "background", "rmse",
     "predicted rms", "rank, voxels", *(f"rank, {n}^3" for n in BLOCKS), "deciles rise",
     "largest fall", "seconds",
@@ -95,10 +95,10 @@ def scores(
     """Compare errors with predicted standard deviations, volumes (Z, Y, X)."""
     e, s = np.abs(error[hidden]).ravel(), std[hidden].ravel()
     specimen = ~empty[hidden].ravel()
-    covered = (e <= multiples[LEVELS.index(0.9)] * s)[specimen]
+    covered = (e <= multiples[COVERAGE_LEVELS.index(0.9)] * s)[specimen]
     found: dict[str, Any] = {
         f"cover {level:.0%}": np.mean(e <= times * s)
-        for level, times in zip(LEVELS, multiples, strict=True)
+        for level, times in zip(COVERAGE_LEVELS, multiples, strict=True)
     }
     some = np.random.default_rng(0).choice(len(e), min(len(e), 500_000), replace=False)
     curve = deciles(e, s)

@@ -12,15 +12,15 @@ from isoslice.data.planes import PlaneStack
 from isoslice.errors import SettingsError
 from isoslice.models.networks.error_head import build_head, with_head
 from isoslice.models.reliability.calibration import (
-    LEVELS,
-    SIDE,
+    COVERAGE_LEVELS,
+    WINDOW_SIDE,
     Calibration,
     FactorCalibration,
     calibrate,
     multiple,
     row_errors,
     sample_images,
-    windows,
+    window,
 )
 from tiny_head import CPU, TINY, network
 
@@ -77,7 +77,7 @@ def test_tiny_planes_cannot_be_calibrated_on():
     assert row_errors(untrained(), TINY, [np.zeros((1, 4, 4), np.float32)], 8, CPU) is None
 
 
-@given(st.floats(LEVELS[0], LEVELS[-1]))
+@given(st.floats(COVERAGE_LEVELS[0], COVERAGE_LEVELS[-1]))
 def test_intervals_between_levels_are_as_the_normal_distribution_has_them(level):
     expected = np.sqrt(2) * float(torch.erfinv(torch.tensor(level, dtype=torch.float64)))
     assert multiple(one(), level) == pytest.approx(expected, rel=1e-4)
@@ -117,11 +117,11 @@ def test_what_isoslice_would_not_write_is_refused(change):
 
 @given(st.integers(8, 1000), st.integers(8, 1000), st.integers(0, 10_000))
 def test_windows_lie_inside_and_are_as_large_as_they_can_be(height, width, number):
-    for window, size in zip(windows((height, width), number), (height, width), strict=True):
-        assert window.start >= 0
-        assert len(range(size)[window]) == min(size, SIDE)
+    for part, size in zip(window((height, width), number), (height, width), strict=True):
+        assert part.start >= 0
+        assert len(range(size)[part]) == min(size, WINDOW_SIDE)
 
 
 def test_windows_are_spread_over_the_plane():
-    starts = [windows((1000, 1000), number)[0].start for number in range(12)]
-    assert max(np.diff(sorted(starts))) < 0.25 * (1000 - SIDE)
+    starts = [window((1000, 1000), number)[0].start for number in range(12)]
+    assert max(np.diff(sorted(starts))) < 0.25 * (1000 - WINDOW_SIDE)

@@ -8,8 +8,8 @@ import torch
 
 from isoslice.data.masking import even_rows, fill_rows
 from isoslice.models.diffusion.edm import (
-    LEAST_ERROR,
     NO_SIGNAL,
+    SQRT_OFFSET,
     denoise,
     draw_sigma,
     network_input,
@@ -84,7 +84,7 @@ def test_loss_is_the_rms_of_hidden_voxels_in_units_of_c_out():
     for sigma in (torch.full((3,), NO_SIGNAL), torch.tensor([0.02, 0.1, 3.0])):
         c_out = precondition(sigma, SIGMA_DATA).c_out
         rms = hidden.square().mean(dim=(1, 2, 3)).sqrt() / c_out
-        expected = (rms.square() + LEAST_ERROR).sqrt().mean()
+        expected = (rms.square() + SQRT_OFFSET).sqrt().mean()
         torch.testing.assert_close(weighted_loss(error, masks, sigma, SIGMA_DATA), expected)
 
 

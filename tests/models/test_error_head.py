@@ -21,7 +21,7 @@ from isoslice.models.networks.error_head import (
     with_head,
 )
 from isoslice.runtime.progress import Progress
-from isoslice.training.error_head import MOST_STEPS, fit_spread, head_steps, spread_loss
+from isoslice.training.error_head import MAX_STEPS, fit_spread, head_steps, spread_loss
 from tiny_head import CPU, TINY, network, random_head
 
 
@@ -140,7 +140,7 @@ def test_spreads_follow_intensities_where_those_are_stretched():
 
 
 def test_a_head_gets_a_share_of_the_steps():
-    assert [head_steps(n) for n in (1, 10, 1000, 10**6)] == [1, 4, 400, MOST_STEPS]
+    assert [head_steps(n) for n in (1, 10, 1000, 10**6)] == [1, 4, 400, MAX_STEPS]
 
 
 def test_extreme_weights_do_not_overflow():

@@ -21,7 +21,7 @@ from isoslice.models.diffusion.masked import (
     hidden_row_masks,
     noise_loss,
     put_known,
-    spread_timesteps,
+    stratified_timesteps,
 )
 
 SIGNAL = torch.from_numpy(cosine_alphas_cumprod(1000)).float()
@@ -152,7 +152,7 @@ def test_numbers_of_hidden_rows_are_uniform(each):
 @given(st.integers(1, 40), st.integers(1, 1000), st.integers(0, 2**31))
 def test_spread_time_steps_cover_the_schedule(count, steps, seed):
     generator = torch.Generator().manual_seed(seed)
-    t = spread_timesteps(count, steps, generator).sort().values
+    t = stratified_timesteps(count, steps, generator).sort().values
     part = steps / count
     expected = torch.arange(count) * part
     assert torch.all(t >= expected.floor())
@@ -162,7 +162,7 @@ def test_spread_time_steps_cover_the_schedule(count, steps, seed):
 
 def test_every_time_step_of_a_spread_batch_is_uniform():
     generator = torch.Generator().manual_seed(0)
-    t = torch.stack([spread_timesteps(3, 1000, generator) for _ in range(4000)]).double()
+    t = torch.stack([stratified_timesteps(3, 1000, generator) for _ in range(4000)]).double()
     for place in range(3):  # any image may get any of them
         assert abs(float(t[:, place].mean()) - 499.5) < 15
         assert abs(float(t[:, place].std()) - 288.7) < 10

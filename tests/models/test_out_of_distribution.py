@@ -27,22 +27,22 @@ from isoslice.inference.inspection import diagnose, inspect
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.models.reliability.isotropy import (
-    BLOCKS,
-    FLICKER,
+    BLOCKS_PER_SIDE,
+    MAX_JITTER,
     compare_directions,
-    flicker,
     limits_at,
+    plane_intensity_jitter,
 )
 from isoslice.models.reliability.out_of_distribution import (
-    FEATURES,
-    FLOOR,
+    AMPLITUDE_FLOOR,
+    FEATURE_COUNT,
+    FEATURE_NAMES,
     LAGS,
-    WORDS,
-    Familiar,
+    OodReference,
     cut_crops,
-    describe,
-    learn_familiar,
-    look,
+    learn_reference,
+    score,
+    texture_features,
 )
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime.progress import Progress
@@ -65,13 +65,13 @@ def volume(data, axes="ZYX", size=None):
 
 def learned(*stacks, aside=0.2):
     train, held = split(plane_stacks([volume(stack) for stack in stacks]), aside, 0)
-    return learn_familiar(train, held)
+    return learn_reference(train, held)
 
 
 def seen(stack, familiar):
     (one,) = plane_stacks([volume(stack)])
     planes = one.normalization.apply(one.data[:, 0][None])
-    (found,) = look(familiar, [planes])
+    (found,) = score(familiar, [planes])
     return found
 
 
@@ -82,18 +82,21 @@ def familiar():
 
 def test_numbers_of_white_noise_are_the_known_ones():
     noise = 0.5 + 0.1 * np.random.default_rng(0).normal(size=(40, 64, 64))
-    found = describe(noise.astype(np.float32)).mean(0)
-    assert found.shape == (FEATURES,)
-    expected = [*[np.log(0.1 * 2**0.5 + FLOOR)] * len(LAGS), np.log(0.1 + FLOOR)]
+    found = texture_features(noise.astype(np.float32)).mean(0)
+    assert found.shape == (FEATURE_COUNT,)
+    expected = [
+        *[np.log(0.1 * 2**0.5 + AMPLITUDE_FLOOR)] * len(LAGS),
+        np.log(0.1 + AMPLITUDE_FLOOR),
+    ]
     sparse = np.log((2 / np.pi) ** 0.5)  # the mean of |x| over the root mean square of x
-    expected += [sparse, sparse, 0.5, np.log(0.1 + FLOOR)]
+    expected += [sparse, sparse, 0.5, np.log(0.1 + AMPLITUDE_FLOOR)]
     np.testing.assert_allclose(found[:-1], expected, atol=0.02)
 
 
 def test_noise_is_told_from_structure():
     smooth = gaussian_filter(np.random.default_rng(0).normal(size=(20, 64, 64)), (0, 4, 4))
     noisy = smooth / smooth.std() * 0.2 + 0.02 * np.random.default_rng(1).normal(size=smooth.shape)
-    noise = describe(noisy.astype(np.float32))[:, WORDS.index("noise")]
+    noise = texture_features(noisy.astype(np.float32))[:, FEATURE_NAMES.index("noise")]
     assert np.exp(noise.mean()) == pytest.approx(0.02, rel=0.2)
 
 
@@ -101,33 +104,35 @@ def test_a_few_sharp_edges_are_less_even_than_noise():
     rng = np.random.default_rng(0)
     edges = (np.arange(64) // 32 % 2) + np.zeros((5, 64, 64)) + 0.001 * rng.normal(size=(5, 64, 64))
     noise = rng.normal(size=(5, 64, 64))
-    even = WORDS.index("evenness of texture")
-    sharp, rough = (describe(crops.astype(np.float32))[:, even] for crops in (edges, noise))
+    even = FEATURE_NAMES.index("evenness of texture")
+    sharp, rough = (texture_features(crops.astype(np.float32))[:, even] for crops in (edges, noise))
     assert (sharp < rough - 1).all()
 
 
 def test_brightness_is_added_and_contrast_multiplies():
     crops = np.random.default_rng(0).random((5, 64, 64)).astype(np.float32)
-    plain, brighter, doubled = (describe(c) for c in (crops, crops + 1, 2 * crops))
-    brightness = WORDS.index("brightness")
+    plain, brighter, doubled = (texture_features(c) for c in (crops, crops + 1, 2 * crops))
+    brightness = FEATURE_NAMES.index("brightness")
     np.testing.assert_allclose(brighter[:, brightness] - plain[:, brightness], 1, rtol=1e-5)
-    amplitudes = [*range(len(LAGS) + 1), WORDS.index("contrast")]
+    amplitudes = [*range(len(LAGS) + 1), FEATURE_NAMES.index("contrast")]
     np.testing.assert_allclose(doubled[:, amplitudes] - plain[:, amplitudes], np.log(2), atol=0.01)
 
 
 def test_features_do_not_depend_on_how_a_crop_is_turned():
     crops = np.random.default_rng(0).random((5, 64, 64)).astype(np.float32)
-    np.testing.assert_allclose(describe(crops), describe(np.rot90(crops, axes=(1, 2))), rtol=1e-6)
+    np.testing.assert_allclose(
+        texture_features(crops), texture_features(np.rot90(crops, axes=(1, 2))), rtol=1e-6
+    )
 
 
 def test_constant_crops_have_finite_numbers():
-    assert np.isfinite(describe(np.full((2, 32, 32), 0.5, np.float32))).all()
+    assert np.isfinite(texture_features(np.full((2, 32, 32), 0.5, np.float32))).all()
 
 
 def test_another_specimen_of_the_same_kind_is_familiar(familiar):
     for seed in (5, 6, 7):
         found = seen(field(20, 160, 160, seed=seed), familiar)
-        assert not found.unlike, found
+        assert not found.is_ood, found
         assert found.message is None
         assert found.beyond < 0.2
 
@@ -150,7 +155,7 @@ def test_so_it_is_with_other_brightness_and_contrast(familiar):
 )
 def test_other_texture_is_not_and_the_message_says_why(familiar, change, word):
     found = seen(field(20, 160, 160, seed=5, **change), familiar)
-    assert found.unlike
+    assert found.is_ood
     assert found.beyond > 0.9
     assert word in found.message
     assert "--from" in found.message
@@ -169,7 +174,7 @@ def test_threshold_is_what_hardly_any_crop_of_the_same_kind_is_beyond(familiar):
     (kind,) = familiar.channels
     (stack,) = plane_stacks([volume(field(40, 160, 160, seed=9))])
     crops = cut_crops([stack.normalization.apply(stack.data[:, 0][None])[0]], 64, 400)
-    distances = kind.distances(describe(crops))
+    distances = kind.distances(texture_features(crops))
     assert len(crops) == 400
     assert np.median(distances) == pytest.approx(kind.median, rel=0.3)
     assert 0.001 < (distances > kind.threshold).mean() < 0.2
@@ -178,9 +183,9 @@ def test_threshold_is_what_hardly_any_crop_of_the_same_kind_is_beyond(familiar):
 def test_json_there_and_back(familiar):
     text = familiar.model_dump_json()
     assert len(text) < 10_000
-    assert Familiar.model_validate_json(text) == familiar
+    assert OodReference.model_validate_json(text) == familiar
     data = field(10, 160, 160, seed=5)
-    assert seen(data, Familiar.model_validate_json(text)) == seen(data, familiar)
+    assert seen(data, OodReference.model_validate_json(text)) == seen(data, familiar)
 
 
 def hostile(change):
@@ -208,7 +213,7 @@ def hostile(change):
         lambda f, c: c.update(covariance=c["covariance"] * 1000),
         lambda f, c: c["covariance"][0].__setitem__(1, c["covariance"][0][1] + 1),
         lambda f, c: c["covariance"][0].__setitem__(0, -1.0),
-        lambda f, c: c.update(covariance=np.zeros((FEATURES, FEATURES)).tolist()),
+        lambda f, c: c.update(covariance=np.zeros((FEATURE_COUNT, FEATURE_COUNT)).tolist()),
         lambda f, c: c.update(threshold=0),
         lambda f, c: c.update(threshold=float("inf")),
         lambda f, c: c.update(median=-1),
@@ -216,27 +221,27 @@ def hostile(change):
 )
 def test_files_from_strangers_are_refused(familiar, change):
     with pytest.raises(ValidationError):
-        Familiar.model_validate_json(hostile(change)(familiar))
+        OodReference.model_validate_json(hostile(change)(familiar))
 
 
 def test_channels_have_references_of_their_own():
     two = np.stack([field(8, 96, 96, seed=1), field(8, 96, 96, noise=0.8, seed=2)])
     (stack,) = plane_stacks([volume(two, "CZYX")])
-    found = learn_familiar([stack])
+    found = learn_reference([stack])
     planes = stack.normalization.apply(two)
-    assert [one.unlike for one in look(found, [planes])] == [False, False]
-    assert [one.unlike for one in look(found, [planes[::-1]])] == [True, True]
+    assert [one.is_ood for one in score(found, [planes])] == [False, False]
+    assert [one.is_ood for one in score(found, [planes[::-1]])] == [True, True]
 
 
 def test_where_nothing_can_be_told_nothing_is_said(familiar):
-    assert look(familiar, [np.zeros((1, 5, 40, 400), np.float32)]) == ()
-    assert look(familiar, [np.zeros((2, 5, 100, 100), np.float32)]) == ()
+    assert score(familiar, [np.zeros((1, 5, 40, 400), np.float32)]) == ()
+    assert score(familiar, [np.zeros((2, 5, 100, 100), np.float32)]) == ()
 
 
 def test_small_and_few_images_can_be_learned_from():
     found = learned(field(2, 40, 33, seed=1), aside=0)
     assert found.side == 33
-    assert not seen(field(2, 40, 33, seed=1), found).unlike
+    assert not seen(field(2, 40, 33, seed=1), found).is_ood
 
 
 def pieces_of(data):
@@ -247,7 +252,7 @@ def pieces_of(data):
 def test_a_field_that_is_alike_in_all_directions_is_found_so(factor):
     (found,) = compare_directions(pieces_of(field(24 * factor, 128, 128)[::factor]), factor)
     assert found.ratio == pytest.approx(1, abs=0.25)
-    assert found.flicker < FLICKER / 2
+    assert found.flicker < MAX_JITTER / 2
     assert found.message is None
 
 
@@ -302,17 +307,17 @@ def test_flicker_is_measured(strength):
     rng = np.random.default_rng(0)
     planes = rng.normal(size=(400, 32, 32))
     planes += strength * rng.normal(size=(400, 1, 1))
-    found = flicker([planes.astype(np.float32)])
+    found = plane_intensity_jitter([planes.astype(np.float32)])
     assert found == pytest.approx(strength / np.sqrt(1 + strength**2), rel=0.15)
 
 
 def test_structure_that_changes_from_plane_to_plane_is_no_flicker():
     """Blocks whose brightness jumps, each on its own: the whole planes' hardly does."""
     rng = np.random.default_rng(0)
-    blocks = rng.normal(size=(400, BLOCKS, BLOCKS))
+    blocks = rng.normal(size=(400, BLOCKS_PER_SIDE, BLOCKS_PER_SIDE))
     planes = blocks.repeat(8, 1).repeat(8, 2)
     assert planes.mean((1, 2)).std() > 0.2
-    assert flicker([planes.astype(np.float32)]) < 0.1
+    assert plane_intensity_jitter([planes.astype(np.float32)]) < 0.1
 
 
 def test_too_few_or_too_small_planes_tell_nothing():
@@ -394,8 +399,8 @@ def test_voxels_that_are_not_finite_are_learned_as_they_are_normalised():
     image = np.random.default_rng(0).normal(size=(1, 1, 6, 64, 64)).astype(np.float32)
     image[..., :20] = np.nan
     (stack,) = plane_stacks([Volume(image, "TCZYX")])
-    found = learn_familiar([stack])
+    found = learn_reference([stack])
     filled = stack.normalization.apply(stack.data[:, 0][None])[0]
-    seen = describe(cut_crops([filled], found.side, 512))
+    seen = texture_features(cut_crops([filled], found.side, 512))
     assert np.isfinite(found.channels[0].mean).all()
     np.testing.assert_allclose(found.channels[0].mean, seen.mean(0), atol=0.3)

@@ -14,7 +14,7 @@ from isoslice.evaluation.holdout.run import check
 from isoslice.inference.diagnostics import doubts_of
 from isoslice.models.config import EndToEndConfig, ModelConfig, MsdsrConfig
 from isoslice.models.files.card import model_card
-from isoslice.models.reliability.undertrained import compared_with_linear, undertrained
+from isoslice.models.reliability.undertrained import gains_over_linear, undertrained
 
 OWN = ModelConfig(sigma_data=0.1)
 
@@ -69,7 +69,7 @@ def test_samples_are_not_held_against_a_recipe_without_a_mean():
     ],
 )
 def test_records_that_were_not_written_by_isoslice_say_nothing(strange):
-    assert compared_with_linear(OWN, strange) == {}
+    assert gains_over_linear(OWN, strange) == {}
     assert doubts_of(np.zeros((1, 3, 8, 8), np.float32), 2, OWN, record=strange).messages == ()
 
 

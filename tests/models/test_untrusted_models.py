@@ -52,7 +52,7 @@ def test_settings_nested_too_deeply_or_too_long(model_copy, name):
 
 
 def test_settings_of_a_huge_network_build_nothing(model_copy, monkeypatch):
-    import isoslice.inference.model as module
+    import isoslice.models.files.bundle as module
 
     monkeypatch.setattr(module, "build_network", lambda _: pytest.fail("it was built"))
     huge = {"widths": [2048], "blocks_down": [2], "blocks_up": [1]}

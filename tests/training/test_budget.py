@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import isoslice.training.train
+import isoslice.training.run
 from isoslice.models.networks.denoiser import Denoiser
-from isoslice.models.reliability.calibration import spread_order
+from isoslice.models.reliability.calibration import evenly_spread_order
 from isoslice.runtime import budget
 from isoslice.runtime.budget import Deadline
 from isoslice.training.distillation import distill
@@ -34,7 +34,7 @@ def clock(monkeypatch) -> Clock:
 
 def slow_machine(monkeypatch, clock, seconds, preparing=0.0):
     """Let a crop of 32 x 32 take so many seconds in the network, and preparations, too."""
-    features, familiar = Denoiser.features, isoslice.training.train.learn_familiar
+    features, familiar = Denoiser.features, isoslice.training.run.learn_reference
 
     def slowly(self, x, c_noise):
         passes = 3 if self.training else 1  # forward, and back, which costs two
@@ -46,7 +46,7 @@ def slow_machine(monkeypatch, clock, seconds, preparing=0.0):
         return familiar(*args)
 
     monkeypatch.setattr(Denoiser, "features", slowly)
-    monkeypatch.setattr(isoslice.training.train, "learn_familiar", prepared)
+    monkeypatch.setattr(isoslice.training.run, "learn_reference", prepared)
 
 
 def test_a_deadline_counts_on_its_clock(clock):
@@ -61,7 +61,7 @@ def test_a_deadline_counts_on_its_clock(clock):
 
 @pytest.mark.parametrize("count", range(1, 30))
 def test_any_first_few_are_spread(count):
-    order = spread_order(count)
+    order = evenly_spread_order(count)
     assert sorted(order) == list(range(count))
     if count >= 4:
         assert np.ptp(order[: count // 2]) >= count / 3

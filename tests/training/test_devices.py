@@ -27,7 +27,7 @@ from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import cores
 from isoslice.training.launcher import launch, read_job, write_job
 from isoslice.training.loop import CHECKPOINT
-from isoslice.training.objectives import MaskedObjective, ResidualObjective, parts_of_a_step
+from isoslice.training.objectives import MaskedObjective, ResidualObjective, micro_batches_per_step
 from isoslice.training.session import TrainingRun
 from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
 
@@ -57,7 +57,7 @@ class PlainDescent(ResidualObjective):
     def decay(self, step: int) -> float:
         return 0.0
 
-    def settle(self, network: nn.Module) -> None:
+    def post_step(self, network: nn.Module) -> None:
         """Leave the weights as the step made them."""
 
 
@@ -107,8 +107,8 @@ def test_a_job_survives_its_file(tmp_path):
     ("processes", "own", "published"), [(1, 1, 32), (2, 1, 16), (3, 1, 11), (64, 1, 1)]
 )
 def test_processes_share_the_parts_of_a_batch(processes, own, published):
-    assert parts_of_a_step(ResidualObjective(CONFIG), processes) == own
-    assert parts_of_a_step(MaskedObjective(preset_config("msdsr")), processes) == published
+    assert micro_batches_per_step(ResidualObjective(CONFIG), processes) == own
+    assert micro_batches_per_step(MaskedObjective(preset_config("msdsr")), processes) == published
 
 
 @pytest.mark.slow
@@ -139,9 +139,9 @@ TOGETHER = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from tiny_training import fast, weights
-from isoslice.training.distributed.topology import find_place
+from isoslice.training.distributed.topology import find_topology
 import torch
-place = find_place(2, 1, torch.device("cpu"))
+place = find_topology(2, 1, torch.device("cpu"))
 found = []
 for options in ({"steps": 5}, {"minutes": 0.02}):
     model = fast(devices=2, **options)

@@ -104,7 +104,7 @@ def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
-        objective.settle(network)
+        objective.post_step(network)
         losses.append(float(value.detach()))
     assert losses[-1] < 0.7 * losses[0]
     assert all(torch.equal(t, before[n]) for n, t in objective.teacher.state_dict().items())

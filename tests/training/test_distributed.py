@@ -9,7 +9,7 @@ import torch
 
 from conftest import Cli
 from isoslice.errors import SettingsError
-from isoslice.training.distributed.topology import ProcessTopology, cores, find_place, first_host
+from isoslice.training.distributed.topology import ProcessTopology, cores, find_topology, first_host
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 TORCHRUN = {
@@ -32,21 +32,21 @@ SLURM = {
 
 
 def test_alone_nothing_is_looked_at():
-    assert find_place(1, 1, CPU, TORCHRUN) == ProcessTopology()
+    assert find_topology(1, 1, CPU, TORCHRUN) == ProcessTopology()
     assert ProcessTopology().first
 
 
 def test_without_a_cluster_processes_have_yet_to_be_started():
     if cores() < 2:
         pytest.skip("one core")
-    assert find_place(2, 1, CPU, {}) is None
+    assert find_topology(2, 1, CPU, {}) is None
 
 
 @pytest.mark.parametrize(
     ("environment", "meeting"), [(TORCHRUN, "env://"), (SLURM, "tcp://gpu07:18456")]
 )
 def test_what_a_cluster_says(environment, meeting):
-    found = find_place(4, 2, CPU, environment)
+    found = find_topology(4, 2, CPU, environment)
     assert found == ProcessTopology(5, 8, 1, 4, 1, meeting)
     assert found.nodes == 2
     assert not found.first
@@ -56,7 +56,7 @@ def test_an_allocation_without_srun_is_one_process():
     """A batch script knows how many tasks there could be; only srun starts them."""
     batch = {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "8", "SLURM_PROCID": "0"}
     with pytest.raises(SettingsError, match=r"got nodes 2, but neither SLURM nor torchrun"):
-        find_place(4, 2, CPU, batch)
+        find_topology(4, 2, CPU, batch)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_first_host_of_a_list(nodes, first):
 @pytest.mark.parametrize(("devices", "nodes"), [(8, 2), (8, 1), (2, 4), (2, 1)])
 def test_other_numbers_than_were_started_are_refused(environment, devices, nodes):
     with pytest.raises(SettingsError, match="but 8 processes were started on 2 node"):
-        find_place(devices, nodes, CPU, environment)
+        find_topology(devices, nodes, CPU, environment)
 
 
 def test_uneven_nodes_are_refused():
     with pytest.raises(SettingsError, match="expected 4 on each of 2"):
-        find_place(4, 2, CPU, SLURM | {"SLURM_LOCALID": "4"})
+        find_topology(4, 2, CPU, SLURM | {"SLURM_LOCALID": "4"})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_uneven_nodes_are_refused():
 )
 def test_refusals(devices, nodes, device, words):
     with pytest.raises(SettingsError, match=words):
-        find_place(devices, nodes, device, {})
+        find_topology(devices, nodes, device, {})
 
 
 def test_what_plans_a_training_loads_no_lightning():

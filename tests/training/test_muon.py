@@ -7,7 +7,7 @@ import torch
 
 from isoslice.models.config import ModelConfig, NetworkSettings
 from isoslice.models.networks.factory import build_network
-from isoslice.training.muon import ROUNDS, Muon, orthogonalized
+from isoslice.training.muon import NEWTON_SCHULZ_STEPS, Muon, orthogonalized
 from isoslice.training.objectives import ResidualObjective
 
 
@@ -17,7 +17,7 @@ def matrix(rows, columns, seed=0):
 
 def after_rounds(values):
     """What the published iteration makes of singular values, one by one."""
-    for _ in range(ROUNDS):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
     return values
 

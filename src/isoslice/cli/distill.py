@@ -62,11 +62,11 @@ def distill(
     from isoslice.io.srh import read_srh_images
     from isoslice.runtime.device import choose_device
     from isoslice.training.distillation import distill as distill_model
-    from isoslice.training.distributed.topology import find_place
+    from isoslice.training.distributed.topology import find_topology
 
     check_output(output, overwrite)
     teacher = Model.load(model)
-    place = find_place(devices, nodes, choose_device(device.value))
+    place = find_topology(devices, nodes, choose_device(device.value))
     first = place is None or place.first
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     read = read_srh_images if teacher.config.srh else read_images

@@ -101,7 +101,7 @@ def train(
     from isoslice.io.atomic import check_output
     from isoslice.models.presets import preset_config
     from isoslice.runtime.device import choose_device
-    from isoslice.training.distributed.topology import find_place
+    from isoslice.training.distributed.topology import find_topology
     from isoslice.training.finetune import check_start
     from isoslice.training.train import train as train_model
 
@@ -114,7 +114,7 @@ def train(
     else:
         check_start(begun, recipe, width, None, srh)
         srh = begun.config.srh
-    place = find_place(devices, nodes, choose_device(device.value))
+    place = find_topology(devices, nodes, choose_device(device.value))
     first = place is None or place.first
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     if srh:

@@ -18,7 +18,7 @@ from isoslice.data.volume import VoxelSize
 from isoslice.inference.detail.patches import Read, reader
 from isoslice.models.config import AnyConfig
 from isoslice.models.reliability.isotropy import Isotropy, compare_directions
-from isoslice.models.reliability.out_of_distribution import Familiar, Likeness, look
+from isoslice.models.reliability.out_of_distribution import OodReference, OodScore, score
 from isoslice.models.reliability.undertrained import undertrained
 
 #: Parts of a stack that are looked at: so many, of so many planes, with sides of so many pixels.
@@ -43,7 +43,7 @@ class Doubts:
         What the user should know; nothing if all is well.
     """
 
-    likeness: tuple[Likeness, ...]
+    likeness: tuple[OodScore, ...]
     isotropy: tuple[Isotropy, ...]
     pixels: float | None
     messages: tuple[str, ...]
@@ -74,7 +74,7 @@ def doubts_of(
     planes: NDArray[np.float32] | Read,
     factor: int,
     config: AnyConfig,
-    familiar: Familiar | None = None,
+    familiar: OodReference | None = None,
     voxel_size: VoxelSize | None = None,
     unit: str | None = None,
     shape: tuple[int, int, int] | None = None,
@@ -105,7 +105,7 @@ def doubts_of(
         assert shape is not None
         read = planes
     parts = [read(place) for place in places(shape)]
-    likeness = () if familiar is None else look(familiar, parts)
+    likeness = () if familiar is None else score(familiar, parts)
     isotropy = compare_directions(parts, factor)
     pixels = pixel_ratio(config, voxel_size, unit)
     messages = []

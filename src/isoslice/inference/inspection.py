@@ -20,7 +20,7 @@ from isoslice.errors import DoubtWarning
 from isoslice.inference.diagnostics import Doubts, doubts_of
 from isoslice.models.config import AnyConfig
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.models.reliability.out_of_distribution import Familiar
+from isoslice.models.reliability.out_of_distribution import OodReference
 from isoslice.runtime.progress import Progress
 
 EVERY = slice(None)
@@ -75,7 +75,7 @@ def diagnose(
     factor: int,
     model: ModelBundle,
     inspection: Inspection,
-    familiar: Familiar | None = None,
+    familiar: OodReference | None = None,
 ) -> Doubts:
     """Look for reasons to doubt what a model will make of a stack.
 

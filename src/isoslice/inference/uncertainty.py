@@ -43,12 +43,12 @@ from isoslice.models.diffusion.variance_stabilization import unstretch_slope
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.models.networks.error_head import SpreadNetwork, with_head
 from isoslice.models.reliability.calibration import (
-    LEVELS,
-    PLANES,
+    COVERAGE_LEVELS,
+    MAX_PLANES,
     Calibration,
     FactorCalibration,
     row_errors,
-    windows,
+    window,
 )
 
 #: Windows that anisotropy is measured in, and planes of each.
@@ -115,10 +115,10 @@ def stack_scale(
         Where to compute.
     """
     stored = calibration.at(factor)
-    chosen = evenly_spaced(planes.shape[1], PLANES)
+    chosen = evenly_spaced(planes.shape[1], MAX_PLANES)
     lateral = (planes.shape[2], planes.shape[3])
     images = [
-        planes[(slice(None), index, *windows(lateral, number))]
+        planes[(slice(None), index, *window(lateral, number))]
         for number, index in enumerate(chosen)
     ]
     errors = row_errors(network, config, images, factor, device)
@@ -143,7 +143,7 @@ def record_of_scales(scales: Sequence[StackScale]) -> dict[str, Any]:
         "std": "standard deviation of the error of the mean, in the volume's intensities",
         "interval_multiples": {
             f"{level:.0%}": round(times, 4)
-            for level, times in zip(LEVELS, stored.multiples, strict=True)
+            for level, times in zip(COVERAGE_LEVELS, stored.multiples, strict=True)
         },
         "scale": [[round(x, 5) for x in scale.total] for scale in scales],
         "anisotropy": [[round(x, 4) for x in scale.anisotropy] for scale in scales],
@@ -159,7 +159,7 @@ def _anisotropy(planes: NDArray[np.float32], factor: int) -> Tensor:
     pieces = [
         torch.from_numpy(
             np.ascontiguousarray(
-                planes[(slice(None), slice(first, first + ANISOTROPY_PLANES), *windows(lateral, i))]
+                planes[(slice(None), slice(first, first + ANISOTROPY_PLANES), *window(lateral, i))]
             )
         )
         for i in range(ANISOTROPY_WINDOWS)

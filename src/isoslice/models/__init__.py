@@ -1,1 +1,1 @@
-"""Parts of a trained model: settings, diffusion, networks, knowledge of its errors, files."""
+"""A trained model: settings, diffusion, networks, reliability, files."""

@@ -1,4 +1,4 @@
-"""Everything that can be set, with its default; saved resolved in every model's config.json."""
+"""All settings with their defaults; saved resolved in every model's config.json."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class _Frozen(BaseModel):
 
 
 class NetworkSettings(_Frozen):
-    """Shape of the denoiser: 1.4 M parameters, 53 kFLOP a pixel."""
+    """Size of the denoiser; by default 1.4 M parameters, 53 kFLOP a pixel."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 1
-    #: Channels at 1/2, 1/4, 1/8, ... resolution, and residual blocks there. Multiples of 16 are
-    #: what processors and GPUs compute at full speed in bfloat16.
+    #: Channels at 1/2, 1/4, 1/8, ... resolution, and residual blocks there. bfloat16 is fastest
+    #: with multiples of 16.
     widths: tuple[Count, ...] = (32, 48, 112, 192)
     blocks_down: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 1)
     blocks_up: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 0)
@@ -46,34 +46,35 @@ class NetworkSettings(_Frozen):
 
 
 class TrainingSettings(_Frozen):
-    """How the denoiser is trained. Noise levels are in units of the residual's deviation."""
+    """Training of the denoiser. Noise levels are in units of the residual's standard deviation."""
 
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     crop: Annotated[int, Field(ge=16, le=1024)] = 64
     batch: Count = 32
-    #: Root mean square of a step against that of the weights, at its highest.
+    #: Peak learning rate: RMS of a step relative to that of the weights.
     learning_rate: Positive = 1e-2
     warmup_steps: Annotated[int, Field(ge=0)] = 50
     #: Exponent of the power-function average of the weights (EDM2 section 3.1).
     average_gamma: Positive = 16.0
-    #: Row masks: one row in `factors` is known, evenly spaced with probability `even_share`.
+    #: Row masks: every k-th row is known, k from `factors`; evenly with probability `even_share`.
     factors: tuple[Annotated[int, Field(ge=2, le=64)], ...] = (2, 3, 4, 6, 8)
     even_share: Share = 0.6
-    #: Noise levels: log-normal, and a share without any signal, which trains the mean.
+    #: Noise levels: log-normal, and a share of infinite ones (no signal), which train the mean.
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4
     no_signal_share: Share = 0.3
-    #: Share of the images kept for validation.
+    #: Share of the planes held out for validation.
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
 
 
 class SamplerSettings(_Frozen):
-    """Noise levels of the sampler, in units of the residual's deviation (EDM equation 5)."""
+    """Noise levels of the sampler, relative to the residual's deviation (EDM equation 5)."""
 
     sigma_max: Positive = 1.5
     sigma_min: Positive = 0.2
     rho: Positive = 3.0
-    #: What detail is fine, and what share of its grain is kept; see `blend.blend_detail`.
+    #: Deviation of the Gaussian that separates fine from coarse detail, in pixels, and share of
+    #: fine detail's grain that is kept; see `blend.blend_detail`.
     detail_sigma: Annotated[float, Field(gt=0, le=100)] = 1.0
     detail_grain: Share = 0.8
 
@@ -86,11 +87,11 @@ class DistilledSettings(_Frozen):
 
 
 class UNetSettings(_Frozen):
-    """Shape of the MSDSR paper's U-Net; the released one has width 224 and 274 M parameters."""
+    """Size of the MSDSR paper's U-Net; the released one has width 224 and 274 M parameters."""
 
     channels: Annotated[int, Field(ge=1, le=64)] = 1
     width: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 224
-    #: Of `width`, at 1, 1/2, 1/4, ... resolution.
+    #: Channels at 1, 1/2, 1/4, ... resolution, as multiples of `width`.
     multipliers: Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(max_length=6)] = (
         1,
         2,
@@ -98,10 +99,10 @@ class UNetSettings(_Frozen):
         4,
     )
     blocks: Annotated[int, Field(ge=1, le=4)] = 2
-    #: Downsampling factors at which pixels attend to each other.
+    #: Downsampling factors at which there is self-attention.
     attention: tuple[Annotated[int, Field(ge=1, le=64)], ...] = (2, 4, 8)
     head_channels: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = 32
-    #: Of group norm, at most; see `unet.UNet`.
+    #: Groups of group norm, at most; see `unet.UNet`.
     groups: Annotated[int, Field(ge=1, le=64)] = 32
 
     @model_validator(mode="after")
@@ -113,26 +114,26 @@ class UNetSettings(_Frozen):
 
 
 class MaskedTraining(_Frozen):
-    """How the released code trains, on random row masks; `presets` says what it sets."""
+    """Training as in the released code, on random row masks; see `presets` for deviations."""
 
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     crop: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 48
-    #: Crops a step, and crops that are computed at once; gradients of the parts are summed.
+    #: Crops a step, and crops computed at once; gradients are accumulated over micro-batches.
     batch: Count = 1024
     micro_batch: Count = 32
     learning_rate: Positive = 4e-6
-    #: Share of the training over which the rate rises to its full value; then half a cosine.
+    #: Share of the training with linear warm-up; half a cosine follows.
     warmup_share: Share = 0.1
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
     clip_norm: Positive = 0.5
-    #: Longest memory of the averaged weights.
+    #: Largest decay of the exponential moving average of the weights.
     average_decay: Annotated[float, Field(gt=0, lt=1)] = 0.9999
-    #: Fewest and most rows of a crop that are hidden.
+    #: Minimum and maximum number of hidden rows of a crop.
     hidden_rows: tuple[Count, Count] = (28, 43)
-    #: Spread time steps evenly over a batch and draw the number of hidden rows for each crop, which
-    #: makes the gradients of a small batch less noisy; as released, both are drawn plainly.
+    #: Stratify time steps over a batch and draw the number of hidden rows for each crop, which
+    #: reduces the gradient noise of small batches. The released code does neither.
     stratified: bool = False
-    #: Turn crops by 90 degrees too, not only flip them.
+    #: Augment crops with turns by 90 degrees, not only with flips.
     quarter_turns: bool = False
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
 
@@ -146,7 +147,7 @@ class MaskedTraining(_Frozen):
 
 
 class DdimSettings(_Frozen):
-    """How the released code samples (DDIM, arXiv 2010.02502)."""
+    """Sampling as in the released code (DDIM, arXiv 2010.02502)."""
 
     timesteps: Annotated[int, Field(ge=10, le=10_000)] = 1000
     steps: Annotated[int, Field(ge=1, le=5000)] = 200
@@ -163,12 +164,12 @@ class _AnyConfig(_Frozen):
     channel_names: tuple[str, ...] | None = None
     #: Intensities that become 0 and 1; by default percentiles of each stack.
     intensities: tuple[float, float] | None = None
-    #: Two-channel input is turned into the three channels of SRH first.
+    #: Convert two-channel input to the three channels of SRH first.
     srh: bool = False
 
 
 class ModelConfig(_AnyConfig):
-    """What is needed to rebuild and run a trained model: isoslice's own recipe."""
+    """Settings of a model of isoslice's own recipe: all that is needed to rebuild and run it."""
 
     recipe: Literal["isoslice"] = "isoslice"
     network: NetworkSettings = NetworkSettings()
@@ -176,14 +177,14 @@ class ModelConfig(_AnyConfig):
     sampler: SamplerSettings = SamplerSettings()
     #: Standard deviation of the residual on hidden rows, intensities in [0, 1].
     sigma_data: Positive
-    #: Intensities are stretched before (see `variance_stabilization`), where that is worth it.
+    #: Constant of the intensity stretch (see `variance_stabilization`); None for no stretch.
     softening: Positive | None = None
     #: Set in models that `isoslice distill` made.
     distilled: DistilledSettings | None = None
 
 
 class MsdsrConfig(_AnyConfig):
-    """The same for masked slice diffusion as published."""
+    """Settings of a model of masked slice diffusion, as published."""
 
     recipe: Literal["msdsr"] = "msdsr"
     network: UNetSettings = UNetSettings()
@@ -192,7 +193,7 @@ class MsdsrConfig(_AnyConfig):
 
 
 class EndToEndConfig(_AnyConfig):
-    """The same for the paper's baseline: that network, one pass, no diffusion."""
+    """Settings of a model of the paper's baseline: the same network, one pass, no diffusion."""
 
     recipe: Literal["end-to-end"] = "end-to-end"
     network: UNetSettings = UNetSettings()

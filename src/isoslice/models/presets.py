@@ -1,4 +1,4 @@
-"""The recipes that can be trained, as data.
+"""Default settings of the recipes that can be trained.
 
 =============  ==========================================  ==========================
 preset         network                                     training
@@ -29,31 +29,31 @@ from isoslice.models.config import (
 Preset = Literal["isoslice", "msdsr", "end-to-end"]
 PRESETS: tuple[Preset, ...] = ("isoslice", "msdsr", "end-to-end")
 
-#: As released: 1,024 crops a step (128 on each of 4 GPUs, gradients of two batches summed), a rate
-#: of 1e-6 / 256 a crop, 13,560 steps. Here 32 are computed at a time, for the sake of memory.
+#: As released: width 224, 13,560 steps of 1,024 crops (128 on each of 4 GPUs, two accumulated
+#: batches), learning rate 1e-6 / 256 a crop. Here micro-batches of 32 save memory.
 RELEASED_WIDTH = 224
 RELEASED_STEPS = 13_560
-#: Narrow networks are for minutes on a CPU: the released rate would not move them, and their small
-#: batches are spread evenly. The released groups of norm have seven channels. With groups of one or
-#: two a network cannot carry brightness from known rows to hidden ones, so here they have eight.
+#: Narrower networks are for minutes on a CPU: with a higher learning rate and small, stratified
+#: batches. Groups of group norm have seven channels in the released network. With one or two a
+#: network cannot carry brightness from known to hidden rows, so narrower ones have eight.
 NARROW = {"batch": 16, "learning_rate": 2e-3, "stratified": True}
 CHANNELS_PER_GROUP = 8
 NARROW_CLIP = (0.0, 1.0)
 
 
 def masked_training(width: int) -> MaskedTraining:
-    """Training settings of the U-Net at `width`: as released at 224, for minutes otherwise."""
+    """Return training settings for the U-Net: as released at width 224, else for minutes."""
     return MaskedTraining() if width == RELEASED_WIDTH else MaskedTraining.model_validate(NARROW)
 
 
 def unet_shape(width: int) -> UNetSettings:
-    """Shape of the U-Net at `width`: as released at 224, fewer norm groups otherwise."""
+    """Return the size of the U-Net: as released at width 224, else with fewer norm groups."""
     groups = 32 if width == RELEASED_WIDTH else width // CHANNELS_PER_GROUP
     return UNetSettings(width=width, groups=groups)
 
 
 def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 1.0) -> AnyConfig:
-    """All settings of a preset.
+    """Return all settings of a preset.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 
     width
         Channels of the U-Net at full resolution, a multiple of 8; 224 by default, as released.
     sigma_data
-        Of the isoslice recipe; measured before training.
+        Standard deviation of the residual, of the isoslice recipe; measured before training.
 
     Raises
     ------
     SettingsError
-        If there is no such preset, or the width doesn't suit it.
+        If there is no such preset, or it cannot have this width.
     """
     if preset not in PRESETS:
         raise SettingsError(f"got preset {preset!r}, expected one of {', '.join(PRESETS)}")

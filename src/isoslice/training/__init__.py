@@ -1,1 +1,1 @@
-"""2D images in, a model out."""
+"""Train models from 2D images, continue and distill them."""

@@ -1,12 +1,12 @@
-"""Distillation: a network learns to go in one evaluation where a trained one ends after several.
+"""Distillation: train a student to reproduce the teacher's sampler in one evaluation a pass.
 
 The teacher's deterministic sampler maps noise to an end point; the student regresses that map
 (Luhman & Luhman 2021, arXiv 2101.02388; consistency distillation, Song et al. 2023, arXiv
 2303.01469, with the teacher's end point in place of the student's own). Only 2D images are needed.
-Two kinds of start are learned, for the two passes of `passes.distilled_passes`:
+There are two kinds of input, for the two passes of `passes.distilled_passes`:
 
-- noise alone, at the level sampling starts with: what the XZ pass sees;
-- an image plus noise of a lower level: what the YZ pass sees.
+- noise alone, at the sampler's first noise level, for the XZ pass;
+- an image with noise of a lower level, for the YZ pass.
 """
 
 from __future__ import annotations
@@ -18,40 +18,35 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.masking import draw_masks, fill_rows
-from isoslice.data.planes import crop_size, plane_stacks, split
-from isoslice.data.srh import srh_channels
+from isoslice.data.planes import crop_size, split
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
 from isoslice.models.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise
-from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.networks.factory import build_network
-from isoslice.runtime import budget
-from isoslice.runtime.device import autocast, choose_device
+from isoslice.runtime.device import autocast
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import find_place
 from isoslice.training.finetune import check_channels
 from isoslice.training.objectives import ResidualObjective
-from isoslice.training.session import TrainingRun
-from isoslice.training.train import (
+from isoslice.training.run import (
     Images,
+    RunOptions,
     as_volumes,
-    completed,
     image_facts,
-    network_share,
-    training_budget,
+    train_model,
+    training_planes,
 )
 
-#: Shares of a batch that learn the mean and the first pass; the rest learns the second.
+#: Shares of a batch for the mean and for the first pass; the rest is for the second.
 MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
-#: Noise levels of the second kind of start, in units of the residual's deviation.
-SECOND_LEVELS = (0.2, 1.0)
-#: What is taught of the first pass: half-way of the dial, all detail that is fine along the rows'
-#: axis and none of the coarse, by a Gaussian of this deviation. The second pass brings the rest.
-TAUGHT_DETAIL, TAUGHT_SIGMA = 0.5, 1.5
-#: Steps of the teacher.
+#: Range of noise levels of the second pass, in units of the residual's deviation.
+SECOND_PASS_LEVELS = (0.2, 1.0)
+#: Target of the first pass, as for `blend.blend_detail`: at a detail of 0.5 all fine detail along H
+#: and no coarse detail, separated by a Gaussian of this deviation in pixels.
+TARGET_DETAIL, TARGET_SIGMA = 0.5, 1.5
+#: Network evaluations of the teacher.
 TEACHER_STEPS = 3
 
 
@@ -65,7 +60,7 @@ def end_points(
     sigma_data: float,
     steps: int = TEACHER_STEPS,
 ) -> Tensor:
-    """Follow the probability flow from each image's own noise level to none (EDM equation 4).
+    """Solve the probability flow ODE from each image's noise level to zero (EDM equation 4).
 
     Parameters
     ----------
@@ -76,68 +71,64 @@ def end_points(
     base, masks
         As in `edm.denoise`.
     sigma
-        Noise level of each, (N,); levels fall geometrically to `sigma_min`, or stay where they
-        are lower.
+        Noise level of each, (N,); levels decrease geometrically to `sigma_min`, or stay constant
+        if they are lower.
     sigma_min, sigma_data
-        Last level, and the teacher's residual deviation.
+        Last noise level, and the teacher's residual deviation.
     steps
-        Evaluations.
+        Euler steps, of one evaluation each.
 
     Returns
     -------
-    Residuals without noise, (N, C, H, W).
+    Denoised residuals, (N, C, H, W).
     """
     last = torch.minimum(sigma, torch.full_like(sigma, sigma_min))
     shares = torch.linspace(0, 1, steps).tolist() if steps > 1 else [0.0]
     levels = [sigma * (last / sigma) ** share for share in shares]
-    for level, following in zip(levels, [*levels[1:], torch.zeros_like(sigma)], strict=True):
+    for level, next_level in zip(levels, [*levels[1:], torch.zeros_like(sigma)], strict=True):
         estimate = denoise(network, state, base, masks, level, sigma_data)
-        kept = (following / level)[:, None, None, None]
-        state = estimate + kept * (state - estimate)
+        noise_kept = (next_level / level)[:, None, None, None]
+        state = estimate + noise_kept * (state - estimate)
     return state
 
 
 def fine_detail_only(mean: Tensor, sample: Tensor) -> Tensor:
-    """Keep what `blend.blend_detail` does half-way of the dial, of images (N, C, H, W) along H."""
-    known, drawn = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
-    return blend_detail(known, drawn, TAUGHT_DETAIL, TAUGHT_SIGMA).view_as(sample)
+    """Remove coarse detail along H from samples (N, C, H, W): `blend_detail` at half detail."""
+    base, detailed = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
+    return blend_detail(base, detailed, TARGET_DETAIL, TARGET_SIGMA).view_as(sample)
 
 
 @dataclass(frozen=True)
 class DistillationObjective(ResidualObjective):
-    """What the student minimises: its distance from the teacher's end points."""
+    """Objective of the student: regression on the teacher's end points."""
 
     teacher: nn.Module = field(default_factory=nn.Identity)
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Move the teacher."""
         self.teacher.to(device)
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """`weighted_loss` of the distance.
+        """Compute the `weighted_loss` of the difference from the teacher.
 
-        Of the crops, which are drawn at random, the first ones learn the mean, the next ones the
-        first pass, the rest the second.
+        The first crops of a batch are for the mean, the next for the first pass, the rest for the
+        second.
         """
-        settings: TrainingSettings = self.config.training
-        sampler, scale = self.config.sampler, self.config.sigma_data
-        stretched = stretch(images, self.config.softening)
-        count, size = len(images), images.shape[2]
-        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
-        low, high = SECOND_LEVELS
+        sampler, scale, count = self.config.sampler, self.config.sigma_data, len(images)
+        example = draw_example(images, self.training, self.config.softening, generator)
+        base, masks, residual = example.base, example.masks, example.residual
+        low, high = SECOND_PASS_LEVELS
         sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)
         noise = torch.randn(images.shape, generator=generator)
-        masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
-        base = fill_rows(stretched, masks)
-        residual = stretched - base
+        sigma, noise = sigma.to(images.device), noise.to(images.device)
 
-        plain = round(MEAN_SHARE * count)
-        taught = slice(plain, None)
-        first = slice(plain, plain + round(FIRST_SHARE * count))
+        means = round(MEAN_SHARE * count)
+        passes = slice(means, None)
+        first = slice(means, means + round(FIRST_SHARE * count))
         sigma[first] = scale * sampler.sigma_max
-        added = sigma[:, None, None, None] * noise * ~masks[:, None, :, None]
-        seen, start = residual + added, residual + added
-        seen[first] = added[first]
+        added = sigma[:, None, None, None] * noise * example.hidden
+        noisy, start = residual + added, residual + added
+        noisy[first] = added[first]
         target = residual.clone()
         with torch.no_grad(), autocast(images.device):
             level = torch.full((1,), NO_SIGNAL, device=images.device)
@@ -145,18 +136,18 @@ class DistillationObjective(ResidualObjective):
                 self.teacher, residual[first], base[first], masks[first], level, scale
             ).float()
             start[first] = mean + added[first]
-            target[taught] = end_points(
+            target[passes] = end_points(
                 self.teacher,
-                start[taught],
-                base[taught],
-                masks[taught],
-                sigma[taught],
+                start[passes],
+                base[passes],
+                masks[passes],
+                sigma[passes],
                 sampler.sigma_min * scale,
                 scale,
             ).float()
         target[first] = fine_detail_only(mean, target[first])
-        sigma[:plain] = NO_SIGNAL
-        return self.denoising_loss(network, seen, target, images, base, masks, sigma)
+        sigma[:means] = NO_SIGNAL
+        return self.denoising_loss(network, noisy, target, images, example, sigma)
 
 
 def distill(
@@ -174,22 +165,22 @@ def distill(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Model:
-    """Train a network to do in two evaluations a voxel what `teacher` does in several.
+    """Train a student that predicts with two evaluations a voxel, where `teacher` needs several.
 
-    It has the default network's size, and begins with the teacher's weights if that has it too.
+    It has the default network's size, and starts from the teacher's weights if that has it too.
 
     Parameters
     ----------
     teacher
         A model of the preset ``isoslice``, not itself distilled.
     images, axes
-        2D images or stacks like those it learned from, best the same; see `train.train`.
+        2D images or stacks like the teacher's training images, best the same; see `train.train`.
     minutes, steps, seed, device, devices, nodes, workdir, resume, progress
         As in `train.train`.
 
     Returns
     -------
-    A model that predicts like any other; its samples take two evaluations.
+    A model whose samples take two evaluations.
 
     Raises
     ------
@@ -204,40 +195,24 @@ def distill(
             f"got a {kind} model to distill, expected one that 'isoslice train' made with its own "
             "preset; give that one"
         )
-    began, minutes = budget.now(), training_budget(minutes, steps)
-    chosen = choose_device(device)
-    place = find_place(devices, nodes, chosen)
-    volumes = as_volumes(images, axes)
-    if teacher.config.srh:
-        volumes = [srh_channels(volume) for volume in volumes]
-    stacks = plane_stacks(volumes, teacher.config.intensities)
+    options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
+    volumes, stacks = training_planes(
+        as_volumes(images, axes), teacher.config.intensities, teacher.config.srh
+    )
     check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
     student = build_network(config, config.training.seed)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
-    training, held_out = split(stacks, config.training.validation_share, config.training.seed)
-    job = TrainingRun(
-        student,
-        # A copy: it moves to the device, and the caller's stays where it is.
-        DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu()),
-        config,
-        training,
-        held_out,
-        image_facts(volumes, stacks),
-        minutes=None if minutes is None else minutes * network_share(config),
-        steps=steps,
-        device=chosen,
-        workdir=None if workdir is None else Path(workdir),
-        resume=resume,
-        began=began,
-    )
-    origin = {"teacher": teacher.fingerprint}
-    return completed(job, place, devices, minutes, origin, progress or Progress())
+    # A copy, since it is moved to the device.
+    objective = DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu())
+    planes = split(stacks, config.training.validation_share, config.training.seed)
+    facts, origin = image_facts(volumes, stacks), {"teacher": teacher.fingerprint}
+    return train_model(options, student, objective, config, planes, facts, origin)
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:
-    """Make a student's settings: the teacher's, but the default network and two evaluations."""
+    """Return a student's settings: the teacher's, but the default network, and distilled."""
     training = TrainingSettings(crop=crop, seed=teacher.training.seed if seed is None else seed)
     shape = NetworkSettings(channels=teacher.network.channels)
     changes = {"network": shape, "training": training, "distilled": DistilledSettings()}

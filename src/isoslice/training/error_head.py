@@ -1,4 +1,4 @@
-"""The head that tells the spread learns from errors of the finished denoiser."""
+"""Train the error head on residual errors of the frozen denoiser."""
 
 from __future__ import annotations
 
@@ -8,34 +8,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise, network_input, precondition
-from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.runtime.budget import Deadline
 from isoslice.runtime.device import autocast
 from isoslice.runtime.progress import Progress
 
-#: Learning rate of Adam, falling by half a cosine; crops a step; share of evenly spaced masks.
-RATE, BATCH, EVEN_SHARE = 3e-3, 16, 0.8
-#: Steps for each of the denoiser's, and at most. The denoiser is only evaluated, so a step costs
-#: about a seventh of one of its training.
-SHARE, MOST_STEPS = 0.4, 1500
+#: Peak learning rate of Adam, crops a step, and share of evenly spaced masks.
+LEARNING_RATE, BATCH, EVEN_SHARE = 3e-3, 16, 0.8
+#: Steps as a share of the denoiser's, and their maximum. Without gradients of the denoiser, a step
+#: costs about a seventh of one of its training.
+STEPS_SHARE, MAX_STEPS = 0.4, 1500
 
 
 def head_steps(steps: int) -> int:
-    """Say how many steps a head gets after a training of so many."""
-    return max(1, min(MOST_STEPS, round(SHARE * steps)))
+    """Return the number of steps for a head, given that of the denoiser's training."""
+    return max(1, min(MAX_STEPS, round(STEPS_SHARE * steps)))
 
 
 def spread_loss(log_spread: Tensor, error: Tensor, masks: Tensor) -> Tensor:
-    """Negative log-likelihood of errors under Laplace distributions, over hidden rows.
+    """Compute the negative log-likelihood of errors under Laplace distributions, on hidden rows.
 
-    |e| / b + log b is least where b is the expected absolute error, however errors are
-    distributed; a few large ones count less than in the Gaussian's e^2 / s^2.
+    The expectation of |e| / b + log b is minimal where b is the expected absolute error, whatever
+    the distribution of e; outliers weigh less than in the Gaussian's e^2 / s^2.
 
     Parameters
     ----------
@@ -58,51 +57,50 @@ def fit_spread(
     progress: Progress,
     seconds: float | None = None,
 ) -> SpreadHead:
-    """Train a head.
+    """Train an error head.
 
     Parameters
     ----------
     network, config
-        The finished denoiser, in evaluation mode on `device`; its settings.
+        The trained denoiser, in evaluation mode on `device`; its settings.
     stacks
-        Planes to learn from.
+        Training planes.
     steps
-        How many.
+        Number of steps.
     device
         Where to compute.
     progress
         Receives progress.
     seconds
-        What it may take: fewer steps then, one at least.
+        Time limit, after which fewer steps are done, at least one.
 
     Returns
     -------
     The head on the CPU, in evaluation mode.
     """
     assert isinstance(network, Denoiser)
-    settings, scale = config.training, config.sigma_data
+    settings = config.training.model_copy(update={"even_share": EVEN_SHARE})
+    scale = config.sigma_data
     generator = torch.Generator().manual_seed(settings.seed)
     head = build_head(config, settings.seed).to(device)
-    optimizer = torch.optim.Adam(head.parameters(), lr=RATE)
+    optimizer = torch.optim.Adam(head.parameters(), lr=LEARNING_RATE)
     level = torch.tensor([NO_SIGNAL], device=device)
     c_noise = precondition(level, scale).c_noise
     deadline = Deadline.after(seconds)
     for step in range(steps):
-        images = draw_crops(stacks, BATCH, settings.crop, generator)
-        masks = draw_masks(BATCH, settings.crop, settings.factors, EVEN_SHARE, generator)
-        images, masks = images.to(device), masks.to(device)
-        stretched = stretch(images, config.softening)
-        base = fill_rows(stretched, masks)
-        nothing = torch.zeros_like(base)
-        seen = network_input(nothing, base, masks)
+        images = draw_crops(stacks, BATCH, settings.crop, generator).to(device)
+        example = draw_example(images, settings, config.softening, generator)
+        base, masks = example.base, example.masks
+        no_residual = torch.zeros_like(base)
+        inputs = network_input(no_residual, base, masks)
         with torch.no_grad(), autocast(device):
-            features = network.features(seen, c_noise).float()
-            mean = denoise(network, nothing, base, masks, level, scale).float()
-        error = (stretched - base - mean) / scale
+            features = network.features(inputs, c_noise).float()
+            mean = denoise(network, no_residual, base, masks, level, scale).float()
+        error = (example.residual - mean) / scale
         angle = max(math.pi * step / steps, math.pi * deadline.share)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(angle)))
-        loss = spread_loss(head(features, seen), error, masks)
+            group["lr"] = LEARNING_RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(angle)))
+        loss = spread_loss(head(features, inputs), error, masks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -1,4 +1,4 @@
-"""Continue from a trained model on other images: what of it stays, and what is refused."""
+"""Continue training from a model: checks, and which of its settings are kept."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from isoslice.inference.model import Model
 from isoslice.models.config import AnyConfig, ModelConfig, NetworkSettings, UNetSettings
 from isoslice.models.presets import preset_config
 
-#: Learning rate of a training that continues from a model, against that of one from scratch.
-START_RATE = 0.5
+#: Learning rate relative to that of training from scratch.
+RATE_FACTOR = 0.5
 
 
 def check_start(
@@ -22,7 +22,7 @@ def check_start(
     network: NetworkSettings | UNetSettings | None,
     srh: bool,
 ) -> None:
-    """Raise `SettingsError` if a training cannot continue from `start` as asked."""
+    """Raise `SettingsError` if options contradict the model `start` to continue from."""
     config = start.config
     if isinstance(config, ModelConfig) and config.distilled is not None:
         raise SettingsError(
@@ -47,20 +47,20 @@ def check_start(
 
 
 def continued_config(start: AnyConfig) -> AnyConfig:
-    """Return the settings of a training that continues from a model with the settings `start`.
+    """Return settings to continue training a model with the settings `start`.
 
-    The network and all that prediction uses stay; training settings are the preset's, slower.
+    Training settings are the preset's with a lower learning rate; all others are kept.
     """
     width = start.network.width if isinstance(start.network, UNetSettings) else None
     fresh = preset_config(start.recipe, width).training
-    rate = fresh.learning_rate * START_RATE
+    rate = fresh.learning_rate * RATE_FACTOR
     return start.model_copy(update={"training": fresh.model_copy(update={"learning_rate": rate})})
 
 
 def check_channels(
     volumes: Sequence[Volume], stacks: Sequence[PlaneStack], config: AnyConfig
 ) -> None:
-    """Raise `DataError` if images have other channels than a model."""
+    """Raise `DataError` if images have another number of channels than a model."""
     channels, expected = stacks[0].data.shape[1], config.network.channels
     if channels != expected:
         raise DataError(

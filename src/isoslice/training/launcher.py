@@ -1,8 +1,8 @@
-"""Start processes that train together on this machine, watch over them, collect the model.
+"""Start processes that train together on this machine, monitor them, and load the model.
 
-Each is a fresh Python that gets its work from a file. Nothing of the caller's program runs again in
-them, so that it works from scripts and notebooks; and whatever becomes of one process, the caller,
-which is none of them, doesn't wait for it in vain.
+Each is a new Python process that reads its job from a file and does not import the caller's main
+module, so that this works in scripts and notebooks. The caller is none of them, and does not hang
+if one of them dies.
 """
 
 from __future__ import annotations
@@ -33,28 +33,32 @@ from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.session import TrainingRun, run_here
 
-JOB, MODEL, MEETING = "job", "model", "meeting"
+JOB, MODEL, RENDEZVOUS = "job", "model", "meeting"
+#: Exit code of an interrupted process.
 INTERRUPTED = 130
-#: Seconds between looks at the processes; that the others have to report an error once one ended
-#: with one; and that they have to end in order once the caller is gone.
-LOOK, LAST_WORDS, FAREWELL = 0.2, 3.0, 60.0
+#: Seconds between polls of the processes.
+POLL_INTERVAL = 0.2
+#: Seconds that processes have to report errors after one of them failed.
+ERROR_GRACE = 3.0
+#: Seconds that processes have to end by themselves after an interrupt or the caller's death.
+SHUTDOWN_TIMEOUT = 60.0
 
 
 def run_training(
-    job: TrainingRun, place: ProcessTopology | None, devices: int, progress: Progress
+    job: TrainingRun, topology: ProcessTopology | None, devices: int, progress: Progress
 ) -> Model:
-    """Train in this process, or in processes that are started for it.
+    """Train in this process or, without a topology, in new ones.
 
     Parameters
     ----------
-    place
-        As `topology.find_place` found it; None to start as many processes as `devices`.
+    topology
+        See `topology.find_topology`; None to start `devices` processes.
     progress
-        Hears of it in the first process only.
+        Receives progress, of the first process only.
     """
-    if place is None:
+    if topology is None:
         return launch(job, devices, progress)
-    return run_here(job, place, progress if place.first else Progress())
+    return run_here(job, topology, progress if topology.first else Progress())
 
 
 def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
@@ -63,10 +67,10 @@ def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
     Raises
     ------
     KeyboardInterrupt
-        If this process is interrupted (or `progress` raises it), once the others have finished
+        If this process is interrupted (or `progress` raises it), after the others have finished
         their step and written a checkpoint.
     IsosliceError
-        If one of them does.
+        If one of the processes raises it.
     """
     progress.note(f"starting {count} processes")
     threads = max(1, torch.get_num_threads() // count)
@@ -77,7 +81,7 @@ def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
         try:
             for rank in range(count):
                 children.append(_start(folder, rank, count, threads))
-            _watch_over(children, folder, progress)
+            _monitor(children, folder, progress)
         finally:
             for child in children:
                 child.kill()
@@ -88,7 +92,7 @@ def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
 
 
 def write_job(job: TrainingRun, folder: Path) -> None:
-    """Write a job, arrays apart from the rest."""
+    """Pickle a job, with its arrays in separate files."""
     arrays: list[pickle.PickleBuffer] = []
     rest = pickle.dumps(job, protocol=5, buffer_callback=arrays.append)
     for index, array in enumerate(arrays):
@@ -97,7 +101,7 @@ def write_job(job: TrainingRun, folder: Path) -> None:
 
 
 def read_job(folder: Path) -> TrainingRun:
-    """Read a job; its arrays stay in their files, of which all processes share one copy."""
+    """Unpickle a job; arrays are memory maps, of which all processes share one copy."""
     arrays: list[Any] = []
     with (folder / JOB).open("rb") as stream:
         for index in range(pickle.load(stream)):
@@ -111,7 +115,7 @@ def read_job(folder: Path) -> TrainingRun:
 def _start(folder: Path, rank: int, count: int, threads: int) -> subprocess.Popen[bytes]:
     code = (
         "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
-        "from isoslice.training.launcher import work; work()"
+        "from isoslice.training.launcher import run_worker; run_worker()"
     )
     numbers = [str(number) for number in (rank, count, threads)]
     arguments = [sys.executable, "-c", code, str(folder), *numbers, json.dumps(sys.path)]
@@ -122,63 +126,62 @@ def _start(folder: Path, rank: int, count: int, threads: int) -> subprocess.Pope
             stdout=subprocess.PIPE if rank == 0 else log,
             stderr=None if _debugging() else log,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # Ctrl-C reaches this process, which passes it on once
+            start_new_session=True,  # only the caller gets Ctrl-C, and passes it on
         )
 
 
-def _watch_over(
-    children: Sequence[subprocess.Popen[bytes]], folder: Path, progress: Progress
-) -> None:
-    """Pass on what the first process reports, until all have ended."""
+def _monitor(children: Sequence[subprocess.Popen[bytes]], folder: Path, progress: Progress) -> None:
+    """Forward the first process's reports until all have ended."""
     lines: queue.Queue[bytes] = queue.Queue()
-    reader = threading.Thread(target=_read_lines, args=(children[0], lines), daemon=True)
+    reader = threading.Thread(target=_queue_lines, args=(children[0], lines), daemon=True)
     reader.start()
-    interrupted, patience = False, FAREWELL
+    interrupted, time_left = False, SHUTDOWN_TIMEOUT
     while True:
         try:
             codes = [child.poll() for child in children]
             ended = None not in codes
             if ended:
-                reader.join(LAST_WORDS)
-            _pass_on(lines, Progress() if interrupted else progress, wait=not ended)
-            patience -= LOOK if interrupted and any(codes) else 0  # some may wait for the dead
-            if interrupted and (ended or patience < 0):
+                reader.join(ERROR_GRACE)
+            _forward(lines, Progress() if interrupted else progress, wait=not ended)
+            if interrupted and any(codes):  # the others may wait for one that failed
+                time_left -= POLL_INTERVAL
+            if interrupted and (ended or time_left < 0):
                 break
             if not interrupted and any(codes):
                 raise _failure(children, folder)
             if ended:
                 return
         except KeyboardInterrupt:
-            if interrupted:  # the second time: at once
+            if interrupted:  # the second time: immediately
                 raise
             interrupted = True
             for child in children:
                 with suppress(OSError):
                     _pipe(child.stdin).write(b"stop\n")
                     _pipe(child.stdin).flush()
-    if any(codes) or not ended:  # else they had just finished
+    if any(codes) or not ended:  # else they finished before the interrupt
         raise KeyboardInterrupt
 
 
-def _pass_on(lines: queue.Queue[bytes], progress: Progress, *, wait: bool) -> None:
+def _forward(lines: queue.Queue[bytes], progress: Progress, *, wait: bool) -> None:
     with suppress(queue.Empty):
         while True:
-            kind, *rest = json.loads(lines.get(block=wait, timeout=LOOK))
+            kind, *rest = json.loads(lines.get(block=wait, timeout=POLL_INTERVAL))
             wait = False
             (progress.note if kind == "note" else progress.update)(*rest)
 
 
-def _read_lines(child: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> None:
+def _queue_lines(child: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> None:
     with _pipe(child.stdout) as stream:
         for line in stream:
             lines.put(line)
 
 
 def _failure(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> BaseException:
-    """Find what the process that failed first says; the others may have failed of that."""
-    end = time.monotonic() + LAST_WORDS
+    """Return the error of the process that failed first, which may have caused the others'."""
+    end = time.monotonic() + ERROR_GRACE
     while time.monotonic() < end and any(child.poll() is None for child in children):
-        time.sleep(LOOK / 4)
+        time.sleep(POLL_INTERVAL / 4)
     codes = [child.poll() for child in children]
     count = len(children)
     for rank, code in enumerate(codes):
@@ -189,16 +192,16 @@ def _failure(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> BaseE
             )
         if code is not None and code < 0 and code != -signal.SIGTERM:
             return RuntimeError(f"process {rank} of {count} ended by signal {-code}")
-    said = [
+    reports = [
         (*json.loads(path.read_text(encoding="utf-8")), rank)
         for rank in range(count)
         if (path := _error(folder, rank)).exists()
     ]
-    if said:
-        _, kind, text, rank = min(said)
-        own = getattr(errors, kind, None)
-        if isinstance(own, type) and issubclass(own, errors.IsosliceError):
-            return own(text)
+    if reports:
+        _, kind, text, rank = min(reports)
+        error_class = getattr(errors, kind, None)
+        if isinstance(error_class, type) and issubclass(error_class, errors.IsosliceError):
+            return error_class(text)
         return RuntimeError(f"process {rank} of {count}: {kind}: {text}")
     if INTERRUPTED in codes or -signal.SIGTERM in codes:
         return KeyboardInterrupt()
@@ -207,20 +210,22 @@ def _failure(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> BaseE
     return RuntimeError(f"process {rank} of {count} did not start: {' '.join(last)}")
 
 
-def work() -> None:
-    """Train in this process, which `launch` started, and end it."""
+def run_worker() -> None:
+    """Entry point of a process started by `launch`: train, then exit."""
     folder, rank, count, threads = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no report
-    alone = threading.Event()
-    threading.Thread(target=_listen, args=(alone,), daemon=True).start()
+    os.dup2(2, 1)  # keep output of libraries out of the reports
+    orphaned = threading.Event()
+    threading.Thread(target=_listen, args=(orphaned,), daemon=True).start()
     code = 0
     try:
         torch.set_num_threads(threads)
-        meeting = (folder / MEETING).as_uri()
-        place = ProcessTopology(rank, count, rank, count, meeting=meeting)
-        model = run_here(read_job(folder), place, _Report(channel) if place.first else Progress())
-        if place.first:
+        url = (folder / RENDEZVOUS).as_uri()
+        topology = ProcessTopology(rank, count, rank, count, init_method=url)
+        model = run_here(
+            read_job(folder), topology, _Report(channel) if topology.first else Progress()
+        )
+        if topology.first:
             model.save(folder / MODEL)
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -234,13 +239,13 @@ def work() -> None:
     with suppress(OSError):
         channel.close()
         sys.stderr.flush()
-    if alone.is_set():
-        shutil.rmtree(folder, ignore_errors=True)  # nobody else will
-    os._exit(code)  # others may have gone, and nothing must wait for them
+    if orphaned.is_set():
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(code)  # a normal exit might wait for other processes, which may be gone
 
 
 class _Report(Progress):
-    """Sends notes and progress to the caller, a line of JSON each."""
+    """Sends notes and progress to the caller as lines of JSON."""
 
     def __init__(self, channel: TextIO) -> None:
         self._channel = channel
@@ -251,22 +256,22 @@ class _Report(Progress):
     def update(self, task: str, fraction: float, detail: str = "") -> None:
         self._send("update", task, fraction, detail)
 
-    def _send(self, *what: object) -> None:
-        with suppress(OSError):  # the caller has gone; `_listen` knows
-            self._channel.write(json.dumps(what) + "\n")
+    def _send(self, *report: object) -> None:
+        with suppress(OSError):  # the caller is gone, which `_listen` handles
+            self._channel.write(json.dumps(report) + "\n")
             self._channel.flush()
 
 
-def _listen(alone: threading.Event) -> None:
-    """Interrupt this process when the caller says so, or is gone; then set `alone`."""
+def _listen(orphaned: threading.Event) -> None:
+    """Interrupt this process if the caller writes to its input or is gone; set `orphaned` then."""
     import _thread
 
-    # Below Python's streams: one that is being read cannot be closed at exit.
+    # os.read, since a Python stream that is being read cannot be closed at exit.
     while os.read(0, 64):
         _thread.interrupt_main()
-    alone.set()
+    orphaned.set()
     _thread.interrupt_main()
-    time.sleep(FAREWELL)
+    time.sleep(SHUTDOWN_TIMEOUT)
     os._exit(INTERRUPTED)
 
 

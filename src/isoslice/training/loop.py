@@ -25,20 +25,20 @@ from isoslice.errors import SettingsError
 from isoslice.runtime import budget
 from isoslice.runtime.device import fast_dtype
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.lightning import leave_signals_to_us, trainer_options
+from isoslice.training.distributed.lightning import disable_sigterm_broadcast, trainer_options
 from isoslice.training.distributed.sync import Peers, join
 from isoslice.training.distributed.topology import ProcessTopology
-from isoslice.training.objectives import Objective, parts_of_a_step
+from isoslice.training.objectives import Objective, micro_batches_per_step
 
 CHECKPOINT = "last.ckpt"
 #: Seconds between checkpoints and between validations.
 CHECKPOINT_SECONDS = 30.0
 VALIDATION_SECONDS = 120.0
-#: On a slow machine they are rarer: they take one part in so many of the time.
-VALIDATION_PART = 20
-#: A budget that preparations have used up leaves one step.
-LEAST_SECONDS = 1e-6
-#: Seconds between looks at the loss; each makes a GPU wait.
+#: Least time between validations, in durations of one, for slow machines.
+VALIDATION_PAUSE = 20
+#: Lower limit of a time budget; leaves one step if preparations have used it up.
+MIN_SECONDS = 1e-6
+#: Seconds between progress reports; reading the loss makes a GPU wait.
 SHOW_SECONDS = 0.5
 
 Scores = dict[str, dict[str, float]]
@@ -46,7 +46,7 @@ Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What training gives: averaged network, steps, seconds, running loss, validation history."""
+    """Averaged network, steps, seconds, running mean of the loss, and validation history."""
 
     network: nn.Module
     steps: int
@@ -56,22 +56,22 @@ class TrainingOutcome:
 
 
 class _Training(pl.LightningModule):
-    """One step: draw a batch that depends on (seed, step, rank) alone, take the loss, average."""
+    """Training step on a batch that depends on (seed, step, rank) alone; average of the weights."""
 
     def __init__(
         self,
         network: nn.Module,
         stacks: Sequence[PlaneStack],
         objective: Objective,
-        place: ProcessTopology,
+        topology: ProcessTopology,
     ) -> None:
         super().__init__()
         self.network = network.train()
         self.averaged = copy.deepcopy(network).requires_grad_(False)
         self.stacks = stacks
         self.objective = objective
-        self.place = place
-        self.parts = parts_of_a_step(objective, place.count)
+        self.topology = topology
+        self.micro_batches = micro_batches_per_step(objective, topology.count)
         self.done = 0.0
         self.running_loss: Tensor | None = None
 
@@ -83,9 +83,9 @@ class _Training(pl.LightningModule):
 
     def training_step(self, _: Any, index: int) -> Tensor:
         objective, settings = self.objective, self.objective.training
-        part = self.global_step * self.parts + index % self.parts
+        micro_batch = self.global_step * self.micro_batches + index % self.micro_batches
         generator = torch.Generator().manual_seed(
-            (settings.seed * 1_000_003 + part) * 1_009 + self.place.rank + 1
+            (settings.seed * 1_000_003 + micro_batch) * 1_009 + self.topology.rank + 1
         )
         images = draw_crops(
             self.stacks,
@@ -94,11 +94,11 @@ class _Training(pl.LightningModule):
             generator,
             quarter_turns=objective.quarter_turns,
         )
-        value = objective.loss(self.network, images.to(self.device), generator)
-        seen = value.detach()
-        before = self.running_loss  # of a checkpoint: on the CPU
-        self.running_loss = seen if before is None else before.to(seen).lerp(seen, 0.02)
-        return value
+        loss = objective.loss(self.network, images.to(self.device), generator)
+        latest = loss.detach()
+        before = self.running_loss  # from a checkpoint: on the CPU
+        self.running_loss = latest if before is None else before.to(latest).lerp(latest, 0.02)
+        return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.objective.optimizer(self.network)
@@ -110,7 +110,7 @@ class _Training(pl.LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        self.objective.settle(self.network)
+        self.objective.post_step(self.network)
         decay = self.objective.decay(self.global_step)
         with torch.no_grad():
             pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
@@ -130,21 +130,21 @@ class _Watch(pl.Callback):
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
-        place: ProcessTopology,
+        topology: ProcessTopology,
     ) -> None:
         self.seconds, self.steps = seconds, steps
         self.began, self.afterwards = began, afterwards
         self.folder, self.validate, self.progress = folder, validate, progress
-        self.place = place
-        self.peers = Peers(place)
+        self.topology = topology
+        self.peers = Peers(topology)
         self.spent = 0.0
         self.history: list[dict[str, Any]] = []
         self._last = self._checkpointed = self._validated = self._shown = 0.0
         self._first_step = 0
-        self._validation = 0.0  # seconds of the last one
+        self._validation = 0.0  # duration of the last one, in seconds
         self._step = -1
         self._between_steps = False
-        # Asked to stop; and stopping, with all other processes, at the end of a step.
+        # Interrupted by a signal; and stopping, with all other processes, at the end of a step.
         self.interrupted = self.stopped = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -155,14 +155,14 @@ class _Watch(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         if self.peers.any:
-            _handle_signals(self)  # again: Lightning's handlers ask the other processes, and wait
+            _handle_signals(self)  # again: Lightning replaced them by handlers that synchronise
         now, _ = self.peers.agree(False)
         self._last = self._checkpointed = self._validated = self._started = now
         self._first_step = trainer.global_step
         if self.seconds is not None and self.began is not None:
-            # One number for all processes, which began at different times.
+            # The same for all processes, which began at different times.
             overhead = self.peers.mean(max(0.0, budget.now() - self.began))
-            self.seconds = max(self.seconds - overhead, LEAST_SECONDS)
+            self.seconds = max(self.seconds - overhead, MIN_SECONDS)
         self._stop_if_done(trainer, module)
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -170,15 +170,15 @@ class _Watch(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
         self._between_steps = trainer.global_step != self._step
-        # From here on all processes decide the same, as they know the same.
+        # From here on all processes decide alike, on the same clock.
         now, stop = self.peers.agree(self.interrupted)
         self.spent += now - self._last
         self._last = now
         finished = self._stop_if_done(trainer, module)
         if not self._between_steps and not finished:
-            return  # in the midst of summing gradients
+            return  # still accumulating gradients
         self._step = trainer.global_step
-        pause = max(VALIDATION_SECONDS, VALIDATION_PART * self._validation)
+        pause = max(VALIDATION_SECONDS, VALIDATION_PAUSE * self._validation)
         if not finished and now - self._validated > pause:
             self._validated = now
             self.record(trainer.global_step, module)
@@ -198,8 +198,8 @@ class _Watch(pl.Callback):
         by_time = 0.0
         if self.seconds:
             taken = trainer.global_step - self._first_step
-            step = (self._last - self._started) / taken if taken else 0.0
-            by_time = self.spent / max(self.seconds - self.afterwards * step, LEAST_SECONDS)
+            step_seconds = (self._last - self._started) / taken if taken else 0.0
+            by_time = self.spent / max(self.seconds - self.afterwards * step_seconds, MIN_SECONDS)
         module.done = max(by_steps, by_time)
         if module.done >= 1:
             trainer.should_stop = True
@@ -207,7 +207,7 @@ class _Watch(pl.Callback):
 
     def _detail(self, trainer: pl.Trainer, module: Any, now: float) -> str:
         steps = trainer.global_step - self._first_step
-        images = steps * images_of_a_step(module.objective, self.place)
+        images = steps * images_per_step(module.objective, self.topology)
         rate, loss = images / max(now - self._started, 1e-9), _finite(module, self.peers)
         text = f"step {trainer.global_step}, loss {loss:.3f}, {rate:.0f} images/s"
         if self.history and self.history[-1]["validation"]:
@@ -216,7 +216,7 @@ class _Watch(pl.Callback):
         return text
 
     def record(self, step: int, module: Any) -> None:
-        network = exported(module.averaged, module.objective).to(module.device)
+        network = finalize_network(module.averaged, module.objective).to(module.device)
         self.history.append(
             {
                 "step": step,
@@ -227,14 +227,14 @@ class _Watch(pl.Callback):
         )
 
     def checkpoint(self, trainer: pl.Trainer) -> None:
-        beside = self.folder / f".{CHECKPOINT}"
-        trainer.save_checkpoint(beside)  # all take part, the first one writes
-        if self.place.first:
-            beside.replace(self.folder / CHECKPOINT)
+        draft = self.folder / f".{CHECKPOINT}"
+        trainer.save_checkpoint(draft)  # collective; the first process writes
+        if self.topology.first:
+            draft.replace(self.folder / CHECKPOINT)
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
-        # In the midst of a step weights and averages disagree; the last checkpoint is better.
-        # One process that fails must not wait for others to write one; agreed, all are here.
+        # Within a step weights and averages are inconsistent; the last checkpoint is better.
+        # Saving is collective: if this process alone failed, it would wait for the others.
         alone = not self.peers.any
         if self._between_steps and (alone or self.stopped):
             self.checkpoint(trainer)
@@ -242,7 +242,7 @@ class _Watch(pl.Callback):
 
 @contextmanager
 def _finish_step_first(watch: _Watch) -> Iterator[None]:
-    """Let Ctrl-C (or SIGTERM) wait for the end of the step, so that its checkpoint is whole."""
+    """Defer Ctrl-C and SIGTERM to the end of a step, for a consistent checkpoint."""
     before = _handle_signals(watch)
     try:
         yield
@@ -252,16 +252,16 @@ def _finish_step_first(watch: _Watch) -> Iterator[None]:
 
 
 def _handle_signals(watch: _Watch) -> dict[signal.Signals, Any]:
-    """Tell `watch` of Ctrl-C and SIGTERM; return the handlers that were there before."""
+    """Let Ctrl-C and SIGTERM set `watch.interrupted`; return the previous handlers."""
     if threading.current_thread() is not threading.main_thread():
-        return {}  # only the main thread hears signals
+        return {}  # only the main thread may set handlers
 
-    def ask(*_: Any) -> None:
-        if watch.interrupted:  # asked twice: at once
+    def interrupt(*_: Any) -> None:
+        if watch.interrupted:  # the second time: immediately
             raise KeyboardInterrupt
         watch.interrupted = True
 
-    return {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
 
 
 def _finite(module: _Training, peers: Peers) -> float:
@@ -275,15 +275,17 @@ def _finite(module: _Training, peers: Peers) -> float:
     return value
 
 
-def images_of_a_step(objective: Objective, place: ProcessTopology) -> int:
-    """Crops that all processes together learn from in a step."""
-    return parts_of_a_step(objective, place.count) * objective.micro_batch * place.count
+def images_per_step(objective: Objective, topology: ProcessTopology) -> int:
+    """Return the number of crops in a step, over all processes."""
+    return (
+        micro_batches_per_step(objective, topology.count) * objective.micro_batch * topology.count
+    )
 
 
-def exported(averaged: nn.Module, objective: Objective) -> nn.Module:
-    """Copy of an averaged network, weights settled, ready for use."""
+def finalize_network(averaged: nn.Module, objective: Objective) -> nn.Module:
+    """Copy an averaged network, constrain its weights, and set it to evaluation mode."""
     network = copy.deepcopy(averaged).eval()
-    objective.settle(network)
+    objective.post_step(network)
     return network
 
 
@@ -301,7 +303,7 @@ def fit(
     resume: bool,
     validate: Callable[[nn.Module], Scores],
     progress: Progress,
-    place: ProcessTopology,
+    topology: ProcessTopology,
 ) -> TrainingOutcome:
     """Train `network` on crops of `stacks` until a budget is used up.
 
@@ -312,9 +314,9 @@ def fit(
     seconds, steps
         Budgets; at least one.
     began
-        When the seconds began to count, by `budget.now`; when training starts, by default.
+        Start of the time budget, by `budget.now`; the start of training by default.
     afterwards
-        What comes after the last step takes as long as so many steps, which have to be left.
+        Time to reserve for the work after the last step, in steps.
     device
         Where to compute.
     folder
@@ -322,68 +324,82 @@ def fit(
     resume
         Continue from the checkpoint in `folder`, if there is one.
     validate
-        Called now and then with the averaged network.
+        Called with the averaged network, at most every `VALIDATION_SECONDS`.
     progress
         Receives progress.
-    place
-        Which of several processes this is; all have to call.
+    topology
+        This process among several, all of which have to call.
     """
     checkpoint = folder / CHECKPOINT
-    join(place, device)
-    module = _Training(network, stacks, objective, place)
-    watch = _Watch(seconds, steps, began, afterwards, folder, validate, progress, place)
-    precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
+    join(topology, device)
+    module = _Training(network, stacks, objective, topology)
+    watch = _Watch(seconds, steps, began, afterwards, folder, validate, progress, topology)
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice to its developers, not to ours
-        trainer = pl.Trainer(
-            accelerator={"cuda": "gpu"}.get(device.type, device.type),
-            **trainer_options(place),
-            precision=precision,
-            gradient_clip_val=objective.clip_norm,
-            accumulate_grad_batches=module.parts,
-            max_epochs=-1,
-            max_steps=-1 if steps is None else steps,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            callbacks=[watch],
-        )
-        if watch.peers.any:
-            leave_signals_to_us(trainer)
-        there = watch.peers.mean(float(resume and checkpoint.exists()))
-        if 0 < there < 1:
+        warnings.simplefilter("ignore")  # Lightning's advice, meant for developers
+        trainer = _trainer(module, watch, device, steps)
+        present = watch.peers.mean(float(resume and checkpoint.exists()))
+        if 0 < present < 1:
             raise SettingsError(
                 f"{checkpoint}: got a checkpoint that some processes do not see, expected all to; "
                 "put the output on a file system that the nodes share"
             )
-        start = str(checkpoint) if there else None
+        start = str(checkpoint) if present else None
         if start:
             progress.note(f"resuming from {checkpoint}")
         try:
             with _finish_step_first(watch):
                 trainer.fit(module, itertools.repeat(0), ckpt_path=start, weights_only=True)
         except (RuntimeError, ValueError, EOFError, UnpicklingError) as error:
-            anew = "leave out --resume, and begin anew with --overwrite"
-            if start and ("state_dict" in str(error) or "parameter group" in str(error)):
-                raise SettingsError(
-                    f"{folder}: got a checkpoint of another network or version, expected one of "
-                    f"this training; {anew}"
-                ) from error
-            damaged = isinstance(error, EOFError | UnpicklingError)
-            if start and (damaged or "PytorchStreamReader" in str(error)):
-                raise SettingsError(
-                    f"{start}: got a checkpoint that cannot be read ({type(error).__name__}), "
-                    f"expected a whole one; {anew}"
-                ) from error
+            if start:
+                _refuse_checkpoint(checkpoint, error)
             raise
         except SystemExit as stop:  # how Lightning answers Ctrl-C
             raise KeyboardInterrupt from stop
     return TrainingOutcome(
-        exported(module.averaged, objective),
+        finalize_network(module.averaged, objective),
         trainer.global_step,
         watch.spent,
         _finite(module, watch.peers),
         watch.history,
     )
+
+
+def _trainer(
+    module: _Training, watch: _Watch, device: torch.device, steps: int | None
+) -> pl.Trainer:
+    """Make a trainer for the loop alone: no logger, checkpoints or output of its own."""
+    precision: Any = "bf16-mixed" if fast_dtype(device) is torch.bfloat16 else "32-true"
+    trainer = pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        **trainer_options(module.topology),
+        precision=precision,
+        gradient_clip_val=module.objective.clip_norm,
+        accumulate_grad_batches=module.micro_batches,
+        max_epochs=-1,
+        max_steps=-1 if steps is None else steps,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[watch],
+    )
+    if watch.peers.any:
+        disable_sigterm_broadcast(trainer)
+    return trainer
+
+
+def _refuse_checkpoint(path: Path, error: Exception) -> None:
+    """Raise `SettingsError` if `error` says that a checkpoint is damaged or does not fit."""
+    anew = "leave out --resume, and begin anew with --overwrite"
+    if "state_dict" in str(error) or "parameter group" in str(error):
+        raise SettingsError(
+            f"{path.parent}: got a checkpoint of another network or version, expected one of "
+            f"this training; {anew}"
+        ) from error
+    damaged = isinstance(error, EOFError | UnpicklingError)
+    if damaged or "PytorchStreamReader" in str(error):
+        raise SettingsError(
+            f"{path}: got a checkpoint that cannot be read ({type(error).__name__}), "
+            f"expected a whole one; {anew}"
+        ) from error

@@ -1,9 +1,9 @@
-"""Muon: the momentum of a layer's weights is made orthogonal before it is taken as a step.
+"""The Muon optimiser: momentum matrices are orthogonalised before the step.
 
-Gradients of a convolution, seen as a matrix (out, in x kernel), are dominated by a few directions.
-Adam scales each weight by itself and leaves that as it is; here all directions of the matrix are
-taken at equal length (Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025,
-arXiv 2502.16982). Fewer steps lead as far, which is what a training of minutes needs.
+Gradients of a convolution, as a matrix (out, in x kernel), are dominated by a few singular
+directions. Adam scales weights one by one and keeps this imbalance; Muon gives all singular
+directions equal length (Jordan et al. 2024, kellerjordan.github.io/posts/muon; Liu et al. 2025,
+arXiv 2502.16982). It needs fewer steps, which suits trainings of minutes.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Of the Newton-Schulz iteration x -> a x + b x^3 + c x^5 on singular values: it takes all of them
-#: from (0, 1] to about 0.7 ... 1.2 in five rounds (Jordan et al.).
+#: Coefficients of the Newton-Schulz iteration x -> a x + b x^3 + c x^5 on singular values, which
+#: maps (0, 1] to about 0.7 ... 1.2 in five steps (Jordan et al.).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
-ROUNDS = 5
-#: Memory of the momentum; and of Adam's averages of gradients and of their squares.
+NEWTON_SCHULZ_STEPS = 5
+#: Decay of Muon's momentum, and Adam's betas.
 MOMENTUM, BETAS = 0.95, (0.9, 0.99)
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """U V^T of a matrix U S V^T, about: all singular values become 0.7 to 1.2.
+    """Approximate U V^T of a matrix U S V^T; singular values become 0.7 to 1.2.
 
-    The iteration runs on the smaller Gram matrix G = X X^T alone: each round multiplies X from the
-    left by the polynomial q = a + b G + c G^2, which commutes with G.
+    Iterates on the smaller Gram matrix G = X X^T: each step multiplies X from the left by the
+    polynomial q = a + b G + c G^2, which commutes with G.
     """
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = x / (x.norm() + 1e-7)
     gram = x @ x.T
     product = torch.eye(len(gram), device=x.device, dtype=x.dtype)
-    for _ in range(ROUNDS):
+    for _ in range(NEWTON_SCHULZ_STEPS):
         q = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
         q.diagonal().add_(_A)
         product, gram = q @ product, q @ gram @ q
-    found: Tensor = product @ x
-    return found if matrix.shape[0] <= matrix.shape[1] else found.T
+    result: Tensor = product @ x
+    return result if matrix.shape[0] <= matrix.shape[1] else result.T
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon for groups with ``orthogonal`` set, Adam for the others.
+    """Muon for parameter groups with ``orthogonal`` set, Adam for the others.
 
-    A step of the first kind has the root mean square `lr` over the weights.
+    The RMS of a Muon step over the weights is `lr`.
 
     Parameters
     ----------
     groups
-        Dictionaries with ``params``, and ``orthogonal`` where they are tensors (out, in, ...).
+        Dictionaries with ``params``; with ``orthogonal``, these are tensors (out, in, ...).
     lr
-        Learning rate of groups that have none.
+        Learning rate of groups without one.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
@@ -58,7 +58,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; `closure` computes the gradients first."""
+        """Perform one step; `closure`, if given, computes the gradients first."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -75,9 +75,9 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["average"] = torch.zeros_like(gradient)
         average = state["average"].lerp_(gradient, 1 - MOMENTUM)
-        ahead = gradient.lerp(average, MOMENTUM).reshape(len(gradient), -1)  # as Nesterov
-        scale = max(ahead.shape) ** 0.5  # of an orthogonal matrix's mean square, the inverse
-        weight.sub_(orthogonalized(ahead).reshape(weight.shape), alpha=rate * scale)
+        nesterov = gradient.lerp(average, MOMENTUM).reshape(len(gradient), -1)
+        scale = max(nesterov.shape) ** 0.5  # 1 / RMS of an orthogonal matrix
+        weight.sub_(orthogonalized(nesterov).reshape(weight.shape), alpha=rate * scale)
 
     def _adam(self, weight: Tensor, gradient: Tensor, rate: float) -> None:
         state = self.state[weight]

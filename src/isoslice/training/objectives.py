@@ -1,4 +1,4 @@
-"""What each recipe minimises, and how its optimiser is driven; the loop itself is in `loop`."""
+"""Loss, optimiser and schedules of each recipe; the training loop is in `loop`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.models.config import (
     AnyConfig,
     EndToEndConfig,
@@ -24,21 +23,22 @@ from isoslice.models.diffusion.masked import (
     direct_loss,
     hidden_row_masks,
     noise_loss,
-    spread_timesteps,
+    stratified_timesteps,
 )
-from isoslice.models.diffusion.variance_stabilization import intensity_error, stretch
+from isoslice.models.diffusion.masked_example import MaskedExample, draw_example
+from isoslice.models.diffusion.variance_stabilization import intensity_error
 from isoslice.models.networks.denoiser import Denoiser, MPConv
 from isoslice.training.muon import Muon
 
-#: Learning rates against that of the matrices inside: of the network's first and last layers and
-#: its embedding, and of the few weights that are not normalised.
+#: Learning rates relative to that of the inner convolutions: of the network's first and last layers
+#: and its embedding, and of the few weights that are not normalised.
 EDGE_RATE, OTHER_RATE = 2.0, 1.0
-#: Gradients longer than this are shortened; typical ones are 0.2.
+#: Norm to which gradients are clipped; typical norms are 0.2.
 CLIP_NORM = 1.0
 
 
 class Objective(Protocol):
-    """What the training loop asks of a recipe."""
+    """Interface of a recipe to the training loop."""
 
     @property
     def training(self) -> TrainingSettings | MaskedTraining:
@@ -46,49 +46,49 @@ class Objective(Protocol):
 
     @property
     def clip_norm(self) -> float:
-        """Longest gradient."""
+        """Norm to which gradients are clipped."""
 
     @property
     def quarter_turns(self) -> bool:
-        """Whether crops are turned by 90 degrees too."""
+        """Whether crops are augmented with turns by 90 degrees, not only with flips."""
 
     @property
     def micro_batch(self) -> int:
-        """Crops at a time; gradients of several are summed to a batch."""
+        """Crops computed at once; gradients are accumulated to a batch."""
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Loss of a batch of crops (N, C, H, W), random choices from `generator` on the CPU."""
+        """Compute the loss of crops (N, C, H, W); `generator` is on the CPU."""
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Optimiser whose groups carry a ``scale`` of the learning rate."""
+        """Make an optimiser whose groups have a ``scale``, relative to the learning rate."""
 
     def rate(self, step: int, done: float) -> float:
-        """Learning rate at `step` with the fraction `done` of the budget used."""
+        """Return the learning rate at `step`, with the fraction `done` of the budget used."""
 
     def decay(self, step: int) -> float:
-        """Decay of the averaged weights."""
+        """Return the decay of the averaged weights."""
 
-    def settle(self, network: nn.Module) -> None:
-        """Mend the weights after a step."""
+    def post_step(self, network: nn.Module) -> None:
+        """Constrain the weights after a step, in place."""
 
-    def place(self, device: torch.device) -> None:
-        """Move what it needs beside the network to `device`."""
+    def move_to(self, device: torch.device) -> None:
+        """Move tensors and modules besides the network to `device`."""
 
 
-def parts_of_a_step(objective: Objective, processes: int) -> int:
-    """Micro-batches whose gradients a process sums to a step.
+def micro_batches_per_step(objective: Objective, processes: int) -> int:
+    """Return how many micro-batches each process accumulates in a step.
 
-    Processes share those of a batch, so that it stays as large as it is. Each takes one at least:
-    where all crops of a batch are computed at once, every process takes a batch of its own.
+    Processes share the micro-batches of a batch, but each computes at least one: with a single
+    micro-batch, the effective batch grows with the number of processes.
     """
-    parts = objective.training.batch // objective.micro_batch
-    return -(-parts // processes)
+    micro_batches = objective.training.batch // objective.micro_batch
+    return -(-micro_batches // processes)
 
 
 def learning_rate(step: int, done: float, settings: TrainingSettings) -> float:
-    """Rate at `step` with the fraction `done` of the budget used: warm-up, then half a cosine.
+    """Return the learning rate at `step`: linear warm-up, then half a cosine.
 
-    It follows the budget, not the step count, so that a time budget ends annealed too.
+    The cosine follows the fraction `done` of the budget, so that time budgets end annealed too.
     """
     warmup = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     cosine = 0.5 + 0.5 * math.cos(math.pi * min(done, 1.0))
@@ -96,7 +96,7 @@ def learning_rate(step: int, done: float, settings: TrainingSettings) -> float:
 
 
 def average_decay(step: int, gamma: float) -> float:
-    """Decay of the power-function average (EDM2 equation 4): old weights fade as it goes on."""
+    """Return the decay of the power-function average of the weights (EDM2 equation 4)."""
     return float((1 - 1 / (step + 1)) ** (gamma + 1))
 
 
@@ -115,17 +115,15 @@ class ResidualObjective:
 
     @property
     def micro_batch(self) -> int:
-        """All crops at once."""
+        """Crops computed at once: the whole batch."""
         return self.config.training.batch
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """`weighted_loss` of residuals with noise, of stretched intensities."""
+        """Compute the `weighted_loss` of denoised residuals, of stretched intensities."""
         settings, sigma_data = self.config.training, self.config.sigma_data
-        stretched = stretch(images, self.config.softening)
-        count, size = len(images), images.shape[2]
-        masks = draw_masks(count, size, settings.factors, settings.even_share, generator)
+        example = draw_example(images, settings, self.config.softening, generator)
         sigma = draw_sigma(
-            count,
+            len(images),
             sigma_data,
             settings.noise_log_mean,
             settings.noise_log_std,
@@ -133,12 +131,11 @@ class ResidualObjective:
             generator,
         )
         noise = torch.randn(images.shape, generator=generator)
-        masks, sigma, noise = (t.to(images.device) for t in (masks, sigma, noise))
-        base = fill_rows(stretched, masks)
+        sigma, noise = sigma.to(images.device), noise.to(images.device)
         added = torch.where(torch.isinf(sigma), 0.0, sigma)[:, None, None, None] * noise
-        residual = stretched - base
-        noisy = (residual + added) * ~masks[:, None, :, None]
-        return self.denoising_loss(network, noisy, residual, images, base, masks, sigma)
+        residual = example.residual
+        noisy = (residual + added) * example.hidden
+        return self.denoising_loss(network, noisy, residual, images, example, sigma)
 
     def denoising_loss(
         self,
@@ -146,15 +143,15 @@ class ResidualObjective:
         noisy: Tensor,
         target: Tensor,
         images: Tensor,
-        base: Tensor,
-        masks: Tensor,
+        example: MaskedExample,
         sigma: Tensor,
     ) -> Tensor:
-        """`weighted_loss` of estimates; errors of the mean are of intensities, not stretched ones.
+        """Compute the `weighted_loss`, with the mean's errors in unstretched intensities.
 
-        Shapes as in `edm.denoise`; `images` are as they were before the stretch.
+        Shapes as in `edm.denoise`; `images` are before the stretch. See `intensity_error`.
         """
         scale, softening = self.config.sigma_data, self.config.softening
+        base, masks = example.base, example.masks
         estimate = denoise(network, noisy, base, masks, sigma, scale)
         error = estimate - target
         if softening is not None:
@@ -163,7 +160,7 @@ class ResidualObjective:
         return weighted_loss(error, masks, sigma, scale)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Muon for the convolutions inside; Adam for the first, the last, and what is no matrix."""
+        """Use Muon for inner convolutions, Adam for all other weights."""
         layers = [m for m in network.modules() if isinstance(m, MPConv)]
         edges = {id(getattr(network, name, None)) for name in ("enter", "leave")}
         inside = [m for m in layers if m.weight.ndim == 4 and id(m) not in edges]
@@ -186,24 +183,24 @@ class ResidualObjective:
         """See `average_decay`."""
         return average_decay(step, self.config.training.average_gamma)
 
-    def settle(self, network: nn.Module) -> None:
-        """Normalise all weights."""
+    def post_step(self, network: nn.Module) -> None:
+        """Normalise all weights (EDM2 section 2.3)."""
         if isinstance(network, Denoiser):
             network.renormalize()
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Nothing to move."""
 
 
 @dataclass(frozen=True)
 class MaskedObjective:
-    """The paper's recipes, with and without diffusion: L1, AdamW, rising then cosine rate."""
+    """The paper's recipes, with and without diffusion: L1 loss, AdamW, warm-up and cosine."""
 
     config: MsdsrConfig | EndToEndConfig
     signal: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Compute the schedule once."""
+        """Precompute the noise schedule."""
         steps = self.config.sampler.timesteps if isinstance(self.config, MsdsrConfig) else 1
         signal = torch.from_numpy(cosine_alphas_cumprod(steps)).float()
         object.__setattr__(self, "signal", signal)
@@ -215,29 +212,29 @@ class MaskedObjective:
 
     @property
     def clip_norm(self) -> float:
-        """Longest gradient."""
+        """Norm to which gradients are clipped."""
         return self.config.training.clip_norm
 
     @property
     def quarter_turns(self) -> bool:
-        """Whether crops are turned by 90 degrees too."""
+        """Whether crops are augmented with turns by 90 degrees, not only with flips."""
         return self.config.training.quarter_turns
 
     @property
     def micro_batch(self) -> int:
-        """Crops at a time."""
+        """Crops computed at once."""
         return min(self.config.training.micro_batch, self.config.training.batch)
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """L1 of the noise (`masked.noise_loss`), or of the image (`masked.direct_loss`)."""
+        """Compute the L1 loss of the noise (`noise_loss`) or of the image (`direct_loss`)."""
         count, height = len(images), images.shape[2]
-        spread = self.training.stratified
-        masks = hidden_row_masks(count, height, self.training.hidden_rows, generator, each=spread)
-        masks = masks.to(images.device)
+        settings = self.training
+        rows, each = settings.hidden_rows, settings.stratified
+        masks = hidden_row_masks(count, height, rows, generator, each=each).to(images.device)
         if isinstance(self.config, EndToEndConfig):
             return direct_loss(network, images, masks)
-        if spread:
-            t = spread_timesteps(count, len(self.signal), generator)
+        if settings.stratified:
+            t = stratified_timesteps(count, len(self.signal), generator)
         else:
             t = torch.randint(len(self.signal), (count,), generator=generator)
         noise = torch.randn(images.shape, generator=generator)
@@ -245,8 +242,8 @@ class MaskedObjective:
         return noise_loss(network, images, masks, t, noise, signal)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
-        """AdamW with PyTorch's betas, as released."""
-        # Not fused: Lightning clips no gradients of a fused optimiser in mixed precision.
+        """Use AdamW with PyTorch's betas, as in the released code."""
+        # Not fused: Lightning cannot clip gradients of fused optimisers in mixed precision.
         settings = self.config.training
         groups = [{"params": list(network.parameters()), "scale": 1.0}]
         return torch.optim.AdamW(
@@ -254,22 +251,22 @@ class MaskedObjective:
         )
 
     def rate(self, step: int, done: float) -> float:
-        """Linear warm-up, then half a cosine down to zero; follows the budget."""
+        """Return the rate after linear warm-up and half a cosine to zero over the budget."""
         settings = self.config.training
         if done < settings.warmup_share:
             return settings.learning_rate * done / settings.warmup_share
-        left = (1 - min(done, 1.0)) / max(1 - settings.warmup_share, 1e-9)
-        return settings.learning_rate * (0.5 - 0.5 * math.cos(math.pi * left))
+        remaining = (1 - min(done, 1.0)) / max(1 - settings.warmup_share, 1e-9)
+        return settings.learning_rate * (0.5 - 0.5 * math.cos(math.pi * remaining))
 
     def decay(self, step: int) -> float:
-        """As released: short memory at first, `average_decay` in the long run."""
+        """Return the released decay: short memory at first, then `average_decay`."""
         updates = step + 1
         return min(self.config.training.average_decay, (1 + updates) / (10 + updates))
 
-    def settle(self, network: nn.Module) -> None:
+    def post_step(self, network: nn.Module) -> None:
         """Leave the weights as they are."""
 
-    def place(self, device: torch.device) -> None:
+    def move_to(self, device: torch.device) -> None:
         """Nothing to move."""
 
 

@@ -1,4 +1,4 @@
-"""Measure what a model knows of its own errors, when its training is over."""
+"""Train and calibrate the error head after a model's training."""
 
 from __future__ import annotations
 
@@ -10,53 +10,47 @@ from torch import nn
 from isoslice.data.planes import PlaneStack
 from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.networks.error_head import SpreadHead, with_head
-from isoslice.models.reliability.calibration import calibrate
-from isoslice.models.reliability.out_of_distribution import Familiar
-from isoslice.models.reliability.record import Trust
+from isoslice.models.reliability.calibration import Calibration, calibrate
 from isoslice.runtime.budget import Deadline
 from isoslice.runtime.progress import Progress
 from isoslice.training.error_head import fit_spread, head_steps
 
-#: Share of a time budget that is kept for it, and what the head gets of that.
+#: Share of the time budget for this, and share of that for the head.
 TIME_SHARE, HEAD_SHARE = 0.07, 0.75
 
 
-def learn_trust(
+def learn_errors(
     network: nn.Module,
     config: AnyConfig,
     training: Sequence[PlaneStack],
     held_out: Sequence[PlaneStack],
-    familiar: Familiar,
     *,
     steps: int,
     seconds: float | None = None,
     device: torch.device,
     progress: Progress,
-) -> tuple[SpreadHead | None, Trust]:
-    """Measure all of it.
+) -> tuple[SpreadHead | None, Calibration | None]:
+    """Train an error head and calibrate it; both are None for other recipes than isoslice's own.
 
     Parameters
     ----------
     network, config
-        A network just trained, in evaluation mode; the model's settings.
+        The trained network, in evaluation mode; the model's settings.
     training, held_out
-        Planes it learned from, and planes it has not seen.
-    familiar
-        What they look like.
+        Planes it was trained on, and planes it has not seen.
     steps
-        Of its training.
+        Number of steps of its training.
     seconds
-        What it may take; however few, a little of everything is learned.
+        Time limit; however short, there is one step and one calibrated factor at least.
     device, progress
-        Where to compute; who hears of it.
+        Where to compute; receives progress.
     """
     if not isinstance(config, ModelConfig):
-        return None, Trust(familiar=familiar)
+        return None, None
     network = network.to(device)
-    whole = Deadline.after(seconds)
-    for_head = None if seconds is None else seconds * HEAD_SHARE
-    head = fit_spread(network, config, training, head_steps(steps), device, progress, for_head)
+    deadline = Deadline.after(seconds)
+    head_seconds = None if seconds is None else seconds * HEAD_SHARE
+    head = fit_spread(network, config, training, head_steps(steps), device, progress, head_seconds)
     joined = with_head(network, head).to(device)
-    rest = None if seconds is None else whole.left
-    calibration = calibrate(joined, config, training, held_out, device, rest)
-    return head, Trust(calibration=calibration, familiar=familiar)
+    seconds = None if seconds is None else deadline.left
+    return head, calibrate(joined, config, training, held_out, device, seconds)

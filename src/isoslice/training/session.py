@@ -1,4 +1,4 @@
-"""Train a network in this process, alone or together with others, and make a model of it."""
+"""Train a network in this process, alone or with others, and assemble the model."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import Objective
 from isoslice.training.validation import evaluations, validation
 
-#: The least that is learned of errors takes about as long as so many steps; see `reliability`. In a
-#: step a crop costs three evaluations: forward, and back, which costs two.
-LEAST = 2
+#: Time to reserve for the least that `reliability` does, in training steps.
+RELIABILITY_STEPS = 2
+#: Cost of a crop in a training step, in evaluations: one forward, and two for backpropagation.
+EVALUATIONS_PER_CROP = 3
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """All that a process needs to train.
+    """Everything a process needs to train.
 
     Attributes
     ----------
     untrained, objective, config
-        Network, what it minimises, and the model's settings.
+        Network, objective, and the model's settings.
     training, held_out
-        Planes to learn from, and planes for validation.
+        Planes for training and for validation.
     images
-        What the record says of the images.
+        Facts about the images for the training record.
     minutes, steps, device, workdir, resume
-        As in `train.train`; minutes of the network's training alone.
+        As in `train.train`; minutes for the network's training only.
     began
-        When the minutes began to count, by `budget.now`.
+        Start of the time budget, by `budget.now`.
     """
 
     untrained: nn.Module
@@ -59,29 +60,30 @@ class TrainingRun:
     began: float | None = None
 
 
-def run_here(job: TrainingRun, place: ProcessTopology, progress: Progress) -> Model:
-    """Fit the network in this process, together with others if there are any.
+def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) -> Model:
+    """Train the network in this process, together with others if there are any.
 
     Returns
     -------
-    The model with the record of how, the same in every process.
+    The model with its training record, the same in every process.
     """
-    from isoslice.training.loop import fit, images_of_a_step  # imports Lightning
+    from isoslice.training.loop import fit, images_per_step  # imports Lightning
 
-    device, config, several = job.device, job.config, place.count > 1
+    device, config, several = job.device, job.config, topology.count > 1
     if several and device.type == "cuda":
-        device = torch.device("cuda", place.local_rank)
+        device = torch.device("cuda", topology.local_rank)
         torch.cuda.set_device(device)
-    planes, held = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
-    computing = f"{place.count} x {describe(device)}" if several else describe(device)
+    planes, held_out = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
+    computing = f"{topology.count} x {describe(device)}" if several else describe(device)
     progress.note(
-        f"training on {planes} planes, {held} more held out for validation; "
+        f"training on {planes} planes, {held_out} more held out for validation; "
         f"computing on {computing}"
     )
-    job.objective.place(device)
-    images = images_of_a_step(job.objective, place)
+    job.objective.move_to(device)
+    images = images_per_step(job.objective, topology)
+    validation_steps = evaluations(config, job.held_out) / (EVALUATIONS_PER_CROP * images)
     folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
-    if place.first:
+    if topology.first:
         folder.mkdir(parents=True, exist_ok=True)
     try:
         outcome = fit(
@@ -91,26 +93,27 @@ def run_here(job: TrainingRun, place: ProcessTopology, progress: Progress) -> Mo
             seconds=None if job.minutes is None else job.minutes * 60,
             steps=job.steps,
             began=job.began,
-            afterwards=LEAST + evaluations(config, job.held_out) / (3 * images),
+            afterwards=RELIABILITY_STEPS + validation_steps,
             device=device,
             folder=folder,
             resume=job.resume,
             validate=lambda net: validation(net, job.held_out, config, device),
             progress=progress,
-            place=place,
+            topology=topology,
         )
     finally:
         if job.workdir is None:
             shutil.rmtree(folder, ignore_errors=True)
     trained = outcome.network.to("cpu").eval()
+    processes = {"processes": topology.count, "nodes": topology.nodes, "batch": images}
     info: dict[str, Any] = {
         "isoslice": __version__,
         "torch": torch.__version__,
         "device": computing,
-        **({"processes": place.count, "nodes": place.nodes, "batch": images} if several else {}),
+        **(processes if several else {}),
         "sources": job.images["sources"],
         "planes": planes,
-        "validation_planes": held,
+        "validation_planes": held_out,
         **{name: fact for name, fact in job.images.items() if name != "sources"},
         "parameters": sum(p.numel() for p in trained.parameters()),
         "steps": outcome.steps,

@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.masking import draw_masks, fill_rows
-from isoslice.data.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
-from isoslice.data.srh import srh_channels
-from isoslice.data.volume import Volume, parse_voxel_size
+from isoslice.data.planes import PlaneStack, crop_size, draw_crops, split
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.io.extras import require_installed
 from isoslice.models.config import (
-    AnyConfig,
     EndToEndConfig,
     MaskedTraining,
-    ModelConfig,
     NetworkSettings,
     TrainingSettings,
     UNetSettings,
 )
-from isoslice.models.diffusion.variance_stabilization import fit_softening, stretch
+from isoslice.models.diffusion.masked_example import draw_example, mask_images
+from isoslice.models.diffusion.variance_stabilization import fit_softening
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import Preset, preset_config
-from isoslice.models.reliability.out_of_distribution import learn_familiar
-from isoslice.runtime import budget
-from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import ProcessTopology, find_place
 from isoslice.training.finetune import check_channels, check_start, continued_config
-from isoslice.training.launcher import run_training
 from isoslice.training.objectives import objective_of
-from isoslice.training.reliability import TIME_SHARE, learn_trust
-from isoslice.training.session import TrainingRun
-
-#: Training time where neither a time nor a step budget is given.
-DEFAULT_MINUTES = 10.0
+from isoslice.training.run import (
+    Images,
+    RunOptions,
+    as_volumes,
+    image_facts,
+    train_model,
+    training_planes,
+)
 
 AnyTraining = TypeVar("AnyTraining", bound=TrainingSettings | MaskedTraining)
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
-
-Images = NDArray[Any] | Volume | Sequence[NDArray[Any] | Volume]
 
 
 def train(
@@ -79,45 +69,45 @@ def train(
     Parameters
     ----------
     images
-        One or more images or stacks, as arrays (with `axes`) or as `Volume`; of stacks the planes
-        across the coarse axis are used, XY of most. All with the same channels, at least 32 x 32
-        pixels.
+        One or more images or stacks, as arrays (with `axes`) or as `Volume`, with the same
+        channels; of stacks the planes perpendicular to the coarse axis (mostly XY) are used. Planes
+        need at least 32 x 32 pixels.
     axes
         Axes of arrays, one letter of TCZYX per dimension.
     voxel_size
         Spacing along Z, Y and X of arrays; recorded in the model.
     minutes, steps
         Budget: training ends with whichever is used up first. Ten minutes by default. Minutes are
-        those of the call, with all that is measured before and after; one step is always taken.
+        those of the whole call, including measurements before and after; at least one step is done.
     seed
-        Of weights, crops, masks and noise; overrides the one in `settings`.
+        Random seed of weights, crops, masks and noise; overrides the one in `settings`.
     device
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     devices, nodes
-        Processes a node, one for each GPU, and nodes. With several nodes every process has to call,
-        started by SLURM or torchrun, and each gets the model.
+        Processes per node, one for each GPU, and nodes. With several nodes SLURM or torchrun starts
+        the processes, each of which has to call this function and gets the model.
     preset, width
         Recipe: isoslice's own (the default), ``"msdsr"`` (the paper's) or ``"end-to-end"`` (its
         baseline); and the width of the latter two's network, 224 as released. See `presets`.
     start
-        A model to continue from, on images like those it learned from or not. Its recipe, network,
-        intensities and SRH setting stay; what is measured on images before training, and the
-        training settings, are new, with a lower learning rate.
+        A model to continue from, on the same or other images. Its recipe, network, intensities and
+        SRH setting are kept; statistics of the images are measured anew, and the training settings
+        are the preset's with a lower learning rate.
     settings, network
-        How to train and what, of the preset's kind; the preset's by default.
+        Training and network settings, of the preset's kind; the preset's by default.
     intensities
         Intensities that become 0 and 1, here and in prediction; by default percentiles of each
         stack.
     srh
-        Turn two-channel images into the three channels of SRH first (see `isoslice.io.srh`).
+        Convert two-channel images to the three channels of SRH first (see `isoslice.io.srh`).
     workdir
-        Folder for a checkpoint every minute, from which `resume` continues.
+        Folder for a checkpoint every 30 seconds, from which `resume` continues.
     resume
-        Continue the training in `workdir`, where there is one.
+        Continue the training in `workdir`, if there is one.
     progress
         Receives notes and progress; silent by default.
     along
-        The axis that stacks are coarse along; by default what their voxel sizes say.
+        The coarse axis of stacks; by default found from their voxel sizes.
 
     Returns
     -------
@@ -131,10 +121,7 @@ def train(
         If an option is out of range or contradicts `start`, there are fewer devices than asked
         for, or PyTorch Lightning is not installed.
     """
-    began, minutes = budget.now(), training_budget(minutes, steps)
-    progress = progress or Progress()
-    chosen_device = choose_device(device)
-    place = find_place(devices, nodes, chosen_device)
+    options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
     if start is None:
         chosen = preset_config(preset or "isoslice", width)
     else:
@@ -145,23 +132,23 @@ def train(
     shape = network or chosen.network
     _check_kinds(chosen.recipe, settings, shape)
     if seed is not None:
-        settings = _changed(settings, seed=seed)
+        settings = _updated(settings, seed=seed)
     if resume and workdir is None:
         raise SettingsError("got resume without a workdir, expected the folder to continue from")
 
-    # A stack that is coarse along X or Y is learned from in the planes that are sharp.
+    # Rename axes so that the coarse one is Z, and the sharp planes are XY.
     volumes = [
         turned(v, coarse_axis(v, along if "Z" in v.axes else None))
         for v in as_volumes(images, axes, voxel_size)
     ]
     if srh:
-        volumes, intensities = [srh_channels(volume) for volume in volumes], (0.0, 1.0)
-    stacks = plane_stacks(volumes, intensities)
+        intensities = (0.0, 1.0)
+    volumes, stacks = training_planes(volumes, intensities, srh)
     if start is not None:
         check_channels(volumes, stacks, start.config)
-    shape = _changed(shape, channels=stacks[0].data.shape[1])
+    shape = _updated(shape, channels=stacks[0].data.shape[1])
     training, held_out = split(stacks, settings.validation_share, settings.seed)
-    settings = _fitted(settings, crop_size(stacks, settings.crop, 16))
+    settings = _with_crop(settings, crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
     config = chosen.model_validate(
         {
@@ -184,120 +171,15 @@ def train(
     untrained = build_network(config, settings.seed)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
-    job = TrainingRun(
-        untrained,
-        objective_of(config),
-        config,
-        training,
-        held_out,
-        image_facts(volumes, stacks),
-        minutes=None if minutes is None else minutes * network_share(config),
-        steps=steps,
-        device=chosen_device,
-        workdir=None if workdir is None else Path(workdir),
-        resume=resume,
-        began=began,
-    )
     origin = {} if start is None else {"continued_from": start.fingerprint}
-    return completed(job, place, devices, minutes, origin, progress)
-
-
-def network_share(config: AnyConfig) -> float:
-    """Share of a time budget that the network gets; the rest is for what `learn_trust` learns."""
-    return 1 - TIME_SHARE if isinstance(config, ModelConfig) else 1.0
-
-
-def completed(
-    job: TrainingRun,
-    place: ProcessTopology | None,
-    devices: int,
-    minutes: float | None,
-    origin: Mapping[str, Any],
-    progress: Progress,
-) -> Model:
-    """Train, and complete the model: where it comes from, and what it knows of its errors.
-
-    Parameters
-    ----------
-    job, place, devices, progress
-        See `launcher.run_training`.
-    minutes
-        For all of it; the job has the network's.
-    origin
-        What the record says of where it comes from.
-    """
-    familiar = learn_familiar(job.training, job.held_out)  # first: training has what time is left
-    model = run_training(job, place, devices, progress)
-    network = model.network
-    head, trust = learn_trust(
-        network,
-        job.config,
-        job.training,
-        job.held_out,
-        familiar,
-        steps=model.info["steps"],
-        seconds=None if minutes is None else minutes * 60 * TIME_SHARE,
-        device=job.device,
-        progress=progress,
-    )
-    network.to("cpu").requires_grad_(False)
-    return Model(job.config, network, {**model.info, **origin}, head, trust)
-
-
-def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:
-    """Tell what a model's record says of the images it learned from."""
-    return {
-        "sources": [Path(volume.source).name for volume in volumes],
-        "plane_shape": list(stacks[0].data.shape[1:]),
-        "dtype": str(stacks[0].data.dtype),
-        "intensities": [
-            list(zip(s.normalization.low, s.normalization.high, strict=True)) for s in stacks[:20]
-        ],
-    }
-
-
-def training_budget(minutes: float | None, steps: int | None) -> float | None:
-    """Check that training can begin, and return the minutes it may take.
-
-    Raises
-    ------
-    SettingsError
-        If a budget is out of range, or PyTorch Lightning is not installed.
-    """
-    require_installed("pytorch_lightning", "pytorch-lightning", "a model to train", SettingsError)
-    if minutes is not None and not 0 < minutes < 1e6:
-        raise SettingsError(f"got minutes {minutes}, expected a positive number")
-    if steps is not None and steps < 1:
-        raise SettingsError(f"got steps {steps}, expected at least 1")
-    return DEFAULT_MINUTES if minutes is None and steps is None else minutes
-
-
-def as_volumes(
-    images: Images, axes: str | None = None, voxel_size: Sequence[float] | None = None
-) -> list[Volume]:
-    """Turn what `train` takes into a list of `Volume`."""
-    items = [images] if isinstance(images, np.ndarray | Volume) else list(images)
-    size = None if voxel_size is None else parse_voxel_size(voxel_size)
-    spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
-    volumes = []
-    for index, item in enumerate(items):
-        if isinstance(item, Volume):
-            volumes.append(item)
-            continue
-        array = np.asarray(item)
-        if axes is None and array.ndim != 2:
-            raise DataError(
-                f"got an array of shape {array.shape} without axes, expected them named; "
-                'for example axes="ZYX"'
-            )
-        volumes.append(Volume(array, axes or "YX", spacing, source=f"array {index}"))
-    return volumes
+    planes, facts = (training, held_out), image_facts(volumes, stacks)
+    return train_model(options, untrained, objective_of(config), config, planes, facts, origin)
 
 
 def residual_statistics(
     stacks: Sequence[PlaneStack], settings: TrainingSettings
 ) -> dict[str, float | None]:
-    """Measure on 256 crops what isoslice's own recipe has to know before training.
+    """Measure statistics of the residual that isoslice's own recipe needs, on 256 crops.
 
     Returns
     -------
@@ -307,16 +189,15 @@ def residual_statistics(
     Raises
     ------
     DataError
-        If interpolation leaves nothing to learn.
+        If interpolation is exact, or intensities overflow.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     crops = draw_crops(stacks, 256, settings.crop, generator)
-    masks = draw_masks(len(crops), settings.crop, settings.factors, settings.even_share, generator)
-    hidden = (~masks[:, None, :, None]).expand_as(crops)
-    base = fill_rows(crops, masks)
-    softening = fit_softening(base[hidden], (crops - base)[hidden])
-    crops = stretch(crops, softening)
-    deviation = float((crops - fill_rows(crops, masks))[hidden].square().mean().sqrt())
+    plain = draw_example(crops, settings, None, generator)
+    hidden = plain.hidden.expand_as(crops)
+    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
+    residual = mask_images(crops, plain.masks, softening).residual
+    deviation = float(residual[hidden].square().mean().sqrt())
     if not np.isfinite(deviation):
         raise DataError(
             "got images with a few voxels so far beyond all others that nothing can be computed "
@@ -332,7 +213,7 @@ def residual_statistics(
 
 
 def _check_kinds(preset: str, settings: object, shape: object) -> None:
-    """Raise if settings and network are not of the preset's kind."""
+    """Raise `SettingsError` if settings are not of the preset's kind."""
     own = preset == "isoslice"
     expected = (TrainingSettings, NetworkSettings) if own else (MaskedTraining, UNetSettings)
     for given, kind in zip((settings, shape), expected, strict=True):
@@ -342,13 +223,13 @@ def _check_kinds(preset: str, settings: object, shape: object) -> None:
             )
 
 
-def _changed(settings: AnySettings, **values: object) -> AnySettings:
+def _updated(settings: AnySettings, **values: object) -> AnySettings:
     return type(settings).model_validate({**settings.model_dump(), **values})
 
 
-def _fitted(settings: AnyTraining, crop: int) -> AnyTraining:
-    """Adapt settings to crops of another size: the same share of rows is hidden."""
+def _with_crop(settings: AnyTraining, crop: int) -> AnyTraining:
+    """Change the crop size, and hidden rows in proportion."""
     if isinstance(settings, MaskedTraining):
         low, high = (round(rows * crop / settings.crop) for rows in settings.hidden_rows)
-        return _changed(settings, crop=crop, hidden_rows=(low, high))
-    return _changed(settings, crop=crop)
+        return _updated(settings, crop=crop, hidden_rows=(low, high))
+    return _updated(settings, crop=crop)

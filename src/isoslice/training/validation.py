@@ -1,4 +1,4 @@
-"""How good a network is during and after training: hidden rows of held-out images, filled in."""
+"""Validation during and after training: restore hidden rows of held-out images."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.inference.rows import restore_rows
 from isoslice.models.config import AnyConfig, MsdsrConfig
 
-#: Factors at which rows are hidden.
+#: One row in so many is known.
 VALIDATION_FACTORS = (2, 4, 8)
-#: Crops of a validation, and of one that samples; steps of those samples.
+#: Crops of a validation; and crops and sampling steps for MSDSR, which has to sample.
 VALIDATION_CROPS, MSDSR_CROPS, MSDSR_STEPS = 64, 8, 20
 
 
 def validation(
     network: nn.Module, held_out: Sequence[PlaneStack], config: AnyConfig, device: torch.device
 ) -> dict[str, dict[str, float]]:
-    """Paired PSNR over hidden rows of held-out crops: the mean, and aligned linear interpolation.
+    """Compute the PSNR of the mean and of linear interpolation, on hidden rows of held-out crops.
 
-    Masked slice diffusion has no mean; a short sample of few crops stands for it, to save time.
+    Masked slice diffusion has no mean; samples of few steps and crops replace it, to save time.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def validation(
     scores = {}
     for factor in VALIDATION_FACTORS:
         masks = even_rows(crop, factor).expand(len(images), -1).to(device)
-        last = int(masks[0].nonzero().max()) + 1  # between known rows only, as in a stack
+        last = int(masks[0].nonzero().max()) + 1  # no extrapolation, as in a stack
         base = fill_rows(images[:, :, :last], masks[:, :last])
         restored = restore_rows(network, config, images, masks, mode="mean", steps=MSDSR_STEPS)
         truth, hidden = images[:, :, :last], ~masks[:, :last]
@@ -51,7 +51,7 @@ def validation(
 
 
 def evaluations(config: AnyConfig, held_out: Sequence[PlaneStack]) -> int:
-    """Return how many crops a validation takes through the network."""
+    """Return the number of network evaluations of a validation, in crops."""
     if not held_out:
         return 0
     crops = MSDSR_CROPS * MSDSR_STEPS if isinstance(config, MsdsrConfig) else VALIDATION_CROPS

@@ -52,7 +52,7 @@ from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
 if TYPE_CHECKING:
-    from isoslice.models.reliability.out_of_distribution import Familiar
+    from isoslice.models.reliability.out_of_distribution import OodReference
 
 INTERPOLATIONS: tuple[Method, ...] = ("linear", "cubic")
 #: Voxels that are restored at once in each of two rounds; of larger stacks the middle is checked.
@@ -70,7 +70,7 @@ def check(
     steps: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    familiar: Familiar | None = None,
+    familiar: OodReference | None = None,
     progress: Progress | None = None,
     along: str | None = None,
 ) -> Fidelity:

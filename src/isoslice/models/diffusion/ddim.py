@@ -9,36 +9,35 @@ from numpy.typing import NDArray
 
 from isoslice.errors import SettingsError
 
-#: Keeps the first steps of the cosine schedule from being too small (Nichol 2021, section 3.2).
-_OFFSET = 0.008
-_LARGEST_BETA = 0.999
+#: Offset s and upper limit of beta (Nichol 2021, section 3.2).
+_OFFSET, _MAX_BETA = 0.008, 0.999
 
 
 def cosine_alphas_cumprod(timesteps: int) -> NDArray[np.float64]:
-    """Share of the image's variance that is left after each time step, shape (timesteps,).
+    """Compute the signal's share of the variance at each time step (alpha bar), (timesteps,).
 
     The cosine schedule of Nichol and Dhariwal 2021 (arXiv 2102.09672, equation 17) in the variant
-    of the released code: the offset is added to t / T, so that the last step lies beyond the
-    cosine's zero and is caught by the limit on beta.
+    of the released code: the offset is added to t / T, so the last step lies beyond the cosine's
+    zero, where the limit on beta applies.
     """
     t = np.arange(timesteps + 1, dtype=np.float64) / timesteps + _OFFSET
     signal = np.cos(t / (1 + _OFFSET) * np.pi / 2) ** 2
-    betas = np.clip(1 - signal[1:] / signal[:-1], 0.0, _LARGEST_BETA)
+    betas = np.clip(1 - signal[1:] / signal[:-1], 0.0, _MAX_BETA)
     return np.cumprod(1 - betas)
 
 
 @dataclass(frozen=True)
 class DdimCoefficients:
-    """What each DDIM step needs, in rising order of time; sampling goes through it backwards.
+    """Coefficients of the DDIM steps, by rising time; sampling uses them in reverse order.
 
     Attributes
     ----------
     timesteps
-        Time steps at which the network is asked, shape (n,).
+        Time steps at which the network is evaluated, shape (n,).
     alphas, alphas_prev
-        Signal shares there and one step closer to the image, shape (n,).
+        alpha bar at these and one step closer to the image, shape (n,).
     sigmas
-        Deviation of the fresh noise a step adds (DDIM equation 16), shape (n,).
+        Standard deviation of the noise each step adds (DDIM equation 16), shape (n,).
     """
 
     timesteps: NDArray[np.int64]
@@ -52,18 +51,18 @@ class DdimCoefficients:
 
 
 def ddim_coefficients(steps: int, eta: float, timesteps: int = 1000) -> DdimCoefficients:
-    """Coefficients of a DDIM run.
+    """Compute the coefficients of a DDIM run.
 
     Parameters
     ----------
     steps
-        Steps wished for. As released, every (timesteps // steps)-th time step is used, counted
-        from 1; where `steps` doesn't divide `timesteps` that gives a few more. (A last one beyond
-        the schedule, at which the released code fails, is left out.)
+        Number of steps. As in the released code, every (timesteps // steps)-th time step is used,
+        counted from 1, which is a few more where `steps` does not divide `timesteps`. (A last one
+        beyond the schedule, at which the released code fails, is left out.)
     eta
-        0: no fresh noise; 1: as much as the diffusion itself (DDPM).
+        0 for deterministic sampling, 1 for the noise of DDPM.
     timesteps
-        Length of the training schedule.
+        Number of time steps in training.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 With b the image whose hidden rows are interpolated from the known ones, only the residual
 r = x - b is diffused: zero on known rows, small elsewhere. Preconditioning and noise distribution
-follow Karras et al. 2022 ("EDM", arXiv 2206.00364); so does the loss, but for a root.
+follow Karras et al. 2022 ("EDM", arXiv 2206.00364); so does the loss, except for a square root.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 #: Network: (input (N, 2C+1, H, W), c_noise (N,)) -> (N, C, H, W).
 Network = Callable[[Tensor, Tensor], Tensor]
 
-#: Noise so strong that nothing of the residual is seen; the denoiser then returns the mean.
+#: Noise level at which the input contains no signal; the denoiser then returns the mean.
 NO_SIGNAL = float("inf")
-# ln(sigma / sigma_data) / 4 of any level used in sampling stays far below this.
+# Its c_noise, far above ln(sigma / sigma_data) / 4 of any level used in sampling.
 _C_NOISE_NO_SIGNAL = 1.5
-#: Added to an image's mean squared error in the loss, whose root is steep near zero.
-LEAST_ERROR = 1e-3
+#: Added to an image's mean squared error before the root, whose slope is infinite at zero.
+SQRT_OFFSET = 1e-3
 
 
 class Preconditioning(NamedTuple):
-    """EDM table 1, as tensors of shape (N,)."""
+    """Scale factors of EDM table 1, each of shape (N,)."""
 
     c_skip: Tensor
     c_out: Tensor
@@ -34,11 +34,10 @@ class Preconditioning(NamedTuple):
 
 
 def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
-    """Scale factors of EDM's equation 7, noise levels `sigma` of shape (N,).
+    """Compute the scale factors of EDM equation 7 for noise levels `sigma` of shape (N,).
 
-    ``c_noise`` is counted from `sigma_data`, so that one set of weights means the same noise
-    level relative to the residual whatever the data. `NO_SIGNAL` gives the limits: nothing is
-    skipped and nothing of the input is seen.
+    ``c_noise`` is relative to `sigma_data`, so that it stands for the same signal-to-noise ratio
+    whatever the data. `NO_SIGNAL` gives the limits for sigma to infinity: c_skip = c_in = 0.
     """
     total = sigma**2 + sigma_data**2
     no_signal = torch.isinf(sigma)
@@ -54,10 +53,10 @@ def _column(values: Tensor) -> Tensor:
 
 
 def network_input(scaled: Tensor, base: Tensor, masks: Tensor) -> Tensor:
-    """Stack what the network sees: scaled noisy residual, base image, mask.
+    """Concatenate the network's inputs: scaled noisy residual, base image, mask.
 
-    Shapes (N, C, H, W), (N, C, H, W) and (N, H) give (N, 2C + 1, H, W). Intensities in [0, 1] are
-    moved to [-1, 1] to have about unit magnitude, like the residual.
+    Shapes (N, C, H, W), (N, C, H, W) and (N, H) give (N, 2C + 1, H, W). Intensities are mapped
+    from [0, 1] to [-1, 1], to have about unit magnitude like the scaled residual.
     """
     plane = masks[:, None, :, None].to(base.dtype).expand(-1, 1, -1, base.shape[3])
     return torch.cat([scaled, base * 2 - 1, plane], dim=1)
@@ -89,7 +88,7 @@ def denoise(
 
     Returns
     -------
-    Expected residual given what is seen, shape (N, C, H, W).
+    Expected residual given the input, shape (N, C, H, W).
     """
     scale = precondition(sigma, sigma_data)
     scaled = noisy * _column(scale.c_in)
@@ -99,19 +98,18 @@ def denoise(
 
 
 def weighted_loss(error: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
-    """RMS of error / c_out over the hidden voxels of each image, averaged over images.
+    """Compute the RMS of error / c_out over the hidden pixels of each image, mean over images.
 
-    Its square is EDM equation 8 with lambda = 1 / c_out^2, under which all noise levels count
-    alike in an untrained network. In a trained one, images of whose residual least can be told,
-    by their noise, mask or content, keep most of the error and would rule all gradients; the root
-    divides each image's gradient by what error it has left.
+    Its square is EDM equation 8 with lambda = 1 / c_out^2, which weights all noise levels equally
+    in an untrained network. Later the images that are hardest to predict, by their noise, mask or
+    content, would dominate the gradient; the root divides each image's gradient by its error.
 
     Shapes (N, C, H, W), (N, H) and (N,).
     """
     hidden = (~masks[:, None, :, None]).expand_as(error)
     scaled = error * hidden / _column(precondition(sigma, sigma_data).c_out)
     squares = scaled.square().sum(dim=(1, 2, 3)) / hidden.sum(dim=(1, 2, 3)).clamp(min=1)
-    return (squares + LEAST_ERROR).sqrt().mean()
+    return (squares + SQRT_OFFSET).sqrt().mean()
 
 
 def draw_sigma(
@@ -124,8 +122,8 @@ def draw_sigma(
 ) -> Tensor:
     """Draw training noise levels, shape (count,).
 
-    Log-normal around ``sigma_data * exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` for a share of
-    them, which trains the mean that prediction starts from.
+    Log-normal with median ``sigma_data * exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` with the
+    probability `no_signal_share`, which trains the mean that prediction starts from.
     """
     normal = torch.randn(count, generator=generator)
     sigma = sigma_data * (log_mean + log_std * normal).exp()
@@ -134,7 +132,7 @@ def draw_sigma(
 
 
 def noise_schedule(steps: int, sigma_max: float, sigma_min: float, rho: float) -> list[float]:
-    """EDM equation 5: `steps` falling noise levels, then 0."""
+    """Return `steps` decreasing noise levels and a final 0 (EDM equation 5)."""
     if steps == 1:
         return [sigma_max, 0.0]
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)

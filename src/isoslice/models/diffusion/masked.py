@@ -1,8 +1,7 @@
 """Masked slice diffusion as published: MSDSR (arXiv 2404.09425, section 3).
 
 The image itself is diffused. Before every evaluation the known rows overwrite the noisy image; the
-network predicts the noise, and is taught that known rows have none. This file holds the recipe as
-released, `sampler` the one isoslice uses by default.
+network predicts the noise, whose target is zero on known rows. isoslice's own recipe is in `edm`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from isoslice.models.diffusion.edm import Network
 
 
 def put_known(images: Tensor, known: Tensor, masks: Tensor) -> Tensor:
-    """Rows of `known` where `masks` is True, `images` elsewhere.
+    """Take rows of `known` where `masks` is True, of `images` elsewhere.
 
     Shapes (N, C, H, W), same, and (N, H) or (1, H).
     """
@@ -29,14 +28,14 @@ def put_known(images: Tensor, known: Tensor, masks: Tensor) -> Tensor:
 def noise_loss(
     network: Network, images: Tensor, masks: Tensor, t: Tensor, noise: Tensor, signal: Tensor
 ) -> Tensor:
-    """L1 error of the predicted noise over all rows (paper, equation 3).
+    """Compute the L1 error of the predicted noise over all rows (paper, equation 3).
 
     Parameters
     ----------
     network
         (noisy image (N, C, H, W), time step (N,)) -> noise.
     images
-        Clean, intensities about [0, 1]; shape (N, C, H, W).
+        Clean images, intensities in about [0, 1]; shape (N, C, H, W).
     masks
         Known rows, shape (N, H).
     t
@@ -44,7 +43,7 @@ def noise_loss(
     noise
         Standard normal, shape (N, C, H, W).
     signal
-        Share of signal at every time step, see `ddim.cosine_alphas_cumprod`.
+        alpha bar of every time step, see `ddim.cosine_alphas_cumprod`.
     """
     share = signal[t][:, None, None, None]
     noisy = share.sqrt() * images + (1 - share).sqrt() * noise
@@ -68,24 +67,23 @@ def ddim(
     network
         As for `noise_loss`.
     known
-        Images whose known rows are read, shape (N, C, H, W).
+        Images of which only the known rows are used, shape (N, C, H, W).
     masks
         Known rows, shape (N, H) or (1, H).
     coefficients
         See `ddim.ddim_coefficients`.
     noise
-        ``noise(0)`` is the image to start from, ``noise(i)`` the fresh noise of the i-th step;
-        shape (N, C, H, W).
+        ``noise(0)`` is the initial image, ``noise(i)`` what the i-th step adds; shape (N, C, H, W).
     report
         Called with the fraction done.
     clip
-        Limits of every estimate of the clean image. Not in the released code; without it a network
-        that was trained for minutes only drifts off in brightness.
+        Limits of every estimate of the clean image. Not in the released code; without it, networks
+        trained for only minutes drift in brightness.
 
     Returns
     -------
-    Shape (N, C, H, W). As released, known rows are not put back at the end: the last step leaves
-    them with its own noise. Callers that want them exact use `put_known`.
+    Shape (N, C, H, W). As in the released code, known rows keep the noise of the last step; use
+    `put_known` to restore them.
     """
     x = noise(0)
     for taken, step in enumerate(reversed(range(len(coefficients)))):
@@ -105,20 +103,20 @@ def ddim(
 
 
 def direct_loss(network: Network, images: Tensor, masks: Tensor) -> Tensor:
-    """L1 error on hidden rows of one pass: the paper's end-to-end U-Net (section 4.2)."""
+    """Compute the L1 error on hidden rows of the paper's end-to-end U-Net (section 4.2)."""
     hidden = ~masks[:, None, :, None]
     error = (direct(network, images, masks) - images).abs() * hidden
     return error.mean() / hidden.float().mean()
 
 
 def direct(network: Network, known: Tensor, masks: Tensor) -> Tensor:
-    """Hidden rows in one pass: the network sees known rows and zeros, at time step 0.
+    """Restore hidden rows in one evaluation, from known rows and zeros, at time step 0.
 
-    Shapes as in `ddim`; known rows of the result are those of `known`.
+    Shapes as in `ddim`; known rows are returned unchanged.
     """
-    seen = known * masks[:, None, :, None]
+    visible = known * masks[:, None, :, None]
     t = torch.zeros(len(known), dtype=torch.long, device=known.device)
-    return put_known(network(seen, t).to(known.dtype), known, masks)
+    return put_known(network(visible, t).to(known.dtype), known, masks)
 
 
 def hidden_row_masks(
@@ -129,10 +127,10 @@ def hidden_row_masks(
     *,
     each: bool = False,
 ) -> Tensor:
-    """Masks of shape (count, height), True where known.
+    """Draw masks of shape (count, height), True where known.
 
-    The number of hidden rows is drawn uniformly from `hidden` (both ends included): once for all
-    images of a batch, as released, or for `each`. Which rows, is drawn for each image.
+    The number of hidden rows is uniform in `hidden` (both ends included): drawn once for the whole
+    batch, as in the released code, or for `each` image. The rows are drawn for each image.
     """
     low, high = hidden
     number = torch.randint(low, high + 1, (count if each else 1, 1), generator=generator)
@@ -140,18 +138,18 @@ def hidden_row_masks(
     return order >= number
 
 
-def spread_timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
-    """Time steps of `count` images, one from each of as many equal parts of 0 ... `steps` - 1.
+def stratified_timesteps(count: int, steps: int, generator: torch.Generator) -> Tensor:
+    """Draw one time step from each of `count` equal parts of 0 ... `steps` - 1, shuffled; (count,).
 
-    Each is uniform by itself; together they cover all noise levels.
+    Stratified sampling: each is uniform by itself, together they cover all noise levels.
     """
-    places = torch.rand(count, generator=generator, dtype=torch.float64) + torch.arange(count)
+    positions = torch.rand(count, generator=generator, dtype=torch.float64) + torch.arange(count)
     order = torch.randperm(count, generator=generator)
-    return (places[order] * steps / count).long().clamp(max=steps - 1)
+    return (positions[order] * steps / count).long().clamp(max=steps - 1)
 
 
 def blur(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blur (C, Z, Y, X) by the paper's Gaussian: 3 x 3 x 3 voxels, sigma 0.5."""
+    """Blur (C, Z, Y, X) with the paper's Gaussian filter: 3 x 3 x 3 voxels, sigma 0.5."""
     from isoslice.data.baselines import gaussian_blur3
 
     return gaussian_blur3(volume, 0.5)

@@ -1,7 +1,7 @@
 """Noise as a pure function of (seed, channel, voxel position).
 
-Every piece of a volume sees the same noise however the volume is cut, on every machine: each
-voxel's value comes from integer hashing of its own coordinates, not from a stream.
+A voxel's noise is a hash of its coordinates, not the next number of a stream, so that it is the
+same on every machine, however the volume is divided into blocks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def _signed(value: int) -> int:
-    """Bits of an unsigned 64-bit integer as the signed one that PyTorch has."""
+    """Reinterpret an unsigned 64-bit integer as a signed one, which PyTorch needs."""
     return value - 2**64 if value >= 2**63 else value
 
 
@@ -22,7 +22,7 @@ _FACTORS = (_signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB))
 
 
 def _shifted(x: Tensor, count: int) -> Tensor:
-    """Shift to the right and fill with zeros, which PyTorch's shift of signed integers does not."""
+    """Shift right logically; PyTorch shifts signed integers arithmetically."""
     return (x >> count).bitwise_and_(2 ** (64 - count) - 1)
 
 
@@ -52,7 +52,7 @@ def noise_block(
 
     Returns
     -------
-    Shape `shape`, float32. A block cut from a larger one equals the same block asked for alone.
+    Shape `shape`, float32. A part of a block equals the same part drawn on its own.
     """
     key = _mix(torch.tensor([seed], device=device) + _GOLDEN)
     for start, length in zip(origin[:3], shape[:3], strict=True):

@@ -1,9 +1,9 @@
-"""Intensities stretched so that dark and bright places are equally hard to restore.
+"""Stretch intensities so that errors have about the same variance at all of them.
 
-In micro-CT or fluorescence a few bright structures have most of the error, and whatever noise level
-suits them drowns everything dark. The inverse hyperbolic sine (Lupton, Gunn & Szalay 1999,
-astro-ph/9903081) is linear where it is dark and logarithmic where it is bright. Where errors are
-about the same at all intensities, as in electron microscopy, nothing is stretched.
+In micro-CT or fluorescence a few bright structures have most of the error, and noise levels that
+suit them hide everything dark. The inverse hyperbolic sine (Lupton, Gunn & Szalay 1999,
+astro-ph/9903081) is linear at low and logarithmic at high intensities. Where errors hardly depend
+on intensity, as in electron microscopy, nothing is stretched.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import math
 import torch
 from torch import Tensor
 
-#: Softenings that are tried.
+#: Candidates for the softening c.
 SOFTENINGS = (0.08, 0.16, 0.32)
-#: Stretch only where errors become this much more equal: spread of their logarithm, after / before.
-WORTH_IT = 0.8
-#: Bins of intensity that errors are compared between.
-BINS = 32
+#: Stretch only if the deviation of log errors across intensities falls below this share of before.
+MAX_DEVIATION_RATIO = 0.8
+#: Number of intensity bins whose errors are compared.
+INTENSITY_BINS = 32
 
 
 def stretch(images: Tensor, softening: float | None) -> Tensor:
-    """asinh(x / c) / asinh(1 / c) of intensities in about [0, 1]: 0 and 1 stay where they are.
+    """Compute asinh(x / c) / asinh(1 / c) of intensities in about [0, 1]; 0 and 1 are fixed points.
 
-    `softening` is c, where linear goes over into logarithmic; None leaves all as it is.
+    `softening` is c, where the curve turns from linear to logarithmic; None is the identity.
     """
     if softening is None:
         return images
@@ -39,7 +39,7 @@ def unstretch(images: Tensor, softening: float | None) -> Tensor:
 
 
 def unstretch_slope(stretched: Tensor, softening: float | None) -> Tensor:
-    """Return how fast intensities rise with stretched ones: small errors grow by that."""
+    """Compute the derivative of `unstretch`, by which small errors are multiplied."""
     if softening is None:
         return torch.ones_like(stretched)
     scale = math.asinh(1 / softening)
@@ -47,7 +47,7 @@ def unstretch_slope(stretched: Tensor, softening: float | None) -> Tensor:
 
 
 def intensity_error(stretched: Tensor, images: Tensor, softening: float) -> Tensor:
-    """Error of a stretched estimate y against intensities x: (unstretch(y) - x) / unstretch'(y).
+    """Compare a stretched estimate y with intensities x: (unstretch(y) - x) / unstretch'(y).
 
     For small errors this is y - stretch(x). But minimising its square leads to
     ``unstretch(y) = E[x]``, while that of y - stretch(x) leads to ``y = E[stretch(x)]``, which is
@@ -58,23 +58,25 @@ def intensity_error(stretched: Tensor, images: Tensor, softening: float) -> Tens
 
 
 def fit_softening(base: Tensor, residual: Tensor) -> float | None:
-    """Choose the softening that makes errors most equal at all intensities.
+    """Choose the softening that makes errors depend least on intensity.
 
-    Stretching multiplies errors at intensity x by about 1 / sqrt(c^2 + x^2).
+    Stretching multiplies errors at intensity x by a constant times 1 / sqrt(c^2 + x^2).
 
     Parameters
     ----------
     base, residual
-        Interpolated intensities, and what they lack; same shape.
+        Interpolated intensities and their residuals; same shape.
 
     Returns
     -------
-    One of `SOFTENINGS`, or None if it isn't worth it.
+    One of `SOFTENINGS`, or None if stretching gains too little (`MAX_DEVIATION_RATIO`).
     """
     base, residual = base.flatten().double(), residual.flatten().double()
     # torch.quantile refuses large tensors.
-    order = base.sort().values
-    edges = torch.unique_consecutive(order[torch.linspace(0, len(order) - 1, BINS + 1).long()])
+    ordered = base.sort().values
+    edges = torch.unique_consecutive(
+        ordered[torch.linspace(0, len(ordered) - 1, INTENSITY_BINS + 1).long()]
+    )
     if len(edges) < 3:
         return None
     which = torch.bucketize(base, edges[1:-1], right=True)
@@ -82,11 +84,11 @@ def fit_softening(base: Tensor, residual: Tensor) -> float | None:
     intensity = torch.bincount(which, base) / count
     error = (torch.bincount(which, residual**2) / count).sqrt().clamp(min=1e-6)
 
-    def spread(softening: float | None) -> float:
+    def log_deviation(softening: float | None) -> float:
         slope = 1.0 if softening is None else 1 / (softening**2 + intensity**2).sqrt()
         logs = (error * slope).log()
         mean = (logs * count).sum() / count.sum()
         return math.sqrt(float(((logs - mean) ** 2 * count).sum() / count.sum()))
 
-    best = min(SOFTENINGS, key=spread)
-    return best if spread(best) < WORTH_IT * spread(None) else None
+    best = min(SOFTENINGS, key=log_deviation)
+    return best if log_deviation(best) < MAX_DEVIATION_RATIO * log_deviation(None) else None

@@ -1,1 +1,1 @@
-"""A model on disk, read with care."""
+"""Model folders and checkpoints on disk, read without trusting them."""

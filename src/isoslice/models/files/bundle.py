@@ -31,13 +31,13 @@ from isoslice.models.networks.factory import build_network
 from isoslice.models.reliability.record import Trust
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
-#: Of models that can tell where to doubt; see `reliability`.
+#: Only of models that can predict their errors; see `reliability`.
 TRUST, SPREAD = "trust.json", "spread.safetensors"
 
 
 @dataclass(frozen=True)
 class ModelBundle:
-    """A denoiser with everything needed to use it, and no behaviour beyond its files.
+    """A denoiser with all that is needed to use it; loads and saves itself, nothing else.
 
     Attributes
     ----------
@@ -46,11 +46,11 @@ class ModelBundle:
     network
         The denoiser, in evaluation mode.
     info
-        Record of the training, saved as ``training.json``.
+        Training record, saved as ``training.json``.
     head
-        Predicts errors of the mean, saved as ``spread.safetensors``; None where there is none.
+        Predicts errors of the mean, saved as ``spread.safetensors``; None if the model has none.
     trust
-        What is known of its errors, saved as ``trust.json``.
+        Calibration and texture of the training images, saved as ``trust.json``.
     """
 
     config: AnyConfig
@@ -61,7 +61,7 @@ class ModelBundle:
 
     @property
     def fingerprint(self) -> str:
-        """First 12 hex digits of the SHA-256 of the weights: which model this is."""
+        """First 12 hex digits of the SHA-256 of the weights, which identify the model."""
         digest = hashlib.sha256()
         for name, tensor in sorted(self.network.state_dict().items()):
             digest.update(name.encode())
@@ -76,7 +76,6 @@ class ModelBundle:
         OutputError
             If the folder cannot be written, or exists and `overwrite` is False.
         """
-        weights = {name: t.detach().cpu().contiguous() for name, t in _weights(self.network)}
         with atomic_output(Path(path), overwrite=overwrite) as folder:
             folder.mkdir()
             (folder / CONFIG).write_text(
@@ -86,13 +85,12 @@ class ModelBundle:
                 json.dumps(dict(self.info), indent=2) + "\n", encoding="utf-8"
             )
             (folder / CARD).write_text(model_card(self.config, self.info), encoding="utf-8")
-            save_file(weights, folder / WEIGHTS)
+            save_file(_stored(self.network), folder / WEIGHTS)
             (folder / TRUST).write_text(
                 self.trust.model_dump_json(indent=1) + "\n", encoding="utf-8"
             )
             if self.head is not None:
-                head = {name: t.detach().cpu().contiguous() for name, t in _weights(self.head)}
-                save_file(head, folder / SPREAD)
+                save_file(_stored(self.head), folder / SPREAD)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -101,7 +99,7 @@ class ModelBundle:
         Raises
         ------
         ModelError
-            If `path` is no model folder, or one that is damaged or was tampered with.
+            If `path` is no model folder, or a damaged or malicious one.
         """
         folder = Path(path)
         if not is_model_folder(folder):
@@ -117,28 +115,28 @@ class ModelBundle:
                 f"{folder}: got settings that cannot be read ({short(error)}), expected those "
                 "isoslice wrote; restore the folder or train the model again"
             ) from error
-        # Before anything is built: settings may describe a network larger than the memory.
-        stored = read_weights(folder / WEIGHTS, network_shapes(config))
-        trust, kept = Trust(), None
+        # Compare shapes before building: settings may describe a network larger than the memory.
+        weights = read_weights(folder / WEIGHTS, network_shapes(config))
+        trust, head_weights = Trust(), None
         if (folder / TRUST).exists():
             trust = read_trust(folder / TRUST)
         if isinstance(config, ModelConfig) and (folder / SPREAD).exists():
-            kept = read_weights(folder / SPREAD, head_shapes(config))
+            head_weights = read_weights(folder / SPREAD, head_shapes(config))
         network = build_network(config)
-        network.load_state_dict(stored)
+        network.load_state_dict(weights)
         network.eval().requires_grad_(False)
         head = None
-        if kept is not None and isinstance(config, ModelConfig):
+        if head_weights is not None and isinstance(config, ModelConfig):
             head = build_head(config)
-            head.load_state_dict(kept)
+            head.load_state_dict(head_weights)
             head.eval().requires_grad_(False)
         return cls(config, network, info, head, trust)
 
 
 def is_model_folder(path: str | Path) -> bool:
-    """Tell whether `path` holds the files of a model."""
+    """Return whether `path` is a folder with a model's files."""
     return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
 
 
-def _weights(network: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return list(network.state_dict().items())
+def _stored(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}

@@ -1,4 +1,4 @@
-"""The README.md in a model folder: what the model is, where it comes from, where to doubt it."""
+"""The model card: README.md in a model folder, with training data and validation scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isoslice.models.config import AnyConfig
-from isoslice.models.reliability.undertrained import LEAST_GAIN, compared_with_linear
+from isoslice.models.reliability.undertrained import MIN_GAIN_DB, gains_over_linear
 
 
 def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
@@ -82,8 +82,8 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
 
 
 def _weakness(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
-    gains = compared_with_linear(config, info)
-    weak = [f"{factor}x" for factor, gain in gains.items() if gain < LEAST_GAIN]
+    gains = gains_over_linear(config, info)
+    weak = [f"{factor}x" for factor, gain in gains.items() if gain < MIN_GAIN_DB]
     if not weak:
         return ()
     return (

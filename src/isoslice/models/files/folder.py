@@ -1,7 +1,7 @@
-"""The files of a model folder, read with care: they come from the internet.
+"""Read the files of a model folder, which may come from the internet and are not trusted.
 
-Nothing in them is executed, and what they declare is compared with what they hold before a network
-is built: settings of a kilobyte can describe a network that fills the memory.
+Nothing in them is executed, and shapes that settings declare are compared with those of the stored
+weights before a network is built: settings of a kilobyte can describe one that fills the memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from isoslice.errors import DataError, ModelError
 from isoslice.io.decode_errors import check_blame, reason
@@ -23,8 +23,8 @@ from isoslice.models.networks.error_head import build_head
 from isoslice.models.networks.factory import build_network
 from isoslice.models.reliability.record import Trust
 
-#: Bytes of config.json; a training record lists sources and validations and may be longer.
-MAX_CONFIG, MAX_TRUST, MAX_RECORD = 2**20, 2**22, 16 * 2**20
+#: Largest sizes in bytes; a training record lists sources and validations.
+MAX_CONFIG_BYTES, MAX_TRUST_BYTES, MAX_RECORD_BYTES = 2**20, 2**22, 16 * 2**20
 Shapes = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
@@ -35,21 +35,21 @@ def read_settings(path: Path) -> AnyConfig:
     Raises
     ------
     ValueError
-        If it is too large, or no model's settings (pydantic's ``ValidationError``).
+        If it is too large or not valid settings (pydantic's ``ValidationError``).
     """
-    return read_config(_content(path, MAX_CONFIG))
+    return read_config(_content(path, MAX_CONFIG_BYTES))
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Parse a model's training.json; empty where there is none.
+    """Parse a model's training.json; empty if there is none.
 
     Raises
     ------
     ValueError
-        If it is too large or no JSON.
+        If it is too large or not JSON.
     """
-    found = parse_json(_content(path, MAX_RECORD)) if path.exists() else {}
-    return found if isinstance(found, dict) else {}
+    record = parse_json(_content(path, MAX_RECORD_BYTES)) if path.exists() else {}
+    return record if isinstance(record, dict) else {}
 
 
 def read_trust(path: Path) -> Trust:
@@ -58,10 +58,10 @@ def read_trust(path: Path) -> Trust:
     Raises
     ------
     ModelError
-        If it is too large or not what isoslice writes.
+        If it is too large or invalid.
     """
     try:
-        return Trust.model_validate_json(_content(path, MAX_TRUST))
+        return Trust.model_validate_json(_content(path, MAX_TRUST_BYTES))
     except (ValueError, OSError) as error:
         raise ModelError(
             f"{path}: got a file that cannot be read ({short(error)}), expected what isoslice "
@@ -70,12 +70,12 @@ def read_trust(path: Path) -> Trust:
 
 
 def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
-    """Read a safetensors file that has to hold these weights.
+    """Read a safetensors file, which has to contain exactly the expected weights.
 
     Raises
     ------
     ModelError
-        If it is damaged, or holds others, or some that are not finite.
+        If it is damaged, has other names, shapes or types, or values that are not finite.
     """
     advice = "restore the folder or train the model again"
     try:
@@ -98,39 +98,37 @@ def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
 
 
 def head_shapes(config: ModelConfig) -> Shapes:
-    """List the weights of the head that predicts errors, without allocating them."""
+    """Return names, shapes and types of the error head's weights, without allocating them."""
     with torch.device("meta"):
-        weights = build_head(config).state_dict()
-    return {name: (tuple(t.shape), t.dtype) for name, t in weights.items()}
+        return _shapes(build_head(config))
 
 
 def network_shapes(config: AnyConfig) -> Shapes:
-    """List the weights of the network that `config` describes, without allocating them."""
+    """Return names, shapes and types of a network's weights, without allocating them."""
     with torch.device("meta"):
-        weights = build_network(config).state_dict()
-    return {name: (tuple(t.shape), t.dtype) for name, t in weights.items()}
+        return _shapes(build_network(config))
 
 
 def stored_shapes(path: Path) -> Shapes:
-    """List the weights in a safetensors file, without reading them.
+    """Return names, shapes and types of the weights in a safetensors file, without reading them.
 
     Raises
     ------
     SafetensorError, OSError, ValueError
-        If it is no such file, or not a whole one.
+        If it is no such file, or a truncated one.
     """
     _regular(path)
-    found = {}
+    shapes = {}
     with safe_open(path, "pt") as file:
         for name in file.keys():  # noqa: SIM118 (no dictionary)
             part = file.get_slice(name)
             dtype = _DTYPES.get(str(part.get_dtype()), torch.uint8)
-            found[name] = (tuple(part.get_shape()), dtype)
-    return found
+            shapes[name] = (tuple(part.get_shape()), dtype)
+    return shapes
 
 
 def first_difference(stored: Shapes, expected: Shapes) -> str | None:
-    """Return the first weight, by name, that only one has or that differs; None if all agree."""
+    """Return the alphabetically first weight that differs or is missing in one; None if none."""
     for name in sorted(stored.keys() | expected.keys()):
         if stored.get(name) != expected.get(name):
             return name
@@ -138,13 +136,17 @@ def first_difference(stored: Shapes, expected: Shapes) -> str | None:
 
 
 def all_finite(weights: Mapping[str, Tensor]) -> bool:
-    """Tell whether all weights are numbers."""
+    """Return whether all weights are finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
 
 
 def short(error: BaseException) -> str:
     """Return the start of a message on one line."""
     return reason(ValueError(" ".join(str(error).splitlines()[:3])))
+
+
+def _shapes(network: nn.Module) -> Shapes:
+    return {name: (tuple(t.shape), t.dtype) for name, t in network.state_dict().items()}
 
 
 def _content(path: Path, limit: int) -> bytes:

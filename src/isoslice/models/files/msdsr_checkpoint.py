@@ -1,4 +1,4 @@
-"""The authors' MSDSR checkpoints as isoslice models; nothing in them is ever executed."""
+"""Import the authors' MSDSR checkpoints, without executing anything in them."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from isoslice.errors import ModelError
 from isoslice.io.decode_errors import check_blame, reason
 from isoslice.models.config import MsdsrConfig, UNetSettings
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.models.files.folder import network_shapes
+from isoslice.models.files.folder import all_finite, network_shapes
 from isoslice.models.networks.factory import build_network
 
-#: Where a checkpoint keeps the trained weights, and (names without dots) their average.
+#: Prefixes of the trained weights, and of their average (names without dots).
 RAW, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
 _FIRST = "input_blocks.0.0.weight"
-#: Bytes of the pickle that says which tensors there are; the tensors lie beside it.
-MAX_PICKLE = 64 * 2**20
+#: Largest size in bytes of the pickle that lists the tensors, which are stored beside it.
+MAX_PICKLE_BYTES = 64 * 2**20
 
 
 class _Ignored:
-    """Stands in for any object of a checkpoint that is no tensor; does nothing."""
+    """Inert stand-in for any object in a checkpoint that is not a tensor."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        """Take whatever was stored."""
+        """Ignore the arguments."""
 
     def __setstate__(self, state: object) -> None:
-        """Drop whatever was stored."""
+        """Ignore the state."""
 
 
 def import_msdsr(
     path: str | Path, *, averaged: bool = True, srh: bool | None = None
 ) -> ModelBundle:
-    """Turn a checkpoint of the released MSDSR code into a model.
+    """Convert a checkpoint of the released MSDSR code to a model.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ def import_msdsr(
         and (averaged weights) ``model_ema.*``. Width and channels are read from the weights; the
         rest must be the released network's.
     averaged
-        Take the averaged weights, as the released inference does.
+        Use the averaged weights, as the released inference code does.
     srh
-        The model expects the three channels of SRH, intensities divided by 65536; by default if it
-        has three channels.
+        Whether the model expects the three channels of SRH, intensities divided by 65536; by
+        default, whether it has three channels.
 
     Returns
     -------
@@ -61,14 +61,14 @@ def import_msdsr(
     Raises
     ------
     ModelError
-        If the file is no checkpoint or one of another layout.
+        If the file is not a checkpoint, or has another layout.
     """
     path = Path(path)
     stored = _state_dict(path)
     if not any(name.startswith(RAW) for name in stored):
-        found = ", ".join(sorted({name.split(".")[0] for name in stored})[:5]) or "nothing"
+        parts = ", ".join(sorted({name.split(".")[0] for name in stored})[:5]) or "nothing"
         raise ModelError(
-            f"{path}: got a checkpoint of another layout (it holds {found}), expected weights "
+            f"{path}: got a checkpoint of another layout (it holds {parts}), expected weights "
             f"named {RAW}* as the released MSDSR code saves them"
         )
     raw = {n.removeprefix(RAW): t for n, t in stored.items() if n.startswith(RAW)}
@@ -111,34 +111,34 @@ def _weights(
     averaged: bool,
     expected: Mapping[str, torch.Size],
 ) -> dict[str, Tensor]:
-    """Weights under the network's own names, checked against what it expects."""
+    """Return weights under the network's own names, checked against the expected shapes."""
     weights = {}
     for name, shape in expected.items():
         key = AVERAGED + name.replace(".", "") if averaged else name
-        found = (stored if averaged else raw).get(key)
-        if found is None or found.shape != shape:
-            got = "nothing" if found is None else f"shape {tuple(found.shape)}"
+        weight = (stored if averaged else raw).get(key)
+        if weight is None or weight.shape != shape:
+            got = "nothing" if weight is None else f"shape {tuple(weight.shape)}"
             hint = "; take the last weights with --last" if averaged and name in raw else ""
             raise ModelError(
                 f"{path}: got {got} for {key}, expected shape {tuple(shape)} as in the released "
                 f"MSDSR network{hint}"
             )
-        if not _plain(found):
+        if not _plain(weight):
             raise ModelError(f"{path}: got {key} as no plain array of numbers, expected one")
-        weights[name] = found.float()
+        weights[name] = weight.float()
     unknown = sorted(raw.keys() - expected.keys())
     if unknown:
         raise ModelError(
             f"{path}: got weights that the released MSDSR network doesn't have (first: "
             f"{RAW}{unknown[0]}), expected its layout"
         )
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
+    if not all_finite(weights):
         raise ModelError(f"{path}: got weights that are not finite, expected numbers")
     return weights
 
 
 def _plain(tensor: Tensor) -> bool:
-    """Tell whether every number of a tensor is stored: strides of 0 repeat one without end."""
+    """Return whether a tensor stores all its elements; with strides of 0 it repeats some."""
     if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_quantized:
         return False
     stored = tensor.untyped_storage().nbytes()
@@ -168,7 +168,7 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError unless this is an archive as PyTorch writes it: nothing in it is packed."""
+    """Raise ValueError unless this is an uncompressed archive, as PyTorch writes it."""
     size = path.stat().st_size
     with ZipFile(path) as archive:
         parts = archive.infolist()
@@ -176,12 +176,12 @@ def _check_archive(path: Path) -> None:
         raise ValueError("parts of it are compressed, expected none")
     if sum(part.file_size for part in parts) > size:
         raise ValueError("it declares more than it holds")
-    if any(part.file_size > MAX_PICKLE for part in parts if part.filename.endswith(".pkl")):
-        raise ValueError(f"its description is longer than {MAX_PICKLE} bytes")
+    if any(part.file_size > MAX_PICKLE_BYTES for part in parts if part.filename.endswith(".pkl")):
+        raise ValueError(f"its description is longer than {MAX_PICKLE_BYTES} bytes")
 
 
 def _without_code(path: Path) -> AbstractContextManager[object]:
-    """Let whatever classes a checkpoint names beside tensors be read as inert stand-ins."""
+    """Allow classes that a checkpoint names to be unpickled, as inert stand-ins."""
     find = getattr(torch.serialization, "get_unsafe_globals_in_checkpoint", None)
     if find is None:  # PyTorch before 2.6: a checkpoint that names classes is refused
         return nullcontext()

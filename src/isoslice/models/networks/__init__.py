@@ -1,1 +1,1 @@
-"""PyTorch modules, and how settings become one."""
+"""PyTorch modules, and a factory that builds them from settings."""

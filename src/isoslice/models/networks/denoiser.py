@@ -1,8 +1,8 @@
-"""The denoiser: a small convolutional U-Net that never works at full resolution.
+"""The denoiser: a small convolutional U-Net whose finest level is half resolution.
 
 Magnitude-preserving layers (Karras et al. 2024, "EDM2", arXiv 2312.02696): weights are normalised,
-sums and activations keep unit variance, and no layer takes statistics over the image. So the
-output at a pixel depends on a finite neighbourhood only, which exact tiling needs.
+sums and activations keep unit variance, and no layer computes statistics over the image. So the
+receptive field is finite, which exact tiling needs.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch.nn import functional as F  # noqa: N812
 
 # Keeps the variance of SiLU's output at that of its input (EDM2 equation 81).
 _SILU_GAIN = 1 / 0.596
-# Share of the new in the sums of a residual block, and of what comes from below in those of levels.
+# Weight t of the residual branch in a block, and of the coarser level where levels are merged.
 _BLOCK_SHARE, _LEVEL_SHARE = 0.3, 0.5
 
 
 def normalized(weight: Tensor, gain: float | Tensor = 1.0) -> Tensor:
-    """Weights whose outputs have the variance of their inputs (EDM2 equation 66).
+    """Normalise weights so that outputs have the variance of the inputs (EDM2 equation 66).
 
     `weight` has shape (out, in, ...); each output's weights are scaled to norm `gain`.
     """
@@ -30,22 +30,21 @@ def normalized(weight: Tensor, gain: float | Tensor = 1.0) -> Tensor:
 
 
 def mp_silu(x: Tensor) -> Tensor:
-    """SiLU that keeps the variance of unit normal input."""
+    """Apply SiLU, scaled to keep the variance of unit normal input."""
     return F.silu(x) * _SILU_GAIN
 
 
 def mp_sum_weights(t: float) -> tuple[float, float]:
-    """Weights of a and b in a sum with the share `t` of b that keeps unit variance (EDM2 eq. 88).
+    """Return weights of a and b for lerp(a, b, t) scaled to unit variance (EDM2 equation 88).
 
-    The second one is best given to the layer that makes b, as its gain: one pass over the image
-    less.
+    Pass the second one to the layer that computes b, as its gain, to save one pass over the image.
     """
     return (1 - t) / math.hypot(1 - t, t), t / math.hypot(1 - t, t)
 
 
-def even(x: Tensor) -> Tensor:
+def pad_to_even(x: Tensor) -> Tensor:
     """Repeat the last row and column of (N, C, H, W) where H or W is odd."""
-    # Not F.pad: autocast on CPUs has it compute in float32, copying the image there and back.
+    # Not F.pad, which autocast on CPUs runs in float32, with a copy in each direction.
     if x.shape[3] % 2:
         x = torch.cat([x, x[..., -1:]], dim=3)
     if x.shape[2] % 2:
@@ -56,7 +55,7 @@ def even(x: Tensor) -> Tensor:
 class MPConv(nn.Module):
     """Convolution with normalised weights and no bias (EDM2 section 2.3).
 
-    Kernels 1 and 3 keep the size, 2 halves it, 0 is linear.
+    Kernels 1 and 3 keep height and width, 2 halves them, 0 makes a linear layer.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
@@ -67,7 +66,7 @@ class MPConv(nn.Module):
     def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> Tensor:
         """Convolve; `gain` scales the output (a number, or shape (outputs, 1, 1, 1)).
 
-        Outside training the stored weights are taken to be normalised (see `renormalize`).
+        In evaluation mode stored weights have to be normalised already (see `renormalize`).
         """
         if self.training:
             weight = normalized(self.weight, gain)
@@ -81,12 +80,12 @@ class MPConv(nn.Module):
 
     @torch.no_grad()
     def renormalize(self) -> None:
-        """Put stored weights back to norm one an element (EDM2 equation 67, forced)."""
+        """Normalise stored weights to unit RMS (forced normalisation, EDM2 equation 67)."""
         self.weight.copy_(normalized(self.weight, math.sqrt(self.weight[0].numel())))
 
 
 class Block(nn.Module):
-    """Residual block: two 3x3 convolutions, the noise level as a gain between them."""
+    """Residual block: two 3x3 convolutions, with a gain between them that depends on the noise."""
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
@@ -98,7 +97,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """(N, width, H, W) and (N or 1, embedding) -> (N, width, H, W)."""
         gain = self.level(embedding, self.level_gain) + 1
-        if len(gain) == 1:  # one level for all: cheaper as part of the weights
+        if len(gain) == 1:  # one noise level for all: cheaper as part of the weights
             y = self.conv1(F.silu(x), _SILU_GAIN * gain[0, :, None, None, None])
         else:
             y = self.conv1(F.silu(x), _SILU_GAIN) * gain[:, :, None, None].to(x.dtype)
@@ -109,7 +108,7 @@ class Block(nn.Module):
 
 
 class Blocks(nn.Module):
-    """Residual blocks of one width, one after the other."""
+    """A sequence of residual blocks of one width."""
 
     def __init__(self, width: int, embedding: int, count: int) -> None:
         super().__init__()
@@ -122,25 +121,25 @@ class Blocks(nn.Module):
         return x
 
 
-#: How much farther than the output the head of `error_head` sees: two 3x3 convolutions more than
-#: the features, which see one less.
+#: Pixels by which the receptive field of `error_head.SpreadHead` exceeds the denoiser's: two 3x3
+#: convolutions on the features instead of one.
 HEAD_REACH = 2
 
 
 def reach(widths: tuple[int, ...], blocks_down: tuple[int, ...], blocks_up: tuple[int, ...]) -> int:
-    """How far a pixel may depend on another one, in pixels; arguments as of `Denoiser`.
+    """Return the radius of the receptive field in pixels; arguments as of `Denoiser`.
 
-    A 3x3 convolution adds one pixel of its level; where the image begins within a coarsest pixel
-    adds one of these at most.
+    A 3x3 convolution adds one pixel of its level; the image's offset within a coarsest pixel adds
+    at most one of these.
     """
     convolutions = [2 * (down + up) for down, up in zip(blocks_down, blocks_up, strict=True)]
-    convolutions[0] += 2  # entering and leaving
+    convolutions[0] += 2  # the first and the last convolution
     along = sum(count * 2 << level for level, count in enumerate(convolutions))
     return along + (1 << len(widths))
 
 
 class Denoiser(nn.Module):
-    """U-Net over 1/2, 1/4, ... resolution, entered and left by pixel shuffling.
+    """U-Net over 1/2, 1/4, ... resolution, with pixel (un)shuffling at input and output.
 
     Parameters
     ----------
@@ -165,7 +164,7 @@ class Denoiser(nn.Module):
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.linspace(0.5, 8.0, 16), persistent=False)
         self.embed = MPConv(32, embedding, 0)
-        # One more input channel, constant one, takes the place of biases.
+        # One more input channel, constant one, replaces biases.
         self.enter = MPConv((2 * channels + 1) * 4 + 1, widths[0], 3)
         self.down = nn.ModuleList()
         self.shrink = nn.ModuleList()
@@ -187,18 +186,18 @@ class Denoiser(nn.Module):
         return x[..., :height, :width]
 
     def features(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """Return what the last layer sees: (N, widths[0], H, W), H and W halved and rounded up."""
+        """Return the last layer's input: (N, widths[0], H, W), H and W halved and rounded up."""
         phase = c_noise[:, None] * self.frequencies * (2 * math.pi)
         waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2)
         embedding = mp_silu(self.embed(waves))
 
-        x = F.pixel_unshuffle(even(x), 2)
+        x = F.pixel_unshuffle(pad_to_even(x), 2)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         x = self.enter(x.contiguous(memory_format=torch.channels_last))
         skips = []
         for level in range(len(self.widths)):
             if level:
-                x = self.shrink[level - 1](even(x))
+                x = self.shrink[level - 1](pad_to_even(x))
             x = self.down[level](x, embedding)
             skips.append(x)
         own, below = mp_sum_weights(_LEVEL_SHARE)
@@ -219,7 +218,7 @@ class Denoiser(nn.Module):
 
 
 def channels_last(network: nn.Module) -> nn.Module:
-    """Lay weights out channels-last, in place: convolutions on CPUs run up to twice as fast."""
+    """Store weights channels-last, in place; convolutions on CPUs run up to twice as fast."""
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,8 @@
-"""How wrong the mean is likely to be, voxel by voxel: a head on the trained denoiser.
+"""A head on the trained denoiser that predicts the mean's expected absolute error, the spread.
 
-The mean is learned first and stays as it is. Then a few convolutions learn, from the features that
-the denoiser makes the mean of, the expected absolute error |r - mean| of the residual: known rows
-far away, or edges between them, mean large errors. It costs one evaluation of the network a
-direction, as the mean does; no samples are drawn.
+The denoiser is trained first and then frozen. From its last features a few convolutions learn the
+expected absolute error E|r - mean| of the residual, which is large far from known rows and at edges
+between them. Like the mean it takes one evaluation of the network a direction, and no samples.
 """
 
 from __future__ import annotations
@@ -14,27 +13,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from isoslice.data.masking import fill_rows
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
-from isoslice.models.diffusion.variance_stabilization import stretch, unstretch, unstretch_slope
-from isoslice.models.networks.denoiser import Denoiser, even
+from isoslice.models.diffusion.masked_example import mask_images
+from isoslice.models.diffusion.variance_stabilization import unstretch, unstretch_slope
+from isoslice.models.networks.denoiser import Denoiser, pad_to_even
 from isoslice.runtime.device import autocast
 from isoslice.runtime.randomness import seeded
 
-#: Channels of the head.
-WIDTH = 32
-#: Differences of neighbours that count as none, in units of the residual's deviation.
-FAINT = 0.03
-#: The logarithm of the expected error, in units of the residual's deviation, is kept within these.
-LIMITS = (-7.0, 4.0)
+#: Channels of the head's hidden layers.
+HEAD_WIDTH = 32
+#: Added to gradients before their logarithm, in units of the residual's deviation.
+GRADIENT_FLOOR = 0.03
+#: The log of the expected error, in units of the residual's deviation, is clamped to these.
+LOG_LIMITS = (-7.0, 4.0)
 
 
 class SpreadHead(nn.Module):
-    """Features and what the denoiser sees -> logarithm of the expected absolute error.
+    """Map features and the denoiser's input to the logarithm of the expected absolute error.
 
-    Beside the features it sees how steep and how noisy the interpolated image is, as logarithms:
-    errors are about in proportion to that.
+    Further inputs are log gradients of the interpolated image, to which errors are roughly
+    proportional.
 
     Parameters
     ----------
@@ -43,38 +42,38 @@ class SpreadHead(nn.Module):
     features
         Channels of the denoiser's last features, ``widths[0]``.
     sigma_data
-        Deviation of the residual.
+        Standard deviation of the residual.
     """
 
     def __init__(self, channels: int, features: int, sigma_data: float) -> None:
         super().__init__()
         self.channels, self.sigma_data = channels, sigma_data
-        self.enter = nn.Conv2d(features + (4 * channels + 1) * 4, WIDTH, 3, padding=1)
-        self.middle = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.leave = nn.Conv2d(WIDTH, channels * 4, 1)
-        for parameter in self.leave.parameters():  # begins with the same error everywhere
+        self.enter = nn.Conv2d(features + (4 * channels + 1) * 4, HEAD_WIDTH, 3, padding=1)
+        self.middle = nn.Conv2d(HEAD_WIDTH, HEAD_WIDTH, 3, padding=1)
+        self.leave = nn.Conv2d(HEAD_WIDTH, channels * 4, 1)
+        for parameter in self.leave.parameters():  # initially predicts the same error everywhere
             nn.init.zeros_(parameter)
 
-    def forward(self, features: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, features: Tensor, inputs: Tensor) -> Tensor:
         """(N, features, H/2, W/2) and the denoiser's input (N, 2C + 1, H, W) -> (N, C, H, W)."""
-        height, width = seen.shape[-2:]
-        base = even(seen[:, self.channels : 2 * self.channels])
+        height, width = inputs.shape[-2:]
+        base = pad_to_even(inputs[:, self.channels : 2 * self.channels])
         steep = [
-            F.pad(base.diff(dim=dim).abs(), pad) / (2 * self.sigma_data)  # seen twice as large
+            F.pad(base.diff(dim=dim).abs(), pad) / (2 * self.sigma_data)  # base is in [-1, 1]
             for dim, pad in ((3, (0, 1, 0, 0)), (2, (0, 0, 0, 1)))
         ]
-        logs = torch.cat(steep, dim=1).add(FAINT).log()
-        x = torch.cat([features, *(F.pixel_unshuffle(y, 2) for y in (even(seen), logs))], dim=1)
+        logs = torch.cat(steep, dim=1).add(GRADIENT_FLOOR).log()
+        stacked = [F.pixel_unshuffle(y, 2) for y in (pad_to_even(inputs), logs)]
+        x = torch.cat([features, *stacked], dim=1)
         x = self.leave(F.silu(self.middle(F.silu(self.enter(x)))))
-        return F.pixel_shuffle(x, 2)[..., :height, :width].clamp(*LIMITS)
+        return F.pixel_shuffle(x, 2)[..., :height, :width].clamp(*LOG_LIMITS)
 
 
 class SpreadNetwork(nn.Module):
     """A denoiser with its head, called like a denoiser.
 
-    Given to `edm.denoise` at `NO_SIGNAL` it makes that return the expected absolute error of
-    the mean (stretched intensities, zero on known rows), so that all that makes the mean of a
-    volume makes this too.
+    With it `edm.denoise` at `NO_SIGNAL` returns the expected absolute error of the mean (stretched
+    intensities, zero on known rows), so that code for the mean of a volume serves for its error.
     """
 
     def __init__(self, denoiser: Denoiser, head: SpreadHead) -> None:
@@ -82,13 +81,13 @@ class SpreadNetwork(nn.Module):
         self.denoiser, self.head = denoiser, head
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """(N, 2C + 1, H, W) and noise levels -> (N, C, H, W), in units of the deviation."""
+        """(N, 2C + 1, H, W) and noise levels -> (N, C, H, W), in units of `sigma_data`."""
         log_spread: Tensor = self.head(self.denoiser.features(x, c_noise), x)
         return log_spread.exp()
 
 
 def build_head(config: ModelConfig, seed: int = 0) -> SpreadHead:
-    """Make an untrained head for a model's network; its first weights depend on `seed`."""
+    """Build an untrained head for a model's network, initialised from `seed`."""
     with seeded(seed):
         return SpreadHead(config.network.channels, config.network.widths[0], config.sigma_data)
 
@@ -104,14 +103,14 @@ def with_head(network: nn.Module, head: nn.Module) -> SpreadNetwork:
 def mean_and_spread(
     network: SpreadNetwork, config: ModelConfig, images: Tensor, masks: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Fill in the hidden rows of 2D images, and say how wrong that is likely to be.
+    """Restore the hidden rows of 2D images, and predict the error.
 
     Parameters
     ----------
     network, config
         On the images' device; the model's settings.
     images
-        Normalised, (N, C, H, W); hidden rows are not looked at.
+        Normalised, (N, C, H, W); hidden rows are ignored.
     masks
         Known rows, (N, H).
 
@@ -119,14 +118,13 @@ def mean_and_spread(
     -------
     Mean and expected absolute error, both (N, C, H, W), of intensities.
     """
-    hidden = ~masks[:, None, :, None]
-    known = stretch(torch.where(hidden, torch.zeros_like(images), images), config.softening)
-    base = fill_rows(known, masks)
+    example = mask_images(images, masks, config.softening)
+    base, hidden = example.base, example.hidden
     level = torch.tensor([NO_SIGNAL], device=images.device)
-    nothing = torch.zeros_like(base)
+    no_residual = torch.zeros_like(base)
     with autocast(images.device):
         mean, spread = (
-            denoise(each, nothing, base, masks, level, config.sigma_data).float()
+            denoise(each, no_residual, base, masks, level, config.sigma_data).float()
             for each in (network.denoiser, network)
         )
     restored = base + mean

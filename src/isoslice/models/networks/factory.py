@@ -1,4 +1,4 @@
-"""From settings to an untrained network."""
+"""Build an untrained network from settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isoslice.runtime.randomness import seeded
 
 
 def build_network(config: AnyConfig, seed: int = 0) -> nn.Module:
-    """Make the untrained network that `config` describes; its first weights depend on `seed`."""
+    """Build the network that `config` describes, initialised from `seed`."""
     with seeded(seed):
         return _untrained(config)
 

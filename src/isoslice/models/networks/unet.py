@@ -1,7 +1,7 @@
 """The U-Net of the MSDSR paper: group norm, attention, full resolution (section 3.2).
 
-Its modules are named as in the authors' checkpoints, so that those load as they are. The network
-gets a noisy image and a time step, never a mask: it is not told which rows are known.
+Modules are named as in the authors' checkpoints, which load unchanged. The input is a noisy image
+and a time step, without the mask of known rows.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch.nn import functional as F  # noqa: N812
 
 
 def time_embedding(t: Tensor, dims: int) -> Tensor:
-    """Cosines and sines of time steps (N,) at `dims` / 2 frequencies: (N, dims).
+    """Embed time steps (N,) as cosines and sines at `dims` / 2 frequencies: (N, dims).
 
-    Frequencies fall geometrically from 1 to 1/10000 (Ho et al. 2020, arXiv 2006.11239, app. B).
+    Frequencies decrease geometrically from 1 to 1/10000 (Ho et al. 2020, arXiv 2006.11239, app. B).
     """
     half = dims // 2
     exponents = torch.arange(half, dtype=torch.float32, device=t.device) / half
@@ -25,12 +25,12 @@ def time_embedding(t: Tensor, dims: int) -> Tensor:
 
 
 def _norm(channels: int, groups: int) -> nn.GroupNorm:
-    """Normalise in `groups` groups, fewer where the channels cannot be parted so."""
+    """Make a group norm of `groups` groups, or as many as divide the channels."""
     return nn.GroupNorm(math.gcd(groups, channels), channels)
 
 
 def _zeroed(module: nn.Conv2d | nn.Conv1d) -> nn.Module:
-    """Start a branch at zero: a fresh block passes its input on."""
+    """Initialise a layer with zeros, so that an untrained block is the identity."""
     nn.init.zeros_(module.weight)
     if module.bias is not None:
         nn.init.zeros_(module.bias)
@@ -38,7 +38,7 @@ def _zeroed(module: nn.Conv2d | nn.Conv1d) -> nn.Module:
 
 
 class ResidualBlock(nn.Module):
-    """Two normalised 3x3 convolutions; the time step is added between them."""
+    """Residual block: two 3x3 convolutions, the time embedding added between them."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int, groups: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class ResidualBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every pixel attends to every other, in heads of about `head_channels` channels."""
+    """Self-attention over all pixels, in heads of about `head_channels` channels."""
 
     def __init__(self, channels: int, head_channels: int, groups: int) -> None:
         super().__init__()
@@ -78,8 +78,8 @@ class Attention(nn.Module):
         # Stored head by head: (q, k, v) of the first head, then of the second, ...
         qkv = self.qkv(self.norm(flat)).reshape(n, self.heads, 3, -1, height * width)
         q, k, v = (part.transpose(2, 3).contiguous() for part in qkv.unbind(2))
-        found = F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
-        result: Tensor = flat + self.proj_out(found.reshape(n, channels, -1))
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(2, 3)
+        result: Tensor = flat + self.proj_out(attended.reshape(n, channels, -1))
         return result.reshape(x.shape)
 
 
@@ -97,7 +97,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Double height and width by repetition and a convolution."""
+    """Double height and width by nearest-neighbour interpolation and a convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -109,8 +109,8 @@ class Upsample(nn.Module):
         return result
 
 
-class First(nn.Conv2d):
-    """The convolution that enters the network."""
+class InputConv(nn.Conv2d):
+    """The first convolution."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]
         """(N, C, H, W) -> (N, width, H, W); `embedding` is not used."""
@@ -133,16 +133,16 @@ class UNet(nn.Module):
     width
         Channels at full resolution; 224 as released.
     multipliers
-        Of `width`, at 1, 1/2, 1/4, ... resolution.
+        Channels at 1, 1/2, 1/4, ... resolution, as multiples of `width`.
     blocks
         Residual blocks a level on the way down; one more on the way up.
     attention
-        Downsampling factors at which pixels attend to each other.
+        Downsampling factors at which there is self-attention.
     head_channels
         Channels of an attention head.
     groups
-        Of group norm; 32 as released. A group of one channel would normalise away what the time
-        step added to it, so narrow networks need fewer.
+        Groups of group norm; 32 as released. A group of one channel would remove the time
+        embedding added to it, so narrow networks need fewer groups.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class UNet(nn.Module):
         self.time_embed = nn.Sequential(
             nn.Linear(width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
-        stage = [First(channels, width, 3, padding=1)]
+        stage = [InputConv(channels, width, 3, padding=1)]
         self.input_blocks = nn.ModuleList([nn.ModuleList(stage)])
         skips, inputs = [width], width
         for level, multiplier in enumerate(multipliers):
@@ -202,8 +202,8 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """(N, C, H, W) and time steps (N,) -> (N, C, H, W).
 
-        H and W must be multiples of `multiple` (8 with four levels); t is zero where the network is
-        used without noise.
+        H and W must be multiples of `multiple` (8 with four levels); t is zero for images without
+        noise.
         """
         embedding = self.time_embed(time_embedding(t, self.width))
         skips = []

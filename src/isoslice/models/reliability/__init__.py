@@ -1,1 +1,1 @@
-"""What a model knows of its own errors and of its training images."""
+"""Calibration of predicted errors, out-of-distribution detection, isotropy, undertraining."""

@@ -1,9 +1,9 @@
-"""Intervals that hold what they promise: predicted errors compared with real ones on 2D images.
+"""Calibrate predicted errors on 2D images, so that intervals have their nominal coverage.
 
-Rows of images with a known truth are hidden and restored; of the errors that come of it, two
-things are kept: how large they are against what the head predicted (`RowErrors.ratio`), and which
-multiples of the corrected prediction hold which share of them. That is split conformal prediction
-with errors scaled by a predicted spread (Lei et al. 2018, arXiv 1604.04173, section 5.2).
+Rows of images with a known truth are hidden and restored. Two things are kept of the errors: their
+size relative to the prediction (`RowErrors.ratio`), and their quantiles in multiples of the
+corrected prediction. That is split conformal prediction with errors scaled by a predicted spread
+(Lei et al. 2018, arXiv 1604.04173, section 5.2).
 """
 
 from __future__ import annotations
@@ -28,27 +28,28 @@ from isoslice.models.config import ModelConfig
 from isoslice.models.networks.error_head import SpreadNetwork, mean_and_spread
 from isoslice.runtime.budget import Deadline
 
-#: Shares of errors that intervals are kept for.
-LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
-#: Factors that are measured; others take the nearest. Where time is short, the first ones alone.
-FACTORS = (4, 2, 8, 3, 6)
-#: Planes that are looked at, and pixels of a window of each, along Y and X.
-PLANES, SIDE = 12, 192
+#: Coverages for which quantiles are stored.
+COVERAGE_LEVELS = (0.5, 0.68, 0.8, 0.9, 0.95, 0.99)
+#: Factors that are calibrated, most important first, in case time runs out.
+CALIBRATION_FACTORS = (4, 2, 8, 3, 6)
+#: Planes that are used, and side in pixels of the window used of each.
+MAX_PLANES, WINDOW_SIDE = 12, 192
 
+_LEVELS = len(COVERAGE_LEVELS)
 _Finite = Annotated[float, Field(gt=0, lt=1e6, allow_inf_nan=False)]
 
 
 class FactorCalibration(BaseModel):
-    """What was measured at one factor."""
+    """Calibration at one factor."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     factor: Annotated[int, Field(ge=2, le=64)]
-    #: Root mean square of errors against that of the predicted ones, of each channel.
+    #: RMS of errors over RMS of predicted errors, for each channel.
     ratio: Annotated[tuple[_Finite, ...], Field(min_length=1, max_length=64)]
-    #: For each of `LEVELS`: that share of errors is below this multiple of the standard deviation.
-    multiples: Annotated[tuple[_Finite, ...], Field(min_length=len(LEVELS), max_length=len(LEVELS))]
-    #: Root mean square of errors on planes held out against planes learned from; 1 if unknown.
+    #: Quantiles of errors at `COVERAGE_LEVELS`, in standard deviations.
+    multiples: Annotated[tuple[_Finite, ...], Field(min_length=_LEVELS, max_length=_LEVELS)]
+    #: RMS of errors on held-out planes over that on training planes; 1 if unknown.
     optimism: _Finite = 1.0
 
     @model_validator(mode="after")
@@ -59,57 +60,58 @@ class FactorCalibration(BaseModel):
 
 
 class Calibration(BaseModel):
-    """What was measured when training was over, by rising factor."""
+    """Calibration after training, by increasing factor."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Whether it was measured on planes that were held out of the training.
+    #: Whether it was measured on held-out planes.
     held_out: bool
     factors: Annotated[tuple[FactorCalibration, ...], Field(min_length=1, max_length=16)]
 
     def at(self, factor: int) -> FactorCalibration:
-        """Return the calibration at the measured factor nearest to this one, by their ratio."""
+        """Return the calibration at the factor nearest to this one, by their ratio."""
         return min(self.factors, key=lambda one: abs(math.log(one.factor / factor)))
 
 
 def multiple(calibration: FactorCalibration, level: float) -> float:
-    """How many standard deviations to either side hold a share of the errors.
+    """Return the half-width, in standard deviations, of an interval with coverage `level`.
 
-    Between `LEVELS` interpolated, as the normal distribution's would be.
+    Between `COVERAGE_LEVELS` it is interpolated linearly in the normal distribution's quantile.
 
     Raises
     ------
     SettingsError
         If `level` lies beyond them.
     """
-    if not LEVELS[0] <= level <= LEVELS[-1]:
+    lowest, highest = COVERAGE_LEVELS[0], COVERAGE_LEVELS[-1]
+    if not lowest <= level <= highest:
         raise SettingsError(
-            f"got an interval of {level:g}, expected a share from {LEVELS[0]} to {LEVELS[-1]}"
+            f"got an interval of {level:g}, expected a share from {lowest} to {highest}"
         )
-    scores = [_normal(at) for at in LEVELS]
-    return float(np.interp(_normal(level), scores, calibration.multiples))
+    quantiles = [_normal_quantile(at) for at in COVERAGE_LEVELS]
+    return float(np.interp(_normal_quantile(level), quantiles, calibration.multiples))
 
 
-def _normal(level: float) -> float:
-    """Return the multiple that a normal distribution has."""
+def _normal_quantile(level: float) -> float:
+    """Return the half-width of a normal distribution's central interval, in deviations."""
     return math.sqrt(2) * float(torch.erfinv(torch.tensor(level, dtype=torch.float64)))
 
 
 @dataclass(frozen=True)
 class RowErrors:
-    """Errors over hidden rows, and the predicted ones, (C, pixels)."""
+    """Errors on hidden rows, and the predicted ones, (C, pixels)."""
 
     error: Tensor
     spread: Tensor
 
     @property
     def rms(self) -> Tensor:
-        """Root mean square of the errors, (C,)."""
+        """RMS of the errors, (C,)."""
         return self.error.square().mean(dim=1).sqrt()
 
     @property
     def ratio(self) -> Tensor:
-        """`rms` against that of the predicted errors, (C,)."""
+        """`rms` over the RMS of the predicted errors, (C,)."""
         predicted = self.spread.square().mean(dim=1).sqrt()
         return self.rms.clamp(min=1e-6) / predicted.clamp(min=1e-9)
 
@@ -121,7 +123,7 @@ def row_errors(
     factor: int,
     device: torch.device,
 ) -> RowErrors | None:
-    """Hide rows, then columns, of images with a known truth, and compare.
+    """Hide and restore rows, then columns, of images, and compare with the truth.
 
     Parameters
     ----------
@@ -130,13 +132,13 @@ def row_errors(
     images
         Normalised, each (C, H, W).
     factor
-        One row in so many is kept.
+        Every `factor`-th row is kept.
     device
         Where to compute.
 
     Returns
     -------
-    Errors (C, pixels); None if no image has two rows that far apart.
+    Errors (C, pixels); None if no image is larger than `factor`.
     """
     errors, spreads = [], []
     for image in images:
@@ -144,47 +146,46 @@ def row_errors(
             height = (turned.shape[1] - 1) // factor * factor + 1
             if height <= factor:
                 continue
-            shown = torch.from_numpy(np.ascontiguousarray(turned[None, :, :height])).to(device)
+            truth = torch.from_numpy(np.ascontiguousarray(turned[None, :, :height])).to(device)
             masks = even_rows(height, factor)[None].to(device)
-            mean, spread = mean_and_spread(network, config, shown, masks)
+            mean, spread = mean_and_spread(network, config, truth, masks)
             hidden = ~masks[0]
-            errors.append((mean - shown)[0][:, hidden].flatten(1).cpu())
+            errors.append((mean - truth)[0][:, hidden].flatten(1).cpu())
             spreads.append(spread[0][:, hidden].flatten(1).cpu())
     if not errors:
         return None
     return RowErrors(torch.cat(errors, dim=1), torch.cat(spreads, dim=1))
 
 
-def windows(shape: tuple[int, int], number: int) -> tuple[slice, slice]:
-    """Choose a window of a plane (Y, X): another one for each number, spread over the plane."""
+def window(shape: tuple[int, int], number: int) -> tuple[slice, slice]:
+    """Return the `number`-th of a sequence of windows that cover a plane (Y, X) evenly."""
     starts = []
-    # Multiples of two irrational numbers fill the plane evenly (Roberts' sequence).
+    # Roberts' low-discrepancy sequence R2: multiples of two irrational numbers, modulo one.
     for size, step in zip(shape, (0.7548776662, 0.5698402910), strict=True):
-        room = max(0, size - SIDE)
+        room = max(0, size - WINDOW_SIDE)
         starts.append(round(room * ((0.5 + number * step) % 1)))
     y, x = starts
-    return slice(y, y + SIDE), slice(x, x + SIDE)
+    return slice(y, y + WINDOW_SIDE), slice(x, x + WINDOW_SIDE)
 
 
 def sample_images(stacks: Sequence[PlaneStack]) -> Iterator[NDArray[np.float32]]:
-    """Cut windows out of planes spread evenly over stacks, normalised, (C, H, W)."""
-    places = [(stack, i) for stack in stacks for i in range(len(stack.data))]
-    chosen = evenly_spaced(len(places), PLANES)
-    for number, index in enumerate(chosen):
-        stack, plane = places[index]
+    """Yield windows (C, H, W) of up to `MAX_PLANES` evenly spaced planes, normalised."""
+    planes = [(stack, i) for stack in stacks for i in range(len(stack.data))]
+    for number, index in enumerate(evenly_spaced(len(planes), MAX_PLANES)):
+        stack, plane = planes[index]
         height, width = stack.data.shape[2:]
-        y, x = windows((height, width), number)
+        y, x = window((height, width), number)
         yield stack.normalization.apply(stack.data[plane][:, y, x])
 
 
-def spread_order(count: int) -> list[int]:
-    """Order 0 ... `count` - 1 so that the first few are spread over all of them."""
-    # Multiples of the golden ratio fill an interval evenly, however many of them there are.
-    places = [(0.5 + number * 0.6180339887) % 1 for number in range(8 * count)]
-    return list(dict.fromkeys(int(place * count) for place in places))
+def evenly_spread_order(count: int) -> list[int]:
+    """Order 0 ... `count` - 1 so that the first few are spread evenly over all."""
+    # Multiples of the golden ratio modulo one: a low-discrepancy sequence.
+    positions = [(0.5 + number * 0.6180339887) % 1 for number in range(8 * count)]
+    return list(dict.fromkeys(int(position * count) for position in positions))
 
 
-def _joined(parts: Mapping[int, RowErrors]) -> RowErrors | None:
+def _concatenated(parts: Mapping[int, RowErrors]) -> RowErrors | None:
     ordered = [parts[index] for index in sorted(parts)]
     if not ordered:
         return None
@@ -200,28 +201,28 @@ def calibrate(
     device: torch.device,
     seconds: float | None = None,
 ) -> Calibration | None:
-    """Calibrate on planes that were held out; without any, on those that were learned from.
+    """Calibrate on held-out planes or, without any, on training planes.
 
     Parameters
     ----------
     network, config, device
         As in `row_errors`.
     training, held_out
-        Planes that the network learned from, and planes it has not seen.
+        Planes the network was trained on, and planes it has not seen.
     seconds
-        What it may take: fewer images are looked at then, or fewer factors, one at least.
+        Time limit: where it is short, fewer images and factors are used, at least one.
 
     Returns
     -------
-    None where planes are too small for any factor.
+    None if planes are too small for any factor.
     """
     deadline = Deadline.after(seconds)
     sets = [list(sample_images(held_out))] if held_out else []
     sets.append(list(sample_images(training)))
-    # Of each factor and set, by number of the image.
+    # By factor and set, then by index of the image.
     measured: dict[tuple[int, int], dict[int, RowErrors]] = {}
-    for indices in zip_longest(*(spread_order(len(images)) for images in sets)):
-        for factor in FACTORS:
+    for indices in zip_longest(*(evenly_spread_order(len(images)) for images in sets)):
+        for factor in CALIBRATION_FACTORS:
             if measured and deadline.passed:
                 break
             for which, index in enumerate(indices):
@@ -231,18 +232,18 @@ def calibrate(
                 if one is not None:
                     measured.setdefault((factor, which), {})[index] = one
 
-    found = []
-    for factor in sorted(FACTORS):
-        errors, seen = (_joined(measured.get((factor, which), {})) for which in (0, 1))
+    factors = []
+    for factor in sorted(CALIBRATION_FACTORS):
+        errors, of_training = (_concatenated(measured.get((factor, which), {})) for which in (0, 1))
         if errors is None:
             continue
         optimism = 1.0
-        if held_out and seen is not None:
-            # Planes differ in what they show; the prediction says how hard each is.
-            optimism = float((errors.ratio / seen.ratio).mean())
+        if held_out and of_training is not None:
+            # Ratios, since some planes are harder than others, which the prediction accounts for.
+            optimism = float((errors.ratio / of_training.ratio).mean())
         deviations = errors.error.abs() / (errors.spread * errors.ratio[:, None]).clamp(min=1e-9)
-        multiples = np.quantile(deviations.numpy().ravel(), LEVELS)
-        found.append(
+        multiples = np.quantile(deviations.numpy().ravel(), COVERAGE_LEVELS)
+        factors.append(
             FactorCalibration(
                 factor=factor,
                 ratio=tuple(errors.ratio.tolist()),
@@ -250,4 +251,4 @@ def calibrate(
                 optimism=min(max(optimism, 1.0), 2.0),
             )
         )
-    return Calibration(held_out=bool(held_out), factors=tuple(found)) if found else None
+    return Calibration(held_out=bool(held_out), factors=tuple(factors)) if factors else None

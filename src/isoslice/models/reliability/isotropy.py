@@ -1,10 +1,10 @@
-"""Does a stack look alike along Z and along Y and X? The method assumes so.
+"""Check that a stack is statistically alike along Z, Y and X, which the method assumes.
 
-Two things are compared, both from measured planes alone. How wrong a plane is as the mean of the
-two next to it, against pixels as means of those as far away within planes (`roughness.anisotropy`):
-noise is in both alike, axial blur makes the first small, wrong voxel sizes make either small,
-shifted planes make the first large. And whether planes flicker: how much their brightness as a
-whole jumps from plane to plane.
+Two quantities are measured on the measured planes alone. The error of predicting a plane as the
+mean of its two neighbours, relative to predicting pixels from those at the same distance within
+planes (`roughness.midpoint_error`): noise contributes equally to both, axial blur decreases the
+ratio, shifted planes increase it, and wrong voxel sizes do either. And the jitter of mean
+intensity from plane to plane, called flicker.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ from numpy.typing import NDArray
 
 from isoslice.data.roughness import midpoint_error
 
-#: Flicker of planes that is tolerated, as a share of the deviation of intensities.
-FLICKER = 0.1
-#: Blocks along Y and along X whose brightness must jump together to count as flicker.
-BLOCKS = 4
+#: Largest tolerated jitter, relative to the standard deviation of intensities.
+MAX_JITTER = 0.1
+#: Blocks along Y and along X whose mean intensities must jump together to count as jitter.
+BLOCKS_PER_SIDE = 4
 
 
 @dataclass(frozen=True)
 class Isotropy:
-    """How Z compares with Y and X, of one channel.
+    """Comparison of Z with Y and X, for one channel.
 
     Attributes
     ----------
     ratio
         Mean squared error of planes as means of their neighbours, over that of pixels as means of
-        those as far away along Y and X; None where planes are too few or too small to tell.
+        those at the same distance along Y and X; None if planes are too few or too small.
     flicker
-        Deviation of whole planes' brightness from that of their neighbours, relative to the
-        deviation of intensities; None likewise.
+        See `plane_intensity_jitter`; None likewise.
     limits
-        Between which the ratio lies in stacks that are alike in all directions.
+        Range of the ratio in isotropic stacks.
     """
 
     ratio: float | None
@@ -46,8 +45,8 @@ class Isotropy:
 
     @property
     def message(self) -> str | None:
-        """What the user should know, or None."""
-        if self.flicker is not None and self.flicker > FLICKER:
+        """Warning for the user, or None."""
+        if self.flicker is not None and self.flicker > MAX_JITTER:
             return (
                 f"planes flicker: their brightness jumps by {self.flicker:.0%} of the contrast "
                 "from plane to plane; even it out first, since restored planes follow it"
@@ -75,66 +74,69 @@ def compare_directions(pieces: Sequence[NDArray[np.float32]], factor: int) -> tu
     pieces
         Parts of the measured planes, normalised, (C, n, Y, X).
     factor
-        Output planes per measured plane: how many pixels neighbouring planes are apart.
+        Output planes per measured plane: distance of neighbouring planes in pixels.
     """
     across, along_y, along_x = (
         _pooled(pieces, dim, step) for dim, step in ((1, 1), (2, factor), (3, factor))
     )
-    found = []
+    results = []
     for channel in range(len(pieces[0])):
         ratio = None
         within = (along_y[channel] * along_x[channel]) ** 0.5
         if np.isfinite(within) and within > 0 and np.isfinite(across[channel]):
             ratio = float(across[channel] / within)
-        flickers = flicker([piece[channel] for piece in pieces])
-        found.append(Isotropy(ratio, flickers, limits_at(factor)))
-    return tuple(found)
+        jitter = plane_intensity_jitter([piece[channel] for piece in pieces])
+        results.append(Isotropy(ratio, jitter, limits_at(factor)))
+    return tuple(results)
 
 
 def limits_at(factor: int) -> tuple[float, float]:
-    """Limits of the ratio of errors: the farther planes are apart, the closer to 1 it must be.
+    """Return limits of the ratio of errors, which narrow towards 1 with the distance of planes.
 
-    What is far apart differs as it does in any direction. From 0.45 and 1.85 at 2x to 0.65 and 1.55
-    at 8x, outside of what volumes of isotropic voxels gave (docs/trust.md); beyond as at 8x.
+    Beyond the correlation length differences are alike in all directions. From 0.45 and 1.85 at 2x
+    to 0.65 and 1.55 at 8x and above; volumes of isotropic voxels stay within (docs/trust.md).
     """
     octaves = min(math.log2(factor), 3.0)
     return 0.35 + 0.1 * octaves, 2.0 - 0.15 * octaves
 
 
-def flicker(pieces: Sequence[NDArray[np.float32]]) -> float | None:
-    """Deviation of whole planes' brightness, relative to that of intensities.
+def plane_intensity_jitter(pieces: Sequence[NDArray[np.float32]]) -> float | None:
+    """Estimate the standard deviation of planes' mean intensity, relative to that of intensities.
+
+    A plane is compared with the mean of its neighbours, in `BLOCKS_PER_SIDE` x `BLOCKS_PER_SIDE`
+    blocks. Jumps that all its blocks share are jitter; those of single blocks are structure.
 
     Parameters
     ----------
     pieces
         Parts of planes, (n, Y, X).
 
-    A plane is compared with the mean of its neighbours, in `BLOCKS` squared blocks. What all blocks
-    of a plane have in common is flicker; what each has on its own is structure, and does not count.
-    Returns None where planes are too few or too small, or do not vary.
+    Returns
+    -------
+    None if planes are too few or too small, or constant.
     """
-    common, variance = [], []
+    common, variance, side = [], [], BLOCKS_PER_SIDE
     for piece in pieces:
         count, height, width = piece.shape
-        if count < 3 or min(height, width) < 4 * BLOCKS:
+        if count < 3 or min(height, width) < 4 * side:
             continue
-        high, wide = height // BLOCKS, width // BLOCKS
-        cut = piece[:, : high * BLOCKS, : wide * BLOCKS]
-        means = cut.reshape(count, BLOCKS, high, BLOCKS, wide).mean((2, 4), dtype=np.float64)
+        high, wide = height // side, width // side
+        cut = piece[:, : high * side, : wide * side]
+        means = cut.reshape(count, side, high, side, wide).mean((2, 4), dtype=np.float64)
         jumps = (means[1:-1] - (means[:-2] + means[2:]) / 2).reshape(count - 2, -1)
         blocks = jumps.shape[1]
-        # The mean product of different blocks: independent blocks have none.
+        # The mean product of jumps of different blocks is zero if these are independent.
         total, own = jumps.sum(1) ** 2, np.square(jumps).sum(1)
         common.append(((total - own) / (blocks * (blocks - 1))).mean())
         variance.append(float(cut.var(dtype=np.float64)))
     if not variance or not np.mean(variance) > 0:
         return None
-    # A jump holds the plane's own flicker and half of its neighbours': 1 + 1/4 + 1/4.
+    # A jump has the variance of the plane plus a quarter of each neighbour's: 1 + 1/4 + 1/4.
     return float(np.sqrt(max(0.0, float(np.mean(common))) / 1.5 / np.mean(variance)))
 
 
 def _pooled(pieces: Sequence[NDArray[np.float32]], dim: int, step: int) -> NDArray[np.float64]:
-    """Midpoint errors over all pieces that are large enough, (C,)."""
+    """Average `midpoint_error` over all pieces that are large enough, (C,)."""
     import torch
 
     errors = [midpoint_error(torch.from_numpy(piece), dim, step).numpy() for piece in pieces]

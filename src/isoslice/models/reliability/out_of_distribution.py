@@ -1,10 +1,10 @@
-"""Does a stack look like what a model learned from: a distance of texture, and a threshold.
+"""Detect stacks whose texture differs from that of a model's training images.
 
-Small crops are described by a dozen numbers: how much pixels differ at several distances, noise,
-how sparse differences are, and how intensities are distributed. The training crops' mean and
-covariance give every crop a distance (Mahalanobis 1936); the distances of crops that were kept
-aside say what is usual. A stack is unlike when its median crop is farther away than 99 of 100 of
-those. Nothing is learned, nothing is downloaded, and it takes a fraction of a second.
+Small crops are described by a dozen texture features: differences of pixels at several distances,
+noise, sparseness of differences, and moments of intensity. The training crops' mean and covariance
+define a distance (Mahalanobis 1936). A stack is out of distribution (OOD) if the distance of its
+median crop exceeds that of 99% of held-out training crops. No network is involved; it takes a
+fraction of a second.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from isoslice.data.planes import PlaneStack
 
-#: Side of crops at most; they are compared at the side that a model was given.
-SIDE = 64
-#: Crops of the training planes, of those kept aside, and of a stack that is looked at. Twice as
-#: many are cut, and the half that shows more is described: plain background is alike everywhere.
-TRAINED, HELD, LOOKED = 512, 256, 256
-#: Distances in pixels at which differences are taken, those that fit into half a crop.
+#: Largest side of crops in pixels; the side used is stored with the model.
+MAX_CROP_SIDE = 64
+#: Crops of training planes, of held-out planes, and of a stack to score. Twice as many are cut, and
+#: the half with more contrast is used: background looks alike everywhere.
+TRAINING_CROPS, HELD_OUT_CROPS, STACK_CROPS = 512, 256, 256
+#: Distances in pixels at which differences are taken, limited to half a crop.
 LAGS = (1, 2, 4, 8, 16)
-#: Added to amplitudes before their logarithm: a thousandth of the intensity range.
-FLOOR = 1e-3
-#: Every number may be off by this much for free (logarithms: a tenth of an amplitude), whatever
-#: little it varies in one specimen: another one of the same kind is never quite the same.
+#: Added to amplitudes before their logarithm, relative to the intensity range.
+AMPLITUDE_FLOOR = 1e-3
+#: Deviation added to that of every feature (in logarithms about 10% of an amplitude), to allow for
+#: differences between specimens of the same kind.
 TOLERANCE = 0.1
-#: Crops kept aside that are nearer than the threshold.
-USUAL = 0.99
-#: What the numbers are, in words, for messages; see `describe`.
-WORDS = (
+#: Share of held-out crops whose distance is below the threshold.
+THRESHOLD_QUANTILE = 0.99
+#: Names of the features in messages; see `texture_features`.
+FEATURE_NAMES = (
     *(f"differences over {lag} pixel{'s' * (lag > 1)}" for lag in LAGS),
     "noise",
     "evenness of texture",
@@ -43,26 +43,27 @@ WORDS = (
     "contrast",
     "skewness of intensities",
 )
-FEATURES = len(WORDS)
+FEATURE_COUNT = len(FEATURE_NAMES)
 
-Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Row = Annotated[tuple[Number, ...], Field(min_length=FEATURES, max_length=FEATURES)]
+_Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Distance = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+_PerFeature = Field(min_length=FEATURE_COUNT, max_length=FEATURE_COUNT)
+_Row = Annotated[tuple[_Finite, ...], _PerFeature]
 
 
-class Kind(BaseModel):
-    """What one channel of the training images looks like."""
+class TextureModel(BaseModel):
+    """Distribution of texture features in one channel of the training images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Of `describe`'s numbers.
-    mean: Row
-    covariance: Annotated[tuple[Row, ...], Field(min_length=FEATURES, max_length=FEATURES)]
-    #: Distances of crops that were kept aside: their median, and what 99 of 100 are below.
-    median: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-    threshold: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    mean: _Row
+    covariance: Annotated[tuple[_Row, ...], _PerFeature]
+    #: Median of held-out crops' distances, and their quantile `THRESHOLD_QUANTILE`.
+    median: _Distance
+    threshold: _Distance
 
     @model_validator(mode="after")
-    def _is_a_covariance(self) -> Kind:
+    def _is_a_covariance(self) -> TextureModel:
         matrix = np.asarray(self.covariance)
         if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-9):
             raise ValueError("covariance needs to be symmetric")
@@ -71,36 +72,36 @@ class Kind(BaseModel):
         return self
 
     def distances(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mahalanobis distances of crops, (N,), from their numbers (N, `FEATURES`)."""
+        """Compute Mahalanobis distances (N,) of crops with features (N, `FEATURE_COUNT`)."""
         factor = np.linalg.cholesky(np.asarray(self.covariance))
         white = np.linalg.solve(factor, (features - np.asarray(self.mean)).T)
         return np.asarray(np.sqrt(np.square(white).sum(0)))
 
 
-class Familiar(BaseModel):
-    """What a model's training images look like; small, and kept as JSON beside its weights."""
+class OodReference(BaseModel):
+    """Texture of a model's training images, stored as JSON beside its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: Of crops, in pixels.
-    side: Annotated[int, Field(ge=32, le=SIDE)]
-    channels: Annotated[tuple[Kind, ...], Field(min_length=1, max_length=64)]
+    #: Side of crops, in pixels.
+    side: Annotated[int, Field(ge=32, le=MAX_CROP_SIDE)]
+    channels: Annotated[tuple[TextureModel, ...], Field(min_length=1, max_length=64)]
 
 
 @dataclass(frozen=True)
-class Likeness:
-    """How like the training images a stack looks, of one channel.
+class OodScore:
+    """Distance of a stack from the training images, for one channel.
 
     Attributes
     ----------
     distance
-        Of the stack's median crop.
+        Median over the stack's crops.
     threshold, usual
-        What 99 of 100, and half, of the training images' own crops are below.
+        The 99% quantile and the median for held-out crops of the training images.
     beyond
         Share of the stack's crops above the threshold.
     differences
-        The numbers that differ most, in words, with how many deviations; largest first.
+        Names of the features that differ most, with their z-scores; largest first.
     """
 
     distance: float
@@ -110,14 +111,14 @@ class Likeness:
     differences: tuple[tuple[str, float], ...]
 
     @property
-    def unlike(self) -> bool:
-        """Whether to warn."""
+    def is_ood(self) -> bool:
+        """Whether the stack is out of distribution."""
         return self.distance > self.threshold
 
     @property
     def message(self) -> str | None:
-        """What the user should know, or None."""
-        if not self.unlike:
+        """Warning for the user, or None."""
+        if not self.is_ood:
             return None
         most = "; ".join(f"{'more' if z > 0 else 'less'} {name}" for name, z in self.differences)
         return (
@@ -127,13 +128,13 @@ class Likeness:
         )
 
 
-def describe(crops: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Describe square crops (N, side, side), intensities in [0, 1], by numbers (N, `FEATURES`).
+def texture_features(crops: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Compute features (N, `FEATURE_COUNT`) of crops (N, side, side), intensities in [0, 1].
 
-    Logarithms of: the root mean squared difference of pixels at `LAGS` along Y and X; noise, from
-    the median absolute second difference across both axes (Gaussian noise gives its deviation);
-    the mean over the root mean squared difference at 1 and 4 pixels, which sparse edges make small;
-    and the deviation of intensities. Beside these their mean and the cube root of their skewness.
+    Logarithms of: RMS differences of pixels at `LAGS` along Y and X; the noise's deviation, from
+    the median absolute mixed second difference; the mean absolute over the RMS difference at 1 and
+    4 pixels, which is small for sparse edges; and the deviation of intensities. Further the mean
+    intensity and the cube root of the skewness.
     """
     images = crops.astype(np.float64)
     count, side = images.shape[:2]
@@ -143,7 +144,7 @@ def describe(crops: NDArray[np.float32]) -> NDArray[np.float64]:
         return np.concatenate([down.reshape(count, -1), right.reshape(count, -1)], axis=1)
 
     def log(values: Any) -> NDArray[np.float64]:
-        return np.log(np.asarray(values) + FLOOR)
+        return np.log(np.asarray(values) + AMPLITUDE_FLOOR)
 
     steps = [differences(min(lag, side // 2)) for lag in LAGS]
     powers = [np.sqrt(np.square(step).mean(1)) for step in steps]
@@ -153,7 +154,7 @@ def describe(crops: NDArray[np.float32]) -> NDArray[np.float64]:
     flat = images.reshape(count, -1)
     mean, deviation = flat.mean(1), flat.std(1)
     third = ((flat - mean[:, None]) ** 3).mean(1)
-    skew = np.cbrt(third / (deviation**3 + FLOOR**3))
+    skew = np.cbrt(third / (deviation**3 + AMPLITUDE_FLOOR**3))
     columns = [*map(log, powers), log(noise), *sparse, mean, log(deviation), skew]
     return np.stack(columns, axis=1)
 
@@ -161,94 +162,99 @@ def describe(crops: NDArray[np.float32]) -> NDArray[np.float64]:
 def cut_crops(
     planes: Sequence[NDArray[np.float32]], side: int, count: int, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Cut square crops at random places of planes (n, Y, X), the more varied half of `2 count`.
+    """Cut square crops at random positions of stacks of planes (n, Y, X).
 
-    Every stack of planes gives the same number of them; the result is (about count, side, side).
+    Of twice as many, the half with the largest deviation is kept; each stack contributes equally.
+    Returns (about count, side, side).
     """
     rng = np.random.default_rng(seed)
     chosen = []
     for stack in planes:
         depth, height, width = stack.shape
-        wanted = max(1, round(count / len(planes)))
-        crops = np.empty((2 * wanted, side, side), np.float32)
+        share = max(1, round(count / len(planes)))
+        crops = np.empty((2 * share, side, side), np.float32)
         for crop in crops:
             z, y, x = (int(rng.integers(n)) for n in (depth, height - side + 1, width - side + 1))
             crop[:] = stack[z, y : y + side, x : x + side]
-        most = np.argsort(-crops.std((1, 2)), kind="stable")[:wanted]
-        chosen.append(crops[most])
+        chosen.append(crops[np.argsort(-crops.std((1, 2)), kind="stable")[:share]])
     return np.concatenate(chosen)
 
 
-def learn_familiar(train: Sequence[PlaneStack], held: Sequence[PlaneStack] = ()) -> Familiar:
-    """Learn what images look like.
+def learn_reference(train: Sequence[PlaneStack], held: Sequence[PlaneStack] = ()) -> OodReference:
+    """Fit the distribution of texture features of training images.
 
     Parameters
     ----------
     train
-        Planes that the model learns from (see `planes.plane_stacks`), at least 32 pixels a side.
+        Planes the model is trained on (see `planes.plane_stacks`), at least 32 pixels a side.
     held
-        Planes kept aside (`planes.split`); where there are none, every fourth training crop is.
+        Held-out planes (`planes.split`); without any, every fourth training crop is held out.
     """
-    side = min(SIDE, *(min(stack.data.shape[2:]) for stack in (*train, *held)))
-    kinds = []
+    side = min(MAX_CROP_SIDE, *(min(stack.data.shape[2:]) for stack in (*train, *held)))
+    models = []
     for channel in range(train[0].data.shape[1]):
-        seen = describe(cut_crops(_normalised(train, channel), side, TRAINED))
+        crops = cut_crops(_normalised(train, channel), side, TRAINING_CROPS)
+        fitted = texture_features(crops)
         if held:
-            aside = describe(cut_crops(_normalised(held, channel), side, HELD, seed=1))
+            crops = cut_crops(_normalised(held, channel), side, HELD_OUT_CROPS, seed=1)
+            held_out = texture_features(crops)
         else:
-            fourth = np.arange(len(seen)) % 4 == 3
-            seen, aside = (seen[~fourth], seen[fourth]) if fourth.any() else (seen, seen)
-        kinds.append(_kind(seen, aside))
-    return Familiar(side=side, channels=tuple(kinds))
+            fourth = np.arange(len(fitted)) % 4 == 3
+            held_out = fitted[fourth] if fourth.any() else fitted
+            fitted = fitted[~fourth]
+        models.append(_fit_model(fitted, held_out))
+    return OodReference(side=side, channels=tuple(models))
 
 
-def look(familiar: Familiar, planes: Sequence[NDArray[np.float32]]) -> tuple[Likeness, ...]:
-    """Compare a stack with what a model learned from, channel by channel.
+def score(reference: OodReference, planes: Sequence[NDArray[np.float32]]) -> tuple[OodScore, ...]:
+    """Compare a stack with a model's training images, channel by channel.
 
     Parameters
     ----------
-    familiar
-        Of the model.
+    reference
+        Texture of the training images.
     planes
-        Parts of the stack's measured planes, normalised, (C, n, Y, X); the same ones every time.
+        Parts of the stack's measured planes, normalised, (C, n, Y, X).
 
     Returns
     -------
-    One a channel; nothing where planes are smaller than the crops to compare, or channels differ.
+    One score a channel; empty if planes are smaller than crops, or numbers of channels differ.
     """
-    side = familiar.side
+    side = reference.side
     planes = [part for part in planes if min(part.shape[2:]) >= side]
-    if not planes or len(planes[0]) != len(familiar.channels):
+    if not planes or len(planes[0]) != len(reference.channels):
         return ()
-    found = []
-    for channel, kind in enumerate(familiar.channels):
-        features = describe(cut_crops([part[channel] for part in planes], side, LOOKED))
-        distances = kind.distances(features)
-        off = (features.mean(0) - np.asarray(kind.mean)) / np.sqrt(np.diag(kind.covariance))
-        most = np.argsort(-np.abs(off))[:2]
-        found.append(
-            Likeness(
+    scores = []
+    for channel, model in enumerate(reference.channels):
+        crops = cut_crops([part[channel] for part in planes], side, STACK_CROPS)
+        features = texture_features(crops)
+        distances = model.distances(features)
+        z = (features.mean(0) - np.asarray(model.mean)) / np.sqrt(np.diag(model.covariance))
+        largest = np.argsort(-np.abs(z))[:2]
+        scores.append(
+            OodScore(
                 distance=float(np.median(distances)),
-                threshold=kind.threshold,
-                usual=kind.median,
-                beyond=float((distances > kind.threshold).mean()),
-                differences=tuple((WORDS[i], float(off[i])) for i in most),
+                threshold=model.threshold,
+                usual=model.median,
+                beyond=float((distances > model.threshold).mean()),
+                differences=tuple((FEATURE_NAMES[i], float(z[i])) for i in largest),
             )
         )
-    return tuple(found)
+    return tuple(scores)
 
 
-def _kind(seen: NDArray[np.float64], aside: NDArray[np.float64]) -> Kind:
-    spread = np.cov(seen.T) if len(seen) > 1 else np.zeros((FEATURES, FEATURES))
-    spread = spread + TOLERANCE**2 * np.eye(FEATURES)
-    kind = Kind(
-        mean=tuple(seen.mean(0).tolist()),
-        covariance=tuple(tuple(row) for row in spread.tolist()),
+def _fit_model(fitted: NDArray[np.float64], held_out: NDArray[np.float64]) -> TextureModel:
+    covariance = np.cov(fitted.T) if len(fitted) > 1 else np.zeros((FEATURE_COUNT, FEATURE_COUNT))
+    covariance = covariance + TOLERANCE**2 * np.eye(FEATURE_COUNT)
+    model = TextureModel(
+        mean=tuple(fitted.mean(0).tolist()),
+        covariance=tuple(tuple(row) for row in covariance.tolist()),
         median=1,
         threshold=1,
     )
-    median, threshold = np.quantile(kind.distances(aside), (0.5, USUAL)).tolist()
-    return kind.model_copy(update={"median": max(median, 1e-6), "threshold": max(threshold, 1e-6)})
+    quantiles = np.quantile(model.distances(held_out), (0.5, THRESHOLD_QUANTILE))
+    median, threshold = np.maximum(quantiles, 1e-6).tolist()
+    return model.model_copy(update={"median": median, "threshold": threshold})
 
 
 def _normalised(stacks: Sequence[PlaneStack], channel: int) -> list[NDArray[np.float32]]:

@@ -1,8 +1,8 @@
-"""What a model knows of its own errors: measured when training is over, stored beside the weights.
+"""Reliability record of a model, measured after training and stored beside the weights.
 
-Two files of a model folder: ``spread.safetensors`` holds the head that predicts errors, and
-``trust.json`` how far its predictions hold, and what the training images were like. Models without
-them predict as ever, but cannot tell where to doubt.
+``trust.json`` holds this record: the calibration of predicted errors, and the texture of the
+training images; ``spread.safetensors`` holds the head that predicts errors. Models without these
+files predict as well, but without errors or warnings of unfamiliar images.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.models.reliability.calibration import Calibration
-from isoslice.models.reliability.out_of_distribution import Familiar
+from isoslice.models.reliability.out_of_distribution import OodReference
 
 
 class Trust(BaseModel):
-    """What was measured; None where it could not be, or the recipe has none."""
+    """What was measured; None where that was impossible, or the recipe has none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Annotated[int, Field(ge=1, le=1)] = 1
     calibration: Calibration | None = None
-    familiar: Familiar | None = None
+    familiar: OodReference | None = None

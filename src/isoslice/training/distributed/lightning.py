@@ -1,4 +1,4 @@
-"""Lightning's side of training in several processes, which are running when it is asked."""
+"""Configure Lightning for processes that are running and connected already."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from isoslice.training.distributed.topology import ProcessTopology
 
 
 class _Started(ClusterEnvironment):
-    """Tells Lightning a `Place`; the processes have met before (`sync.join`)."""
+    """Reports a `ProcessTopology` to Lightning; processes are connected by `sync.join`."""
 
-    def __init__(self, place: ProcessTopology) -> None:
+    def __init__(self, topology: ProcessTopology) -> None:
         super().__init__()
-        self._place = place
+        self._topology = topology
 
     @property
     def creates_processes_externally(self) -> bool:
@@ -25,7 +25,7 @@ class _Started(ClusterEnvironment):
 
     @property
     def main_address(self) -> str:
-        return ""  # never asked, since they have met
+        return ""  # not used, since the process group exists
 
     @property
     def main_port(self) -> int:
@@ -36,39 +36,39 @@ class _Started(ClusterEnvironment):
         return False
 
     def world_size(self) -> int:
-        return self._place.count
+        return self._topology.count
 
     def set_world_size(self, size: int) -> None:
         """Nothing to set."""
 
     def global_rank(self) -> int:
-        return self._place.rank
+        return self._topology.rank
 
     def set_global_rank(self, rank: int) -> None:
         """Nothing to set."""
 
     def local_rank(self) -> int:
-        return self._place.local_rank
+        return self._topology.local_rank
 
     def node_rank(self) -> int:
-        return self._place.node
+        return self._topology.node
 
 
-def trainer_options(place: ProcessTopology) -> dict[str, Any]:
-    """Options of Lightning's trainer that say how many processes there are."""
-    if place.count == 1:
+def trainer_options(topology: ProcessTopology) -> dict[str, Any]:
+    """Return options of Lightning's trainer for the number of processes."""
+    if topology.count == 1:
         return {"devices": 1}
     strategy = DDPStrategy(
-        cluster_environment=_Started(place),
-        broadcast_buffers=False,  # the networks' are constant
+        cluster_environment=_Started(topology),
+        broadcast_buffers=False,  # they are constant
     )
-    return {"devices": place.devices, "num_nodes": place.nodes, "strategy": strategy}
+    return {"devices": topology.devices, "num_nodes": topology.nodes, "strategy": strategy}
 
 
-def leave_signals_to_us(trainer: pl.Trainer) -> None:
-    """Keep Lightning from asking all GPUs before each step whether SIGTERM has come.
+def disable_sigterm_broadcast(trainer: pl.Trainer) -> None:
+    """Keep Lightning from synchronising GPUs before each step to detect SIGTERM.
 
-    `peers.Peers.agree` does so already, and no GPU has to wait.
+    `sync.Peers.agree` does so on the CPU. Uses a private method, where Lightning has it.
     """
     with contextlib.suppress(AttributeError):
         loop: Any = trainer.fit_loop.epoch_loop

@@ -1,4 +1,4 @@
-"""What processes that train together agree on: one clock, when to stop, the mean of a loss."""
+"""Collective operations across training processes: a common clock, interruption, means."""
 
 from __future__ import annotations
 
@@ -12,55 +12,55 @@ import torch.distributed as dist
 from isoslice.runtime import budget
 from isoslice.training.distributed.topology import ProcessTopology
 
-#: Longest time a process waits for the others; then it fails.
-PATIENCE = timedelta(minutes=10)
+#: Time after which a process that waits for others fails.
+TIMEOUT = timedelta(minutes=10)
 
 
-def join(place: ProcessTopology, device: torch.device) -> None:
-    """Meet the other processes, if there are any; they stay together until they end."""
-    if place.count > 1 and not dist.is_initialized():
+def join(topology: ProcessTopology, device: torch.device) -> None:
+    """Initialise the process group, if there are several processes and none exists yet."""
+    if topology.count > 1 and not dist.is_initialized():
         dist.init_process_group(
             "nccl" if device.type == "cuda" else "gloo",
-            init_method=place.meeting,
-            rank=place.rank,
-            world_size=place.count,
-            timeout=PATIENCE,
+            init_method=topology.init_method,
+            rank=topology.rank,
+            world_size=topology.count,
+            timeout=TIMEOUT,
         )
 
 
 class Peers:
-    """The processes one trains with. Alone, one agrees with oneself at no cost.
+    """Collective operations across training processes; no-ops for a single one.
 
-    All of them have to ask the same questions in the same order.
+    All processes have to call the same methods in the same order.
     """
 
-    def __init__(self, place: ProcessTopology) -> None:
-        self._place = place
-        # Over the network rather than from GPU to GPU: no GPU has to wait for what is asked.
-        self._group: Any = dist.new_group(backend="gloo", timeout=PATIENCE) if self.any else None
+    def __init__(self, topology: ProcessTopology) -> None:
+        self._topology = topology
+        # gloo rather than NCCL, so that no GPU has to wait.
+        self._group: Any = dist.new_group(backend="gloo", timeout=TIMEOUT) if self.any else None
 
     @property
     def any(self) -> bool:
-        """Whether there are others."""
-        return self._place.count > 1
+        """Whether there are several processes."""
+        return self._topology.count > 1
 
     def agree(self, interrupted: bool) -> tuple[float, bool]:
-        """Return the first process's clock, in seconds, and whether any one was interrupted.
+        """Return the first process's clock, in seconds, and whether any was interrupted.
 
-        What depends on these alone is decided in the same way by all.
+        Decisions that depend on these alone are the same in all processes.
         """
         now = budget.now()
         if not self.any:
             return now, interrupted
-        clock = now if self._place.first else -math.inf
-        said = torch.tensor([clock, float(interrupted)], dtype=torch.float64)
-        dist.all_reduce(said, dist.ReduceOp.MAX, group=self._group)
-        return float(said[0]), bool(said[1])
+        clock = now if self._topology.first else -math.inf
+        state = torch.tensor([clock, float(interrupted)], dtype=torch.float64)
+        dist.all_reduce(state, dist.ReduceOp.MAX, group=self._group)
+        return float(state[0]), bool(state[1])
 
     def mean(self, value: float) -> float:
-        """Mean of a number over the processes."""
+        """Average a number over the processes."""
         if not self.any:
             return value
         total = torch.tensor([value], dtype=torch.float64)
         dist.all_reduce(total, group=self._group)
-        return float(total[0]) / self._place.count
+        return float(total[0]) / self._topology.count

@@ -1,4 +1,4 @@
-"""Which of several processes this one is, and who started them: isoslice, SLURM or torchrun."""
+"""Rank and number of training processes, as started by isoslice, SLURM or torchrun."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProcessTopology:
-    """Where a process stands among those that train together; by default it is alone.
+    """Rank of this process among those that train together; by default it is the only one.
 
     Attributes
     ----------
     rank, count
-        Number of the process, from 0, and how many there are.
+        Rank of the process, from 0, and number of processes.
     local_rank, devices
         The same on its node.
     node
-        Number of its node, from 0.
-    meeting
-        Where they find each other: an ``init_method`` of `torch.distributed`.
+        Rank of its node, from 0.
+    init_method
+        URL of the rendezvous, for `torch.distributed.init_process_group`.
     """
 
     rank: int = 0
@@ -34,73 +34,73 @@ class ProcessTopology:
     local_rank: int = 0
     devices: int = 1
     node: int = 0
-    meeting: str = ""
+    init_method: str = ""
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and reports."""
+        """Whether this is rank 0, which writes and reports."""
         return self.rank == 0
 
     @property
     def nodes(self) -> int:
-        """How many nodes there are."""
+        """Number of nodes."""
         return self.count // self.devices
 
 
-def find_place(
+def find_topology(
     devices: int, nodes: int, device: torch.device, environment: Mapping[str, str] = os.environ
 ) -> ProcessTopology | None:
-    """Check that so many processes can train here, and tell which one this is.
+    """Check that this many processes can train here, and find the rank of this one.
 
     Parameters
     ----------
     devices, nodes
-        Processes a node, one for each GPU, and nodes.
+        Processes per node, one for each GPU, and nodes.
     device
-        Kind of device.
+        Type of device.
     environment
-        What SLURM or torchrun tell the processes that they start.
+        Environment variables, as set by SLURM or torchrun.
 
     Returns
     -------
-    The place of this process; None if it has yet to start the others.
+    None if this process has to start the others.
 
     Raises
     ------
     SettingsError
-        If a number is out of range, there are fewer GPUs or cores than asked for, or the processes
-        that were started are not as many.
+        If a number is out of range, there are fewer GPUs or cores, or another number of processes
+        was started.
     """
     for name, value in (("devices", devices), ("nodes", nodes)):
         if value < 1:
             raise SettingsError(f"got {name} {value}, expected at least 1")
     if devices * nodes == 1:
         return ProcessTopology()
-    place = _torchrun(environment) or _slurm(environment)
-    if place is None and nodes > 1:
+    topology = _torchrun(environment) or _slurm(environment)
+    if topology is None and nodes > 1:
         raise SettingsError(
             f"got nodes {nodes}, but neither SLURM nor torchrun started this process, expected one "
             f"process for each device; start them with srun --nodes {nodes} --ntasks-per-node "
             f"{devices} isoslice train ..., or train on this machine alone with --nodes 1"
         )
-    if place is not None and (place.devices, place.nodes, place.count) != (
+    if topology is not None and (topology.devices, topology.nodes, topology.count) != (
         devices,
         nodes,
         devices * nodes,
     ):
         raise SettingsError(
-            f"got devices {devices} and nodes {nodes}, but {place.count} processes were started on "
-            f"{place.nodes} node(s), {place.devices} on this one, expected {devices} on each of "
-            f"{nodes}; give SLURM --nodes {nodes} --ntasks-per-node {devices}, or isoslice other "
-            "numbers"
+            f"got devices {devices} and nodes {nodes}, but {topology.count} processes were started "
+            f"on {topology.nodes} node(s), {topology.devices} on this one, expected {devices} on "
+            f"each of {nodes}; give SLURM --nodes {nodes} --ntasks-per-node {devices}, or "
+            "isoslice other numbers"
         )
-    _check_devices(devices, device, started=place is not None)
-    return place
+    _check_devices(devices, device, started=topology is not None)
+    return topology
 
 
 def cores() -> int:
-    """Cores of the processor that this process may use."""
-    own = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
+    """Return the number of CPU cores that this process may use."""
+    own = getattr(os, "sched_getaffinity", None)  # missing on macOS and Windows
     return len(own(0)) if own else os.cpu_count() or 1
 
 
@@ -108,23 +108,24 @@ def _check_devices(devices: int, device: torch.device, *, started: bool) -> None
     import torch
 
     if device.type == "cuda":
-        there = torch.cuda.device_count()
-        advice = f"use --devices {there}, or let each process see all GPUs of its node"
+        available = torch.cuda.device_count()
+        advice = f"use --devices {available}, or let each process see all GPUs of its node"
         named = "GPU(s) in sight"
     elif device.type == "cpu":
-        # What a cluster gives to a process is a part of the node already.
-        there = devices if started else cores()
-        advice, named = f"use --devices {there}", "core(s), one for each process at least,"
+        # A cluster restricts each process to its share of the node's cores.
+        available = devices if started else cores()
+        advice, named = f"use --devices {available}", "core(s), one for each process at least,"
     else:
-        there, advice, named = 1, "use --devices 1, or --device cpu", f"{device.type} device"
-    if devices > there:
+        available, advice, named = 1, "use --devices 1, or --device cpu", f"{device.type} device"
+    if devices > available:
         raise SettingsError(
-            f"got devices {devices} with {there} {named} here, expected at most {there}; {advice}"
+            f"got devices {devices} with {available} {named} here, expected at most {available}; "
+            f"{advice}"
         )
 
 
 def _torchrun(environment: Mapping[str, str]) -> ProcessTopology | None:
-    """Read what torchrun tells its processes."""
+    """Read the environment variables that torchrun sets."""
     if "TORCHELASTIC_RUN_ID" not in environment or int(environment["WORLD_SIZE"]) == 1:
         return None
     return ProcessTopology(
@@ -133,24 +134,24 @@ def _torchrun(environment: Mapping[str, str]) -> ProcessTopology | None:
         local_rank=int(environment["LOCAL_RANK"]),
         devices=int(environment["LOCAL_WORLD_SIZE"]),
         node=int(environment["GROUP_RANK"]),
-        meeting="env://",
+        init_method="env://",
     )
 
 
 def _slurm(environment: Mapping[str, str]) -> ProcessTopology | None:
-    """Read what srun tells its tasks; a batch script without srun is one process, not a step."""
+    """Read the variables that srun sets for a step; a batch script without srun is no step."""
     count = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if count == 1:
         return None
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", 1))
     here = count // nodes if count % nodes == 0 else count
     local_rank = int(environment["SLURM_LOCALID"])
-    if local_rank >= here:  # tasks are spread unevenly
+    if local_rank >= here:  # nodes have different numbers of tasks
         here = local_rank + 1
     address = environment.get("MASTER_ADDR") or first_host(
         environment.get("SLURM_STEP_NODELIST", "127.0.0.1")
     )
-    # Jobs that share a node need a port each.
+    # Jobs that share a node need different ports.
     port = environment.get("MASTER_PORT") or 15_000 + int(environment["SLURM_JOB_ID"]) % 10_000
     return ProcessTopology(
         rank=int(environment["SLURM_PROCID"]),
@@ -158,12 +159,12 @@ def _slurm(environment: Mapping[str, str]) -> ProcessTopology | None:
         local_rank=local_rank,
         devices=here,
         node=int(environment["SLURM_NODEID"]),
-        meeting=f"tcp://{address}:{port}",
+        init_method=f"tcp://{address}:{port}",
     )
 
 
 def first_host(nodes: str) -> str:
-    """First name in SLURM's short form of a list of hosts, such as ``gpu[07-09,12],big1``."""
+    """Return the first host of a compressed SLURM node list, such as ``gpu[07-09,12],big1``."""
     head, bracket, rest = nodes.partition("[")
     if not bracket or "," in head:
         return head.split(",")[0]

@@ -1,0 +1,25 @@
+"""Masked training examples: what is known stays, what is hidden is not looked at."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from isoslice.data.masking import draw_masks
+from isoslice.models.config import TrainingSettings
+from isoslice.models.diffusion.masked_example import draw_example, mask_images
+from isoslice.models.diffusion.variance_stabilization import stretch
+
+
+@pytest.mark.parametrize("softening", [None, 0.08])
+def test_the_base_holds_known_rows_and_knows_nothing_of_hidden_ones(softening):
+    settings = TrainingSettings(factors=(4,))
+    images = torch.rand(5, 2, 32, 7)
+    made = draw_example(images, settings, softening, torch.Generator().manual_seed(1))
+    drawn = draw_masks(5, 32, (4,), settings.even_share, torch.Generator().manual_seed(1))
+    assert torch.equal(made.masks, drawn)
+    assert torch.equal(made.stretched, stretch(images, softening))
+    known = ~made.hidden.expand_as(images)
+    assert torch.equal(made.residual[known], torch.zeros_like(images)[known])
+    other = images.masked_fill(made.hidden, torch.nan)
+    assert torch.equal(mask_images(other, made.masks, softening).base, made.base)
