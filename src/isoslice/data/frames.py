@@ -219,11 +219,11 @@ def fill_along_z(planes: NDArray[Any]) -> NDArray[Any]:
     return np.take_along_axis(planes, source, axis=-3)
 
 
-def lost_messages(found: Survey, lost: Lost) -> list[str]:
+def lost_messages(surveyed: Survey, lost: Lost) -> list[str]:
     """Say which planes were lost, or may have been, and what is done; empty if none was."""
     messages = []
     times, channels = len(lost), len(lost[0])
-    ends = suspects(found)
+    ends = suspects(surveyed)
     for t, c in np.ndindex(times, channels):
         where = f", time point {t}" if times > 1 else ""
         where += f", channel {c}" if channels > 1 else ""
@@ -233,7 +233,7 @@ def lost_messages(found: Survey, lost: Lost) -> list[str]:
             (ends[t][c], "beside a plane that is not blank: kept, so that the planes restored "
              "there fade; if it was lost, leave it out of the stack"),
         ):  # fmt: skip
-            for value, alike in _by_value(found.least[t, c], planes):
+            for value, alike in _by_value(surveyed.least[t, c], planes):
                 one = len(alike) == 1
                 are = "is" if one else "are"
                 held = f"{are} {value:g} everywhere"
@@ -248,10 +248,10 @@ def lost_messages(found: Survey, lost: Lost) -> list[str]:
 
 def _by_value(values: NDArray[Any], planes: Sequence[int]) -> list[tuple[float, list[int]]]:
     """Sort blank planes by what they hold."""
-    found: dict[str, tuple[float, list[int]]] = {}
+    groups: dict[str, tuple[float, list[int]]] = {}
     for z in planes:
-        found.setdefault(str(values[z]), (float(values[z]), []))[1].append(z)
-    return list(found.values())
+        groups.setdefault(str(values[z]), (float(values[z]), []))[1].append(z)
+    return list(groups.values())
 
 
 def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None) -> NDArray[Any]:
@@ -260,9 +260,9 @@ def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None)
     Lost planes are interpolated linearly from those around; voxels that are not finite take the
     value of the nearest plane, or that of `fill`, one a channel, where no plane has one.
     """
-    found = stack.copy()
+    complete = stack.copy()
     for t, c in np.ndindex(stack.shape[:2]):
-        channel = found[t, c]
+        channel = complete[t, c]
         own = [z for z in range(len(channel)) if z not in lost[t][c]]
         if len(own) < len(channel):
             for below, above in pairwise(own):
@@ -274,4 +274,4 @@ def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None)
         channel[...] = fill_along_z(channel)
         if fill is not None:
             np.copyto(channel, fill[c], where=~np.isfinite(channel))
-    return found
+    return complete

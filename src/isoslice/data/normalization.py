@@ -59,21 +59,21 @@ class Normalization:
             finite = np.isfinite(values)
             if not finite.all():
                 np.copyto(values, fill, where=~finite)
-        for own, found, stored in zip(self.limits or (), values, data, strict=False):
+        for own, normalized, stored in zip(self.limits or (), values, data, strict=False):
             if own.padding:
-                np.copyto(found, 0, where=stored == own.outside)
+                np.copyto(normalized, 0, where=stored == own.outside)
         return values
 
     def without_padding(self, data: NDArray[Any]) -> NDArray[Any]:
         """Return a stack (T, C, ...) in which what becomes 0 stands for padding."""
-        found = data.copy()
+        changed = data.copy()
         for channel, (low, own) in enumerate(
             zip(self.low, self.limits_of(len(self.low)), strict=True)
         ):
             if own.padding:
-                part = found[:, channel]
+                part = changed[:, channel]
                 part[part == own.outside] = low if data.dtype.kind == "f" else np.rint(low)
-        return found
+        return changed
 
     def widths(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
         """Map differences (C, ...), such as standard deviations, to differences of intensities."""
@@ -226,44 +226,46 @@ def _look(
     source: str,
     fixed: tuple[float, float] | None,
 ) -> tuple[Normalization, Survey]:
-    found = empty_survey(*shape)
+    surveyed = empty_survey(*shape)
     dtype = np.dtype(np.uint8)
     for c, parts in enumerate(channels):
         for t, first, part in parts():
             dtype = part.dtype
             for z, plane in enumerate(part):
-                found.add(t, c, first + z, plane)
-    if not found.finite.any():
+                surveyed.add(t, c, first + z, plane)
+    if not surveyed.finite.any():
         raise DataError(
             f"{source}: got no finite voxel at all, expected an image; check that the right file "
             "or channel was given"
         )
-    kept = tuple(limits(found, c, dtype) for c in range(len(channels)))
-    levels = [_levels(parts, found, c) for c, parts in enumerate(channels)]
+    kept = tuple(limits(surveyed, c, dtype) for c in range(len(channels)))
+    levels = [_levels(parts, surveyed, c) for c, parts in enumerate(channels)]
     for c, parts in enumerate(channels):
-        inside = _inside(parts, found, c, kept[c].outside)
+        inside = _inside(parts, surveyed, c, kept[c].outside)
         if inside is not None:
             levels[c] = inside
             kept = (*kept[:c], replace(kept[c], padding=True), *kept[c + 1 :])
     if fixed is not None:
         normalization = fixed_normalization(*fixed, len(channels))
     else:
-        normalization = _mapped([pair[:2] for pair in levels], found, source)
-    fill = tuple(middle for _, _, middle in levels) if found.holes else None
-    return replace(normalization, fill=fill, limits=kept), found
+        normalization = _mapped([pair[:2] for pair in levels], surveyed, source)
+    fill = tuple(middle for _, _, middle in levels) if surveyed.holes else None
+    return replace(normalization, fill=fill, limits=kept), surveyed
 
 
 def _inside(
-    parts: PlaneParts, found: Survey, channel: int, outside: float | None
+    parts: PlaneParts, surveyed: Survey, channel: int, outside: float | None
 ) -> tuple[float, float, float] | None:
     """Measure a channel without its padding; None where it has none, such as a plain 0.
 
     Padding lies further below all else than that is wide, as -32768 does beside Hounsfield units.
     """
-    least = found.least[:, channel]
+    least = surveyed.least[:, channel]
     if outside is None or np.isnan(least).all() or outside != np.nanmin(least):
         return None
-    share = found.at_least[:, channel][least == outside].sum() / found.finite[:, channel].sum()
+    share = (
+        surveyed.at_least[:, channel][least == outside].sum() / surveyed.finite[:, channel].sum()
+    )
     if share < OUTSIDE_SHARE:
         return None
     for _, _, part in parts():  # is it worth a look at all of them?
@@ -274,36 +276,36 @@ def _inside(
             break
     else:
         return None
-    low, high, middle = _levels(parts, found, channel, outside)
+    low, high, middle = _levels(parts, surveyed, channel, outside)
     return (low, high, middle) if outside < 2 * low - high else None
 
 
 def _levels(
-    parts: PlaneParts, found: Survey, channel: int, outside: float | None = None
+    parts: PlaneParts, surveyed: Survey, channel: int, outside: float | None = None
 ) -> tuple[float, float, float]:
     """Measure what becomes 0 and 1 of a channel, and its median where voxels are not finite.
 
     Voxels that are `outside` are left out.
     """
-    blank = found.blank[:, channel]
+    blank = surveyed.blank[:, channel]
     whole = blank.all()  # a channel that is constant beside others keeps its value
 
     def numbers() -> Iterator[NDArray[Any]]:
         for t, first, part in parts():
             left_out = blank[t, first : first + len(part)]
             voxels = part if whole or not left_out.any() else part[~left_out]
-            if voxels.dtype.kind == "f" and found.holes:
+            if voxels.dtype.kind == "f" and surveyed.holes:
                 voxels = voxels[np.isfinite(voxels)]
             yield voxels if outside is None else voxels[voxels != outside]
 
-    if not found.finite[:, channel].any():
+    if not surveyed.finite[:, channel].any():
         return 0.0, 0.0, 0.0
-    wanted = (*PERCENTILES, 50.0) if found.holes else PERCENTILES
+    wanted = (*PERCENTILES, 50.0) if surveyed.holes else PERCENTILES
     low, high, *middle = percentiles(numbers, wanted)
     return low, high, middle[0] if middle else low
 
 
-def _mapped(levels: Sequence[tuple[float, float]], found: Survey, source: str) -> Normalization:
+def _mapped(levels: Sequence[tuple[float, float]], surveyed: Survey, source: str) -> Normalization:
     """Choose what becomes 0 and 1 from each channel's percentiles.
 
     Raises
@@ -314,7 +316,7 @@ def _mapped(levels: Sequence[tuple[float, float]], found: Survey, source: str) -
     lows, highs = [], []
     for channel, (low, high) in enumerate(levels):
         if not high > low:  # a sparse signal: almost all voxels are equal
-            least, most = found.least[:, channel], found.most[:, channel]
+            least, most = surveyed.least[:, channel], surveyed.most[:, channel]
             seen = not np.isnan(least).all()
             low, high = (float(np.nanmin(least)), float(np.nanmax(most))) if seen else (0.0, 0.0)
         lows.append(low)

@@ -48,11 +48,11 @@ def percentiles(parts: Parts, wanted: Sequence[float]) -> list[float]:
     places = [(total - 1) * p / 100 for p in wanted]
     ranks = sorted({int(np.floor(p)) for p in places} | {int(np.ceil(p)) for p in places})
     values = dict(zip(ranks, _ranked(parts, counts, ranks, dtype), strict=True))
-    found = []
+    results = []
     for place in places:
         low, high = values[int(np.floor(place))], values[int(np.ceil(place))]
-        found.append(float(low + (high - low) * (place - np.floor(place))))
-    return found
+        results.append(float(low + (high - low) * (place - np.floor(place))))
+    return results
 
 
 def _ranked(
@@ -60,15 +60,15 @@ def _ranked(
 ) -> list[float]:
     """Return the numbers at `ranks` of the sorted data, `counts` being those of leading bits."""
     # By rank: the leading bits so far, and the rank among the numbers that have them.
-    found: list[tuple[tuple[int, ...], int]] = []
+    keys: list[tuple[tuple[int, ...], int]] = []
     for rank in ranks:
-        found.append(_descend(counts, (), rank))
+        keys.append(_descend(counts, (), rank))
     for _ in range(1, _passes(dtype)):
-        prefixes = sorted({prefix for prefix, _ in found})
+        prefixes = sorted({prefix for prefix, _ in keys})
         tables, _dtype = _count(parts(), prefixes)
         table = dict(zip(prefixes, tables, strict=True))
-        found = [_descend(table[prefix], prefix, rank) for prefix, rank in found]
-    return [_from_key(prefix, dtype) for prefix, _ in found]
+        keys = [_descend(table[prefix], prefix, rank) for prefix, rank in keys]
+    return [_from_key(prefix, dtype) for prefix, _ in keys]
 
 
 def _descend(

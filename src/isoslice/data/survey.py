@@ -33,8 +33,8 @@ def planes_of(stack: NDArray[Any]) -> ReadPlane:
     """Read planes of a stack in memory, (T, C, n, Y, X)."""
 
     def read(time: int, channel: int, plane: int) -> NDArray[Any]:
-        found: NDArray[Any] = stack[time, channel, plane]
-        return found
+        voxels: NDArray[Any] = stack[time, channel, plane]
+        return voxels
 
     return read
 
@@ -141,14 +141,14 @@ def empty_survey(times: int, channels: int, planes: int) -> Survey:
 
 def survey(planes: NDArray[Any]) -> Survey:
     """Look at planes (T, C, n, Y, X) that are in memory."""
-    found = empty_survey(*planes.shape[:3])
+    surveyed = empty_survey(*planes.shape[:3])
     for t, c, z in np.ndindex(*planes.shape[:3]):
-        found.add(t, c, z, planes[t, c, z])
-    return found
+        surveyed.add(t, c, z, planes[t, c, z])
+    return surveyed
 
 
 def lost_planes(
-    found: Survey, read: ReadPlane | None = None
+    surveyed: Survey, read: ReadPlane | None = None
 ) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Name the planes that were lost: blank ones between planes that are not.
 
@@ -158,7 +158,7 @@ def lost_planes(
 
     Parameters
     ----------
-    found
+    surveyed
         What the planes hold.
     read
         Reads a plane (Y, X) of a time point and channel, to compare outlines; by default they are
@@ -168,12 +168,12 @@ def lost_planes(
     -------
     Numbers of planes, for each time point and channel.
     """
-    times, channels, _ = found.least.shape
-    return tuple(tuple(_lost(found, t, c, read) for c in range(channels)) for t in range(times))
+    times, channels, _ = surveyed.least.shape
+    return tuple(tuple(_lost(surveyed, t, c, read) for c in range(channels)) for t in range(times))
 
 
-def _lost(found: Survey, t: int, c: int, read: ReadPlane | None) -> tuple[int, ...]:
-    blank = found.blank[t, c]
+def _lost(surveyed: Survey, t: int, c: int, read: ReadPlane | None) -> tuple[int, ...]:
+    blank = surveyed.blank[t, c]
     filled = np.flatnonzero(~blank).tolist()
     lost: list[int] = []
     for below, above in pairwise(filled):
@@ -181,8 +181,8 @@ def _lost(found: Survey, t: int, c: int, read: ReadPlane | None) -> tuple[int, .
         if not run:
             continue
         pairs = [((t, c, n), (t, c, z)) for n in (below, above) for z in run]
-        values = {found.least[t, c, z] for z in run}
-        if all(_differs(found, *pair) for pair in pairs) or (
+        values = {surveyed.least[t, c, z] for z in run}
+        if all(_differs(surveyed, *pair) for pair in pairs) or (
             read is not None
             and len(values) == 1
             and _same_outline(read(t, c, below), read(t, c, above), values.pop())
@@ -198,7 +198,7 @@ def _same_outline(below: NDArray[Any], above: NDArray[Any], value: float) -> boo
     return either >= OUTLINED * one.size and int((one & other).sum()) >= ALIKE * either
 
 
-def suspects(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
+def suspects(surveyed: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """Name blank planes at the ends that may have been lost: most of the next plane differs.
 
     Nothing lies on their other side to restore them from, and where a stack reaches beyond the
@@ -206,30 +206,33 @@ def suspects(found: Survey) -> tuple[tuple[tuple[int, ...], ...], ...]:
     """
 
     def ends(t: int, c: int) -> tuple[int, ...]:
-        filled = np.flatnonzero(~found.blank[t, c]).tolist()
+        filled = np.flatnonzero(~surveyed.blank[t, c]).tolist()
         if not filled:
             return ()
-        first, last, count = filled[0], filled[-1], found.least.shape[2]
-        held = found.finite[t, c] > 0
+        first, last, count = filled[0], filled[-1], surveyed.least.shape[2]
+        held = surveyed.finite[t, c] > 0
         sides = ((first, range(first)), (last, range(last + 1, count)))
         return tuple(
-            z for n, run in sides for z in run if held[z] and _differs(found, (t, c, n), (t, c, z))
+            z
+            for n, run in sides
+            for z in run
+            if held[z] and _differs(surveyed, (t, c, n), (t, c, z))
         )
 
-    times, channels, _ = found.least.shape
+    times, channels, _ = surveyed.least.shape
     return tuple(tuple(ends(t, c) for c in range(channels)) for t in range(times))
 
 
-def _differs(found: Survey, plane: tuple[int, int, int], blank: tuple[int, int, int]) -> bool:
+def _differs(surveyed: Survey, plane: tuple[int, int, int], blank: tuple[int, int, int]) -> bool:
     """Tell whether half of a plane's voxels differ from the value of a blank one."""
-    value, same = found.least[blank], 0
+    value, same = surveyed.least[blank], 0
     if value == 0:
-        same = int(found.zeros[plane])
-    elif value == found.least[plane]:
-        same = int(found.at_least[plane])
-    elif value == found.most[plane]:
-        same = int(found.at_most[plane])
-    return bool(same < found.count[plane] / 2)
+        same = int(surveyed.zeros[plane])
+    elif value == surveyed.least[plane]:
+        same = int(surveyed.at_least[plane])
+    elif value == surveyed.most[plane]:
+        same = int(surveyed.at_most[plane])
+    return bool(same < surveyed.count[plane] / 2)
 
 
 @dataclass(frozen=True)
@@ -253,20 +256,20 @@ class Limits:
     padding: bool = False
 
 
-def limits(found: Survey, channel: int, dtype: np.dtype[np.generic]) -> Limits:
+def limits(surveyed: Survey, channel: int, dtype: np.dtype[np.generic]) -> Limits:
     """Find the intensities that a channel of a stack of some voxel type keeps to."""
-    filled = ~np.isnan(found.least[:, channel])
+    filled = ~np.isnan(surveyed.least[:, channel])
     if not filled.any():
         return Limits()
-    total = int(found.finite[:, channel].sum())
-    low, high = found.least[:, channel][filled], found.most[:, channel][filled]
+    total = int(surveyed.finite[:, channel].sum())
+    low, high = surveyed.least[:, channel][filled], surveyed.most[:, channel][filled]
     least, most = float(low.min()), float(high.max())
-    at_least = int(found.at_least[:, channel][filled][low == least].sum())
-    at_most = int(found.at_most[:, channel][filled][high == most].sum())
+    at_least = int(surveyed.at_least[:, channel][filled][low == least].sum())
+    at_most = int(surveyed.at_most[:, channel][filled][high == most].sum())
     piled = max(PILED, PILED_SHARE * total)
     camera = dtype.kind in "iu" and most in [2.0**bits - 1 for bits in CAMERA_BITS]
     outside = None
-    zeros = int(found.zeros[:, channel].sum())
+    zeros = int(surveyed.zeros[:, channel].sum())
     if least == 0 or (dtype.kind == "f" and zeros >= OUTSIDE_SHARE * total):
         outside = 0.0
     elif at_least >= OUTSIDE_SHARE * total:

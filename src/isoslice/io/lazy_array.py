@@ -106,13 +106,13 @@ class LazyArray:
                 part = place % length
             if dimension is not None:
                 taken[dimension] = part
-        found = np.asarray(self._stored[tuple(taken)])
+        voxels = np.asarray(self._stored[tuple(taken)])
         stayed = [d for d, part in enumerate(taken) if isinstance(part, slice)]
-        found = found.transpose([stayed.index(d) for d, _ in kept if d is not None])
+        voxels = voxels.transpose([stayed.index(d) for d, _ in kept if d is not None])
         added = tuple(i for i, (d, _) in enumerate(kept) if d is None)
-        found = np.expand_dims(found, added)
+        voxels = np.expand_dims(voxels, added)
         whole = tuple(part if d is None else slice(None) for d, part in kept)
-        return np.asarray(found[whole]).astype(self.dtype, copy=False)
+        return np.asarray(voxels[whole]).astype(self.dtype, copy=False)
 
     def _whole(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
         """Give every dimension an index."""

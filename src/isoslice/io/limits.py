@@ -38,13 +38,13 @@ def check_regular(path: Path) -> int:
     DataError
         If `path` is neither a regular file nor a link to one.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(
             f"{path}: got a device, pipe or folder, expected a regular file; copy the image into "
             "one"
         )
-    return found.st_size
+    return status.st_size
 
 
 def check_shape(path: Path, shape: Sequence[int]) -> None:
@@ -152,20 +152,20 @@ def parse_json(content: bytes | str) -> Any:
 
 def available_memory() -> int:
     """Bytes that this process may still take: of the machine, or of its control group."""
-    found = []
+    candidates = []
     try:
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
-                found.append(1024 * int(line.split()[1]))
+                candidates.append(1024 * int(line.split()[1]))
         limit = (CGROUP / "memory.max").read_text(encoding="utf-8").strip()
         used = int((CGROUP / "memory.current").read_text(encoding="utf-8"))
         if limit != "max":
-            found.append(int(limit) - used + _cached())
+            candidates.append(int(limit) - used + _cached())
     except (OSError, ValueError):
         pass
-    if not found and hasattr(os, "sysconf"):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return max(0, min(found, default=2**36))
+    if not candidates and hasattr(os, "sysconf"):
+        candidates.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(candidates, default=2**36))
 
 
 def _cached() -> int:

@@ -151,7 +151,7 @@ def noted_spacing(
     return exact, noted_unit
 
 
-def noted_metadata(found: Metadata, note: Note, spacing: Mapping[str, float]) -> Metadata:
+def noted_metadata(stored: Metadata, note: Note, spacing: Mapping[str, float]) -> Metadata:
     """Complete what a file says of place, time and display by what the note says.
 
     The file goes first, wherever it says anything: it may have been changed since. What the note
@@ -160,16 +160,15 @@ def noted_metadata(found: Metadata, note: Note, spacing: Mapping[str, float]) ->
     noted = metadata_from_json(note.get("metadata"))
     if dict(note["spacing"]) != dict(spacing):
         noted = replace(noted, origin={}, orientation=None)
+    timing, noted_timing = ((each.time_step, each.time_unit) for each in (stored, noted))
+    takes_start = stored.time_start is None and timing in ((None, None), noted_timing)
     return Metadata(
-        origin=found.origin or noted.origin,
-        orientation=found.orientation or noted.orientation,
-        time_step=noted.time_step if found.time_step is None else found.time_step,
-        time_unit=noted.time_unit if found.time_step is None else found.time_unit,
-        displays=found.displays or noted.displays,
-        time_start=noted.time_start
-        if found.time_start is None
-        and (found.time_step, found.time_unit) in ((None, None), (noted.time_step, noted.time_unit))
-        else found.time_start,
+        origin=stored.origin or noted.origin,
+        orientation=stored.orientation or noted.orientation,
+        time_step=noted.time_step if stored.time_step is None else stored.time_step,
+        time_unit=noted.time_unit if stored.time_step is None else stored.time_unit,
+        displays=stored.displays or noted.displays,
+        time_start=noted.time_start if takes_start else stored.time_start,
     )
 
 

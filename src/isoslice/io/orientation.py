@@ -59,12 +59,12 @@ def orientation_of(
     matrix[:3, :3] = np.asarray(steps, np.float64).T
     matrix[:3, 3] = first
     matrix[:3] *= np.asarray(signs)[:, None]
-    found = usable(matrix)
-    if found is None:
+    affine = usable(matrix)
+    if affine is None:
         return None
     if _perpendicular(matrix[:3, :3]):
-        return Orientation(found, found, code, code)
-    return Orientation(found, None, code, 0)
+        return Orientation(affine, affine, code, code)
+    return Orientation(affine, None, code, 0)
 
 
 def placed(volume: Volume, ratio: float, signs: Sequence[float]) -> NDArray[np.float64]:

@@ -25,9 +25,9 @@ def versions(libraries: Sequence[str] = ()) -> str:
 
 def version_of(name: str) -> str | None:
     """Return the version of an imported library, by the name it is imported by."""
-    found = getattr(sys.modules.get(name), "__version__", None)
-    if isinstance(found, str):
-        return found
+    version = getattr(sys.modules.get(name), "__version__", None)
+    if isinstance(version, str):
+        return version
     try:
         return metadata.version(name)
     except Exception:
@@ -36,14 +36,14 @@ def version_of(name: str) -> str | None:
 
 def libraries_of(error: BaseException) -> list[str]:
     """List other people's libraries in an error's traceback, and those that our code there uses."""
-    found: dict[str, None] = {}
+    libraries: dict[str, None] = {}
     traceback = error.__traceback__
     while traceback is not None:
         frame, traceback = traceback.tb_frame, traceback.tb_next
         name = _library(frame.f_globals.get("__name__"))
-        found |= dict.fromkeys([name] if name else _used(frame))
+        libraries |= dict.fromkeys([name] if name else _used(frame))
     name = _library(getattr(error, "name", None)) if isinstance(error, ImportError) else None
-    return [*found, name] if name and name not in found else list(found)
+    return [*libraries, name] if name and name not in libraries else list(libraries)
 
 
 def _used(frame: FrameType) -> Iterator[str]:

@@ -166,7 +166,7 @@ def _torch() -> dict[str, Any] | None:
         import torch
     except Exception:  # A broken installation is just what the report should survive.
         return None
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "cpu_capability": None,
         "cpu_bfloat16": None,
@@ -176,15 +176,15 @@ def _torch() -> dict[str, Any] | None:
         "mps": False,
     }
     with contextlib.suppress(Exception):
-        found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+        report["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     with contextlib.suppress(Exception):
         from isoslice.runtime.device import choose_device, cpu_has_bfloat16, describe
 
-        found["cpu_bfloat16"] = cpu_has_bfloat16()
-        found["device"] = describe(choose_device())
+        report["cpu_bfloat16"] = cpu_has_bfloat16()
+        report["device"] = describe(choose_device())
     with contextlib.suppress(Exception):
-        found["cuda_version"] = torch.version.cuda
-        found["cuda"] = [
+        report["cuda_version"] = torch.version.cuda
+        report["cuda"] = [
             {
                 "name": torch.cuda.get_device_name(i),
                 "memory_gib": round(torch.cuda.get_device_properties(i).total_memory / 2**30, 1),
@@ -192,5 +192,5 @@ def _torch() -> dict[str, Any] | None:
             for i in range(torch.cuda.device_count())
         ]
     with contextlib.suppress(Exception):
-        found["mps"] = bool(torch.backends.mps.is_available())
-    return found
+        report["mps"] = bool(torch.backends.mps.is_available())
+    return report

@@ -151,8 +151,8 @@ def _positions(elements: Elements, frames: int) -> list[Point | None]:
 
 
 def _directions(elements: Elements, frame: int, frames: int) -> tuple[Point, Point] | None:
-    found = elements.floats(0x0020, 0x0037) or _of_frame(elements, DIRECTIONS, frame, frames)
-    numbers = _finite(found, 6)
+    cosines = elements.floats(0x0020, 0x0037) or _of_frame(elements, DIRECTIONS, frame, frames)
+    numbers = _finite(cosines, 6)
     if not numbers:
         return None
     x, y = np.array(numbers[:3]), np.array(numbers[3:])
@@ -164,12 +164,12 @@ def _directions(elements: Elements, frame: int, frames: int) -> tuple[Point, Poi
 
 def _steps(elements: Elements, frame: int, frames: int) -> tuple[float, float] | None:
     """Return the distance of voxels along Y and X, in the patient or else at the detector."""
-    found = (
+    values = (
         elements.floats(0x0028, 0x0030)
         or _of_frame(elements, STEPS, frame, frames)
         or elements.floats(0x0018, 0x1164)
     )
-    numbers = _finite(found, 2)
+    numbers = _finite(values, 2)
     return (numbers[0], numbers[1]) if numbers and min(numbers) > 0 else None
 
 
@@ -181,8 +181,8 @@ def _window(elements: Elements) -> tuple[float, float] | None:
 
 
 def _number(elements: Elements, group: int, element: int) -> tuple[float]:
-    found = elements.floats(group, element)
-    return (found[0] if found and math.isfinite(found[0]) else 0.0,)
+    values = elements.floats(group, element)
+    return (values[0] if values and math.isfinite(values[0]) else 0.0,)
 
 
 def _positive(numbers: Sequence[float]) -> float | None:

@@ -40,11 +40,11 @@ def read_dicom(path: Path, series: str | None = None) -> Raw:
     """
     sitk = require("SimpleITK", "SimpleITK", "a DICOM file", path=path)
     planes = _planes(path)
-    found = stacks_of(_once(planes))
-    listed = [_listed(stack) for stack in found]
-    largest = max(range(len(found)), key=lambda number: len(found[number]))
+    stacks = stacks_of(_once(planes))
+    listed = [_listed(stack) for stack in stacks]
+    largest = max(range(len(stacks)), key=lambda number: len(stacks[number]))
     chosen = choose_series(path, listed, series, largest)
-    stack = ordered(found[chosen], str(path))
+    stack = ordered(stacks[chosen], str(path))
     data, axes = _voxels(path, sitk, stack)
     return _described(data, axes, stack, tuple(listed), chosen)
 
@@ -157,14 +157,14 @@ def _decoded(sitk: ModuleType, path: Path, plane: Plane) -> NDArray[Any]:
         raise ValueError(str(error).rpartition("ITK ERROR: ")[2]) from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
-    found: NDArray[Any] = sitk.GetArrayFromImage(image)
-    if found.dtype == np.float64:  # rescaled by a fraction
-        found = found.astype(np.float32)
+    voxels: NDArray[Any] = sitk.GetArrayFromImage(image)
+    if voxels.dtype == np.float64:  # rescaled by a fraction
+        voxels = voxels.astype(np.float32)
     if image.GetDimension() == 2:
-        found = found[None]
-    if plane.frame >= len(found):
-        raise ValueError(f"SimpleITK finds {len(found)} frames, fewer than its header declares")
-    return found
+        voxels = voxels[None]
+    if plane.frame >= len(voxels):
+        raise ValueError(f"SimpleITK finds {len(voxels)} frames, fewer than its header declares")
+    return voxels
 
 
 def _narrowed(data: NDArray[Any], bits: int) -> NDArray[Any]:

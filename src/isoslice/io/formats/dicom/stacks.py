@@ -105,13 +105,13 @@ def stacks_of(planes: Sequence[Plane]) -> list[list[Plane]]:
 
     A series may hold several, as scouts do, which cut in three directions.
     """
-    found: dict[object, list[Plane]] = {}
+    groups: dict[object, list[Plane]] = {}
     for plane in planes:
         directions = plane.directions
         turned = None if directions is None else np.round(np.ravel(directions), 2).tolist()
         steps = None if plane.steps is None else tuple(round(s, 4) for s in plane.steps)
-        found.setdefault((plane.series, plane.size, str(turned), steps), []).append(plane)
-    return list(found.values())
+        groups.setdefault((plane.series, plane.size, str(turned), steps), []).append(plane)
+    return list(groups.values())
 
 
 def ordered(planes: Sequence[Plane], source: str) -> Stack:

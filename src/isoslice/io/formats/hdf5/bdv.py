@@ -198,13 +198,13 @@ def _setups(root: ElementTree.Element) -> list[Setup]:
         (_text(channel, "id")): _text(channel, "name")
         for channel in root.iterfind(".//ViewSetups/Attributes[@name='channel']/Channel")
     }
-    found = []
+    setups = []
     for element in root.iterfind(".//ViewSetups/ViewSetup"):
         marks = {mark.tag: (mark.text or "").strip() for mark in element.findall("attributes/*")}
         channel = marks.pop("channel", "")
         size = element.find("voxelSize")
         spacing, unit = _size(size)
-        found.append(
+        setups.append(
             Setup(
                 _whole(_text(element, "id")),
                 _text(element, "name") or None,
@@ -214,9 +214,9 @@ def _setups(root: ElementTree.Element) -> list[Setup]:
                 tuple(sorted(marks.items())),
             )
         )
-    if len(found) > MAX_OBJECTS:
-        raise ValueError(f"it lists {len(found)} set-ups, expected up to {MAX_OBJECTS}")
-    return found
+    if len(setups) > MAX_OBJECTS:
+        raise ValueError(f"it lists {len(setups)} set-ups, expected up to {MAX_OBJECTS}")
+    return setups
 
 
 def _size(element: ElementTree.Element | None) -> tuple[dict[str, float], str | None]:

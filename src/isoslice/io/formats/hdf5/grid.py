@@ -41,15 +41,15 @@ class Grid:
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
         """Read a part, given by an integer or a slice of step 1 for each dimension."""
         times, channels, inner = index[0], index[1], index[2:]
-        found = [
+        volumes = [
             [self._volumes[t][c][inner] for c in _range(channels, self.shape[1])]
             for t in _range(times, self.shape[0])
         ]
-        if not (found and found[0]):
+        if not (volumes and volumes[0]):
             rest = np.broadcast_to(self.dtype.type(0), self.shape[2:])[inner].shape
-            data = np.empty((len(found), len(_range(channels, self.shape[1])), *rest), self.dtype)
+            data = np.empty((len(volumes), len(_range(channels, self.shape[1])), *rest), self.dtype)
         else:
-            data = np.stack([np.stack(each) for each in found])
+            data = np.stack([np.stack(each) for each in volumes])
         kept = tuple(slice(None) if isinstance(part, slice) else 0 for part in (times, channels))
         return np.asarray(data[kept])
 

@@ -25,9 +25,9 @@ def check_heaps(path: Path) -> None:
     ValueError
         If the sizes in one do not add up.
     """
-    found = path.stat()
-    if 0 < found.st_size <= MAX_SEARCHED:
-        _check(path, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    if 0 < status.st_size <= MAX_SEARCHED:
+        _check(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)

@@ -111,8 +111,8 @@ def _time_step(info: Any, times: int) -> float | None:
 
 
 def _number(owner: Any, name: str) -> float | None:
-    found = _numbers(owner, name)
-    return found[0] if len(found) == 1 else None
+    values = _numbers(owner, name)
+    return values[0] if len(values) == 1 else None
 
 
 def _numbers(owner: Any, name: str) -> list[float]:

@@ -91,12 +91,12 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
             seen.add(address)
             inner = []
             for name in names(group):
-                found = member(group, name)
+                child = member(group, name)
                 where = f"{place}/{name}" if place else name
-                if isinstance(found, h5py.Dataset):
-                    yield where, found
-                elif isinstance(found, h5py.Group):
-                    inner.append((where, found, depth + 1))
+                if isinstance(child, h5py.Dataset):
+                    yield where, child
+                elif isinstance(child, h5py.Group):
+                    inner.append((where, child, depth + 1))
                 seen.add(-len(seen) - 1)  # counts
                 if len(seen) > MAX_OBJECTS:
                     raise ValueError(f"it holds more than {MAX_OBJECTS} groups and data sets")
@@ -132,20 +132,20 @@ def numbers(owner: Any, name: str) -> list[float] | None:
     value = attribute(owner, name)
     if value is None:
         return None
-    found = np.asarray(value)
-    if found.dtype.kind not in "iuf" or found.size > 64 or not np.isfinite(found).all():
+    values = np.asarray(value)
+    if values.dtype.kind not in "iuf" or values.size > 64 or not np.isfinite(values).all():
         return None
-    return [float(number) for number in found.ravel()]
+    return [float(number) for number in values.ravel()]
 
 
 def image_type(dataset: Any) -> np.dtype[Any] | None:
     """Return the type of a data set's voxels, or None where it holds no numbers."""
     try:
         with plain_errors():
-            found = np.dtype(dataset.dtype)
+            kind = np.dtype(dataset.dtype)
     except ValueError:
         return None
-    return found if found.kind in "biufc" else None
+    return kind if kind.kind in "biufc" else None
 
 
 class Stored:
@@ -177,13 +177,13 @@ class Stored:
         shape: tuple[int, ...] | None = None,
         dtype: str | None = None,
     ) -> None:
-        found = image_type(dataset)
-        if found is None:
+        kind = image_type(dataset)
+        if kind is None:
             raise ValueError(f"its data set {_name(dataset)} holds no numbers")
         with plain_errors():
             whole = tuple(int(n) for n in dataset.shape or ())
             check_shape(path, whole)
-            _check_layout(dataset, path, math.prod(whole) * found.itemsize, found.itemsize)
+            _check_layout(dataset, path, math.prod(whole) * kind.itemsize, kind.itemsize)
             chunks = dataset.chunks
         self._dataset, self._view = dataset, dtype
         self.shape = whole if shape is None else shape
@@ -191,7 +191,7 @@ class Stored:
             not 0 < n <= m for n, m in zip(self.shape, whole, strict=True)
         ):
             raise ValueError(f"its data set has shape {whole}, expected at least {self.shape}")
-        self.dtype = found if dtype is None else np.dtype(dtype)
+        self.dtype = kind if dtype is None else np.dtype(dtype)
         self.chunks: tuple[int, ...] | None = None
         if chunks is not None:
             self.chunks = tuple(min(n, m) for n, m in zip(chunks, self.shape, strict=True))
@@ -199,8 +199,8 @@ class Stored:
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Read a part."""
         with plain_errors():
-            found = np.asarray(self._dataset[index])
-        return found if self._view is None else found.view(self._view)
+            part = np.asarray(self._dataset[index])
+        return part if self._view is None else part.view(self._view)
 
 
 def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> None:

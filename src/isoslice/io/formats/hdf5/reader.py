@@ -73,18 +73,18 @@ def _check_signature(path: Path) -> None:
 
 
 def _read_plain(path: Path, file: Any, series: str | None) -> Raw:
-    found: list[tuple[str, Any]] = []
+    datasets: list[tuple[str, Any]] = []
     for name, dataset in walk(file):
         if image_type(dataset) is not None and 2 <= dataset.ndim <= MAX_DIMENSIONS:
-            found.append((name, dataset))
-    if not found:
+            datasets.append((name, dataset))
+    if not datasets:
         raise DataError(
             f"{path}: got an HDF5 file without an array of numbers of two or more dimensions, "
             "expected an image; external files and links are not followed"
         )
-    listed = tuple(_series(name, dataset) for name, dataset in found)
+    listed = tuple(_series(name, dataset) for name, dataset in datasets)
     chosen = choose_series(path, listed, series, _default(listed))
-    dataset = found[chosen][1]
+    dataset = datasets[chosen][1]
     axes, spacing, unit = _described(dataset)
     if "Q" in axes and text(dataset, "MATLAB_class") is not None:
         warnings.warn(

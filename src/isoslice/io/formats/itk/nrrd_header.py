@@ -83,15 +83,15 @@ def vectors(text: str, most: int = 8) -> list[Vector]:
     ValueError
         If it holds anything else, or vectors of different lengths.
     """
-    found: list[Vector] = []
+    parsed: list[Vector] = []
     for word in re.findall(r"\([^()]*\)|[^\s()]+", text):
         if word.startswith("("):
             vector = tuple(float(part) for part in word[1:-1].split(","))
-            found.append(vector if all(map(math.isfinite, vector)) else None)
+            parsed.append(vector if all(map(math.isfinite, vector)) else None)
         elif word.lower() == "none":
-            found.append(None)
+            parsed.append(None)
         else:
             raise ValueError(f"its header has {word[:40]!r} where a vector is expected")
-    if len({len(vector) for vector in found if vector is not None}) > 1 or len(found) > most:
+    if len({len(vector) for vector in parsed if vector is not None}) > 1 or len(parsed) > most:
         raise ValueError(f"its header has vectors of different lengths ({text[:80]!r})")
-    return found
+    return parsed

@@ -58,7 +58,7 @@ def read_nifti(path: Path, series: str | None = None) -> Raw:
         image = kind.from_stream(stream)
         data = voxels(path, image)
         no_more(path, stream)
-        return found(path, data, image.header)
+        return _described(path, data, image.header)
 
 
 def read_pair(path: Path, header: Path, image: Path) -> Raw:
@@ -80,7 +80,7 @@ def read_pair(path: Path, header: Path, image: Path) -> Raw:
         pair = kind.from_file_map(holders, mmap=False)
         data = voxels(image, pair)
         no_more(image, stream)
-        return found(path, data, pair.header)
+        return _described(path, data, pair.header)
 
 
 def opened(path: Path) -> AbstractContextManager[Any]:
@@ -147,7 +147,7 @@ def _scaled_integers(stored: NDArray[Any], slope: int, inter: int) -> NDArray[An
     return None
 
 
-def found(path: Path, data: NDArray[Any], header: Any) -> Raw:
+def _described(path: Path, data: NDArray[Any], header: Any) -> Raw:
     """Return what a NIfTI header says of voxels."""
     # Dimensions 6 and 7 exist in NIfTI, but have no letter; finish() drops those of length 1.
     dimensions = int(header["dim"][0])

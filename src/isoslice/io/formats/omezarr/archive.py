@@ -94,12 +94,12 @@ class ZippedStore(Store):
 
     @cached_property
     def _folders(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+        children: dict[str, set[str]] = {}
         for name in self._entries:
             parts = name.split("/")[:-1]
             for depth, part in enumerate(parts[:_DEEPEST]):
-                found.setdefault("/".join(parts[:depth]), set()).add(part)
-        return found
+                children.setdefault("/".join(parts[:depth]), set()).add(part)
+        return children
 
     def _read(self, key: str, entry: Entry, start: int, stop: int) -> bytes:
         """Return a part of an entry; all of it is compared with its checksum."""
@@ -110,16 +110,16 @@ class ZippedStore(Store):
                 raise ValueError(f"{key} is not where the archive's list of entries says")
             file.seek(sum(struct.unpack_from("<HH", head, 26)), io.SEEK_CUR)
             if entry.deflated:
-                found = _inflate(file.read(entry.packed), entry.size)
+                content = _inflate(file.read(entry.packed), entry.size)
             else:
                 file.seek(start, io.SEEK_CUR)
-                found = file.read(stop - start)
+                content = file.read(stop - start)
         whole = entry.deflated or (start, stop) == (0, entry.size)
-        if len(found) != (entry.size if whole else stop - start):
+        if len(content) != (entry.size if whole else stop - start):
             raise ValueError(f"{key} is cut off")
-        if whole and zlib.crc32(found) != entry.checksum:
+        if whole and zlib.crc32(content) != entry.checksum:
             raise ValueError(f"{key} is damaged: its checksum is another")
-        return found[start:stop] if entry.deflated else found
+        return content[start:stop] if entry.deflated else content
 
     def _part(self, key: str, byte_range: Any) -> bytes | None:
         entry = self._entries.get(key)
@@ -140,8 +140,8 @@ class ZippedStore(Store):
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """Return the content of an entry, or None."""
-        found = await asyncio.to_thread(self._part, key, byte_range)
-        return None if found is None else prototype.buffer.from_bytes(found)
+        content = await asyncio.to_thread(self._part, key, byte_range)
+        return None if content is None else prototype.buffer.from_bytes(content)
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[Any]) -> Any:
         """Return parts of entries."""
@@ -197,7 +197,7 @@ class _Limited(io.BufferedReader):
 def _entries(path: Path) -> dict[str, Entry]:
     """List the files in an archive by name, each checked."""
     stored = path.stat().st_size
-    found = {}
+    entries = {}
     with _Limited(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = _clean(info.filename)
@@ -219,8 +219,8 @@ def _entries(path: Path) -> dict[str, Entry]:
                     f"{name:.100} declares {entry.size} bytes, packed into {entry.packed}: it is "
                     "damaged or made to fill the memory"
                 )
-            found[name] = entry
-    return found
+            entries[name] = entry
+    return entries
 
 
 def _clean(name: str) -> str:

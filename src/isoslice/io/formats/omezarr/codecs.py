@@ -94,9 +94,9 @@ def _inflate(name: str, packed: bytes, size: int) -> bytes:
     return bytes(out)
 
 
-def _check(found: int, size: int) -> None:
-    if found != size:
-        problem = "more" if found > size else f"{found} bytes"
+def _check(decoded: int, size: int) -> None:
+    if decoded != size:
+        problem = "more" if decoded > size else f"{decoded} bytes"
         raise ValueError(f"a chunk decodes to {problem}, expected {size} bytes")
 
 
@@ -112,8 +112,8 @@ class BoundedCodec(BytesBytesCodec):
         import asyncio
 
         packed = chunk_bytes.to_bytes()
-        found = await asyncio.to_thread(decode, self.name, packed, self.size)
-        return chunk_spec.prototype.buffer.from_array_like(found)
+        decoded = await asyncio.to_thread(decode, self.name, packed, self.size)
+        return chunk_spec.prototype.buffer.from_array_like(decoded)
 
     def compute_encoded_size(self, _input_byte_length: int, _chunk_spec: Any) -> int:
         """Refuse to say: it depends on the content."""
@@ -190,7 +190,7 @@ def _chain(
     codecs: Iterable[Any], shape: tuple[int, ...], itemsize: int, max_chunk: int, deep: int = 0
 ) -> tuple[Any, ...]:
     """Return the codecs of a chunk of this shape, compressors bounded."""
-    found: list[Any] = []
+    checked: list[Any] = []
     last = ""
     for codec in codecs:
         name = _name(codec)
@@ -212,10 +212,10 @@ def _chain(
                 f"{', '.join(COMPRESSORS)}"
             )
         last = name
-        found.append(codec)
-    if "sharding_indexed" not in [_name(codec) for codec in found]:
+        checked.append(codec)
+    if "sharding_indexed" not in [_name(codec) for codec in checked]:
         _chunk_size(shape, itemsize, max_chunk)
-    return tuple(found)
+    return tuple(checked)
 
 
 def _name(codec: Any) -> str:

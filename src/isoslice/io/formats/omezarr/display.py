@@ -28,13 +28,13 @@ def read_omero(omero: object) -> tuple[tuple[str, ...] | None, tuple[Display, ..
 
 
 def unless_made_up(
-    found: Sequence[Display] | None, noted: Sequence[Display] | None
+    stored: Sequence[Display] | None, noted: Sequence[Display] | None
 ) -> tuple[Display, ...] | None:
     """Tell displays that were known from those that isoslice made up when it wrote the file.
 
     Parameters
     ----------
-    found
+    stored
         What the file says.
     noted
         What was known when it was written, by isoslice's note in it: None if nothing was.
@@ -45,14 +45,14 @@ def unless_made_up(
         A channel's as noted (with a lookup table, which the format cannot hold) where the file
         agrees with it, else as the file says now.
     """
-    if found is None:
+    if stored is None:
         return None if noted is None else tuple(noted)
-    known = tuple(noted or (Display(),) * len(found))
-    if len(known) != len(found):
-        return tuple(found)
+    known = tuple(noted or (Display(),) * len(stored))
+    if len(known) != len(stored):
+        return tuple(stored)
     kept = tuple(
         before if _agrees(now, before, COLOURS[number % len(COLOURS)]) else now
-        for number, (now, before) in enumerate(zip(found, known, strict=True))
+        for number, (now, before) in enumerate(zip(stored, known, strict=True))
     )
     return kept if any(each != Display() for each in kept) else None
 

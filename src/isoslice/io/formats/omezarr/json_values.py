@@ -44,5 +44,5 @@ def as_number(value: object) -> float | None:
 def as_numbers(value: object, count: int) -> list[float] | None:
     """Return so many finite numbers, or None for whatever are none."""
     numbers = [as_number(v) for v in value] if isinstance(value, list | tuple) else []
-    found = [n for n in numbers if n is not None]
-    return found if len(found) == len(numbers) == count else None
+    finite = [n for n in numbers if n is not None]
+    return finite if len(finite) == len(numbers) == count else None

@@ -59,23 +59,25 @@ def levels(
     small
         Stop once no spatial axis is longer than this.
     """
-    found = [Level(tuple(shape), (1,) * len(axes))]
-    while max(n for axis, n in zip(axes, found[-1].shape, strict=True) if axis in "ZYX") > small:
-        last = found[-1]
+    resolutions = [Level(tuple(shape), (1,) * len(axes))]
+    while (
+        max(n for axis, n in zip(axes, resolutions[-1].shape, strict=True) if axis in "ZYX") > small
+    ):
+        last = resolutions[-1]
         halved = _halved(last, axes, spacing)
-        found.append(
+        resolutions.append(
             Level(
                 tuple(n // 2 if i in halved else n for i, n in enumerate(last.shape)),
                 tuple(f * (2 if i in halved else 1) for i, f in enumerate(last.factors)),
                 halved,
             )
         )
-    return found
+    return resolutions
 
 
-def pyramid(data: NDArray[Any], found: Sequence[Level]) -> Iterator[NDArray[Any]]:
+def pyramid(data: NDArray[Any], resolutions: Sequence[Level]) -> Iterator[NDArray[Any]]:
     """Yield `data` and its halvings, as `levels` lists them."""
-    for level in found:
+    for level in resolutions:
         if level.halved:
             data = block_mean(data, level.halved)
         yield data

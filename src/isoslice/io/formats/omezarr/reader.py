@@ -153,7 +153,7 @@ def _image(store: Any, image: Image, node: Node, path: Path) -> Raw:
             f"{path}: got metadata with {len(axes)} axes for an array of {array.ndim} "
             "dimensions, expected them to agree; export it again"
         )
-    found = find_places(axes, listed, datasets[0], multiscale)
+    calibration = find_places(axes, listed, datasets[0], multiscale)
     names, displays = read_omero(node.ome.get("omero", node.attributes.get("omero")))
     note = as_note(node.attributes.get(KEY))
     if note is not None:
@@ -166,8 +166,17 @@ def _image(store: Any, image: Image, node: Node, path: Path) -> Raw:
             IsosliceWarning,
             stacklevel=2,
         )
-    metadata = replace(found.metadata, displays=displays)
-    return Raw(data, axes, found.spacing, found.unit, names, note, metadata, labels=image.is_labels)
+    metadata = replace(calibration.metadata, displays=displays)
+    return Raw(
+        data,
+        axes,
+        calibration.spacing,
+        calibration.unit,
+        names,
+        note,
+        metadata,
+        labels=image.is_labels,
+    )
 
 
 def _array(store: Any, place: str, node: Node, path: Path) -> Any:

@@ -88,11 +88,11 @@ def read_node(contents: Contents, place: str) -> Node | None:
         content = contents.content(start + name, MAX_JSON)
         return None if content is None else as_object(parse_json(content), name)
 
-    found = read("zarr.json")
-    if found is not None:
-        is_array = found.get("node_type") == "array"
-        attributes = as_object(found.get("attributes"), "attributes")
-        return Node(is_array, attributes, found if is_array else {}, 3)
+    metadata = read("zarr.json")
+    if metadata is not None:
+        is_array = metadata.get("node_type") == "array"
+        attributes = as_object(metadata.get("attributes"), "attributes")
+        return Node(is_array, attributes, metadata if is_array else {}, 3)
     array, said, group = (read(name) for name in (".zarray", ".zattrs", ".zgroup"))
     if array is said is group is None:
         return None
@@ -124,12 +124,12 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
         # Beside images of OME-Zarr, bare arrays are tables and such.
         bare = all(is_array for _, is_array in searched)
         places = [(place, None) for place, is_array in searched if bare or not is_array]
-    found: list[Image] = []
+    images: list[Image] = []
     for place, name in places:
-        found += _described(contents, place, name)
-        if len(found) > MAX_IMAGES:
+        images += _described(contents, place, name)
+        if len(images) > MAX_IMAGES:
             raise ValueError(f"it lists more than {MAX_IMAGES} images")
-    return found
+    return images
 
 
 def number_of(images: Sequence[Image], asked: str | None) -> str | None:
@@ -214,11 +214,11 @@ def _searched(
     for child in sorted(children, key=lambda name: (not name.isdecimal(), len(name), name)):
         inner = f"{place}/{child}" if place else child
         try:
-            found = read_node(contents, inner)
+            inner_node = read_node(contents, inner)
         except (DataError, ValueError):
-            found = None  # whatever it is, no image that can be read
-        if found is not None:
-            yield from _searched(contents, inner, found, depth + 1)
+            inner_node = None  # whatever it is, no image that can be read
+        if inner_node is not None:
+            yield from _searched(contents, inner, inner_node, depth + 1)
 
 
 def _described(contents: Contents, place: str, name: str | None) -> list[Image]:

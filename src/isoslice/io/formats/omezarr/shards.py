@@ -151,11 +151,11 @@ def lay_out(
     path: Path, axes: str, shape: Sequence[int], spacing: Mapping[str, float], core: Sequence[int]
 ) -> Image:
     """Describe the image that `create_image` makes."""
-    found = tuple(levels(shape, axes, spacing))
+    pyramid_levels = tuple(levels(shape, axes, spacing))
     own = 0
-    while own < len(found) and _own_chunks(shape, core, found[own]) is not None:
+    while own < len(pyramid_levels) and _own_chunks(shape, core, pyramid_levels[own]) is not None:
         own += 1
-    return Image(path, axes, found, tuple(core), max(own, 1))
+    return Image(path, axes, pyramid_levels, tuple(core), max(own, 1))
 
 
 def _own_chunks(shape: Sequence[int], core: Sequence[int], level: Level) -> list[int] | None:

@@ -50,22 +50,22 @@ class ConfinedStore(LocalStore):
         path = os.path.join(self.root, key)  # noqa: PTH118
         folder, name = os.path.split(path)
         try:
-            found = os.lstat(path)
-            if stat.S_ISLNK(found.st_mode):
-                folder, found = os.path.dirname(os.path.realpath(path)), os.stat(path)  # noqa: PTH116, PTH120
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                folder, status = os.path.dirname(os.path.realpath(path)), os.stat(path)  # noqa: PTH116, PTH120
         except (OSError, ValueError):
             return None  # whatever is missing is Zarr's to report
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             return None
         if folder not in self._inside:
             if not Path(os.path.realpath(folder)).is_relative_to(self._real_root):
                 raise ValueError(f"{key} leads out of the folder; copy what it links to into it")
             self._inside.add(folder)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{key} is no regular file")
-        if name in METADATA and found.st_size > limit:
-            raise ValueError(f"{key} has {found.st_size} bytes, expected up to {limit}")
-        return found.st_size
+        if name in METADATA and status.st_size > limit:
+            raise ValueError(f"{key} has {status.st_size} bytes, expected up to {limit}")
+        return status.st_size
 
     async def get(self, key: str, *args: Any, **options: Any) -> Any:
         """Return the content of a file, or None."""

@@ -113,13 +113,13 @@ def arrange(files: Sequence[Path], where: Path) -> PlaneFiles:
     axes = _axes(texts, varying, where, files)
     order = [axes.index(axis) for axis in AXES if axis in axes]
     counted = [sorted({key[i] for key in by_numbers}) for i in order]
-    found = {tuple(key[i] for i in order): file for key, file in by_numbers.items()}
+    by_key = {tuple(key[i] for i in order): file for key, file in by_numbers.items()}
     named = "".join(axes[i] for i in order)
-    _check_complete(found, named, counted, where)
+    _check_complete(by_key, named, counted, where)
     return PlaneFiles(
         named,
         tuple(map(len, counted)),
-        tuple(found[key] for key in sorted(found)),
+        tuple(by_key[key] for key in sorted(by_key)),
         tuple(map(tuple, counted)),
     )
 
@@ -174,19 +174,19 @@ def _word(text: str) -> str | None:
 
 
 def _check_complete(
-    found: dict[tuple[int, ...], Path], axes: str, counted: Sequence[Sequence[int]], where: Path
+    by_key: dict[tuple[int, ...], Path], axes: str, counted: Sequence[Sequence[int]], where: Path
 ) -> None:
-    if len(found) == math.prod(map(len, counted)):
+    if len(by_key) == math.prod(map(len, counted)):
         return
     lacking = []
     for number, key in enumerate(itertools.product(*counted)):
-        if key not in found:
+        if key not in by_key:
             pairs = zip(axes, key, strict=True)
             lacking.append(", ".join(f"{axis} {n}" for axis, n in pairs))
         if len(lacking) == _NAMED or number > 10**6:
             break
     raise DataError(
-        f"{where}: got {len(found)} files, expected "
+        f"{where}: got {len(by_key)} files, expected "
         f"{' x '.join(f'{len(n)} {a}' for a, n in zip(axes, counted, strict=True))}; missing are "
         f"{'; '.join(lacking)}{' …' if len(lacking) == _NAMED else ''}; add them, or give a "
         "pattern that leaves the rest out"

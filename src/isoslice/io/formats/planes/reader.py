@@ -105,10 +105,10 @@ class _Planes:
 
     def _read(self, place: tuple[int, ...]) -> NDArray[Any]:
         file = self._planes.files[int(np.ravel_multi_index(place, self._planes.shape))]
-        found = _plane(file).data
-        if found.shape != self._plane or found.dtype != self.dtype:
-            raise _odd(file, found.shape, found.dtype.name, self._plane, self.dtype.name)
-        return found  # type: ignore[return-value]
+        voxels = _plane(file).data
+        if voxels.shape != self._plane or voxels.dtype != self.dtype:
+            raise _odd(file, voxels.shape, voxels.dtype.name, self._plane, self.dtype.name)
+        return voxels  # type: ignore[return-value]
 
 
 def _read_file(file: Path, series: str | None = None) -> Raw:

@@ -131,10 +131,10 @@ def _check_pictures(pages: Sequence[Any], compression: int, pixels: int) -> None
     else:
         sizes = _jpeg2000_sizes if compression in _JPEG2000 else _webp_sizes
     for segment in _segments(pages):
-        found = list(sizes(segment))
-        if not found:
+        declared = list(sizes(segment))
+        if not declared:
             raise ValueError("a strip or tile is no picture of the kind that the page says")
-        if any(height * width > pixels + _EDGE for height, width in found):
+        if any(height * width > pixels + _EDGE for height, width in declared):
             raise ValueError(f"a strip or tile unpacks to more than its {pixels} pixels")
 
 
@@ -156,11 +156,11 @@ def _jpeg_sizes(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _jpeg2000_sizes(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield the height and width that each JPEG 2000 code stream declares, times its components."""
-    for found in re.finditer(b"\xff\x4f\xff\x51", data):
-        if found.start() + 42 > len(data):
+    for marker in re.finditer(b"\xff\x4f\xff\x51", data):
+        if marker.start() + 42 > len(data):
             raise ValueError("the header of a JPEG 2000 picture is cut off")
-        right, bottom, left, top = struct.unpack_from(">4I", data, found.start() + 8)
-        parts = struct.unpack_from(">H", data, found.start() + 40)[0]
+        right, bottom, left, top = struct.unpack_from(">4I", data, marker.start() + 8)
+        parts = struct.unpack_from(">H", data, marker.start() + 40)[0]
         yield max(0, bottom - top) * -(-parts // 4), max(0, right - left)
 
 

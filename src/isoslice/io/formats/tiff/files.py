@@ -94,12 +94,12 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
         If one is a link or a device.
     """
     used = {int(number) for number in set(image.places[:, 0].tolist()) if number >= 0}
-    found: dict[int, Path] = {}
+    paths: dict[int, Path] = {}
     missing = []
     for number in sorted(used):
         holder = image.holders[number]
         if holder in own:
-            found[number] = opened.path
+            paths[number] = opened.path
             continue
         if holder.name is None and holder.uuid is not None:
             raise ValueError("its OME-XML names no file for some planes")
@@ -107,7 +107,7 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
         if path.is_symlink() or path.exists():
             check_other(path)
             _check_uuid(path, holder, opened)
-            found[number] = path
+            paths[number] = path
         else:
             missing.append(holder.name or path.name)
     if missing:
@@ -116,7 +116,7 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
             f"{listed(missing)} cannot be found in its folder, expected all of them; put the "
             "missing ones beside it under these names"
         )
-    return found
+    return paths
 
 
 def nothing_here(images: Iterable[OmeImage], opened: Opened) -> DataError:

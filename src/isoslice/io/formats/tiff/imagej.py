@@ -135,8 +135,8 @@ def _windows(meta: Mapping[str, Any], channels: int) -> list[tuple[float, float]
     if len(limits) != 2 * channels:
         limits = [number(meta.get("min")), number(meta.get("max"))] if channels == 1 else []
     pairs = zip(limits[::2], limits[1::2], strict=True)
-    found = [(a, b) if a is not None and b is not None and a < b else None for a, b in pairs]
-    return found or [None] * channels
+    windows = [(a, b) if a is not None and b is not None and a < b else None for a, b in pairs]
+    return windows or [None] * channels
 
 
 def _sequence(value: object) -> Sequence[Any]:

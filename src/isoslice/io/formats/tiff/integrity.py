@@ -148,13 +148,13 @@ def page_layout(stream: Any, offset: int) -> frozenset[tuple[int, ...]] | None:
     stream.seek(offset)
     entries = struct.unpack(order + count_code, stream.read(struct.calcsize(count_code)))[0]
     content = stream.read(entries * (20 if big else 12))
-    found = set()
+    layout = set()
     for code, kind, count, value in struct.iter_unpack(f"{order}HH{offset_code * 2}", content):
         if code in _LAYOUT:
             if _BYTES.get(kind, 0) * count > struct.calcsize(offset_code):
                 return None
-            found.add((code, kind, count, value))
-    return frozenset(found)
+            layout.add((code, kind, count, value))
+    return frozenset(layout)
 
 
 def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> int:

@@ -58,10 +58,10 @@ def count(element: ElementTree.Element, name: str, default: int = 1) -> int:
     ValueError
         If it is no number from 0 to `MAX_PLANES`.
     """
-    found = int(element.get(name, default))
-    if not 0 <= found <= MAX_PLANES:
-        raise ValueError(f"its OME-XML has a {name} of {found}, expected up to {MAX_PLANES}")
-    return found
+    value = int(element.get(name, default))
+    if not 0 <= value <= MAX_PLANES:
+        raise ValueError(f"its OME-XML has a {name} of {value}, expected up to {MAX_PLANES}")
+    return value
 
 
 def check_sizes(

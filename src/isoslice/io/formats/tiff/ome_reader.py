@@ -109,10 +109,10 @@ def _voxels(image: OmeImage, files: Mapping[int, Path], whole: Whole) -> tuple[A
             reader.add(tif, numbers, pages)
     page_shape, page_axes = reader.page
     sizes = dict(zip(page_axes, page_shape, strict=True))
-    found = sizes["Y"], sizes["X"]
-    if found != image.size or sizes.get("S", 1) != image.samples:
+    size = sizes["Y"], sizes["X"]
+    if size != image.size or sizes.get("S", 1) != image.samples:
         raise ValueError(
-            f"its planes have {found[0]} x {found[1]} pixels of {sizes.get('S', 1)} samples, "
+            f"its planes have {size[0]} x {size[1]} pixels of {sizes.get('S', 1)} samples, "
             f"expected {image.size[0]} x {image.size[1]} of {image.samples} as in its OME-XML"
         )
     data = reader.voxels()

@@ -63,13 +63,13 @@ def followed(source: Source) -> Source:
             "found in its folder, expected both; put it beside this one under that name"
         )
     check_other(other)
-    found = companion(other) if name.lower().endswith(".ome") else _of_tiff(other)
-    if found is None or found.root.find("{*}BinaryOnly") is not None:
+    target = companion(other) if name.lower().endswith(".ome") else _of_tiff(other)
+    if target is None or target.root.find("{*}BinaryOnly") is not None:
         raise ValueError(f"its OME-XML refers to {name}, which holds none")
     wanted = reference.get("UUID")
-    if wanted and found.uuid and wanted != found.uuid:
+    if wanted and target.uuid and wanted != target.uuid:
         warn_of_uuid(source.path, name)
-    return found
+    return target
 
 
 def warn_of_uuid(path: Path, name: str) -> None:
@@ -84,8 +84,8 @@ def warn_of_uuid(path: Path, name: str) -> None:
 
 def uuid_of(path: Path) -> str | None:
     """Return the UUID that a TIFF's OME-XML gives it, or None."""
-    found = _of_tiff(path)
-    return None if found is None else found.uuid
+    source = _of_tiff(path)
+    return None if source is None else source.uuid
 
 
 def _of_tiff(path: Path) -> Source | None:

@@ -77,16 +77,16 @@ class PlaneReader:
         ValueError
             If a page is missing, damaged, or unlike the others.
         """
-        found = []
+        checked = []
         for number, one in zip(numbers, _pages(tif, pages), strict=True):
             where = f"plane {number + 1} of {self._planes} is missing"
             if one is None:
                 raise TruncatedTiffError(where)
             check_page(one, f"part of {where}")
             self._check_alike(one.keyframe)
-            found.append(one)
-        if self._voxels is not None or not self._stored.add(tif, numbers, found):
-            self._read(numbers, found)
+            checked.append(one)
+        if self._voxels is not None or not self._stored.add(tif, numbers, checked):
+            self._read(numbers, checked)
 
     @property
     def page(self) -> tuple[tuple[int, ...], str]:
@@ -221,10 +221,10 @@ class StoredPlanes:
         if places == [[file, start + i * size] for i in range(len(places))]:  # read at once
             shape = (len(places), *self.shape[self._lead :])
             block = np.memmap(self._files[file], self.dtype, "r", start, shape)
-            found = np.asarray(block[(slice(None), *inside)])
+            voxels = np.asarray(block[(slice(None), *inside)])
         else:
-            found = np.stack([self._plane(place)[inside] for place in places])
-        return found.reshape((*where.shape[:-1], *found.shape[1:]))
+            voxels = np.stack([self._plane(place)[inside] for place in places])
+        return voxels.reshape((*where.shape[:-1], *voxels.shape[1:]))
 
     def _plane(self, place: Sequence[int]) -> NDArray[Any]:
         file, offset = place

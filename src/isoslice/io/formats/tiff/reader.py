@@ -54,18 +54,18 @@ def read_tiff(path: Path, series: str | None = None) -> Raw:
 
     with reading(path, "a TIFF"), quiet("tifffile"):
         if path.name.lower().endswith(COMPANION):
-            found = read_ome(Whole(path, companion(path), None), series)
-            if found is None:
+            raw = read_ome(Whole(path, companion(path), None), series)
+            if raw is None:
                 raise ValueError("it names no TIFF files")
-            return found
+            return raw
         with path.open("rb") as stream:
             check_chain(stream, path.stat().st_size)
         with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
             source = own_xml(tif, path)
             if source is not None:
-                found = _explained(tif, path, lambda: read_ome(Whole(path, source, tif), series))
-                if found is not None:
-                    return found
+                raw = _explained(tif, path, lambda: read_ome(Whole(path, source, tif), series))
+                if raw is not None:
+                    return raw
         # Where OME-XML has no images, or there is none; tifffile follows it no further.
         with tifffile.TiffFile(path, is_ome=False, **UNUSED_KINDS) as tif:
             return _explained(tif, path, lambda: _read_series(tif, path, series))
@@ -113,9 +113,9 @@ def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
 
 
 def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
-    found = read_imagej(tif)
-    data, axes, note = raw.data, raw.axes, found.note
-    if found.signed and data.dtype.name == "uint16":
+    imagej = read_imagej(tif)
+    data, axes, note = raw.data, raw.axes, imagej.note
+    if imagej.signed and data.dtype.name == "uint16":
         data = as_signed(data)
     if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
         # Axes of length 1 are lost in TIFF; the note knows which there were.
@@ -130,11 +130,11 @@ def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
         raw,
         data=data,
         axes=axes,
-        spacing=found.spacing,
-        unit=found.unit,
-        channel_names=found.channel_names,
+        spacing=imagej.spacing,
+        unit=imagej.unit,
+        channel_names=imagej.channel_names,
         note=note,
-        metadata=settled(found.metadata, note),
+        metadata=settled(imagej.metadata, note),
     )
 
 
@@ -189,8 +189,8 @@ def _position(data: Any, axes: str, part: int) -> tuple[Any, str]:
 def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:
     """Compare ImageJ's number of images with those found; pages may be missing between."""
     expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else 1
-    found = 1
+    planes = 1
     for axis, n in zip(series.axes, series.shape, strict=True):
-        found *= n if axis not in "YXS" else 1
-    if found < expected:
-        raise TruncatedTiffError(f"{found} of {expected} planes")
+        planes *= n if axis not in "YXS" else 1
+    if planes < expected:
+        raise TruncatedTiffError(f"{planes} of {expected} planes")

@@ -11,16 +11,16 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     try:
-        found = float(str(value))
+        parsed = float(str(value))
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return parsed if math.isfinite(parsed) else None
 
 
 def positive(value: object) -> float | None:
     """Return a finite number above 0, or None."""
-    found = number(value)
-    return found if found is not None and found > 0 else None
+    parsed = number(value)
+    return parsed if parsed is not None and parsed > 0 else None
 
 
 def known(places: Mapping[str, float | None], axes: Iterable[str] = "ZYX") -> dict[str, float]:

@@ -190,15 +190,15 @@ def _imagej_metadata(volume: Volume, axes: str) -> dict[str, Any]:
 
 
 def _imagej_display(volume: Volume) -> dict[str, Any]:
-    displays, found = _displays(volume), dict[str, Any]()
+    displays, options = _displays(volume), dict[str, Any]()
     if volume.size("C") > 1:
         grey = displays and all(d.lut is None and d.color in (None, "FFFFFF") for d in displays)
-        found["mode"] = "grayscale" if grey else "composite"
+        options["mode"] = "grayscale" if grey else "composite"
     if any(display.color or display.lut for display in displays):
-        found["LUTs"] = [to_table(display) for display in displays]
+        options["LUTs"] = [to_table(display) for display in displays]
     windows = [display.window for display in displays if display.window is not None]
     if windows and len(windows) == len(displays):
-        found["Ranges"] = tuple(float(limit) for window in windows for limit in window)
+        options["Ranges"] = tuple(float(limit) for window in windows for limit in window)
         if len(windows) == 1:
-            found["min"], found["max"] = found["Ranges"]
-    return found
+            options["min"], options["max"] = options["Ranges"]
+    return options
