@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 #: Bits that one pass tells apart.
 _BITS = 16
 
-Parts = Callable[[], Iterable[NDArray[Any]]]
+ReadParts = Callable[[], Iterable[NDArray[Any]]]
 
 
-def percentiles(parts: Parts, wanted: Sequence[float]) -> list[float]:
+def percentiles(parts: ReadParts, wanted: Sequence[float]) -> list[float]:
     """Measure percentiles as `numpy.percentile` does, by linear interpolation between ranks.
 
     Parameters
@@ -56,7 +56,7 @@ def percentiles(parts: Parts, wanted: Sequence[float]) -> list[float]:
 
 
 def _ranked(
-    parts: Parts, counts: NDArray[np.int64], ranks: Sequence[int], dtype: np.dtype[Any]
+    parts: ReadParts, counts: NDArray[np.int64], ranks: Sequence[int], dtype: np.dtype[Any]
 ) -> list[float]:
     """Return the numbers at `ranks` of the sorted data, `counts` being those of leading bits."""
     # By rank: the leading bits so far, and the rank among the numbers that have them.

@@ -14,7 +14,7 @@ from isoslice.data.volume import Volume, VoxelSize, parse_voxel_size
 from isoslice.errors import DataError
 from isoslice.io.decode_errors import explained
 from isoslice.io.decoded import Raw, finish
-from isoslice.io.formats.by_suffix import Reader, read_by, reader_by_suffix
+from isoslice.io.formats.by_suffix import FileReader, read_by, reader_by_suffix
 from isoslice.io.formats.dicom.header import is_dicom_folder
 from isoslice.io.formats.omezarr.reader import is_zarr, read_omezarr
 from isoslice.io.formats.planes.reader import find_planes, is_pattern, read_planes
@@ -171,7 +171,7 @@ def require_voxel_size(volume: Volume) -> VoxelSize:
     return size
 
 
-def _reader(path: Path) -> Reader:
+def _reader(path: Path) -> FileReader:
     if is_pattern(path):
         return read_planes
     if path.is_dir():

@@ -23,7 +23,7 @@ from isoslice.inference.engine.residuals import Scratch
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.passes import Mode, Pass, all_passes
 from isoslice.inference.stack import restores_separately
-from isoslice.io.formats.omezarr.shards import Image, lay_out
+from isoslice.io.formats.omezarr.shards import ShardedImage, lay_out
 from isoslice.io.formats.omezarr.writer import ORDER
 from isoslice.io.reading import open_with
 from isoslice.models.config import ModelConfig
@@ -225,7 +225,7 @@ class Job:
         along = self.plan.along
         return refined(turned(self.volume, along), along, self.plan.factor)
 
-    def image(self) -> Image:
+    def image(self) -> ShardedImage:
         """Describe the output's arrays."""
         return lay_out(self.folder, *self.layout())
 

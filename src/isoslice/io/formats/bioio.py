@@ -67,7 +67,7 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
         raise ValueError("it holds no image")
     chosen = choose_series(path, listed, series)
     image.set_scene(chosen)
-    voxels = _Planes(image)
+    voxels = _ScenePlanes(image)
     check_shape(path, voxels.shape)
     data = LazyArray(voxels, _kept(image))
     sizes = image.physical_pixel_sizes
@@ -87,7 +87,7 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
     )
 
 
-class _Planes:
+class _ScenePlanes:
     """Voxels of a scene, read where they are indexed; see `LazyArray`."""
 
     def __init__(self, image: Any) -> None:

@@ -15,7 +15,7 @@ from isoslice.io.formats.omezarr.reader import ZIPPED, is_zarr, read_zipped
 from isoslice.io.limits import check_regular
 
 #: Reads a file, and of several images the one that is asked for by number or name.
-Reader: TypeAlias = Callable[[Path, str | None], Raw]
+FileReader: TypeAlias = Callable[[Path, str | None], Raw]
 
 
 def is_readable(path: Path) -> bool:
@@ -28,7 +28,7 @@ def is_readable(path: Path) -> bool:
     return reader_by_suffix(path) is not None
 
 
-def reader_by_suffix(path: Path) -> Reader | None:
+def reader_by_suffix(path: Path) -> FileReader | None:
     """Return the reader for a file's name; each imports its library on first use."""
     name = path.name.lower()
     if name.endswith(ZIPPED):
@@ -80,7 +80,7 @@ def reader_by_suffix(path: Path) -> Reader | None:
     return None
 
 
-def read_by(reader: Reader, file: Path, series: str | None = None) -> Raw:
+def read_by(reader: FileReader, file: Path, series: str | None = None) -> Raw:
     """Read a file that must not be empty.
 
     Raises

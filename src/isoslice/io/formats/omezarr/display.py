@@ -14,7 +14,7 @@ from isoslice.io.formats.omezarr.json_values import as_number, as_object, as_obj
 
 #: Of channels whose colour is not known, one after the other.
 COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FF0000", "FFFF00", "0000FF")
-Window = tuple[float, float]
+DisplayRange = tuple[float, float]
 
 
 def read_omero(omero: object) -> tuple[tuple[str, ...] | None, tuple[Display, ...] | None]:
@@ -60,7 +60,7 @@ def unless_made_up(
 def make_omero(
     names: Sequence[str] | None,
     displays: Sequence[Display] | None,
-    windows: Sequence[Window],
+    windows: Sequence[DisplayRange],
     dtype: np.dtype[Any],
 ) -> Any:
     """Return the attribute for an image of as many channels as there are windows.
@@ -99,7 +99,7 @@ def make_omero(
     return v05.Omero(channels=channels)
 
 
-def find_window(values: NDArray[Any]) -> Window:
+def find_window(values: NDArray[Any]) -> DisplayRange:
     """Return the least and the greatest finite value; 0 and 1 where there is none."""
     if values.dtype.kind != "f":
         return float(values.min()), float(values.max())

@@ -12,7 +12,7 @@ from isoslice.data.metadata import Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import unit_name
 from isoslice.data.volume import Volume
-from isoslice.io.formats.omezarr.display import Window, find_window, make_omero
+from isoslice.io.formats.omezarr.display import DisplayRange, find_window, make_omero
 from isoslice.io.formats.omezarr.pyramid import Level
 
 #: Stands in the place of isoslice's note until an image is finished: it is none before.
@@ -43,7 +43,7 @@ class Description:
     spacing: Mapping[str, float]
     unit: str | None
     channel_names: tuple[str, ...] | None
-    windows: tuple[Window, ...]
+    windows: tuple[DisplayRange, ...]
     dtype: np.dtype[Any]
     metadata: Metadata = field(default_factory=Metadata)
 
@@ -51,7 +51,7 @@ class Description:
 def describe(volume: Volume, axes: str) -> Description:
     """Describe a volume in memory."""
     names, displays = volume.channel_names, volume.metadata.displays
-    windows: list[Window] = []
+    windows: list[DisplayRange] = []
     if names or displays:  # else nobody asks for windows
         known = [display.window for display in displays or ()]
         known += [None] * (volume.size("C") - len(known))

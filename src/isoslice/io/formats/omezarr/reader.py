@@ -20,7 +20,7 @@ from isoslice.io.formats.omezarr.display import read_omero, unless_made_up
 from isoslice.io.formats.omezarr.json_values import as_objects
 from isoslice.io.formats.omezarr.metadata import UNFINISHED
 from isoslice.io.formats.omezarr.series import (
-    Image,
+    ListedImage,
     Node,
     dimension_names,
     find_images,
@@ -132,7 +132,7 @@ def _plain(store: Any, place: str, node: Node, path: Path) -> Raw:
     return Raw(LazyArray(array), "".join(axis_letter(name) for name in names))
 
 
-def _image(store: Any, image: Image, node: Node, path: Path) -> Raw:
+def _image(store: Any, image: ListedImage, node: Node, path: Path) -> Raw:
     multiscales = as_objects(node.ome.get("multiscales"), "list of multiscales")
     if image.entry is None or image.entry >= len(multiscales):
         raise ValueError(f"{image.path} holds no image")

@@ -53,7 +53,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Image:
+class ListedImage:
     """One image.
 
     Attributes
@@ -99,7 +99,7 @@ def read_node(contents: Contents, place: str) -> Node | None:
     return Node(array is not None, said or {}, array or {}, 2)
 
 
-def find_images(contents: Contents, root: Node) -> list[Image]:
+def find_images(contents: Contents, root: Node) -> list[ListedImage]:
     """List the images of a folder or archive, in the order of its metadata.
 
     Those of `multiscales`, of ``bioformats2raw.layout``, of plates and wells, of a group of labels;
@@ -111,7 +111,7 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
         If metadata are damaged, or list more than `MAX_IMAGES`.
     """
     if root.is_array:
-        return [Image("", None, _of_array(None, root))]
+        return [ListedImage("", None, _of_array(None, root))]
     if "multiscales" in root.ome:
         return list(_multiscales(contents, "", root, None))
     if "plate" in root.ome or "well" in root.ome or LAYOUT in root.ome:
@@ -124,7 +124,7 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
         # Beside images of OME-Zarr, bare arrays are tables and such.
         bare = all(is_array for _, is_array in searched)
         places = [(place, None) for place, is_array in searched if bare or not is_array]
-    images: list[Image] = []
+    images: list[ListedImage] = []
     for place, name in places:
         images += _described(contents, place, name)
         if len(images) > MAX_IMAGES:
@@ -132,7 +132,7 @@ def find_images(contents: Contents, root: Node) -> list[Image]:
     return images
 
 
-def number_of(images: Sequence[Image], asked: str | None) -> str | None:
+def number_of(images: Sequence[ListedImage], asked: str | None) -> str | None:
     """Replace the path of an image by its number, so that it can be asked for by that too."""
     paths = [image.path for image in images]
     named = any(image.series.name == asked for image in images)
@@ -221,20 +221,22 @@ def _searched(
             yield from _searched(contents, inner, inner_node, depth + 1)
 
 
-def _described(contents: Contents, place: str, name: str | None) -> list[Image]:
+def _described(contents: Contents, place: str, name: str | None) -> list[ListedImage]:
     """Describe the images of a group, or a bare array; that it is damaged is told when read."""
     try:
         node = read_node(contents, place)
         if node is not None and node.is_array:
-            return [Image(place, None, _of_array(name or place, node))]
+            return [ListedImage(place, None, _of_array(name or place, node))]
         if node is not None and "multiscales" in node.ome:
             return list(_multiscales(contents, place, node, name or place))
     except (DataError, ValueError):
         pass
-    return [Image(place, 0, Series(name or place, "", (), "not readable"))]
+    return [ListedImage(place, 0, Series(name or place, "", (), "not readable"))]
 
 
-def _multiscales(contents: Contents, place: str, node: Node, name: str | None) -> Iterator[Image]:
+def _multiscales(
+    contents: Contents, place: str, node: Node, name: str | None
+) -> Iterator[ListedImage]:
     entries = as_objects(node.ome.get("multiscales"), "list of multiscales")
     if not entries:
         raise ValueError("its list of multiscales is empty, expected an image")
@@ -243,7 +245,9 @@ def _multiscales(contents: Contents, place: str, node: Node, name: str | None) -
         called = str(own) if isinstance(own, str) and own else None
         if name is not None:
             called = name if len(entries) == 1 else f"{name}/{called or number}"
-        yield Image(place, number, _of_entry(contents, place, entry, called), LABEL in node.ome)
+        yield ListedImage(
+            place, number, _of_entry(contents, place, entry, called), LABEL in node.ome
+        )
 
 
 def _of_entry(contents: Contents, place: str, entry: Mapping[str, Any], name: str | None) -> Series:

@@ -29,7 +29,7 @@ _PART = 256
 
 
 @dataclass(frozen=True)
-class Image:
+class ShardedImage:
     """A folder with the arrays of an image, for writing.
 
     Attributes
@@ -116,7 +116,7 @@ def create_image(
     dtype: np.dtype[Any],
     spacing: Mapping[str, float],
     core: Sequence[int],
-) -> Image:
+) -> ShardedImage:
     """Make the folder of an image with empty arrays.
 
     Parameters
@@ -149,13 +149,13 @@ def create_image(
 
 def lay_out(
     path: Path, axes: str, shape: Sequence[int], spacing: Mapping[str, float], core: Sequence[int]
-) -> Image:
+) -> ShardedImage:
     """Describe the image that `create_image` makes."""
     pyramid_levels = tuple(levels(shape, axes, spacing))
     own = 0
     while own < len(pyramid_levels) and _own_chunks(shape, core, pyramid_levels[own]) is not None:
         own += 1
-    return Image(path, axes, pyramid_levels, tuple(core), max(own, 1))
+    return ShardedImage(path, axes, pyramid_levels, tuple(core), max(own, 1))
 
 
 def _own_chunks(shape: Sequence[int], core: Sequence[int], level: Level) -> list[int] | None:
@@ -174,7 +174,9 @@ def _own_chunks(shape: Sequence[int], core: Sequence[int], level: Level) -> list
     return sides
 
 
-def _shards(image: Image, level: Level, own: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _shards(
+    image: ShardedImage, level: Level, own: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of a level's shards and of their chunks."""
     whole = image.levels[0].shape
     if own:

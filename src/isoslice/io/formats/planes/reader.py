@@ -69,7 +69,7 @@ def read_planes(path: Path, series: str | None = None) -> Raw:
         )
     _tell_left(path, files, left)
     _tell_gaps(path, planes)
-    voxels = LazyArray(_Planes(planes, first))
+    voxels = LazyArray(_PlanePerFile(planes, first))
     spacing = dict(first.spacing)
     if "Z" not in planes.axes or planes.step("Z") != 1 or planes.missing():
         spacing.pop("Z", None)
@@ -78,7 +78,7 @@ def read_planes(path: Path, series: str | None = None) -> Raw:
     )
 
 
-class _Planes:
+class _PlanePerFile:
     """Voxels of planes, read where they are indexed; see `LazyArray`."""
 
     def __init__(self, planes: PlaneFiles, first: Raw) -> None:
