@@ -1,6 +1,6 @@
-"""What isoslice runs on: versions, processor, memory, accelerators. For bug reports; never fails.
+"""Versions, processor, memory, accelerators: for bug reports. Never fails.
 
-Holds no host name, user name or path.
+Leaves out host names, user names and paths.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OPTIONAL = (
     "matplotlib",
     "distributed",
 )
-#: Module that each optional extra brings.
+#: Module that each optional extra installs.
 EXTRAS = {
     "train": "pytorch_lightning",
     "nifti": "nibabel",
@@ -66,7 +66,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Environment:
-    """Versions and hardware; None stands for what is absent or could not be found out.
+    """Versions and hardware; None for what is absent or cannot be determined.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Environment:
 
 
 def environment() -> Environment:
-    """Look around."""
+    """Collect versions and hardware of this machine."""
     return Environment(
         isoslice=isoslice.__version__,
         python=f"{platform.python_version()} ({platform.python_implementation()})",
@@ -164,7 +164,7 @@ def _memory_gib() -> float | None:
 def _torch() -> dict[str, Any] | None:
     try:
         import torch
-    except Exception:  # A broken installation is just what the report should survive.
+    except Exception:  # a bug report must survive a broken installation
         return None
     report: dict[str, Any] = {
         "threads": torch.get_num_threads(),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.frames import Lost, lost_messages, mended
+from isoslice.data.frames import Lost, lost_messages, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.labels import label_messages
 from isoslice.data.normalization import Normalization, look_at
@@ -133,7 +133,7 @@ def check(
     messages = (*lost_messages(surveyed, lost), *label_messages(planes[time][:, run]))
     padded = any(own.padding for own in normalization.limits or ())
     if any(map(any, lost)) or surveyed.holes or padded:
-        planes = mended(normalization.without_padding(planes), lost, normalization.fill)
+        planes = without_gaps(normalization.without_padding(planes), lost, normalization.fill)
         seen = replace(seen, data=from_tczyx(planes, seen.axes))
         volume = volume if config.srh else seen
     if surveyed.holes or padded:
