@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.grid import PlaneGrid
-from isoslice.data.survey import Limits, Survey, suspects, told_planes
+from isoslice.data.survey import Limits, Survey, format_planes, suspect_end_planes
 
 if TYPE_CHECKING:
     from isoslice.data.normalization import Normalization
@@ -223,7 +223,7 @@ def lost_messages(surveyed: Survey, lost: Lost) -> list[str]:
     """List messages on planes that were lost, or may have been, and what is done about it."""
     messages = []
     times, channels = len(lost), len(lost[0])
-    ends = suspects(surveyed)
+    ends = suspect_end_planes(surveyed)
     for t, c in np.ndindex(times, channels):
         where = f", time point {t}" if times > 1 else ""
         where += f", channel {c}" if channels > 1 else ""
@@ -240,7 +240,7 @@ def lost_messages(surveyed: Survey, lost: Lost) -> list[str]:
                 if np.isnan(value):
                     held = "holds nothing" if one else "hold nothing"
                 messages.append(
-                    f"plane{'' if one else 's'} {told_planes(alike)} (counted from 0{where}) "
+                    f"plane{'' if one else 's'} {format_planes(alike)} (counted from 0{where}) "
                     f"{held}, {rest}"
                 )
     return messages

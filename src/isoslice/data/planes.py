@@ -13,7 +13,7 @@ from torch import Tensor
 
 from isoslice.data.normalization import (
     Normalization,
-    look_at,
+    measure_stack,
     percentile_normalization,
 )
 from isoslice.data.survey import lost_planes, planes_of
@@ -83,7 +83,7 @@ def plane_stacks(
         normalization = pooled
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
         if stack or intensities is not None:
-            own, surveyed = look_at(view, volume.source, intensities)
+            own, surveyed = measure_stack(view, volume.source, intensities)
             normalization = own
             # Blank planes teach nothing, nor do planes that were lost in one channel.
             useless = np.asarray(surveyed.blank.all(axis=1))

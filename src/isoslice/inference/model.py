@@ -14,7 +14,7 @@ from isoslice.data.coarse import coarse_axis, refined, renamed, turned
 from isoslice.data.frames import Frame, fill_along_z, frames_of, lost_messages
 from isoslice.data.grid import even_grid
 from isoslice.data.labels import label_messages
-from isoslice.data.normalization import Normalization, look_at
+from isoslice.data.normalization import Normalization, measure_stack
 from isoslice.data.srh import srh_channels
 from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
@@ -140,7 +140,7 @@ class Model(ModelBundle):
         progress.note(f"computing on {describe(chosen)}")
 
         data = volume.tczyx()
-        normalization, seen = look_at(data, volume.source, self.config.intensities)
+        normalization, seen = measure_stack(data, volume.source, self.config.intensities)
         lost = lost_planes(seen, planes_of(data))
         time, run = seen.filled_run
         filled = data[time][:, run]
@@ -197,7 +197,7 @@ class Model(ModelBundle):
                     report=report,
                 )
                 finish(output, made.volume)
-                std[at] = scaled.widths(made.std)
+                std[at] = scaled.scale_deviations(made.std)
                 frame.clear_deviations(std, data, scaled)
                 scales.append(made.scale)
                 for volume_i, sample in zip(kept, made.samples, strict=True):

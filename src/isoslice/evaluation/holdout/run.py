@@ -21,7 +21,7 @@ from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Lost, lost_messages, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.labels import label_messages
-from isoslice.data.normalization import Normalization, look_at
+from isoslice.data.normalization import Normalization, measure_stack
 from isoslice.data.srh import srh_channels
 from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import AXES, Volume, from_tczyx
@@ -127,7 +127,7 @@ def check(
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, seen.size("C") if separate else config.network.channels)
     planes = seen.tczyx()
-    normalization, surveyed = look_at(planes, volume.source, config.intensities)
+    normalization, surveyed = measure_stack(planes, volume.source, config.intensities)
     lost = lost_planes(surveyed, planes_of(planes))
     time, run = surveyed.filled_run
     messages = (*lost_messages(surveyed, lost), *label_messages(planes[time][:, run]))

@@ -20,9 +20,8 @@ from isoslice.data.box import Region
 from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Frame, Lost, frames_of, lost_messages
 from isoslice.data.grid import even_grid
-from isoslice.data.labels import PLANES as LABEL_PLANES
-from isoslice.data.labels import label_messages
-from isoslice.data.normalization import Normalization, look_at_parts
+from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
+from isoslice.data.normalization import Normalization, measure_in_parts
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes
 from isoslice.data.volume import Volume
@@ -129,7 +128,7 @@ def begin(
     _check_lazy(request, volume)
     factor = choose_factor(volume, request.factor, progress, along)
     progress.note(f"computing on {worker.told}")
-    normalization, seen = look_at_parts(volume, progress, config.intensities)
+    normalization, seen = measure_in_parts(volume, progress, config.intensities)
     every = slice(None)
     lost = lost_planes(seen, lambda t, c, z: volume.read((t, c, slice(z, z + 1), every, every))[0])
     doubts = _doubts(volume, normalization, factor, model, seen, lost)
@@ -215,7 +214,7 @@ def _doubts(
     familiar, size = model.trust.familiar, volume.voxel_size
     config, record = model.config, model.info
     found = doubts_of(scaled, factor, config, familiar, size, volume.unit, shape, record)
-    some = evenly_spaced(shape[0], LABEL_PLANES)
+    some = evenly_spaced(shape[0], LABEL_TEST_PLANES)
     planes = [read(slice(z, z + 1), slice(None), slice(None)) for z in some]
     labels = label_messages(np.concatenate(planes, axis=1))
     return (*lost_messages(seen, lost), *labels, *found.messages)
