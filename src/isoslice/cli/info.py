@@ -54,14 +54,14 @@ def info(
 def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
     """Return what `info` shows of an image, as plain values."""
     from isoslice.errors import IsosliceWarning
-    from isoslice.io.decoded import finish
+    from isoslice.io.decoded import to_volume
     from isoslice.io.reading import read_raw
 
     with warnings.catch_warnings():
         # Which one of several is shown, is shown.
         warnings.filterwarnings("ignore", ".*--series", IsosliceWarning)
         raw = read_raw(path, reading.series)
-        volume = finish(raw, path, reading)
+        volume = to_volume(raw, path, reading)
     return {"path": volume.source, **_series(raw), **describe_volume(volume)}
 
 

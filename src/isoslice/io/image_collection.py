@@ -95,7 +95,7 @@ def find_images(entry: str | Path) -> list[Path]:
         return _series(images)
     if path.exists() or not glob.has_magic(str(entry)):
         return [path]
-    # Path.glob takes no absolute patterns.
+    # Path.glob refuses absolute patterns.
     matches = [Path(m) for m in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207
     images = [match for match in matches if is_readable(match)]
     if not images:
@@ -107,6 +107,5 @@ def find_images(entry: str | Path) -> list[Path]:
 
 
 def _series(paths: Sequence[Path]) -> list[Path]:
-    """Put a folder in the place of DICOM planes in it, which are read together."""
-    whole = [path.parent if is_dicom(path) else path for path in paths]
-    return list(dict.fromkeys(whole))
+    """Replace DICOM planes by their folder, since they are read together."""
+    return list(dict.fromkeys(path.parent if is_dicom(path) else path for path in paths))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isoslice.data.units import convert, unit_name
 from isoslice.data.volume import AXES, Volume
 from isoslice.io.notes import make_note, note_text
-from isoslice.io.orientation import LPS, placed
+from isoslice.io.orientation import LPS, stored_affine
 
 #: Programs that read these formats (3D Slicer, ITK) take all lengths for millimetres.
 LENGTH_UNIT = "millimeter"
@@ -45,7 +45,7 @@ def in_itk_order(volume: Volume) -> tuple[NDArray[np.generic], str]:
 def affine_in_millimeters(volume: Volume) -> NDArray[np.float64]:
     """Return the matrix (4, 4) from voxel indices to LPS in mm; without a unit, in its own."""
     unit = unit_name(volume.unit)
-    return placed(volume, convert(1.0, unit, LENGTH_UNIT) if unit else 1.0, LPS)
+    return stored_affine(volume, convert(1.0, unit, LENGTH_UNIT) if unit else 1.0, LPS)
 
 
 def note_line(volume: Volume) -> str:

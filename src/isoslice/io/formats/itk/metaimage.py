@@ -29,7 +29,7 @@ from isoslice.io.formats.itk.conventions import (
 from isoslice.io.formats.itk.payload import beside, declared_shape, read_payload, write_payload
 from isoslice.io.limits import MAX_JSON
 from isoslice.io.notes import KEY, Note, find_note
-from isoslice.io.orientation import LPS, orientation_of, told
+from isoslice.io.orientation import LPS, metadata_of, orientation_of
 
 #: NumPy's names of the voxel types.
 _ELEMENT_TYPES = {
@@ -145,7 +145,7 @@ def _described(data: Any, fields: Mapping[str, str], dimensions: int, channels: 
     if note is not None and note["unit"] is None:
         unit = None
     orientation = _orientation(matrix, offset, spacing, dimensions) if steps else None
-    metadata = told(orientation, unit, note, LPS, (spacing.pop("T", None), None))
+    metadata = metadata_of(orientation, unit, note, LPS, (spacing.pop("T", None), None))
     stored_axes = axes[::-1] + ("S" if channels != 1 else "")
     return Raw(data, stored_axes, spacing, unit, None, note, metadata)
 

@@ -30,7 +30,7 @@ from isoslice.io.formats.itk.nrrd_header import (
 from isoslice.io.formats.itk.payload import beside, declared_shape, read_payload
 from isoslice.io.limits import MAX_JSON
 from isoslice.io.notes import KEY, find_note
-from isoslice.io.orientation import LPS, RAS, orientation_of, told
+from isoslice.io.orientation import LPS, RAS, metadata_of, orientation_of
 
 _ENCODINGS = {
     "raw": ("raw",),
@@ -129,7 +129,7 @@ def _described(data: Any, header: Header, dimension: int) -> Raw:
     vectors_xyz = [steps[axes.index(axis)] for axis in "XYZ" if axis in axes]
     orientation = _orientation(fields, vectors_xyz, signs, code)
     time = spacing.pop("T", None), next(filter(None, map(time_name, units)), None)
-    metadata = told(orientation, unit, note, signs, time)
+    metadata = metadata_of(orientation, unit, note, signs, time)
     return Raw(data, "".join(axes[::-1]), spacing, unit, None, note, metadata)
 
 

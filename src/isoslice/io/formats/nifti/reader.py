@@ -21,7 +21,7 @@ from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
 from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_packed, read_small
 from isoslice.io.notes import Note, find_note
-from isoslice.io.orientation import RAS, told_place, told_time, usable
+from isoslice.io.orientation import RAS, position_of, time_step_of, valid_affine
 
 _UNIT_CODES = {1: "meter", 2: "millimeter", 3: "micrometer"}
 _TIME_CODES = {8: "second", 16: "millisecond", 24: "microsecond"}
@@ -149,7 +149,7 @@ def _scaled_integers(stored: NDArray[Any], slope: int, inter: int) -> NDArray[An
 
 def _described(path: Path, data: NDArray[Any], header: Any) -> Raw:
     """Return what a NIfTI header says of voxels."""
-    # Dimensions 6 and 7 exist in NIfTI, but have no letter; finish() drops those of length 1.
+    # Dimensions 6 and 7 exist in NIfTI, but have no letter; to_volume() drops those of length 1.
     dimensions = int(header["dim"][0])
     axes = "XYZTCQQ"[:dimensions]
     intent = int(header["intent_code"])
@@ -171,8 +171,8 @@ def _described(path: Path, data: NDArray[Any], header: Any) -> Raw:
     if unit is None and all(zoom == 1.0 for zoom in zooms):
         spacing = {}
     note = _note(header)
-    place = told_place(_orientation(header), unit, note, RAS)
-    step, time_unit = told_time(*_time(header), note) if "T" in axes else (None, None)
+    place = position_of(_orientation(header), unit, note, RAS)
+    step, time_unit = time_step_of(*_time(header), note) if "T" in axes else (None, None)
     metadata = Metadata(place.origin, place.orientation, step, time_unit, _displays(header))
     return Raw(data, axes, spacing, unit, None, note, metadata)
 
@@ -191,7 +191,7 @@ def _coded(header: Any, name: str) -> tuple[Matrix | None, int]:
     if code <= 0:
         return None, 0
     try:
-        matrix = usable(getattr(header, f"get_{name}")(coded=False))
+        matrix = valid_affine(getattr(header, f"get_{name}")(coded=False))
     except ValueError:  # also nibabel's HeaderDataError, of quaternions that are none
         matrix = None
     if matrix is None:

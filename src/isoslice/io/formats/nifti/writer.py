@@ -14,7 +14,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import OutputError
 from isoslice.io.formats.nifti.reader import COMMENT, nibabel_or
 from isoslice.io.notes import make_note, note_text
-from isoslice.io.orientation import RAS, placed, steps_of
+from isoslice.io.orientation import RAS, spacing_of_affine, stored_affine
 
 #: nibabel's names of NIfTI's units of length, and of time, longest first.
 _LENGTH_UNITS = {"meter": "meter", "mm": "millimeter", "micron": "micrometer"}
@@ -47,7 +47,7 @@ def write_nifti(path: Path, volume: Volume) -> None:
     code = next((code for code, name in _LENGTH_UNITS.items() if name == unit), "micron")
     ratio = convert(1.0, unit, _LENGTH_UNITS[code]) if unit else 1.0
     # Unknown spacing is taken from the affine, if there is one, or is 1.
-    steps = {**steps_of(volume.metadata.orientation), **volume.spacing}
+    steps = {**spacing_of_affine(volume.metadata.orientation), **volume.spacing}
     lengths = {
         a: convert(float(s), unit, _LENGTH_UNITS[code]) if unit else s for a, s in steps.items()
     }
@@ -73,7 +73,7 @@ def _orient(header: Any, volume: Volume, ratio: float) -> None:
     orientation = volume.metadata.orientation
     if orientation is None or orientation.affine is None:
         if volume.spacing or volume.metadata.origin:
-            header.set_sform(placed(volume, ratio, RAS), code=_ALIGNED)
+            header.set_sform(stored_affine(volume, ratio, RAS), code=_ALIGNED)
         return
     scaled = orientation.in_unit(ratio)
     # Of a qform, the header keeps rotation and offset: it has no shear, and the header's spacing.
