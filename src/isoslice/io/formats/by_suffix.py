@@ -1,4 +1,4 @@
-"""Which reader a file's name asks for."""
+"""Choice of a reader by a file's name."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from isoslice.io.formats.mrc.reader import is_mrc
 from isoslice.io.formats.omezarr.reader import ZIPPED, is_zarr, read_zipped
 from isoslice.io.limits import check_regular
 
-#: Reads a file, and of several images the one that is asked for by number or name.
+#: Reads an image of a file; of several, the one given by number or name.
 FileReader: TypeAlias = Callable[[Path, str | None], Raw]
 
 
 def is_readable(path: Path) -> bool:
     """Whether `path` is a visible file or folder of a format that `read_volume` knows."""
-    # Files of these names mostly belong to something else.
+    # Most files of these suffixes are no images.
     if path.name.startswith(".") or path.suffix.lower() in (".xml", ".mat"):
         return False
     if path.is_dir():
@@ -81,12 +81,12 @@ def reader_by_suffix(path: Path) -> FileReader | None:
 
 
 def read_by(reader: FileReader, file: Path, series: str | None = None) -> Raw:
-    """Read a file that must not be empty.
+    """Read a file, which must be a regular one and not empty.
 
     Raises
     ------
     DataError
-        If it is empty, damaged, or larger than the memory.
+        If it is empty, damaged, or larger than free memory.
     """
     with explained(file):
         if check_regular(file) == 0:

@@ -12,7 +12,7 @@ from isoslice.data.time_units import SECONDS
 from isoslice.data.units import convert, unit_name
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError
-from isoslice.io.formats.nifti.reader import COMMENT, nibabel_or
+from isoslice.io.formats.nifti.reader import COMMENT_CODE, nibabel_or
 from isoslice.io.notes import make_note, note_text
 from isoslice.io.orientation import RAS, spacing_of_affine, stored_affine
 
@@ -62,7 +62,7 @@ def write_nifti(path: Path, volume: Volume) -> None:
     _describe(header, volume)
     noted_axes = "".join(axis for axis in axes if axis in volume.axes)
     text = note_text(make_note(volume, noted_axes)).encode("ascii")
-    header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT, text))
+    header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT_CODE, text))
     # Saving overwrites the header's matrices, unless the image's affine equals the header's.
     image._affine = header.get_best_affine()
     nibabel.save(image, path)
