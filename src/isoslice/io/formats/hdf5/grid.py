@@ -1,4 +1,4 @@
-"""Volumes in a data set each, by time point and channel, as one array."""
+"""One array of volumes that are data sets by time point and channel."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from isoslice.io.formats.hdf5.integrity import Stored
 
 
 class Grid:
-    """Volumes of (Z, Y, X) by time point and channel: (T, C, Z, Y, X); see `LazyArray`.
+    """Volumes (Z, Y, X) by time point and channel as one array (T, C, Z, Y, X); see `LazyArray`.
 
     Parameters
     ----------
     volumes
-        A list of channels for each time point; all of one shape and type.
+        Channels of each time point, all of one shape and type.
 
     Raises
     ------
     ValueError
-        If they differ.
+        If shapes or types differ.
     """
 
     def __init__(self, volumes: Sequence[Sequence[Stored]]) -> None:

@@ -22,7 +22,7 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from isoslice.io.formats.omezarr.codecs import MAX_INNER_CHUNKS
 from isoslice.io.formats.omezarr.contents import MAX_CHILDREN
-from isoslice.io.formats.omezarr.integrity import METADATA
+from isoslice.io.formats.omezarr.integrity import METADATA_FILES
 from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON
 
 #: Bytes of the list of entries: some 400,000 of them.
@@ -125,7 +125,7 @@ class ZippedStore(Store):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        limit = MAX_JSON if key.rpartition("/")[2] in METADATA else self.largest
+        limit = MAX_JSON if key.rpartition("/")[2] in METADATA_FILES else self.largest
         if entry.size > limit and (entry.deflated or limit == MAX_JSON):
             raise ValueError(f"{key} unpacks to {entry.size} bytes, expected up to {limit}")
         start, stop = 0, entry.size
@@ -234,10 +234,10 @@ def _clean(name: str) -> str:
 
 def _rooted(entries: dict[str, Entry]) -> dict[str, Entry]:
     """Name entries from where Zarr's metadata are: the top, or the one folder that has them."""
-    if any(mark in entries for mark in METADATA):
+    if any(mark in entries for mark in METADATA_FILES):
         return entries
     roots = {name.split("/")[0] for name in entries if name.count("/") == 1}
-    roots = {root for root in roots if any(f"{root}/{mark}" in entries for mark in METADATA)}
+    roots = {root for root in roots if any(f"{root}/{mark}" in entries for mark in METADATA_FILES)}
     if len(roots) != 1:
         raise ValueError(
             f"{len(roots)} folders in it have Zarr metadata, expected them at its top or in one "

@@ -12,7 +12,7 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from isoslice.io.formats.omezarr.contents import MAX_CHILDREN
-from isoslice.io.formats.omezarr.integrity import METADATA, check_chunks
+from isoslice.io.formats.omezarr.integrity import METADATA_FILES, check_chunks
 from isoslice.io.limits import MAX_JSON, read_small
 
 
@@ -63,7 +63,7 @@ class ConfinedStore(LocalStore):
             self._inside.add(folder)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{key} is no regular file")
-        if name in METADATA and status.st_size > limit:
+        if name in METADATA_FILES and status.st_size > limit:
             raise ValueError(f"{key} has {status.st_size} bytes, expected up to {limit}")
         return status.st_size
 
