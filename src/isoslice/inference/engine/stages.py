@@ -16,7 +16,7 @@ from isoslice.data.coarse import refined, renamed, turned
 from isoslice.data.frames import Frame, frames_of
 from isoslice.data.metadata import Metadata
 from isoslice.data.normalization import Normalization
-from isoslice.data.volume import Volume
+from isoslice.data.volume import AXES, Volume
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.inference.engine.plan import Plan, files_digest, files_glance
 from isoslice.inference.engine.residuals import Scratch
@@ -24,7 +24,6 @@ from isoslice.inference.engine.worker import this_process
 from isoslice.inference.passes import Mode, Pass, all_passes
 from isoslice.inference.stack import restores_separately
 from isoslice.io.formats.omezarr.shards import ShardedImage, lay_out
-from isoslice.io.formats.omezarr.writer import ORDER
 from isoslice.io.reading import open_with
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
@@ -208,7 +207,7 @@ class Job:
     def axes(self) -> str:
         """Axes of the output, in the order in which they are stored, by their true names."""
         names = renamed(self.volume.axes, self.plan.along)
-        return "".join(axis for axis in ORDER if axis in names)
+        return "".join(axis for axis in AXES if axis in names)
 
     @property
     def spacing(self) -> dict[str, float]:

@@ -24,7 +24,7 @@ from isoslice.inference.interpolated import make_base
 from isoslice.inference.passes import run_pass
 from isoslice.inference.sampler import Drawn, compose, margin
 from isoslice.io.atomic import atomic_write
-from isoslice.io.formats.omezarr.shards import CHUNK
+from isoslice.io.formats.omezarr.shards import CHUNK_SIDE
 
 #: A time point's file with its gains.
 GAINS = "gains.json"
@@ -169,7 +169,9 @@ def _read(job: Job, frame: Frame, place: Region) -> NDArray[np.float32]:
     shape = (job.channels, *(part.stop - part.start for part in place))
     planes = np.empty(shape, np.float32)
     step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
-    step = max(step // CHUNK * CHUNK, min(step, CHUNK))  # chunks in one piece, where they are cubes
+    step = max(
+        step // CHUNK_SIDE * CHUNK_SIDE, min(step, CHUNK_SIDE)
+    )  # chunks in one piece, where they are cubes
     for start in range(0, shape[1], step):
         some = slice(z.start + start, min(z.start + start + step, z.stop))
         part = _read_kept(job, frame, (some, y, x))

@@ -11,7 +11,7 @@ from isoslice.io.decode_errors import explained
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.dicom.header import DICOM_SUFFIXES, is_dicom, is_dicom_folder, may_be_dicom
 from isoslice.io.formats.mrc.reader import is_mrc
-from isoslice.io.formats.omezarr.reader import ZIPPED, is_zarr, read_zipped
+from isoslice.io.formats.omezarr.reader import ZIP_SUFFIXES, is_zarr, read_zipped
 from isoslice.io.limits import check_regular
 
 #: Reads an image of a file; of several, the one given by number or name.
@@ -31,7 +31,7 @@ def is_readable(path: Path) -> bool:
 def reader_by_suffix(path: Path) -> FileReader | None:
     """Return the reader for a file's name; each imports its library on first use."""
     name = path.name.lower()
-    if name.endswith(ZIPPED):
+    if name.endswith(ZIP_SUFFIXES):
         return read_zipped
     if name.endswith((".tif", ".tiff", ".lsm", ".companion.ome")):
         from isoslice.io.formats.tiff.reader import read_tiff
