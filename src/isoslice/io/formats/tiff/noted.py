@@ -1,6 +1,6 @@
-"""What isoslice noted of place, time and display, where the file still says the same in its way.
+"""Exact metadata from isoslice's note, where the file's own metadata still agree.
 
-Formats round numbers, know fewer units, or hold a part: colours without windows.
+Formats round numbers, have fewer units, or hold only a part, such as colours without windows.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from isoslice.io.metadata_json import metadata_from_json
 from isoslice.io.notes import Note
 
 
-def settled(stored: Metadata, note: Note | None) -> Metadata:
-    """Return what a file says, in the note's words where these say the same or more.
+def with_noted(stored: Metadata, note: Note | None) -> Metadata:
+    """Replace metadata of a file by the note's where these agree or say more.
 
     Parameters
     ----------
     stored
-        What the file says natively.
+        Metadata in the file's own form.
     note
-        What isoslice noted in it, or None.
+        isoslice's note in the file, or None.
     """
     if note is None:
         return stored
@@ -40,7 +40,7 @@ def settled(stored: Metadata, note: Note | None) -> Metadata:
 
 
 def _display(stored: Display, noted: Display) -> Display:
-    """Complete a display, unless the colour was changed."""
+    """Complete a display by the noted one, unless its colour was changed."""
     window = noted.window if stored.window is None else stored.window
     shade = stored.color or "FFFFFF"
     if noted.lut is not None and stored.lut is None and shade == "FFFFFF":
