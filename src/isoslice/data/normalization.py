@@ -263,10 +263,8 @@ def _percentiles_without_padding(
     least = surveyed.least[:, channel]
     if outside is None or np.isnan(least).all() or outside != np.nanmin(least):
         return None
-    share = (
-        surveyed.at_least[:, channel][least == outside].sum() / surveyed.finite[:, channel].sum()
-    )
-    if share < OUTSIDE_SHARE:
+    count = surveyed.at_least[:, channel][least == outside].sum()
+    if count / surveyed.finite[:, channel].sum() < OUTSIDE_SHARE:
         return None
     for _, _, part in parts():  # the first part may rule it out
         rest = part[(part != outside) & np.isfinite(part)]

@@ -169,9 +169,8 @@ def _read(job: Job, frame: Frame, place: Region) -> NDArray[np.float32]:
     shape = (job.channels, *(part.stop - part.start for part in place))
     planes = np.empty(shape, np.float32)
     step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
-    step = max(
-        step // CHUNK_SIDE * CHUNK_SIDE, min(step, CHUNK_SIDE)
-    )  # chunks in one piece, where they are cubes
+    # Whole chunks, where they are cubes.
+    step = max(step // CHUNK_SIDE * CHUNK_SIDE, min(step, CHUNK_SIDE))
     for start in range(0, shape[1], step):
         some = slice(z.start + start, min(z.start + start + step, z.stop))
         part = _read_kept(job, frame, (some, y, x))

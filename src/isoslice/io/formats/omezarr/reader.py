@@ -152,7 +152,7 @@ def _image(store: Any, image: ListedImage, node: Node, path: Path) -> Raw:
             f"{path}: got metadata with {len(axes)} axes for an array of {array.ndim} "
             "dimensions, expected them to agree; export it again"
         )
-    calibration = find_calibration(axes, listed, datasets[0], multiscale)
+    spacing, unit, metadata = find_calibration(axes, listed, datasets[0], multiscale)
     names, displays = read_omero(node.ome.get("omero", node.attributes.get("omero")))
     note = as_note(node.attributes.get(KEY))
     if note is not None:
@@ -165,17 +165,8 @@ def _image(store: Any, image: ListedImage, node: Node, path: Path) -> Raw:
             IsosliceWarning,
             stacklevel=2,
         )
-    metadata = replace(calibration.metadata, displays=displays)
-    return Raw(
-        data,
-        axes,
-        calibration.spacing,
-        calibration.unit,
-        names,
-        note,
-        metadata,
-        labels=image.is_labels,
-    )
+    metadata = replace(metadata, displays=displays)
+    return Raw(data, axes, spacing, unit, names, note, metadata, labels=image.is_labels)
 
 
 def _array(store: Any, array_path: str, node: Node, path: Path) -> Any:
