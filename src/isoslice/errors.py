@@ -1,6 +1,6 @@
 """Errors that a user can fix: one line that says what was got, what was expected, what to do."""
 
-#: Where faults are to be reported, as messages say it.
+#: Where to report bugs, as worded in messages.
 WHERE_TO_REPORT = "on the project's page"
 
 

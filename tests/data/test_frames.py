@@ -39,7 +39,7 @@ def test_channels_restored_one_by_one_draw_other_noise():
 def test_a_plane_lost_in_one_channel_is_restored_from_no_channel_but_put_back_in_the_other():
     (frame,) = frames_of((1, 2, 4), 2, (((1,), ()),), False, 0)
     assert frame.grid.known == (0, 4, 6)
-    assert frame.own == ((0, 2, 3), (0, 1, 2, 3))
+    assert frame.measured == ((0, 2, 3), (0, 1, 2, 3))
 
 
 def test_measured_planes_come_back_and_outside_stays_outside():

@@ -38,7 +38,7 @@ class Frame:
         Measured planes to restore from: those lost in no channel.
     grid
         Their positions in the volume.
-    own
+    measured
         Measured planes of each channel, which are copied to the volume unchanged.
     factor
         Output planes per measured plane.
@@ -50,7 +50,7 @@ class Frame:
     channels: slice
     kept: tuple[int, ...]
     grid: PlaneGrid
-    own: tuple[tuple[int, ...], ...]
+    measured: tuple[tuple[int, ...], ...]
     factor: int
     seed: int
 
@@ -82,12 +82,12 @@ class Frame:
         normalization: Normalization,
     ) -> None:
         channels = range(volumes.shape[1])[self.channels]
-        for own, channel, limits in zip(
-            self.own, channels, normalization.limits_of(len(channels)), strict=True
+        for measured, channel, limits in zip(
+            self.measured, channels, normalization.limits_of(len(channels)), strict=True
         ):
             planes = stack[self.time, channel]
-            rows = [z * self.factor for z in own]
-            change(volumes[self.time, channel], Rows(planes, own), rows, limits)
+            rows = [z * self.factor for z in measured]
+            change(volumes[self.time, channel], Rows(planes, measured), rows, limits)
 
 
 class Rows:
@@ -127,12 +127,12 @@ def frames_of(
     groups = [slice(c, c + 1) for c in range(channels)] if separate else [slice(0, channels)]
     frames = []
     for t in range(times):
-        own = [tuple(z for z in range(planes) if z not in lost[t][c]) for c in range(channels)]
+        measured = [tuple(z for z in range(planes) if z not in lost[t][c]) for c in range(channels)]
         for group in groups:
-            kept = tuple(z for z in range(planes) if all(z in each for each in own[group]))
+            kept = tuple(z for z in range(planes) if all(z in each for each in measured[group]))
             grid = PlaneGrid(tuple(z * factor for z in kept))
             noise = seed + CHANNEL_SEED_STEP * (group.start if separate else 0)
-            frames.append(Frame(t, group, kept, grid, tuple(own[group]), factor, noise))
+            frames.append(Frame(t, group, kept, grid, tuple(measured[group]), factor, noise))
     return frames
 
 
@@ -265,9 +265,9 @@ def without_gaps(
     complete = stack.copy()
     for t, c in np.ndindex(stack.shape[:2]):
         channel = complete[t, c]
-        own = [z for z in range(len(channel)) if z not in lost[t][c]]
-        if len(own) < len(channel):
-            for below, above in pairwise(own):
+        measured = [z for z in range(len(channel)) if z not in lost[t][c]]
+        if len(measured) < len(channel):
+            for below, above in pairwise(measured):
                 for z in range(below + 1, above):
                     share = (z - below) / (above - below)
                     ends = channel[[below, above]].astype(np.float64)

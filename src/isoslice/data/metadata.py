@@ -122,7 +122,7 @@ class Metadata:
         """Rename axes; see `Orientation.renamed`."""
         return replace(
             self,
-            origin={names.get(axis, axis): place for axis, place in self.origin.items()},
+            origin={names.get(axis, axis): position for axis, position in self.origin.items()},
             orientation=None if self.orientation is None else self.orientation.renamed(names),
         )
 
@@ -130,7 +130,7 @@ class Metadata:
         """Multiply all lengths by `ratio`: the same positions in another unit."""
         return replace(
             self,
-            origin={axis: place * ratio for axis, place in self.origin.items()},
+            origin={axis: position * ratio for axis, position in self.origin.items()},
             orientation=None if self.orientation is None else self.orientation.in_unit(ratio),
         )
 

@@ -59,20 +59,20 @@ class Normalization:
             finite = np.isfinite(values)
             if not finite.all():
                 np.copyto(values, fill, where=~finite)
-        for own, normalized, stored in zip(self.limits or (), values, data, strict=False):
-            if own.padding:
-                np.copyto(normalized, 0, where=stored == own.outside)
+        for limits, normalized, stored in zip(self.limits or (), values, data, strict=False):
+            if limits.padding:
+                np.copyto(normalized, 0, where=stored == limits.outside)
         return values
 
     def without_padding(self, data: NDArray[Any]) -> NDArray[Any]:
         """Return a copy of a stack (T, C, ...) with padding replaced by `low`."""
         changed = data.copy()
-        for channel, (low, own) in enumerate(
+        for channel, (low, limits) in enumerate(
             zip(self.low, self.limits_of(len(self.low)), strict=True)
         ):
-            if own.padding:
+            if limits.padding:
                 part = changed[:, channel]
-                part[part == own.outside] = low if data.dtype.kind == "f" else np.rint(low)
+                part[part == limits.outside] = low if data.dtype.kind == "f" else np.rint(low)
         return changed
 
     def scale_deviations(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -89,11 +89,13 @@ class Normalization:
         for index in np.ndindex(data.shape[: max(1, data.ndim - 2)]):  # planes: saves memory
             low, high = self.low[index[0]], self.high[index[0]]
             values = data[index] * np.float64(high - low) + low
-            own = limits_of[index[0]]
+            limits = limits_of[index[0]]
             if integer:
                 np.rint(values, out=values)
-            least = float(kind.min) if own.floor is None else max(own.floor, float(kind.min))
-            most = float(kind.max) if own.ceiling is None else min(own.ceiling, float(kind.max))
+            least = float(kind.min) if limits.floor is None else max(limits.floor, float(kind.min))
+            most = float(kind.max)
+            if limits.ceiling is not None:
+                most = min(limits.ceiling, most)
             np.clip(values, least, most, out=values)
             inverted[index] = values
         return inverted
@@ -286,7 +288,7 @@ def _percentiles(
     Blank planes and voxels equal to `outside` are left out.
     """
     blank = surveyed.blank[:, channel]
-    whole = blank.all()  # a channel that is constant beside others keeps its value
+    whole = blank.all()  # a constant channel
 
     def numbers() -> Iterator[NDArray[Any]]:
         for t, first, part in parts():

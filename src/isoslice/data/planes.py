@@ -83,8 +83,7 @@ def plane_stacks(
         normalization = pooled
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
         if stack or intensities is not None:
-            own, surveyed = measure_stack(view, volume.source, intensities)
-            normalization = own
+            normalization, surveyed = measure_stack(view, volume.source, intensities)
             # Blank planes teach nothing, nor do planes that were lost in one channel.
             useless = np.asarray(surveyed.blank.all(axis=1))
             for t, of_channels in enumerate(lost_planes(surveyed, planes_of(view))):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: An extreme intensity counts as a detector's limit from so many voxels, and this share of all.
+#: Voxels, and share of all voxels, from which an extreme intensity is a detector's limit.
 MIN_SATURATED, MIN_SATURATED_SHARE = 16, 1e-5
 #: Smallest share of all voxels of a value that stands for "no data".
 OUTSIDE_SHARE = 0.01

@@ -1,4 +1,4 @@
-"""The note isoslice leaves in every file it writes, whatever the format.
+"""The note that isoslice stores in every file it writes, in any format.
 
 A note is a small JSON object: provenance, and what the format cannot store (axes of length 1,
 spacing in full precision, channel names). Other programs may have changed the file since, so a note

@@ -18,7 +18,7 @@ from isoslice.io.notes import Note
 #: LPS coordinates rise to the patient's left and back, RAS ones to the right and front.
 LPS = (-1.0, -1.0, 1.0)
 RAS = (1.0, 1.0, 1.0)
-_RELATIVE_ROUNDING = 1e-5
+_ROUNDING = 1e-5
 
 
 def valid_affine(matrix: ArrayLike) -> Matrix | None:
@@ -122,12 +122,12 @@ def position_of(
     ratio = convert(1.0, str(note["unit"]), str(unit)) if known else 1.0
     origin = {}
     for index, axis in enumerate("XYZ"):
-        place, exact = float(matrix[index, 3]), noted.origin.get(axis, 0.0) * ratio
-        rounded = math.isclose(place, exact, rel_tol=_RELATIVE_ROUNDING, abs_tol=_RELATIVE_ROUNDING)
+        position, exact = float(matrix[index, 3]), noted.origin.get(axis, 0.0) * ratio
+        rounded = math.isclose(position, exact, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
         if not rounded and axis not in noted.origin:
             return Metadata(orientation=orientation)  # another program moved it
         if axis in noted.origin:
-            origin[axis] = exact if rounded else place
+            origin[axis] = exact if rounded else position
     return Metadata(origin=origin)
 
 
@@ -139,7 +139,7 @@ def time_step_of(step: float | None, unit: str | None, note: Note | None) -> tup
     if step is None or unit is not None:
         return step, unit
     noted = None if note is None else metadata_from_json(note.get("metadata")).time_step
-    if step == 1.0 or (noted is not None and math.isclose(step, noted, rel_tol=_RELATIVE_ROUNDING)):
+    if step == 1.0 or (noted is not None and math.isclose(step, noted, rel_tol=_ROUNDING)):
         return None, None
     return step, None
 

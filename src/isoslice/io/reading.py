@@ -1,4 +1,4 @@
-"""Reading one image, whatever its format."""
+"""Reading one image of any format."""
 
 from __future__ import annotations
 

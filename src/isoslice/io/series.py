@@ -37,7 +37,9 @@ class Series:
         return f"{number}{name} ({self.axes}, {size}, {self.dtype})"
 
 
-def choose_series(path: Path, series: Sequence[Series], asked: str | None, default: int = 0) -> int:
+def choose_series(
+    path: Path, series: Sequence[Series], requested: str | None, default: int = 0
+) -> int:
     """Return the number of the image to read, counted from 0.
 
     Parameters
@@ -46,7 +48,7 @@ def choose_series(path: Path, series: Sequence[Series], asked: str | None, defau
         The file, for messages.
     series
         The images in it.
-    asked
+    requested
         Number or name, as given by ``--series``; None takes `default`, with a warning if there are
         others.
 
@@ -55,7 +57,7 @@ def choose_series(path: Path, series: Sequence[Series], asked: str | None, defau
     DataError
         If there is no such image, or two have that name.
     """
-    if asked is None:
+    if requested is None:
         if len(series) > 1:
             other = 1 if default == 0 else 0
             warnings.warn(
@@ -65,14 +67,14 @@ def choose_series(path: Path, series: Sequence[Series], asked: str | None, defau
                 stacklevel=2,
             )
         return default
-    named = [number for number, one in enumerate(series) if one.name == asked]
+    named = [number for number, one in enumerate(series) if one.name == requested]
     if len(named) == 1:
         return named[0]
-    if asked.isdecimal() and int(asked) < len(series):
-        return int(asked)
+    if requested.isdecimal() and int(requested) < len(series):
+        return int(requested)
     problem = f"{len(named)} images of that name" if named else "no such image"
     raise DataError(
-        f"{path}: got series {asked!r}, {problem}, expected a number or name of "
+        f"{path}: got series {requested!r}, {problem}, expected a number or name of "
         f"{listed(series)}; for example --series {default} ('isoslice info {path}' lists all)"
     )
 

@@ -59,17 +59,17 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
             f"got voxel size {text!r}, some numbers with a unit and some without, expected one for "
             f"each, or one behind the last for all; for example --voxel-size {example}"
         )
-    own = units[2]
-    if own is not None and given is not None and own != given:
+    x_unit = units[2]
+    if x_unit is not None and given is not None and x_unit != given:
         raise SettingsError(
             f"got voxel size {text!r} and --unit {unit}, expected one unit; leave out --unit"
         )
-    if own is None:
+    if x_unit is None:
         return VoxelSize(*map(float, numbers)), given
-    ratios = [METRES[str(name)] / METRES[own] for name in units]
+    ratios = [METRES[str(name)] / METRES[x_unit] for name in units]
     # Exact fractions, so that 700um are exactly 0.7 mm.
     exact = [float(Fraction(n) * ratio) for n, ratio in zip(numbers, ratios, strict=True)]
-    return VoxelSize(*exact), own
+    return VoxelSize(*exact), x_unit
 
 
 def _named(unit: str, example: str) -> str:

@@ -146,14 +146,14 @@ def _put_back(
     """Put measured planes back into a block; see `frames.put_back`."""
     (top, _, _), (_, y, x) = block.start, block.slices()
     channels = range(job.volume.size("C"))[frame.channels]
-    for values, own, channel, limits in zip(
-        result, frame.own, channels, scaled.limits_of(len(channels)), strict=True
+    for values, measured, channel, limits in zip(
+        result, frame.measured, channels, scaled.limits_of(len(channels)), strict=True
     ):
-        places = PlaneGrid(tuple(z * frame.factor for z in own))
+        places = PlaneGrid(tuple(z * frame.factor for z in measured))
         first, last, _ = planes_around(places, top, top + block.shape[0])
-        numbers = range(own[first], own[last] + 1)
+        numbers = range(measured[first], measured[last] + 1)
         part = job.volume.read((frame.time, channel, slice(numbers.start, numbers.stop), y, x))
-        around = own[first : last + 1]
+        around = measured[first : last + 1]
         rows = [z * frame.factor - top for z in around]
         put_back(values, Rows(part, [z - numbers.start for z in around]), rows, limits)
 

@@ -135,18 +135,18 @@ def _of_frame(elements: Elements, tag: tuple[int, int], frame: int, frames: int)
 
 def _positions(elements: Elements, frames: int) -> list[Point | None]:
     """Return the position of every frame, None where unknown."""
-    whole = _finite(elements.floats(0x0020, 0x0032), 3)
-    if frames == 1 and whole:
-        return [_point(whole)]
+    position = _finite(elements.floats(0x0020, 0x0032), 3)
+    if frames == 1 and position:
+        return [_point(position)]
     values = [_finite(value, 3) for value in elements.of_frames(0x0020, 0x0032)]
     if len(values) == frames and all(values):
         return [_point(value) for value in values]
     # A dose grid (RT Dose) has the offsets of its planes from the first one.
     offsets = _finite(elements.floats(0x3004, 0x000C), frames)
     directions = _directions(elements, 0, frames)
-    if whole and offsets and directions is not None:
+    if position and offsets and directions is not None:
         normal = np.cross(*directions)
-        return [_point((np.array(whole) + o * normal).tolist()) for o in offsets]
+        return [_point((np.array(position) + o * normal).tolist()) for o in offsets]
     return [None] * frames
 
 

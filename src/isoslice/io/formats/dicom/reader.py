@@ -68,10 +68,10 @@ def _planes(path: Path) -> list[Plane]:
             )
         if len(planes) > 1:
             return planes
-        own = planes[0].series
+        series_uid = planes[0].series
         beside = [p for inner in dicom_files(path.parent) if inner != path for p in _sibling(inner)]
-        rest = [plane for plane in beside if plane.series == own]
-        if rest and own:
+        rest = [plane for plane in beside if plane.series == series_uid]
+        if rest and series_uid:
             warnings.warn(
                 f"{path}: is one of {1 + len(rest)} planes of its series, read all of them",
                 IsosliceWarning,

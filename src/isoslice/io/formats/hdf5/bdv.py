@@ -177,11 +177,11 @@ def _grouped(file: Any, time: str, setups: Sequence[Setup], path: Path) -> list[
 
 
 def _volume(file: Any, time: str, setup: Setup, path: Path) -> Stored:
-    place = f"{time}/s{setup.number:02}/0/cells"
-    dataset = member(file, place)
+    cells = f"{time}/s{setup.number:02}/0/cells"
+    dataset = member(file, cells)
     if dataset is None or not hasattr(dataset, "shape") or len(dataset.shape or ()) != 3:
         raise DataError(
-            f"{path}: got no volume at {place}, expected one for each time point and set-up; a "
+            f"{path}: got no volume at {cells}, expected one for each time point and set-up; a "
             "file in several parts cannot be read, export it as one"
         )
     # Older versions store unsigned numbers with a signed type.

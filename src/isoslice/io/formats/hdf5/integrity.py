@@ -49,12 +49,12 @@ def open_hdf5(path: Path) -> Any:
         return h5py.File(path, "r", locking=False)
 
 
-def member(group: Any, place: str) -> Any | None:
+def member(group: Any, path: str) -> Any | None:
     """Return the object in a group at a path such as ``a/b``, or None; links are not followed."""
     import h5py
 
     with plain_errors():
-        for part in place.split("/"):
+        for part in path.split("/"):
             if not isinstance(group, h5py.Group) or part not in group:
                 return None
             if not isinstance(group.get(part, getlink=True), h5py.HardLink):
@@ -83,7 +83,7 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
     seen: set[int] = set()
     waiting: list[tuple[str, Any, int]] = [("", file, 0)]
     while waiting:
-        place, group, depth = waiting.pop()
+        group_path, group, depth = waiting.pop()
         with plain_errors():
             address = int(h5py.h5o.get_info(group.id).addr)
             if address in seen or depth > MAX_DEPTH:
@@ -92,11 +92,11 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
             inner = []
             for name in names(group):
                 child = member(group, name)
-                where = f"{place}/{name}" if place else name
+                child_path = f"{group_path}/{name}" if group_path else name
                 if isinstance(child, h5py.Dataset):
-                    yield where, child
+                    yield child_path, child
                 elif isinstance(child, h5py.Group):
-                    inner.append((where, child, depth + 1))
+                    inner.append((child_path, child, depth + 1))
                 seen.add(-len(seen) - 1)  # counts this object
                 if len(seen) > MAX_OBJECTS:
                     raise ValueError(f"it holds more than {MAX_OBJECTS} groups and data sets")

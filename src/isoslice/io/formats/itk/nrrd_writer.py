@@ -39,11 +39,11 @@ def write_nrrd(path: Path, volume: Volume) -> None:
 
 def _space(volume: Volume, axes: str) -> list[str]:
     """Return the fields that place the voxels in space; `axes` go from the fastest on."""
-    places = [axis for axis in axes if axis in "XYZT"]
+    positioned = [axis for axis in axes if axis in "XYZT"]
     matrix = affine_in_millimeters(volume)
     vectors = {axis: matrix[:3, i] for i, axis in enumerate("XYZ")}
     oriented = volume.metadata.orientation is not None and "Z" in axes
-    rows = range(3) if oriented else ["XYZ".index(axis) for axis in places if axis != "T"]
+    rows = range(3) if oriented else ["XYZ".index(axis) for axis in positioned if axis != "T"]
     origin = [matrix[row, 3] for row in rows]
     time = "T" in axes
     directions = []
@@ -59,7 +59,7 @@ def _space(volume: Volume, axes: str) -> list[str]:
             directions.append(_vector(numbers + [0.0] * time))
     space = "space: left-posterior-superior" + "-time" * time
     lines = [
-        space if oriented else f"space dimension: {len(places)}",
+        space if oriented else f"space dimension: {len(positioned)}",
         "space directions: " + " ".join(directions),
         "space origin: " + _vector(origin + [0.0] * time),
     ]

@@ -91,7 +91,7 @@ def read_zipped(path: Path, series: str | None = None) -> Raw:
         return _read(ZippedStore(path), path, series)
 
 
-def _read(store: Any, path: Path, asked: str | None) -> Raw:
+def _read(store: Any, path: Path, requested: str | None) -> Raw:
     root = read_node(store, "")
     if root is None:
         raise ValueError("it has no Zarr metadata")
@@ -109,9 +109,9 @@ def _read(store: Any, path: Path, asked: str | None) -> Raw:
         )
     series = tuple(image.series for image in images)
     chosen = 0
-    if len(images) > 1 or asked is not None:
+    if len(images) > 1 or requested is not None:
         first = next((n for n, image in enumerate(images) if not image.is_labels), 0)
-        chosen = choose_series(path, series, number_of(images, asked), first)
+        chosen = choose_series(path, series, number_of(images, requested), first)
     image = images[chosen]
     node = read_node(store, image.path)
     if node is None:

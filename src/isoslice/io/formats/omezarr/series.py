@@ -132,13 +132,13 @@ def find_images(contents: Contents, root: Node) -> list[ListedImage]:
     return images
 
 
-def number_of(images: Sequence[ListedImage], asked: str | None) -> str | None:
+def number_of(images: Sequence[ListedImage], requested: str | None) -> str | None:
     """Return a requested series with the path of an image replaced by its number."""
     paths = [image.path for image in images]
-    named = any(image.series.name == asked for image in images)
-    if asked is None or named or asked.isdecimal() or paths.count(asked) != 1:
-        return asked
-    return str(paths.index(asked))
+    named = any(image.series.name == requested for image in images)
+    if requested is None or named or requested.isdecimal() or paths.count(requested) != 1:
+        return requested
+    return str(paths.index(requested))
 
 
 def _listed(contents: Contents, root: Node) -> list[tuple[str, str | None]]:
@@ -241,8 +241,8 @@ def _multiscales(
     if not entries:
         raise ValueError("its list of multiscales is empty, expected an image")
     for number, entry in enumerate(entries[:MAX_IMAGES]):
-        own = entry.get("name")
-        called = str(own) if isinstance(own, str) and own else None
+        entry_name = entry.get("name")
+        called = str(entry_name) if isinstance(entry_name, str) and entry_name else None
         if name is not None:
             called = name if len(entries) == 1 else f"{name}/{called or number}"
         yield ListedImage(

@@ -102,8 +102,8 @@ class _PlanePerFile:
             return np.empty((*shape, *empty.shape), self.dtype)
         return np.stack(parts).reshape(*shape, *parts[0].shape)
 
-    def _read(self, place: tuple[int, ...]) -> NDArray[Any]:
-        file = self._planes.files[int(np.ravel_multi_index(place, self._planes.shape))]
+    def _read(self, index: tuple[int, ...]) -> NDArray[Any]:
+        file = self._planes.files[int(np.ravel_multi_index(index, self._planes.shape))]
         voxels = _plane(file).data
         if voxels.shape != self._plane or voxels.dtype != self.dtype:
             raise _odd_plane(file, voxels.shape, voxels.dtype.name, self._plane, self.dtype.name)

@@ -57,9 +57,9 @@ def own_holders(images: Iterable[OmeImage], opened: Opened) -> set[Holder]:
     images = list(images)
     holders = {holder for image in images for holder in image.holders}
     name, uuid = opened.path.name.casefold(), opened.uuid
-    own = set[Holder]()
+    owned = set[Holder]()
     if opened.xml == opened.path:
-        own |= holders & {Holder(None, None)}
+        owned |= holders & {Holder(None, None)}
     named = {h for h in holders if h.name is not None and h.name.casefold() == name}
     known = {h for h in holders if h.uuid is not None and h.uuid == uuid}
     if known and not named:
@@ -69,21 +69,21 @@ def own_holders(images: Iterable[OmeImage], opened: Opened) -> set[Holder]:
                 f"{opened.path}: got a file with the UUID of {twin}, which lies beside it, "
                 f"expected one file of each; open {twin}, or move one of them elsewhere"
             )
-        return own | known
+        return owned | known
     if known and named != known:
-        return own | (named if _copied(known, opened) else _renamed(named, known, opened))
+        return owned | (named if _copied(known, opened) else _renamed(named, known, opened))
     if named:
-        return own | named
-    if len(_names(holders)) == 1 and not own and opened.xml == opened.path:
+        return owned | named
+    if len(_names(holders)) == 1 and not owned and opened.xml == opened.path:
         (only,) = _names(holders)
         # It holds no planes if it has a UUID and the named file exists beside it.
         elsewhere = uuid is not None and _is_file(opened.path.with_name(only))
         if not elsewhere and max(_last_page(image) for image in images) < opened.pages:
             return holders
-    return own
+    return owned
 
 
-def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[int, Path]:
+def find_holders(image: OmeImage, owned: set[Holder], opened: Opened) -> Mapping[int, Path]:
     """Return the path of each holder of an image, by its index.
 
     Raises
@@ -98,7 +98,7 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
     missing = []
     for number in sorted(used):
         holder = image.holders[number]
-        if holder in own:
+        if holder in owned:
             paths[number] = opened.path
             continue
         if holder.name is None and holder.uuid is not None:

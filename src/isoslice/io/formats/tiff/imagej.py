@@ -93,11 +93,11 @@ class _Signed:
 
 def _origin(meta: Mapping[str, Any], spacing: Mapping[str, float]) -> dict[str, float]:
     """Return the position of the first voxel; ImageJ stores the index of the voxel at 0."""
-    places = {axis: number(meta.get(f"{axis.lower()}origin")) for axis in "ZYX"}
-    if not any(places.values()):
+    origin = {axis: number(meta.get(f"{axis.lower()}origin")) for axis in "ZYX"}
+    if not any(origin.values()):
         return {}
     return known(
-        {a: -p * spacing[a] + 0.0 for a, p in places.items() if p is not None and a in spacing}
+        {a: -p * spacing[a] + 0.0 for a, p in origin.items() if p is not None and a in spacing}
     )
 
 

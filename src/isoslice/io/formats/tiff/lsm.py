@@ -28,11 +28,11 @@ def read_lsm(tif: TiffFile) -> Lsm:
     info: Mapping[str, Any] = tif.lsm_metadata or {}
     spacing, origin = {}, {}
     for axis in "ZYX":
-        step, place = positive(info.get(f"VoxelSize{axis}")), number(info.get(f"Origin{axis}"))
+        step, position = positive(info.get(f"VoxelSize{axis}")), number(info.get(f"Origin{axis}"))
         if step is not None:
             spacing[axis] = convert(step, "meter", "micrometer")
-        if place is not None:
-            origin[axis] = convert(place, "meter", "micrometer")
+        if position is not None:
+            origin[axis] = convert(position, "meter", "micrometer")
     colors = info.get("ChannelColors")
     colors = colors if isinstance(colors, Mapping) else {}
     names = tuple(str(name) for name in colors.get("ColorNames") or ())

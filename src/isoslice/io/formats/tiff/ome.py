@@ -212,14 +212,14 @@ def _position(pixels: ElementTree.Element, unit: str | None) -> tuple[dict[str, 
     for plane in pixels.findall("{*}Plane"):
         if any(count(plane, f"The{axis}", 0) for axis in "ZCT"):
             continue
-        places: dict[str, float | None] = {}
+        positions: dict[str, float | None] = {}
         for axis in "XYZ":
-            place = number(plane.get(f"Position{axis}"))
-            of = unit_name(plane.get(f"Position{axis}Unit"))
-            if place is not None and of is not None:
-                unit = unit or of
-                places[axis] = convert(place, of, unit)
-        return known(places), unit
+            position = number(plane.get(f"Position{axis}"))
+            own_unit = unit_name(plane.get(f"Position{axis}Unit"))
+            if position is not None and own_unit is not None:
+                unit = unit or own_unit
+                positions[axis] = convert(position, own_unit, unit)
+        return known(positions), unit
     return {}, unit
 
 

@@ -42,7 +42,7 @@ class OpenedOme(NamedTuple):
     tif: TiffFile | None
 
 
-def read_ome(ome: OpenedOme, asked: str | None) -> Raw | None:
+def read_ome(ome: OpenedOme, requested: str | None) -> Raw | None:
     """Read an image, whose planes may lie in several files.
 
     Only images of the OME-XML with planes in the opened file can be chosen.
@@ -63,19 +63,19 @@ def read_ome(ome: OpenedOme, asked: str | None) -> Raw | None:
         return None
     pages = 0 if tif is None else len(tif.pages)
     opened = Opened(path, pages, source.uuid, xml.path, xml.uuid)
-    own = own_holders(images, opened)
-    here = [i for i in images if tif is None or any(h in own for h in i.holders)]
+    owned = own_holders(images, opened)
+    here = [i for i in images if tif is None or any(h in owned for h in i.holders)]
     if not here:
         raise nothing_here(images, opened)
     listed: tuple[Series, ...] = ()
     chosen = 0
-    if len(here) > 1 or asked is not None:
+    if len(here) > 1 or requested is not None:
         listed = tuple(_listed(image) for image in here)
-        chosen = choose_series(path, listed, asked)
+        chosen = choose_series(path, listed, requested)
     image = here[chosen]
     if (missing := int((image.places[:, 0] < 0).sum())) > 0:
         raise TruncatedTiffError(f"{missing} of {len(image.places)} planes are missing")
-    data, axes = _voxels(image, find_holders(image, own, opened), ome)
+    data, axes = _voxels(image, find_holders(image, owned, opened), ome)
     if image.note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
         # TIFF loses axes of length 1, which the note has.
         shape, axes = noted_axes(data.shape, axes, image.note["axes"])

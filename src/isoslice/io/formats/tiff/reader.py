@@ -78,7 +78,7 @@ def _explained(tif: TiffFile, path: Path, read: Callable[[], _Result]) -> _Resul
         raise
 
 
-def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
+def _read_series(tif: TiffFile, path: Path, requested: str | None) -> Raw:
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
     images = _images(tif.series)
@@ -87,13 +87,13 @@ def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
     listed: tuple[Series, ...] = ()
     chosen = 0
     parts = [(one, part) for one in images for part in range(_positions(one))]
-    if len(parts) > 1 or asked is not None:
+    if len(parts) > 1 or requested is not None:
         listed = tuple(_listed(one, part) for one, part in parts)
-        chosen = choose_series(path, listed, asked)
+        chosen = choose_series(path, listed, requested)
     series, part = parts[chosen]
     check_strips(series)
     if tif.is_imagej and series.kind in ("uniform", "generic"):
-        # tifffile ignores ImageJ's description if the file is shorter than that says.
+        # tifffile ignores ImageJ's description if it declares more than the file holds.
         raise TruncatedTiffError("it is shorter than ImageJ's description says")
     _check_images(tif, series)
     data, axes = series_voxels(series, path)
@@ -140,8 +140,8 @@ def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
 def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
     """Return the series that are images, not thumbnails of others."""
     kinds = ("generic", "lsm")
-    whole = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
-    return whole or list(series)
+    images = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
+    return images or list(series)
 
 
 def _check_planes(series: TiffPageSeries, pages: int) -> None:
@@ -172,13 +172,13 @@ def _listed(series: TiffPageSeries, part: int) -> Series:
 
 def _position(data: Any, axes: str, part: int) -> tuple[Any, str]:
     """Select one of several positions; axes of length 1 were dropped before."""
-    places = [i for i, axis in enumerate(axes) if axis in _POSITION_AXES]
-    if not places or places != list(range(len(places))):
+    dimensions = [i for i, axis in enumerate(axes) if axis in _POSITION_AXES]
+    if not dimensions or dimensions != list(range(len(dimensions))):
         return data, axes
-    number = math.prod(data.shape[i] for i in places)
+    number = math.prod(data.shape[i] for i in dimensions)
     if number <= part:
         return data, axes
-    return data.reshape(number, *data.shape[len(places) :])[part], axes[len(places) :]
+    return data.reshape(number, *data.shape[len(dimensions) :])[part], axes[len(dimensions) :]
 
 
 def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:

@@ -23,6 +23,6 @@ def positive(value: object) -> float | None:
     return parsed if parsed is not None and parsed > 0 else None
 
 
-def known(places: Mapping[str, float | None], axes: Iterable[str] = "ZYX") -> dict[str, float]:
+def known(values: Mapping[str, float | None], axes: Iterable[str] = "ZYX") -> dict[str, float]:
     """Return the entries of `axes` that are not None."""
-    return {axis: place for axis in axes if (place := places.get(axis)) is not None}
+    return {axis: value for axis in axes if (value := values.get(axis)) is not None}

@@ -107,9 +107,9 @@ def _positions(volume: Volume, axes: str, unit: str) -> dict[str, list[Any]]:
         z_index = axes.index("Z")
         depths += np.arange(volume.size("Z")).reshape([-1] + [1] * (len(axes) - 3 - z_index))
     positions: dict[str, list[Any]] = {}
-    for axis, place in origin.items():
+    for axis, position in origin.items():
         step = float(volume.spacing.get("Z", 0.0)) if axis == "Z" else 0.0
-        positions[f"Position{axis}"] = [place + z * step for z in depths.ravel().tolist()]
+        positions[f"Position{axis}"] = [position + z * step for z in depths.ravel().tolist()]
         positions[f"Position{axis}Unit"] = [unit] * depths.size
     return positions
 
@@ -177,9 +177,9 @@ def _imagej_metadata(volume: Volume, axes: str) -> dict[str, Any]:
         metadata["unit"] = _IMAGEJ_UNITS.get(unit, SYMBOLS[unit]) if unit else "pixel"
     if "Z" in volume.spacing:
         metadata["spacing"] = float(volume.spacing["Z"])
-    for axis, place in volume.metadata.origin.items():
+    for axis, position in volume.metadata.origin.items():
         if axis in volume.spacing:  # ImageJ stores the index of the voxel at 0
-            metadata[f"{axis.lower()}origin"] = -place / float(volume.spacing[axis])
+            metadata[f"{axis.lower()}origin"] = -position / float(volume.spacing[axis])
     interval = seconds(volume.metadata.time_step, volume.metadata.time_unit)
     if interval is not None:
         metadata["finterval"], metadata["tunit"] = float(interval), "sec"
