@@ -18,8 +18,8 @@ Point = tuple[float, float, float]
 _SAME_POSITION_MM = 1e-3
 #: Relative deviation of a gap from the others that is an error, and that is warned of.
 _GAP_ERROR, _GAP_WARNING = 0.05, 0.01
-#: Degrees between the planes' normal and the step from plane to plane that are warned of.
-_MAX_TILT = 0.5
+#: Angle between the planes' normal and the step from plane to plane that is warned of.
+_MAX_TILT_DEGREES = 0.5
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _check_tilt(step: NDArray[np.float64], normal: NDArray[np.float64], source: 
     """Warn where planes are sheared against each other."""
     lengths = float(np.linalg.norm(step)) * float(np.linalg.norm(normal))
     angle = math.degrees(math.acos(max(-1.0, min(1.0, float(np.dot(step, normal)) / lengths))))
-    if angle > _MAX_TILT:
+    if angle > _MAX_TILT_DEGREES:
         warnings.warn(
             f"{source}: planes are shifted against each other (a tilt of {angle:.1f} degrees, as "
             "of a CT's gantry); the volume keeps that shear, and programs that know none show it "
