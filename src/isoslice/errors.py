@@ -1,6 +1,6 @@
-"""Errors that a user can mend: one line that says what was got, what was expected, what to do."""
+"""Errors that a user can fix: one line that says what was got, what was expected, what to do."""
 
-#: Where faults are to be reported, as messages say it.
+#: Where to report bugs, as worded in messages.
 WHERE_TO_REPORT = "on the project's page"
 
 
@@ -25,7 +25,7 @@ class SettingsError(IsosliceError):
 
 
 class UnhandledError(IsosliceError):
-    """A fault of isoslice, or of a library as it is installed, and not of the user's data."""
+    """A fault of isoslice or of an installed library, not of the user's data."""
 
 
 class IsosliceWarning(UserWarning):
@@ -33,4 +33,4 @@ class IsosliceWarning(UserWarning):
 
 
 class DoubtWarning(IsosliceWarning):
-    """A reason not to trust what a model makes of a stack."""
+    """A reason not to trust a model's restoration of a stack."""

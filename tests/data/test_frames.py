@@ -12,8 +12,8 @@ from isoslice.data.frames import (
     fill_along_z,
     frames_of,
     lost_messages,
-    mended,
     put_back,
+    without_gaps,
 )
 from isoslice.data.survey import Limits, lost_planes, survey
 
@@ -39,7 +39,7 @@ def test_channels_restored_one_by_one_draw_other_noise():
 def test_a_plane_lost_in_one_channel_is_restored_from_no_channel_but_put_back_in_the_other():
     (frame,) = frames_of((1, 2, 4), 2, (((1,), ()),), False, 0)
     assert frame.grid.known == (0, 4, 6)
-    assert frame.own == ((0, 2, 3), (0, 1, 2, 3))
+    assert frame.measured == ((0, 2, 3), (0, 1, 2, 3))
 
 
 def test_measured_planes_come_back_and_outside_stays_outside():
@@ -87,7 +87,7 @@ def test_holes_take_the_nearest_planes_value(planes):
 def test_mended_stacks_have_lines_in_gaps(dtype):
     stack = np.zeros((1, 1, 4, 2, 2), dtype)
     stack[0, 0, :, :] = np.array([10, 0, 0, 40], dtype)[:, None, None]
-    found = mended(stack, (((1, 2),),))
+    found = without_gaps(stack, (((1, 2),),))
     assert found[0, 0, :, 0, 0].tolist() == [10, 20, 30, 40]
     assert stack[0, 0, 1, 0, 0] == 0
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from isoslice.data.normalization import look_at_parts, percentile_normalization
+from isoslice.data.normalization import measure_in_parts, percentile_normalization
 from isoslice.data.percentiles import percentiles
 from isoslice.data.volume import DTYPES as DTYPES_TAKEN
 from isoslice.data.volume import Volume
@@ -44,19 +44,19 @@ def test_no_numbers():
 
 @pytest.mark.parametrize("dtype", DTYPES_TAKEN)
 def test_streamed_normalization_is_that_of_all(monkeypatch, dtype):
-    monkeypatch.setattr("isoslice.data.normalization.PART", 2000)
+    monkeypatch.setattr("isoslice.data.normalization.MAX_PART_BYTES", 2000)
     rng = np.random.default_rng(0)
     data = (rng.gamma(2, 20, size=(2, 3, 12, 20, 15))).astype(dtype)
     data[:, 1] = 7  # a channel that is constant beside others
     expected = percentile_normalization(data.swapaxes(0, 1))
-    found, _ = look_at_parts(Volume(data, "TCZYX"), Progress())
+    found, _ = measure_in_parts(Volume(data, "TCZYX"), Progress())
     assert found == expected
 
 
 def test_streamed_normalization_refuses_what_cannot_be_used():
     ones = np.ones((3, 4, 5), np.uint8)
     with pytest.raises(DataError, match="constant"):
-        look_at_parts(Volume(ones, "ZYX"), Progress())
+        measure_in_parts(Volume(ones, "ZYX"), Progress())
     bad = np.full((3, 4, 5), np.nan, np.float32)
     with pytest.raises(DataError, match="no finite voxel"):
-        look_at_parts(Volume(bad, "ZYX"), Progress())
+        measure_in_parts(Volume(bad, "ZYX"), Progress())

@@ -10,12 +10,12 @@ from conftest import texture
 from isoslice.data.survey import (
     Limits,
     empty_survey,
-    limits,
+    find_limits,
+    format_planes,
     lost_planes,
     planes_of,
     survey,
-    suspects,
-    told_planes,
+    suspect_end_planes,
 )
 
 
@@ -103,10 +103,10 @@ def test_a_gap_between_unlike_outlines_is_not_lost():
 
 
 def test_blank_ends_beside_full_planes_are_suspect():
-    assert suspects(survey(stack((0, 1, 8)))) == (((0, 1, 8),),)
+    assert suspect_end_planes(survey(stack((0, 1, 8)))) == (((0, 1, 8),),)
     data = masked(8)
     data[0, 0, 0] = 0
-    assert suspects(survey(data)) == (((),),)
+    assert suspect_end_planes(survey(data)) == (((),),)
 
 
 def test_extremes_of_some_channels_and_planes():
@@ -125,7 +125,7 @@ def test_extremes_of_some_channels_and_planes():
 def test_ends_without_a_finite_voxel_are_not_suspect():
     data = stack().astype(np.float32)
     data[0, 0, 0] = np.nan
-    assert suspects(survey(data)) == (((),),)
+    assert suspect_end_planes(survey(data)) == (((),),)
 
 
 def test_the_first_time_point_with_anything_in_it():
@@ -149,7 +149,7 @@ def test_lost_planes_of_each_time_and_channel():
 
 
 def limits_of(data):
-    return limits(survey(data[None, None]), 0, data.dtype)
+    return find_limits(survey(data[None, None]), 0, data.dtype)
 
 
 def test_a_cameras_ceiling():
@@ -173,4 +173,4 @@ def test_values_without_data():
 
 
 def test_planes_are_told_in_runs():
-    assert told_planes([41, 12, 40, 42]) == "12, 40-42"
+    assert format_planes([41, 12, 40, 42]) == "12, 40-42"

@@ -104,7 +104,7 @@ def test_what_is_known_of_errors_agrees_with_the_cpus(gpu, model, stack, options
 def test_a_volume_too_large_for_the_gpus_memory(gpu, model, stack, monkeypatch):
     """Then it stays beside it, and slices go there and back."""
     expected = model.predict(stack, "ZYX", SIZE, device=gpu).volume
-    monkeypatch.setattr("isoslice.runtime.device.VOXEL", 10**12)
+    monkeypatch.setattr("isoslice.runtime.device.BYTES_PER_VOXEL", 10**12)
     found = model.predict(stack, "ZYX", SIZE, device=gpu).volume
     assert off(found, expected)[1] < 1e-4
 

@@ -14,7 +14,7 @@ from conftest import Cli, texture, write_stack
 from isoslice.cli.entry import BUG, explain
 from isoslice.errors import WHERE_TO_REPORT, DataError, UnhandledError
 from isoslice.io import read_volume
-from isoslice.io.decode_errors import FAULTS, reading
+from isoslice.io.decode_errors import PROGRAMMING_ERRORS, reading
 
 DAMAGE = (
     ValueError,
@@ -56,7 +56,7 @@ def test_what_damaged_files_raise_blames_the_file(tmp_path, kind, where):
     assert "report" not in str(told.value)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind is not ImportError])
+@pytest.mark.parametrize("kind", [kind for kind in PROGRAMMING_ERRORS if kind is not ImportError])
 def test_our_own_mistakes_are_told_as_ours(tmp_path, kind):
     names = {"__name__": "isoslice.io.made_up", "kind": kind, "tifffile": tifffile}
     exec("def call():\n    raise kind('oops')", names)
@@ -72,7 +72,7 @@ def test_our_own_mistakes_are_told_as_ours(tmp_path, kind):
     assert explain(told.value) == (f"error: {told.value}", BUG)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind is not ImportError])
+@pytest.mark.parametrize("kind", [kind for kind in PROGRAMMING_ERRORS if kind is not ImportError])
 def test_mistakes_inside_a_library_leave_both_possible(tmp_path, kind):
     names = {"__name__": "tifffile.made_up", "kind": kind}
     exec("def call():\n    raise kind('oops')", names)

@@ -80,11 +80,11 @@ def packages_advised() -> dict[str, set[str]]:
 
 def test_what_is_advised_to_install_is_what_we_ask_for():
     advised = packages_advised()
-    assert {"nibabel"} == advised["io/nifti.py"]
-    assert {"pytorch-lightning"} == advised["training.py"]
+    assert {"nibabel"} == advised["io/formats/nifti/reader.py"]
+    assert {"pytorch-lightning"} == advised["training/train.py"]
     assert len(advised) >= 5
     # isoslice itself is on no index until it is released.
-    advised.pop("io/failure.py", None)  # names the library that is broken
+    advised.pop("io/decode_errors.py")  # names the library that is broken
     for path, names in advised.items():
         assert {name.lower() for name in names} <= requirements() - {"isoslice"}, path
 

@@ -13,7 +13,7 @@ from isoslice.data.volume import DTYPES, Volume, VoxelSize
 from isoslice.errors import DataError
 from isoslice.inference.stack import check_stack
 from isoslice.io import read_volume, require_voxel_size, write_volume
-from isoslice.io.decoded import Raw, finish
+from isoslice.io.decoded import Raw, to_volume
 from isoslice.io.options import ReadOptions
 from isoslice.io.reading import open_volume
 from tiff_inputs import write_signed
@@ -459,8 +459,8 @@ def test_unread_compressions_are_named(tmp_path):
 def test_advice_for_unnamed_axes_fits(axes, shape, advice):
     raw = Raw(np.zeros(shape, np.uint8), axes)
     with pytest.raises(DataError, match=f"--axes {advice}$"):
-        finish(raw, Path("a"), ReadOptions())
-    assert finish(raw, Path("a"), ReadOptions(axes=advice)).data.size == np.prod(shape)
+        to_volume(raw, Path("a"), ReadOptions())
+    assert to_volume(raw, Path("a"), ReadOptions(axes=advice)).data.size == np.prod(shape)
 
 
 def test_planes_stored_as_time(tmp_path):

@@ -54,14 +54,14 @@ def info(
 def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
     """Return what `info` shows of an image, as plain values."""
     from isoslice.errors import IsosliceWarning
-    from isoslice.io.decoded import finish
+    from isoslice.io.decoded import to_volume
     from isoslice.io.reading import read_raw
 
     with warnings.catch_warnings():
         # Which one of several is shown, is shown.
         warnings.filterwarnings("ignore", ".*--series", IsosliceWarning)
         raw = read_raw(path, reading.series)
-        volume = finish(raw, path, reading)
+        volume = to_volume(raw, path, reading)
     return {"path": volume.source, **_series(raw), **describe_volume(volume)}
 
 
@@ -119,7 +119,7 @@ def _series(raw: Raw) -> dict[str, Any]:
 
 def _sampling(volume: Volume) -> dict[str, Any]:
     """Tell which axis is coarse, by how much, and which factor that gives."""
-    from isoslice.data.coarse import COARSE
+    from isoslice.data.coarse import COARSE_RATIO
     from isoslice.data.grid import factor_from_voxel_size
     from isoslice.data.volume import VoxelSize
 
@@ -132,7 +132,7 @@ def _sampling(volume: Volume) -> dict[str, Any]:
         ratios[axis] = volume.spacing[axis] / (others[0] * others[1]) ** 0.5
         # X or Y must be coarser than both: where Z is finer, two axes are as coarse as each other.
         least = ratios[axis] if axis == "Z" else volume.spacing[axis] / max(others)
-        if coarse is None and least >= COARSE * (1 - 1e-6):
+        if coarse is None and least >= COARSE_RATIO * (1 - 1e-6):
             coarse = axis
     return {
         "anisotropy": ratios["Z"],
@@ -209,12 +209,12 @@ _MERGED = (
 
 
 def _sampling_told(found: dict[str, Any]) -> str:
-    from isoslice.data.coarse import COARSE
+    from isoslice.data.coarse import COARSE_RATIO
 
     if found["coarse_along"] is not None:
         return f"coarse along {found['coarse_along']} by {found['coarse_by']:.1f}"
     if found["anisotropy"] is not None:
-        return "isotropic" if found["anisotropy"] > 1 / COARSE else "finer along Z"
+        return "isotropic" if found["anisotropy"] > 1 / COARSE_RATIO else "finer along Z"
     return "unknown, without a voxel size along Z, Y and X"
 
 

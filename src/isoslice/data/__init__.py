@@ -1,1 +1,1 @@
-"""Arrays with axes, spacing and intensities, and what they tell: no files, no networks."""
+"""Arrays with axes, spacing and intensities, and statistics of them: no files, no networks."""

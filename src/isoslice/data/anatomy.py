@@ -1,4 +1,4 @@
-"""Letters for the directions in which an image's axes run in a body: RAS, LPS and others."""
+"""Anatomical axis codes, such as RAS and LPS: directions in which an image's axes run."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from itertools import permutations
 
 from isoslice.data.metadata import Matrix
 
-#: Where each of a scanner's coordinates rises and falls to: right, front and head (RAS+).
+#: Letters of the rising and the falling direction of each RAS+ coordinate.
 _LETTERS = (("R", "L"), ("A", "P"), ("S", "I"))
 
 
 def axis_codes(affine: Matrix) -> str | None:
-    """Return three letters: to which side of the body the axes X, Y and Z of an image run.
+    """Return three letters for the anatomical directions of an image's axes X, Y and Z.
 
-    Of an oblique image, those of the nearest upright one, as most programs show it.
+    Oblique axes get the letters of the nearest direction, as in most programs.
 
     Parameters
     ----------
     affine
-        From voxel indices (x, y, z, 1) to coordinates that rise to the right, front and head.
+        Maps voxel indices (x, y, z, 1) to RAS+ coordinates: rising to the right, front and head.
 
     Returns
     -------
-    Letters of right or left, anterior or posterior, superior or inferior, such as ``"LPS"``; None
-    where the matrix gives an axis no direction.
+    R or L (right, left), A or P (anterior, posterior), S or I (superior, inferior), such as
+    ``"LPS"``; None where the matrix gives an axis no direction.
     """
     columns = [[affine[row][column] for row in range(3)] for column in range(3)]
     lengths = [math.hypot(*column) for column in columns]

@@ -1,7 +1,7 @@
-"""What a model must beat: interpolation by name, for planes of stacks and for rows of images.
+"""Baselines: interpolation by name, between planes of stacks and rows of images.
 
-Also the two fixed filters of the paper's evaluation: its misaligned trilinear interpolation, and
-its Gaussian blur.
+Also two filters of the paper's evaluation: its misaligned trilinear interpolation, and its
+Gaussian blur.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ BASELINES = (*get_args(Method), "trilinear-misaligned")
 
 
 def misaligned_matrix(planes: int, factor: int, depth: int) -> NDArray[np.float32]:
-    """Weights, shape (depth, planes), of trilinear interpolation as MSDSR's evaluation calls it.
+    """Compute the weights, shape (depth, planes), of trilinear interpolation in MSDSR's evaluation.
 
     The code released with arXiv 2404.09425 compares with
     ``torch.nn.functional.interpolate(mode="trilinear", align_corners=False)``, which takes planes
-    for slabs: output plane j reads coarse position (j + 0.5) / factor - 0.5, held within the
-    first and the last plane. Where planes are point samples at multiples of `factor`, as here,
-    its volume lies (factor - 1) / 2 output planes out of line, and its measured planes are not
-    the measured ones. For reproducing the paper's numbers only; ``linear`` is the fair baseline.
+    for slabs: output plane j reads coarse position (j + 0.5) / factor - 0.5, clipped to the first
+    and the last plane. Where planes are point samples at multiples of `factor`, as here, its volume
+    is shifted by (factor - 1) / 2 output planes, and does not contain the measured planes. For
+    reproducing the paper's numbers only; ``linear`` is the fair baseline.
 
-    Its ``planes * factor`` output planes are cut to the first `depth`.
+    Of its ``planes * factor`` output planes, the first `depth` are returned.
     """
-    at = np.clip((np.arange(depth) + 0.5) / factor - 0.5, 0, planes - 1)
-    lower = np.minimum(at.astype(int), planes - 2)
+    position = np.clip((np.arange(depth) + 0.5) / factor - 0.5, 0, planes - 1)
+    lower = np.minimum(position.astype(int), planes - 2)
     weights = np.zeros((depth, planes))
-    weights[np.arange(depth), lower] = 1 - (at - lower)
-    weights[np.arange(depth), lower + 1] = at - lower
+    weights[np.arange(depth), lower] = 1 - (position - lower)
+    weights[np.arange(depth), lower + 1] = position - lower
     return weights.astype(np.float32)
 
 
 def interpolate_planes(
     planes: NDArray[np.floating], grid: PlaneGrid, method: str = "linear"
 ) -> NDArray[np.float32]:
-    """Fill in the planes between measured ones.
+    """Interpolate the planes between measured ones.
 
     Parameters
     ----------
     planes
         Measured planes, shape (C, n, Y, X).
     grid
-        Where they lie; for ``trilinear-misaligned`` they must be evenly spaced.
+        Their positions; for ``trilinear-misaligned`` they must be evenly spaced.
     method
         One of `BASELINES`; for the last see `misaligned_matrix`.
 
     Returns
     -------
     Shape (C, grid.depth, Y, X), float32. Output plane ``grid.known[i]`` equals measured plane i,
-    save for ``trilinear-misaligned``.
+    except for ``trilinear-misaligned``.
 
     Raises
     ------
@@ -73,14 +73,14 @@ def interpolate_planes(
 def interpolate_rows(
     rows: NDArray[np.floating], grid: PlaneGrid, method: str = "linear"
 ) -> NDArray[np.float32]:
-    """Fill in the rows between measured ones: `interpolate_planes` for 2D images, along H.
+    """Interpolate the rows between measured ones: `interpolate_planes` for 2D images, along H.
 
     Parameters
     ----------
     rows
         Measured rows only, shape (N, C, n, W); for full images ``images[:, :, grid.known]``.
     grid
-        Where they lie between the first and the last.
+        Their positions.
     method
         One of `BASELINES`.
 
@@ -99,7 +99,7 @@ def interpolate_rows(
 
 
 def gaussian_blur3(volume: NDArray[np.floating], sigma: float = 0.5) -> NDArray[np.float32]:
-    """Blur by a Gaussian cut to 3 x 3 x 3 voxels, as the code released with MSDSR does at the end.
+    """Blur with a Gaussian truncated to 3 x 3 x 3 voxels, the last step of MSDSR's released code.
 
     The kernel is exp(-(z² + y² + x²) / 2 sigma²) at offsets of -1, 0 and 1, normalised to sum one;
     it factors into the same three taps along each axis. Edge voxels are repeated.
@@ -113,7 +113,7 @@ def gaussian_blur3(volume: NDArray[np.floating], sigma: float = 0.5) -> NDArray[
 
     Returns
     -------
-    Shape (C, Z, Y, X), float32. Measured planes are blurred too: write them back if they must stay.
+    Shape (C, Z, Y, X), float32. Measured planes are blurred too.
 
     Raises
     ------
@@ -170,9 +170,9 @@ def _three_taps(
 ) -> NDArray[np.float32]:
     """Weigh each voxel and its two neighbours along `axis`, repeating the ends."""
     last = values.shape[axis] - 1
-    at = np.arange(last + 1)
-    neighbours: NDArray[np.float32] = values.take(np.maximum(at - 1, 0), axis)
-    neighbours += values.take(np.minimum(at + 1, last), axis)
+    index = np.arange(last + 1)
+    neighbours: NDArray[np.float32] = values.take(np.maximum(index - 1, 0), axis)
+    neighbours += values.take(np.minimum(index + 1, last), axis)
     neighbours *= np.float32(side)
     neighbours += np.float32(centre) * values
     return neighbours

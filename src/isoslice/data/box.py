@@ -15,7 +15,7 @@ Triple = tuple[int, int, int]
 
 
 class Box(NamedTuple):
-    """Part of a volume: along Z, Y and X from `start` up to `stop`, which is left out."""
+    """Part of a volume along Z, Y and X, from `start` to `stop` (exclusive)."""
 
     start: Triple
     stop: Triple
@@ -31,7 +31,7 @@ class Box(NamedTuple):
         return math.prod(self.shape)
 
     def slices(self, origin: Triple = (0, 0, 0)) -> Region:
-        """Index an array (..., Z, Y, X) whose first voxel lies at `origin`."""
+        """Return the box as an index of an array (..., Z, Y, X) whose first voxel is `origin`."""
         z, y, x = (
             slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, origin, strict=True)
         )
@@ -39,17 +39,17 @@ class Box(NamedTuple):
 
 
 def whole(shape: Triple) -> Box:
-    """Return all of a volume."""
+    """Return the box of a whole volume."""
     return Box((0, 0, 0), shape)
 
 
 def block_count(shape: Triple, size: Triple) -> int:
-    """Say how many blocks of `size`, smaller at its far ends, a volume has."""
+    """Count the blocks of `size` that cover a volume; the last ones are cut at its ends."""
     return math.prod(_counts(shape, size))
 
 
 def nth_block(index: int, shape: Triple, size: Triple) -> Box:
-    """Return one of these blocks; X fastest."""
+    """Return block `index` of those that `block_count` counts, X fastest."""
     counts = _counts(shape, size)
     z, rest = divmod(index, counts[1] * counts[2])
     y, x = divmod(rest, counts[2])
@@ -59,7 +59,7 @@ def nth_block(index: int, shape: Triple, size: Triple) -> Box:
 
 
 def widened(box: Box, shape: Triple, margin: Triple) -> Box:
-    """Widen a box on all sides, no further than the volume goes."""
+    """Widen a box by `margin` on all sides, clipped to the volume."""
     start = [max(0, a - wide) for a, wide in zip(box.start, margin, strict=True)]
     stop = [min(n, b + wide) for b, wide, n in zip(box.stop, margin, shape, strict=True)]
     return Box(_triple(start), _triple(stop))

@@ -1,7 +1,7 @@
-"""Which axis of a stack is coarse: Z of most, X or Y of a sagittal or coronal scan.
+"""Which axis of a stack is coarse: mostly Z, X or Y of a sagittal or coronal scan.
 
-Everything that restores takes Z for the coarse axis. A stack that is coarse along another one is
-renamed before, so that its coarse axis is called Z, and back again after: no voxel moves.
+Restoration takes Z for the coarse axis. Axes of other stacks are renamed before, so that the coarse
+one is called Z, and back afterwards: no voxel moves.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from isoslice.data.metadata import Metadata
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 
-#: Spacing of a coarse axis over that of the others, at least.
-COARSE = 1.5
+#: Smallest ratio of a coarse axis' spacing to that of the others.
+COARSE_RATIO = 1.5
 
 
 def coarse_axis(volume: Volume, along: str | None = None) -> str:
-    """Return the axis that is coarse: Z, Y or X.
+    """Return the coarse axis of a stack: Z, Y or X.
 
     Parameters
     ----------
     volume
         The stack.
     along
-        The axis that the caller named; by default Z, unless only another one is coarse.
+        The axis that the user named; by default Z, unless only Y or X is coarse.
 
     Raises
     ------
     SettingsError, DataError
-        If `along` is no axis, or none of the stack's.
+        If `along` is not Z, Y or X, or the stack has no such axis.
     """
     if along is not None:
         axis = along.upper()
@@ -46,10 +46,10 @@ def coarse_axis(volume: Volume, along: str | None = None) -> str:
     size = volume.voxel_size
     if size is None or "Z" not in volume.axes:
         return "Z"
-    least = COARSE * (1 - 1e-6)
+    least = COARSE_RATIO * (1 - 1e-6)
     if size.z >= least * np.sqrt(size.y * size.x):
         return "Z"
-    # Of X and Y, the one that is coarser than both others.
+    # X or Y, if coarser than both others.
     for axis, step, others in (("X", size.x, (size.z, size.y)), ("Y", size.y, (size.z, size.x))):
         if step >= least * max(others):
             return axis
@@ -57,7 +57,7 @@ def coarse_axis(volume: Volume, along: str | None = None) -> str:
 
 
 def turned(volume: Volume, axis: str) -> Volume:
-    """Rename a volume's axes so that `axis` is called Z, and Z as that one was; its own inverse."""
+    """Exchange the names of `axis` and Z in a volume; its own inverse."""
     if axis == "Z":
         return volume
     names = {"Z": axis, axis: "Z"}
@@ -75,7 +75,7 @@ def renamed(axes: str, axis: str) -> str:
 
 
 def refined(volume: Volume, axis: str, factor: int) -> tuple[dict[str, float], Metadata]:
-    """Return spacing and metadata of a stack that has `factor` times the planes along `axis`."""
+    """Return spacing and metadata of a stack with `factor` times the planes along `axis`."""
     spacing = dict(volume.spacing)
     if axis in spacing:
         spacing[axis] /= factor

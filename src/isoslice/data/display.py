@@ -1,7 +1,7 @@
-"""Colours for looking at stimulated Raman histology: equalised channels, as the paper shows them.
+"""Display colours of stimulated Raman histology: equalised channels, as in the MSDSR paper.
 
-For pictures only: equalising stretches every image by itself, so the colours of two images cannot
-be compared, nor metrics computed from them unless the paper did (its slice FIDs are).
+For pictures only: each image is equalised by itself, so colours of two images cannot be compared,
+nor metrics computed from them, except those that the paper did compute so (its slice FIDs).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ def histogram_equalize(
 ) -> NDArray[np.uint8]:
     """Equalise each channel's histogram, as the code released with MSDSR (arXiv 2404.09425) does.
 
-    A channel's own range is cut into ``floor(2**bits)`` bins. The lowest, the background, counts
-    as empty; the running sum of the others, scaled to the number of bins less one, is the new
-    brightness at the bins' lower edges, linear in between and truncated to an integer.
+    A channel's range is divided into ``floor(2**bits)`` bins. The lowest, the background, counts as
+    empty; the cumulative sum of the others, scaled to the number of bins less one, is the new
+    brightness at the bins' lower edges, interpolated linearly and truncated to an integer.
 
     Parameters
     ----------
     image
-        Shape (C, H, W), finite, of any real type; computed from float32.
+        Shape (C, H, W), finite, of any real type; converted to float32.
     bits
         One number from 1 to 8 per channel; by default `SRH_BITS` for three channels, else 8 each.
-        A channel becomes no brighter than ``floor(2**bits) - 1``.
+        The brightest value of a channel is ``floor(2**bits) - 1``.
 
     Returns
     -------
-    Shape (H, W, C), uint8. A constant channel, which has nothing to equalise, becomes 0.
+    Shape (H, W, C), uint8. A constant channel becomes 0.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def histogram_equalize(
 
 
 def srh_colours(image: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Display colours of a stimulated Raman histology image, as in MSDSR's figures and FIDs.
+    """Compute display colours of an SRH image, as in MSDSR's figures and FIDs.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def _equalize(channel: NDArray[np.float32], bits: float) -> NDArray[np.uint8]:
     low, high = float(channel.min()), float(channel.max())
     if low == high:
         return np.zeros(channel.shape, np.uint8)
-    # Bins narrower than float32 can tell apart, or a span beyond its range, need float64; all
-    # other channels keep float32 edges, which the released code has too.
+    # Bins narrower than float32 resolves, or a span beyond its range, need float64; all other
+    # channels keep float32 edges, as in the released code.
     span = high - low
     finest = 2 * bins * float(np.spacing(np.float32(max(abs(low), abs(high)))))
     fits = finest <= span <= np.finfo(np.float32).max

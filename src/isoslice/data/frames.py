@@ -1,4 +1,4 @@
-"""What is restored at once: a time point of a stack, and where its measured planes lie."""
+"""Frames: the time points (and channels) that are restored at once, and their measured planes."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.grid import PlaneGrid
-from isoslice.data.survey import Limits, Survey, suspects, told_planes
+from isoslice.data.survey import Limits, Survey, format_planes, suspect_end_planes
 
 if TYPE_CHECKING:
     from isoslice.data.normalization import Normalization
 
-#: Planes that were lost, for each time point and channel.
+#: Numbers of the lost planes, for each time point and channel.
 Lost = Sequence[Sequence[Sequence[int]]]
-#: Channels that are restored one by one draw noise of their own: detail that two channels invent
-#: must not look as if they belonged together.
-CHANNEL_SEED = 1_000_003
+#: Added to the seed per channel where channels are restored one by one: with the same noise,
+#: invented detail would look as if it belonged together.
+CHANNEL_SEED_STEP = 1_000_003
 NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A time point with all of its channels, or with one where they are restored one by one.
+    """A time point with all channels, or with one where channels are restored one by one.
 
     Attributes
     ----------
     time
-        Number of the time point.
+        Index of the time point.
     channels
-        Which ones.
+        Its channels in the stack.
     kept
-        Measured planes that are restored from: those lost in no channel.
+        Measured planes to restore from: those lost in no channel.
     grid
-        Where these lie in the volume.
-    own
-        Measured planes of each channel, which become planes of the volume as they are.
+        Their positions in the volume.
+    measured
+        Measured planes of each channel, which are copied to the volume unchanged.
     factor
         Output planes per measured plane.
     seed
@@ -50,19 +50,19 @@ class Frame:
     channels: slice
     kept: tuple[int, ...]
     grid: PlaneGrid
-    own: tuple[tuple[int, ...], ...]
+    measured: tuple[tuple[int, ...], ...]
     factor: int
     seed: int
 
     def put_back(
         self, volumes: NDArray[Any], stack: NDArray[Any], normalization: Normalization
     ) -> None:
-        """Put measured planes back, and take out what nobody measured; see `put_back`.
+        """Copy measured planes to restored volumes, and clear voxels without data: see `put_back`.
 
         Parameters
         ----------
         volumes, stack
-            All that was restored so far, changed in place, and what was measured: (T, C, Z, Y, X).
+            Restored volumes, changed in place, and the measured stack: (T, C, Z, Y, X).
         normalization
             Of the frame's channels.
         """
@@ -82,16 +82,16 @@ class Frame:
         normalization: Normalization,
     ) -> None:
         channels = range(volumes.shape[1])[self.channels]
-        for own, channel, limits in zip(
-            self.own, channels, normalization.limits_of(len(channels)), strict=True
+        for measured, channel, limits in zip(
+            self.measured, channels, normalization.limits_of(len(channels)), strict=True
         ):
             planes = stack[self.time, channel]
-            rows = [z * self.factor for z in own]
-            change(volumes[self.time, channel], Rows(planes, own), rows, limits)
+            rows = [z * self.factor for z in measured]
+            change(volumes[self.time, channel], Rows(planes, measured), rows, limits)
 
 
 class Rows:
-    """Some planes of a stack (n, Y, X), one at a time, without a copy of all."""
+    """Some planes of a stack (n, Y, X), read one at a time without copying all."""
 
     def __init__(self, stack: NDArray[Any], numbers: Sequence[int]) -> None:
         self._stack, self._numbers = stack, numbers
@@ -127,12 +127,12 @@ def frames_of(
     groups = [slice(c, c + 1) for c in range(channels)] if separate else [slice(0, channels)]
     frames = []
     for t in range(times):
-        own = [tuple(z for z in range(planes) if z not in lost[t][c]) for c in range(channels)]
+        measured = [tuple(z for z in range(planes) if z not in lost[t][c]) for c in range(channels)]
         for group in groups:
-            kept = tuple(z for z in range(planes) if all(z in each for each in own[group]))
+            kept = tuple(z for z in range(planes) if all(z in each for each in measured[group]))
             grid = PlaneGrid(tuple(z * factor for z in kept))
-            noise = seed + CHANNEL_SEED * (group.start if separate else 0)
-            frames.append(Frame(t, group, kept, grid, tuple(own[group]), factor, noise))
+            noise = seed + CHANNEL_SEED_STEP * (group.start if separate else 0)
+            frames.append(Frame(t, group, kept, grid, tuple(measured[group]), factor, noise))
     return frames
 
 
@@ -142,19 +142,19 @@ def put_back(
     rows: Sequence[int],
     limits: Limits = NO_LIMITS,
 ) -> None:
-    """Put measured planes back into a restored channel, and take out what nobody measured.
+    """Copy measured planes to a restored channel, and clear voxels without data, in place.
 
-    Measured planes become planes of the volume bit for bit. Between two voxels without data (not
-    finite, or of the value that stands for none) there is none either.
+    Measured planes are copied bit for bit. Voxels between two measured ones without data (not
+    finite, or equal to `limits.outside`) get no data either.
 
     Parameters
     ----------
     volume
         One channel, or some of its planes, (Z, Y, X); changed in place.
     planes
-        Its measured planes around these, (n, Y, X), as they were read.
+        The measured planes in and around it, (n, Y, X), as read.
     rows
-        Where they lie in `volume`: rising, and perhaps outside.
+        Their indices in `volume`, rising; some may lie outside.
     limits
         Of the channel.
     """
@@ -163,9 +163,9 @@ def put_back(
         between = range(max(row + 1, 0), min(above, depth))
         if not between:
             continue
-        for value, nothing in _without_data(planes[index], planes[index + 1], limits):
+        for value, empty in _without_data(planes[index], planes[index + 1], limits):
             for z in between:
-                volume[z][nothing] = value
+                volume[z][empty] = value
     for index, row in enumerate(rows):
         if 0 <= row < depth:
             volume[row] = planes[index]
@@ -179,29 +179,29 @@ def clear_deviations(
 ) -> None:
     """Set the standard deviations (Z, Y, X) of voxels without data; arguments as in `put_back`."""
     for index, (row, above) in enumerate(pairwise(rows)):
-        for value, nothing in _without_data(planes[index], planes[index + 1], limits):
+        for value, empty in _without_data(planes[index], planes[index + 1], limits):
             for z in range(max(row + 1, 0), min(above, len(std))):
-                std[z][nothing] = 0.0 if np.isfinite(value) else np.nan
+                std[z][empty] = 0.0 if np.isfinite(value) else np.nan
 
 
 def _without_data(
     plane: NDArray[Any], following: NDArray[Any], limits: Limits
 ) -> Iterable[tuple[float, NDArray[np.bool_]]]:
-    """Give the value and the place of voxels without data between two planes."""
+    """Yield values and masks (Y, X) of voxels without data in two successive planes."""
     if limits.outside is not None:
-        nothing = (plane == limits.outside) & (following == limits.outside)
-        if nothing.any():
-            yield limits.outside, nothing
+        empty = (plane == limits.outside) & (following == limits.outside)
+        if empty.any():
+            yield limits.outside, empty
     if plane.dtype.kind == "f":
-        nothing = ~np.isfinite(plane) & ~np.isfinite(following)
-        if nothing.any():
-            yield np.nan, nothing
+        empty = ~np.isfinite(plane) & ~np.isfinite(following)
+        if empty.any():
+            yield np.nan, empty
 
 
 def fill_along_z(planes: NDArray[Any]) -> NDArray[Any]:
-    """Fill voxels that are not finite from the nearest measured plane, (..., n, Y, X).
+    """Fill non-finite voxels of planes (..., n, Y, X) from the nearest plane along Z.
 
-    Where no plane has a finite voxel at a place, all stay as they are. Integers come back as given.
+    Where no plane has a finite voxel, all stay as they are. Integers are returned as they are.
     """
     if planes.dtype.kind != "f":
         return planes
@@ -211,19 +211,19 @@ def fill_along_z(planes: NDArray[Any]) -> NDArray[Any]:
     count = planes.shape[-3]
     index = np.arange(count).reshape(-1, 1, 1)
     below = np.maximum.accumulate(np.where(finite, index, -1), axis=-3)
-    turned = np.flip(np.where(finite, index, 2 * count), -3)
-    above = np.flip(np.minimum.accumulate(turned, axis=-3), -3)
+    flipped = np.flip(np.where(finite, index, 2 * count), -3)
+    above = np.flip(np.minimum.accumulate(flipped, axis=-3), -3)
     has_below, has_above = below >= 0, above < count
     nearer = has_below & (~has_above | (index - below <= above - index))
     source = np.where(nearer, below, np.where(has_above, above, index))
     return np.take_along_axis(planes, source, axis=-3)
 
 
-def lost_messages(found: Survey, lost: Lost) -> list[str]:
-    """Say which planes were lost, or may have been, and what is done; empty if none was."""
+def lost_messages(surveyed: Survey, lost: Lost) -> list[str]:
+    """List messages on planes that were lost, or may have been, and what is done about it."""
     messages = []
     times, channels = len(lost), len(lost[0])
-    ends = suspects(found)
+    ends = suspect_end_planes(surveyed)
     for t, c in np.ndindex(times, channels):
         where = f", time point {t}" if times > 1 else ""
         where += f", channel {c}" if channels > 1 else ""
@@ -233,39 +233,41 @@ def lost_messages(found: Survey, lost: Lost) -> list[str]:
             (ends[t][c], "beside a plane that is not blank: kept, so that the planes restored "
              "there fade; if it was lost, leave it out of the stack"),
         ):  # fmt: skip
-            for value, alike in _by_value(found.least[t, c], planes):
+            for value, alike in _by_value(surveyed.least[t, c], planes):
                 one = len(alike) == 1
                 are = "is" if one else "are"
                 held = f"{are} {value:g} everywhere"
                 if np.isnan(value):
                     held = "holds nothing" if one else "hold nothing"
                 messages.append(
-                    f"plane{'' if one else 's'} {told_planes(alike)} (counted from 0{where}) "
+                    f"plane{'' if one else 's'} {format_planes(alike)} (counted from 0{where}) "
                     f"{held}, {rest}"
                 )
     return messages
 
 
 def _by_value(values: NDArray[Any], planes: Sequence[int]) -> list[tuple[float, list[int]]]:
-    """Sort blank planes by what they hold."""
-    found: dict[str, tuple[float, list[int]]] = {}
+    """Group blank planes by their value."""
+    groups: dict[str, tuple[float, list[int]]] = {}
     for z in planes:
-        found.setdefault(str(values[z]), (float(values[z]), []))[1].append(z)
-    return list(found.values())
+        groups.setdefault(str(values[z]), (float(values[z]), []))[1].append(z)
+    return list(groups.values())
 
 
-def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None) -> NDArray[Any]:
-    """Return a stack (T, C, n, Y, X) without gaps, for what looks at all of its planes.
+def without_gaps(
+    stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None
+) -> NDArray[Any]:
+    """Copy a stack (T, C, n, Y, X) with all gaps filled, for code that needs every plane.
 
-    Lost planes are interpolated linearly from those around; voxels that are not finite take the
-    value of the nearest plane, or that of `fill`, one a channel, where no plane has one.
+    Lost planes are interpolated linearly; non-finite voxels take the value of the nearest plane, or
+    of `fill` (one per channel) where no plane has one.
     """
-    found = stack.copy()
+    complete = stack.copy()
     for t, c in np.ndindex(stack.shape[:2]):
-        channel = found[t, c]
-        own = [z for z in range(len(channel)) if z not in lost[t][c]]
-        if len(own) < len(channel):
-            for below, above in pairwise(own):
+        channel = complete[t, c]
+        measured = [z for z in range(len(channel)) if z not in lost[t][c]]
+        if len(measured) < len(channel):
+            for below, above in pairwise(measured):
                 for z in range(below + 1, above):
                     share = (z - below) / (above - below)
                     ends = channel[[below, above]].astype(np.float64)
@@ -274,4 +276,4 @@ def mended(stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None)
         channel[...] = fill_along_z(channel)
         if fill is not None:
             np.copyto(channel, fill[c], where=~np.isfinite(channel))
-    return found
+    return complete

@@ -1,4 +1,4 @@
-"""Where planes lie, stated once: every method, baseline and metric goes through this file.
+"""Positions of planes, defined once for every method, baseline and metric.
 
 Planes are point samples at z = 0, k, 2k, ... of the output grid. A stack of n planes gives
 (n - 1) k + 1 output planes, and measured plane i *is* output plane i k. Nothing is extrapolated
@@ -21,8 +21,8 @@ from isoslice.errors import DataError, SettingsError
 class PlaneGrid:
     """Positions of the measured planes on the output's z grid.
 
-    Unevenly spaced planes need only another tuple of `known`; everything downstream asks the
-    grid, never ``i * k``.
+    Unevenly spaced planes need only another tuple of `known`; all other code takes positions from
+    the grid, never from ``i * k``.
 
     Attributes
     ----------
@@ -53,14 +53,14 @@ class PlaneGrid:
         return mask
 
     def bracket(self, rows: slice = slice(None)) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Find the measured planes around each of `rows`.
+        """Find the measured planes around each output plane of `rows`.
 
         Returns
         -------
         lower
-            Number of the measured plane at or below each row, at most the last but one.
+            Index of the measured plane at or below each, at most the last but one.
         share
-            Distance from it, 0 to 1, as a share of the interval up to the next measured plane.
+            Distance from it in [0, 1], as a share of the interval up to the next measured plane.
         """
         known, z = np.asarray(self.known), np.arange(self.depth)[rows]
         lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, len(known) - 2)
@@ -68,7 +68,7 @@ class PlaneGrid:
 
     @property
     def distances(self) -> NDArray[np.intp]:
-        """Distance of each plane to the nearest measured one, shape (depth,)."""
+        """Distance of each output plane to the nearest measured one in planes, shape (depth,)."""
         lower, _ = self.bracket()
         known, z = np.asarray(self.known), np.arange(self.depth)
         nearest: NDArray[np.intp] = np.minimum(z - known[lower], known[lower + 1] - z)
@@ -76,14 +76,14 @@ class PlaneGrid:
 
 
 def even_grid(planes: int, factor: int) -> PlaneGrid:
-    """Grid of `planes` measured planes, every `factor`-th output plane."""
+    """Return the grid on which every `factor`-th output plane is measured."""
     return PlaneGrid(tuple(range(0, (planes - 1) * factor + 1, factor)))
 
 
 def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
-    """Return the output planes per measured plane that make voxels closest to isotropic.
+    """Return the number of output planes per measured plane that is closest to isotropic voxels.
 
-    The target is the XY spacing (the geometric mean of Y and X, should they differ).
+    The target is the XY spacing (the geometric mean of Y and X where they differ).
 
     Raises
     ------
@@ -91,7 +91,7 @@ def factor_from_voxel_size(voxel_size: VoxelSize) -> int:
         If the nearest integer is below 2: the stack is isotropic already.
     """
     ratio = voxel_size.z / float(np.sqrt(voxel_size.y * voxel_size.x))
-    factor = int(np.floor(ratio + 0.5 + 1e-6))  # 1.5 rounds up in every unit, rounding or not
+    factor = int(np.floor(ratio + 0.5 + 1e-6))  # 1.5 rounds up whatever the unit
     if factor < 2:
         raise DataError(
             f"got a voxel size of {tuple(voxel_size)} (Z, Y, X), Z only {ratio:.2f} times XY: the "
@@ -110,12 +110,12 @@ def check_factor(factor: int) -> int:
 
 
 def output_voxel_size(voxel_size: VoxelSize, factor: int) -> VoxelSize:
-    """Return the true spacing of the output: Z divided by `factor`, Y and X unchanged."""
+    """Return the spacing of the output: Z divided by `factor`, Y and X unchanged."""
     return VoxelSize(voxel_size.z / factor, voxel_size.y, voxel_size.x)
 
 
 def thin(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[Any]:
-    """Keep planes 0, k, 2k, ... along `axis`: the coarse stack that a true volume would give.
+    """Keep planes 0, k, 2k, ... along `axis`: the coarse stack of a true volume.
 
     Planes beyond the last multiple of `factor` are dropped; compare with `crop_to_grid`.
     """
@@ -123,19 +123,19 @@ def thin(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[Any]:
 
 
 def crop_to_grid(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[Any]:
-    """Drop the planes of a true volume that lie behind the last one that `thin` keeps."""
+    """Drop the planes of a true volume beyond the last one that `thin` keeps."""
     depth = (volume.shape[axis] - 1) // factor * factor + 1
     return np.take(volume, range(depth), axis=axis)
 
 
 def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, PlaneGrid]:
-    """Return the first and last measured plane that rows from `start` to `stop` lie between.
+    """Return the first and last measured plane around output planes `start` to `stop` (exclusive).
 
-    And the grid of these planes, which begins at the first of them.
+    The third value is the grid of these measured planes, which begins at the first of them.
     """
     known = np.asarray(grid.known)
     first = int(np.searchsorted(known, start, side="right")) - 1
     last = int(np.searchsorted(known, stop - 1, side="left"))
-    if first == last:  # a grid has two at least
+    if first == last:  # a grid has at least two
         first, last = (first, last + 1) if last + 1 < len(known) else (first - 1, last)
     return first, last, PlaneGrid(tuple((known[first : last + 1] - known[first]).tolist()))

@@ -14,12 +14,12 @@ Method = Literal["nearest", "linear", "cubic", "lanczos"]
 
 
 def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[np.float32]:
-    """Weights, shape (depth, planes), that map measured planes to output planes.
+    """Compute the weights, shape (depth, planes), that map measured planes to output planes.
 
     Rows sum to one; the row of a measured plane is one-hot, so measured planes pass unchanged.
     ``cubic`` is the Catmull-Rom spline over the measured planes' positions, ends repeated.
     ``lanczos`` is the sinc windowed to three planes on either side (Lanczos-3), normalised; planes
-    count as evenly spaced, ends repeated. ``nearest`` takes the lower plane at ties.
+    are taken as evenly spaced, ends repeated. ``nearest`` takes the lower plane at ties.
     """
     if method not in get_args(Method):
         raise SettingsError(f"got interpolation {method!r}, expected one of {get_args(Method)}")
@@ -33,14 +33,14 @@ def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[
         np.add.at(weights, (rows, lower), 1 - t)
         np.add.at(weights, (rows, lower + 1), t)
     elif method == "lanczos":
-        reach = np.arange(-2, 4)
-        distance = t[:, None] - reach
+        offsets = np.arange(-2, 4)
+        distance = t[:, None] - offsets
         tapered = np.sinc(distance) * np.sinc(distance / 3)
-        # The sine of a multiple of pi is not quite zero, and the sum between planes not quite one.
-        tapered[t == 0] = reach == 0
-        tapered[t == 1] = reach == 1
+        # In floating point, sin(k pi) is not quite 0, nor the sum of the taps quite 1.
+        tapered[t == 0] = offsets == 0
+        tapered[t == 1] = offsets == 1
         tapered /= tapered.sum(axis=1, keepdims=True)
-        for offset, tap in zip(reach.tolist(), tapered.T, strict=True):
+        for offset, tap in zip(offsets.tolist(), tapered.T, strict=True):
             np.add.at(weights, (rows, np.clip(lower + offset, 0, planes - 1)), tap)
     else:
         taps = (
@@ -57,14 +57,14 @@ def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[
 def interpolate(
     planes: NDArray[np.floating], grid: PlaneGrid, method: Method = "linear"
 ) -> NDArray[np.float32]:
-    """Fill in the planes between measured ones.
+    """Interpolate the planes between measured ones.
 
     Parameters
     ----------
     planes
         Measured planes, shape (n, ...), Z first.
     grid
-        Where they lie on the output grid.
+        Their positions on the output grid.
     method
         ``nearest``, ``linear``, ``cubic`` or ``lanczos``.
 

@@ -1,4 +1,4 @@
-"""Is an image one of labels? Labels are names, not amounts: between 3 and 7 there is no 5."""
+"""Detection of label images, which must not be interpolated: between labels 3 and 7 lies no 5."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from isoslice.data.subsampling import evenly_spaced
 
-#: Planes that are looked at.
-PLANES = 8
-#: Share of neighbours within planes that are equal, beyond which an image holds labels; background,
-#: the least value, is not counted. Images reached 0.86 (8-bit fluorescence of few grey values).
-EQUAL = 0.93
-#: Pairs that it takes to tell.
-FEWEST = 200
+#: Number of planes per channel that are tested.
+LABEL_TEST_PLANES = 8
+#: Share of equal neighbours within planes from which an image counts as labels; the background
+#: (the smallest value) is left out. Images reached 0.86 (8-bit fluorescence of few grey values).
+MIN_EQUAL_SHARE = 0.93
+#: Pairs of neighbours that a decision takes.
+MIN_PAIRS = 200
 
 
 def looks_like_labels(planes: NDArray[Any]) -> bool:
-    """Tell whether planes (n, Y, X) hold labels: areas of one whole number each.
+    """Tell whether planes (n, Y, X) hold labels: areas of one integer each.
 
-    Images have noise, or at least shading: few neighbours in them are exactly equal.
+    Images have noise, or at least shading: few of their neighbouring voxels are exactly equal.
     """
     if planes.dtype.kind == "f":
         finite = planes[np.isfinite(planes)]
@@ -38,13 +38,13 @@ def looks_like_labels(planes: NDArray[Any]) -> bool:
         pairs = (one != background) & (other != background)
         counted += int(pairs.sum())
         equal += int(((one == other) & pairs).sum())
-    return counted >= FEWEST and equal >= EQUAL * counted
+    return counted >= MIN_PAIRS and equal >= MIN_EQUAL_SHARE * counted
 
 
 def label_messages(planes: NDArray[Any]) -> list[str]:
-    """Say which channels of planes (C, n, Y, X) hold labels; empty if none does."""
+    """List messages on the channels of planes (C, n, Y, X) that hold labels."""
     messages = []
-    some = evenly_spaced(planes.shape[1], PLANES)
+    some = evenly_spaced(planes.shape[1], LABEL_TEST_PLANES)
     for number, channel in enumerate(planes):
         if looks_like_labels(np.stack([channel[z] for z in some])):
             where = f"channel {number}: " if len(planes) > 1 else ""

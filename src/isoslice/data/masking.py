@@ -1,7 +1,7 @@
-"""Row masks: which rows of a 2D image are kept as the condition (paper, section 3.1).
+"""Row masks: which rows of a 2D image are known (paper, section 3.1).
 
-A mask is a boolean tensor of shape (..., H): True where the row is known. Training draws masks as
-unlike as the stacks users have, from every 2nd to every 8th row, evenly spaced or not.
+A mask is a boolean tensor of shape (..., H): True where the row is known. Training masks vary as
+users' stacks do: every 2nd to every 8th row, evenly spaced or not.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from isoslice.runtime.device import scanning_device
 
 
 def even_rows(height: int, factor: int, offset: int = 0) -> Tensor:
-    """Mask of shape (height,): rows offset, offset + factor, ... are known."""
+    """Return a mask of shape (height,): rows offset, offset + factor, ... are known."""
     return (torch.arange(height) - offset) % factor == 0
 
 
 def random_rows(height: int, factor: int, generator: torch.Generator) -> Tensor:
-    """Mask of shape (height,): ``height / factor`` rows, at least two, anywhere."""
+    """Draw a mask of shape (height,): ``height / factor`` random rows, at least two, are known."""
     count = max(2, round(height / factor))
     mask = torch.zeros(height, dtype=torch.bool)
     mask[torch.randperm(height, generator=generator)[:count]] = True
@@ -61,7 +61,7 @@ def draw_masks(
 
 
 def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
-    """Interpolate hidden rows linearly from the known ones; beyond the outermost, repeat them.
+    """Interpolate hidden rows linearly from the known ones, which are repeated at the ends.
 
     Parameters
     ----------

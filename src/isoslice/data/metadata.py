@@ -1,4 +1,4 @@
-"""What an image says of itself beside voxels, axes and spacing: place, time, display."""
+"""Metadata of an image beside axes and spacing: position, time, display."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Matrix = tuple[tuple[float, float, float, float], ...]
 
 @dataclass(frozen=True)
 class Orientation:
-    """Where voxels lie in a scanner's or patient's space, as NIfTI has it.
+    """Position of voxels in a scanner's or patient's space, as in NIfTI.
 
     Matrices map voxel indices (x, y, z, 1), named by the volume's axes, to coordinates that rise
     to the patient's right, front and head (RAS+), in the volume's unit. A code of 0 means that
@@ -25,13 +25,13 @@ class Orientation:
 
     @property
     def affine(self) -> Matrix | None:
-        """The matrix that programs go by: the sform where there is one, else the qform."""
+        """The matrix that programs use: the sform where there is one, else the qform."""
         if self.sform_code > 0 and self.sform is not None:
             return self.sform
         return self.qform if self.qform_code > 0 else None
 
     def scaled(self, steps: Mapping[str, float]) -> Orientation:
-        """Multiply the voxels' spacing along X, Y and Z; the first voxel stays where it is."""
+        """Multiply the spacing along X, Y and Z by `steps`; the first voxel keeps its position."""
         ratios = [steps.get(axis, 1.0) for axis in "XYZ"] + [1.0]
 
         def each(matrix: Matrix | None) -> Matrix | None:
@@ -40,7 +40,7 @@ class Orientation:
         return replace(self, sform=each(self.sform), qform=each(self.qform))
 
     def in_unit(self, ratio: float) -> Orientation:
-        """Multiply all lengths: the same place in another unit."""
+        """Multiply all lengths by `ratio`: the same position in another unit."""
 
         def each(matrix: Matrix | None) -> Matrix | None:
             if matrix is None:
@@ -51,7 +51,7 @@ class Orientation:
         return replace(self, sform=each(self.sform), qform=each(self.qform))
 
     def renamed(self, names: Mapping[str, str]) -> Orientation:
-        """Give axes other names, ``{"Z": "X", "X": "Z"}``: columns of matrices change places."""
+        """Rename axes, as in ``{"Z": "X", "X": "Z"}``: columns of the matrices are permuted."""
 
         def each(matrix: Matrix | None) -> Matrix | None:
             if matrix is None:
@@ -70,12 +70,12 @@ class Display:
     Attributes
     ----------
     color
-        Six hexadecimal digits RRGGBB that the brightest voxels have, or None.
+        Colour of the brightest voxels, six hexadecimal digits RRGGBB, or None.
     window
         Intensities shown as black and as `color`, or None.
     lut
-        Lookup table of 256 reds, 256 greens and 256 blues, where it is no ramp from black to
-        `color`.
+        Lookup table of 256 reds, 256 greens and 256 blues, where the colours are not a ramp from
+        black to `color`.
     """
 
     color: str | None = None
@@ -85,15 +85,15 @@ class Display:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is kept of an image beside voxels, axes, spacing and channel names.
+    """Metadata beside axes, spacing and channel names.
 
     Attributes
     ----------
     origin
         Position of the first voxel's centre along those of Z, Y and X for which it is known, in
-        the unit of the spacing: a stage position, the place of a tile.
+        the unit of the spacing: a stage or tile position.
     orientation
-        Where voxels lie in a scanner's space, or None.
+        Position of voxels in a scanner's space, or None.
     time_step, time_unit
         Time between frames, and its unit as OME spells it (``"second"``); None where unknown.
     displays
@@ -110,44 +110,44 @@ class Metadata:
     time_start: float | None = None
 
     def refined(self, axis: str, factor: int) -> Metadata:
-        """Return it for a volume with `factor` times the voxels along `axis`.
+        """Return the metadata of a volume with `factor` times the voxels along `axis`.
 
-        The first measured plane is the first plane, so that the origin stays.
+        The first plane is the first measured one, so the origin stays.
         """
         if self.orientation is None:
             return self
         return replace(self, orientation=self.orientation.scaled({axis: 1 / factor}))
 
     def renamed(self, names: Mapping[str, str]) -> Metadata:
-        """Give axes other names; see `Orientation.renamed`."""
+        """Rename axes; see `Orientation.renamed`."""
         return replace(
             self,
-            origin={names.get(axis, axis): place for axis, place in self.origin.items()},
+            origin={names.get(axis, axis): position for axis, position in self.origin.items()},
             orientation=None if self.orientation is None else self.orientation.renamed(names),
         )
 
     def in_unit(self, ratio: float) -> Metadata:
-        """Multiply all lengths by `ratio`: the same places in another unit."""
+        """Multiply all lengths by `ratio`: the same positions in another unit."""
         return replace(
             self,
-            origin={axis: place * ratio for axis, place in self.origin.items()},
+            origin={axis: position * ratio for axis, position in self.origin.items()},
             orientation=None if self.orientation is None else self.orientation.in_unit(ratio),
         )
 
     def of_channels(self, channels: Sequence[int]) -> Metadata:
-        """Return it for some of the channels."""
+        """Return the metadata of some channels."""
         if self.displays is None or not all(0 <= c < len(self.displays) for c in channels):
             return replace(self, displays=None)
         return replace(self, displays=tuple(self.displays[c] for c in channels))
 
     def later(self, frames: int) -> Metadata:
-        """Return it for an image that begins so many frames later."""
+        """Return the metadata of an image that begins `frames` time points later."""
         if self.time_start is None or self.time_step is None:
             return self
         return replace(self, time_start=self.time_start + frames * self.time_step)
 
     def shifted(self, axis: str, length: float) -> Metadata:
-        """Move the first voxel by a length along an axis: for a part of an image."""
+        """Move the origin by `length` along an axis, for a part of an image."""
         origin = dict(self.origin)
         if axis in origin:
             origin[axis] += length

@@ -1,4 +1,4 @@
-"""Intensities to about [0, 1] and back, by percentiles over a whole stack."""
+"""Normalization of intensities to about [0, 1] and back, by percentiles of a whole stack."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.percentiles import percentiles
-from isoslice.data.survey import OUTSIDE_SHARE, Limits, Survey, empty_survey, limits
+from isoslice.data.survey import OUTSIDE_SHARE, Limits, Survey, empty_survey, find_limits
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.runtime.progress import Progress
 
-#: Percentiles mapped to 0 and 1; what lies beyond is not clipped, so nothing is lost.
+#: Percentiles mapped to 0 and 1; intensities beyond are not clipped.
 PERCENTILES = (0.1, 99.9)
-#: Bytes that are read at once to measure them.
-PART = 64 * 2**20
+#: Bytes that are read at once for the percentiles.
+MAX_PART_BYTES = 64 * 2**20
 
 #: Planes of one channel, part by part: time point, number of the first plane, voxels (n, Y, X).
 PlaneParts = Callable[[], Iterable[tuple[int, int, NDArray[Any]]]]
@@ -28,17 +28,17 @@ PlaneParts = Callable[[], Iterable[tuple[int, int, NDArray[Any]]]]
 class Normalization:
     """Intensities mapped to 0 and 1, one pair per channel.
 
-    Integers of up to 16 bits survive `apply` and `invert` exactly; others to float32 rounding.
+    `invert` undoes `apply` exactly for integers of up to 16 bits, else up to float32 rounding.
     Padding (see `survey.Limits`) becomes 0, as the darkest voxels.
 
     Attributes
     ----------
     low, high
-        What becomes 0 and 1.
+        Intensities that become 0 and 1.
     fill
-        What stands in for voxels that are not finite, or None where all are.
+        Intensity that replaces non-finite voxels, or None where all are finite.
     limits
-        What restored intensities keep to, or None.
+        Limits of restored intensities, or None.
     """
 
     low: tuple[float, ...]
@@ -50,7 +50,7 @@ class Normalization:
         return np.asarray(values).reshape(-1, *([1] * (ndim - 1)))
 
     def apply(self, data: NDArray[Any]) -> NDArray[np.float32]:
-        """Map `data`, shape (C, ...), so that low becomes 0 and high becomes 1; float32, finite."""
+        """Map intensities (C, ...) so that `low` becomes 0 and `high` 1; float32, finite."""
         low = self._column(self.low, data.ndim)
         scale = self._column(self.high, data.ndim) - low
         values: NDArray[np.float32] = ((data - low) / scale).astype(np.float32)
@@ -59,29 +59,29 @@ class Normalization:
             finite = np.isfinite(values)
             if not finite.all():
                 np.copyto(values, fill, where=~finite)
-        for own, found, stored in zip(self.limits or (), values, data, strict=False):
-            if own.padding:
-                np.copyto(found, 0, where=stored == own.outside)
+        for limits, normalized, stored in zip(self.limits or (), values, data, strict=False):
+            if limits.padding:
+                np.copyto(normalized, 0, where=stored == limits.outside)
         return values
 
     def without_padding(self, data: NDArray[Any]) -> NDArray[Any]:
-        """Return a stack (T, C, ...) in which what becomes 0 stands for padding."""
-        found = data.copy()
-        for channel, (low, own) in enumerate(
+        """Return a copy of a stack (T, C, ...) with padding replaced by `low`."""
+        changed = data.copy()
+        for channel, (low, limits) in enumerate(
             zip(self.low, self.limits_of(len(self.low)), strict=True)
         ):
-            if own.padding:
-                part = found[:, channel]
-                part[part == own.outside] = low if data.dtype.kind == "f" else np.rint(low)
-        return found
+            if limits.padding:
+                part = changed[:, channel]
+                part[part == limits.outside] = low if data.dtype.kind == "f" else np.rint(low)
+        return changed
 
-    def widths(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Map differences (C, ...), such as standard deviations, to differences of intensities."""
+    def scale_deviations(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Map normalised standard deviations (C, ...) to differences of intensities."""
         scale = self._column(self.high, data.ndim) - self._column(self.low, data.ndim)
         return data * scale.astype(np.float32)
 
     def invert(self, data: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Undo `apply`; integers are rounded, all clipped to the type's range and the limits."""
+        """Undo `apply`: round to integers, clip to the type's range and the limits."""
         inverted = np.empty(data.shape, dtype)
         integer = np.issubdtype(dtype, np.integer)
         kind = np.iinfo(dtype) if integer else np.finfo(dtype)
@@ -89,21 +89,23 @@ class Normalization:
         for index in np.ndindex(data.shape[: max(1, data.ndim - 2)]):  # planes: saves memory
             low, high = self.low[index[0]], self.high[index[0]]
             values = data[index] * np.float64(high - low) + low
-            own = limits_of[index[0]]
+            limits = limits_of[index[0]]
             if integer:
                 np.rint(values, out=values)
-            least = float(kind.min) if own.floor is None else max(own.floor, float(kind.min))
-            most = float(kind.max) if own.ceiling is None else min(own.ceiling, float(kind.max))
+            least = float(kind.min) if limits.floor is None else max(limits.floor, float(kind.min))
+            most = float(kind.max)
+            if limits.ceiling is not None:
+                most = min(limits.ceiling, most)
             np.clip(values, least, most, out=values)
             inverted[index] = values
         return inverted
 
     def limits_of(self, channels: int) -> tuple[Limits, ...]:
-        """Return the limits of each of so many channels; none known where there are none."""
+        """Return the limits of each of `channels` channels, empty ones where unknown."""
         return (Limits(),) * channels if self.limits is None else self.limits
 
     def of_channels(self, channels: slice) -> Normalization:
-        """Return it for some of the channels."""
+        """Return the normalization of some channels."""
         return Normalization(
             self.low[channels],
             self.high[channels],
@@ -136,30 +138,29 @@ def fixed_normalization(low: float, high: float, channels: int) -> Normalization
 
 
 def percentile_normalization(data: NDArray[Any], source: str = "array") -> Normalization:
-    """Measure the percentiles of each channel.
+    """Compute the normalization of an array by the percentiles of each channel.
 
     Parameters
     ----------
     data
-        Shape (C, ...); all finite voxels of a channel are pooled, blank planes left out.
+        Shape (C, ...); finite voxels of a channel are pooled, blank planes left out.
     source
         Name for messages.
 
     Raises
     ------
     DataError
-        If every channel is constant. A channel that is constant beside others that are not keeps
-        its value.
+        If every channel is constant. If only some are, their value becomes 0.
     """
     rows = data if data.ndim > 2 else data[:, None]
     planes = rows.reshape(1, len(data), -1, *rows.shape[-2:])
-    return look_at(planes, source)[0]
+    return measure_stack(planes, source)[0]
 
 
-def look_at(
+def measure_stack(
     planes: NDArray[Any], source: str, fixed: tuple[float, float] | None = None
 ) -> tuple[Normalization, Survey]:
-    """Measure the intensities of a stack in memory, and look at its planes.
+    """Compute the normalization and the survey of a stack in memory.
 
     Parameters
     ----------
@@ -179,18 +180,18 @@ def look_at(
     def parts(channel: int) -> PlaneParts:
         return lambda: ((t, 0, stack[channel]) for t, stack in enumerate(planes))
 
-    return _look([parts(c) for c in range(planes.shape[1])], planes.shape[:3], source, fixed)
+    return _measure([parts(c) for c in range(planes.shape[1])], planes.shape[:3], source, fixed)
 
 
-def look_at_parts(
+def measure_in_parts(
     volume: Volume, progress: Progress, fixed: tuple[float, float] | None = None
 ) -> tuple[Normalization, Survey]:
-    """Do what `look_at` does for a volume that is read part by part."""
+    """Do as `measure_stack` for a volume that is read part by part."""
     times, channels, depth, height, width = (volume.size(axis) for axis in "TCZYX")
-    # Whole chunks, as many as PART holds: one that is read in parts is decoded for each of them.
+    # Whole chunks, up to MAX_PART_BYTES: a chunk that is read in parts is decoded for each.
     chunk = getattr(volume.data, "chunks", None) or volume.data.shape
     deep, high = (chunk[volume.axes.index(axis)] if axis in volume.axes else 1 for axis in "ZY")
-    room = max(1, PART // (width * volume.data.dtype.itemsize))
+    room = max(1, MAX_PART_BYTES // (width * volume.data.dtype.itemsize))
     high = min(height, max(high, room // deep // high * high))
     deep = min(depth, max(deep, room // high // deep * deep))
     starts = [
@@ -217,56 +218,57 @@ def look_at_parts(
         return read
 
     every = [parts(c) for c in range(channels)]
-    return _look(every, (times, channels, depth), volume.source, fixed)
+    return _measure(every, (times, channels, depth), volume.source, fixed)
 
 
-def _look(
+def _measure(
     channels: Sequence[PlaneParts],
     shape: tuple[int, int, int],
     source: str,
     fixed: tuple[float, float] | None,
 ) -> tuple[Normalization, Survey]:
-    found = empty_survey(*shape)
+    surveyed = empty_survey(*shape)
     dtype = np.dtype(np.uint8)
     for c, parts in enumerate(channels):
         for t, first, part in parts():
             dtype = part.dtype
             for z, plane in enumerate(part):
-                found.add(t, c, first + z, plane)
-    if not found.finite.any():
+                surveyed.add(t, c, first + z, plane)
+    if not surveyed.finite.any():
         raise DataError(
             f"{source}: got no finite voxel at all, expected an image; check that the right file "
             "or channel was given"
         )
-    kept = tuple(limits(found, c, dtype) for c in range(len(channels)))
-    levels = [_levels(parts, found, c) for c, parts in enumerate(channels)]
+    kept = tuple(find_limits(surveyed, c, dtype) for c in range(len(channels)))
+    levels = [_percentiles(parts, surveyed, c) for c, parts in enumerate(channels)]
     for c, parts in enumerate(channels):
-        inside = _inside(parts, found, c, kept[c].outside)
-        if inside is not None:
-            levels[c] = inside
+        unpadded = _percentiles_without_padding(parts, surveyed, c, kept[c].outside)
+        if unpadded is not None:
+            levels[c] = unpadded
             kept = (*kept[:c], replace(kept[c], padding=True), *kept[c + 1 :])
     if fixed is not None:
         normalization = fixed_normalization(*fixed, len(channels))
     else:
-        normalization = _mapped([pair[:2] for pair in levels], found, source)
-    fill = tuple(middle for _, _, middle in levels) if found.holes else None
-    return replace(normalization, fill=fill, limits=kept), found
+        normalization = _from_percentiles([pair[:2] for pair in levels], surveyed, source)
+    fill = tuple(middle for _, _, middle in levels) if surveyed.holes else None
+    return replace(normalization, fill=fill, limits=kept), surveyed
 
 
-def _inside(
-    parts: PlaneParts, found: Survey, channel: int, outside: float | None
+def _percentiles_without_padding(
+    parts: PlaneParts, surveyed: Survey, channel: int, outside: float | None
 ) -> tuple[float, float, float] | None:
-    """Measure a channel without its padding; None where it has none, such as a plain 0.
+    """Compute a channel's percentiles without its padding; None where it has none.
 
-    Padding lies further below all else than that is wide, as -32768 does beside Hounsfield units.
+    The gap between padding and the other intensities is wider than their range, as for -32768
+    beside Hounsfield units.
     """
-    least = found.least[:, channel]
+    least = surveyed.least[:, channel]
     if outside is None or np.isnan(least).all() or outside != np.nanmin(least):
         return None
-    share = found.at_least[:, channel][least == outside].sum() / found.finite[:, channel].sum()
-    if share < OUTSIDE_SHARE:
+    count = surveyed.at_least[:, channel][least == outside].sum()
+    if count / surveyed.finite[:, channel].sum() < OUTSIDE_SHARE:
         return None
-    for _, _, part in parts():  # is it worth a look at all of them?
+    for _, _, part in parts():  # the first part may rule it out
         rest = part[(part != outside) & np.isfinite(part)]
         if rest.size:
             if outside >= 2.0 * float(rest.min()) - float(rest.max()):
@@ -274,37 +276,39 @@ def _inside(
             break
     else:
         return None
-    low, high, middle = _levels(parts, found, channel, outside)
+    low, high, middle = _percentiles(parts, surveyed, channel, outside)
     return (low, high, middle) if outside < 2 * low - high else None
 
 
-def _levels(
-    parts: PlaneParts, found: Survey, channel: int, outside: float | None = None
+def _percentiles(
+    parts: PlaneParts, surveyed: Survey, channel: int, outside: float | None = None
 ) -> tuple[float, float, float]:
-    """Measure what becomes 0 and 1 of a channel, and its median where voxels are not finite.
+    """Compute the percentiles of a channel that become 0 and 1, and its median if it has holes.
 
-    Voxels that are `outside` are left out.
+    Blank planes and voxels equal to `outside` are left out.
     """
-    blank = found.blank[:, channel]
-    whole = blank.all()  # a channel that is constant beside others keeps its value
+    blank = surveyed.blank[:, channel]
+    whole = blank.all()  # a constant channel
 
     def numbers() -> Iterator[NDArray[Any]]:
         for t, first, part in parts():
             left_out = blank[t, first : first + len(part)]
             voxels = part if whole or not left_out.any() else part[~left_out]
-            if voxels.dtype.kind == "f" and found.holes:
+            if voxels.dtype.kind == "f" and surveyed.holes:
                 voxels = voxels[np.isfinite(voxels)]
             yield voxels if outside is None else voxels[voxels != outside]
 
-    if not found.finite[:, channel].any():
+    if not surveyed.finite[:, channel].any():
         return 0.0, 0.0, 0.0
-    wanted = (*PERCENTILES, 50.0) if found.holes else PERCENTILES
+    wanted = (*PERCENTILES, 50.0) if surveyed.holes else PERCENTILES
     low, high, *middle = percentiles(numbers, wanted)
     return low, high, middle[0] if middle else low
 
 
-def _mapped(levels: Sequence[tuple[float, float]], found: Survey, source: str) -> Normalization:
-    """Choose what becomes 0 and 1 from each channel's percentiles.
+def _from_percentiles(
+    levels: Sequence[tuple[float, float]], surveyed: Survey, source: str
+) -> Normalization:
+    """Choose the intensities that become 0 and 1 from each channel's percentiles.
 
     Raises
     ------
@@ -314,7 +318,7 @@ def _mapped(levels: Sequence[tuple[float, float]], found: Survey, source: str) -
     lows, highs = [], []
     for channel, (low, high) in enumerate(levels):
         if not high > low:  # a sparse signal: almost all voxels are equal
-            least, most = found.least[:, channel], found.most[:, channel]
+            least, most = surveyed.least[:, channel], surveyed.most[:, channel]
             seen = not np.isnan(least).all()
             low, high = (float(np.nanmin(least)), float(np.nanmax(most))) if seen else (0.0, 0.0)
         lows.append(low)

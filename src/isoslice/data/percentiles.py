@@ -1,7 +1,7 @@
-"""Exact percentiles of data that is read part by part, in memory that does not grow with it.
+"""Exact percentiles of data that is read part by part, in constant memory.
 
-Numbers, as integers that sort as they do, are counted by their leading 16 bits, then
-again by the next 16 within the few bins that hold what is asked for: one pass over 16-bit images,
+A radix select: numbers are mapped to integers of the same order and counted by their leading 16
+bits, then by the next 16 within the bins that hold the wanted ranks: one pass over 16-bit images,
 two over float32, four over float64.
 """
 
@@ -13,62 +13,60 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Bits that one pass tells apart.
+#: Bits of a number that are counted in one pass.
 _BITS = 16
 
-Parts = Callable[[], Iterable[NDArray[Any]]]
+ReadParts = Callable[[], Iterable[NDArray[Any]]]
 
 
-def percentiles(parts: Parts, wanted: Sequence[float]) -> list[float]:
-    """Measure percentiles as `numpy.percentile` does, by linear interpolation between ranks.
+def percentiles(parts: ReadParts, wanted: Sequence[float]) -> list[float]:
+    """Compute percentiles as `numpy.percentile` does, by linear interpolation between ranks.
 
     Parameters
     ----------
     parts
-        Called once a pass; gives all numbers, in parts of any shape and of one type: integers or
+        Called once per pass; yields all numbers in parts of any shape and of one type: integers or
         finite floats.
     wanted
-        From 0 to 100.
+        Percentiles, from 0 to 100.
 
     Returns
     -------
-    One for each of `wanted`.
+    Values, one per percentile of `wanted`.
 
     Raises
     ------
     ValueError
-        If there is no number at all.
+        If there are no numbers.
     """
-    first = _count(parts(), [()])
-    (counts,), dtype = first
+    (counts,), dtype = _count(parts(), [()])
     total = int(counts.sum())
     if not total:
         raise ValueError("got no numbers, expected some to take percentiles of")
-    # NumPy computes in the numbers' own type where they are floats.
-    places = [(total - 1) * p / 100 for p in wanted]
-    ranks = sorted({int(np.floor(p)) for p in places} | {int(np.ceil(p)) for p in places})
+    positions = [(total - 1) * p / 100 for p in wanted]
+    ranks = sorted({int(np.floor(p)) for p in positions} | {int(np.ceil(p)) for p in positions})
     values = dict(zip(ranks, _ranked(parts, counts, ranks, dtype), strict=True))
-    found = []
-    for place in places:
-        low, high = values[int(np.floor(place))], values[int(np.ceil(place))]
-        found.append(float(low + (high - low) * (place - np.floor(place))))
-    return found
+    results = []
+    for position in positions:
+        low, high = values[int(np.floor(position))], values[int(np.ceil(position))]
+        results.append(float(low + (high - low) * (position - np.floor(position))))
+    return results
 
 
 def _ranked(
-    parts: Parts, counts: NDArray[np.int64], ranks: Sequence[int], dtype: np.dtype[Any]
+    parts: ReadParts, counts: NDArray[np.int64], ranks: Sequence[int], dtype: np.dtype[Any]
 ) -> list[float]:
-    """Return the numbers at `ranks` of the sorted data, `counts` being those of leading bits."""
-    # By rank: the leading bits so far, and the rank among the numbers that have them.
-    found: list[tuple[tuple[int, ...], int]] = []
+    """Return the numbers at `ranks` of the sorted data, from the `counts` of leading bits."""
+    # Per rank: the leading digits so far, and the rank among the numbers that share them.
+    keys: list[tuple[tuple[int, ...], int]] = []
     for rank in ranks:
-        found.append(_descend(counts, (), rank))
+        keys.append(_descend(counts, (), rank))
     for _ in range(1, _passes(dtype)):
-        prefixes = sorted({prefix for prefix, _ in found})
+        prefixes = sorted({prefix for prefix, _ in keys})
         tables, _dtype = _count(parts(), prefixes)
         table = dict(zip(prefixes, tables, strict=True))
-        found = [_descend(table[prefix], prefix, rank) for prefix, rank in found]
-    return [_from_key(prefix, dtype) for prefix, _ in found]
+        keys = [_descend(table[prefix], prefix, rank) for prefix, rank in keys]
+    return [_from_key(prefix, dtype) for prefix, _ in keys]
 
 
 def _descend(
@@ -82,7 +80,7 @@ def _descend(
 def _count(
     parts: Iterable[NDArray[Any]], prefixes: Sequence[tuple[int, ...]]
 ) -> tuple[list[NDArray[np.int64]], np.dtype[Any]]:
-    """Count the next bits of the numbers that begin with each prefix."""
+    """Count the next digit of the numbers that begin with each prefix."""
     tables = [np.zeros(2**_BITS, np.int64) for _ in prefixes]
     dtype = np.dtype(np.uint8)
     for part in parts:
@@ -102,16 +100,16 @@ def _passes(dtype: np.dtype[Any]) -> int:
 
 
 def _digits(values: NDArray[Any]) -> list[NDArray[np.uint16]]:
-    """Split numbers into 16-bit digits, leading first, that sort as the numbers do."""
+    """Split numbers into 16-bit digits, leading first, in the order of the numbers."""
     if values.dtype.kind == "f":
         bits = values.view(f"u{values.dtype.itemsize}")
         sign = bits >> (8 * values.dtype.itemsize - 1)
-        # Negative floats sort backwards: turn all their bits; of others, the sign alone.
+        # Negative floats sort backwards: flip all their bits; of others, only the sign.
         one = np.ones((), bits.dtype)
         flip = np.where(sign.astype(bool), ~(bits & 0), one << (8 * values.dtype.itemsize - 1))
         bits = bits ^ flip
     elif values.dtype.kind == "i":
-        # Negative integers sort behind the others by their bits: turn the sign.
+        # As bit patterns, negative integers sort after the others: flip the sign.
         width = 8 * values.dtype.itemsize
         bits = values.view(f"u{values.dtype.itemsize}")
         bits = bits ^ np.asarray(1 << (width - 1), bits.dtype)

@@ -1,4 +1,4 @@
-"""2D training data: the planes of images and stacks, split, cropped and turned."""
+"""2D training data: the planes of images and stacks, split, cropped, flipped and rotated."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor
 
 from isoslice.data.normalization import (
     Normalization,
-    look_at,
+    measure_stack,
     percentile_normalization,
 )
 from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 
-#: The smallest image worth training on; smaller ones hold no context.
-MIN_SIDE = 32
+#: Side of the smallest planes to train on, in pixels; smaller ones hold no context.
+MIN_PLANE_SIDE = 32
 
 
 @dataclass(frozen=True)
 class PlaneStack:
-    """Planes of one size and one intensity scale, kept in their file's voxel type.
+    """Planes of one size and one intensity scale, in their file's voxel type.
 
     Attributes
     ----------
@@ -43,16 +43,17 @@ class PlaneStack:
 def plane_stacks(
     volumes: Sequence[Volume], intensities: tuple[float, float] | None = None
 ) -> list[PlaneStack]:
-    """Take the XY planes of images and stacks.
+    """Collect the XY planes of images and stacks, with their normalisation.
 
-    Each stack (or time series) is normalised by itself, as prediction will do; single images are
-    normalised together, so that a dark image stays dark among bright ones. With `intensities` that
+    Each stack (or time series) is normalised by itself, as in prediction; single images are
+    normalised together, so that a dark image stays dark among bright ones. With `intensities`, that
     pair becomes 0 and 1 instead, in all channels of all images.
 
     Raises
     ------
     DataError
-        If there are none, they differ in channels, or one is too small, not finite or constant.
+        If there are no images, they differ in their number of channels, or one is too small, not
+        finite or constant.
     """
     if not volumes:
         raise DataError("got no images to train on, expected at least one")
@@ -63,10 +64,10 @@ def plane_stacks(
                 f"{volume.source}: got {volume.size('C')} channels, expected {channels} as in "
                 f"{volumes[0].source}; train on images with the same channels"
             )
-        if min(volume.size("Y"), volume.size("X")) < MIN_SIDE:
+        if min(volume.size("Y"), volume.size("X")) < MIN_PLANE_SIDE:
             raise DataError(
                 f"{volume.source}: got planes of {volume.size('Y')} x {volume.size('X')} pixels, "
-                f"expected at least {MIN_SIDE} x {MIN_SIDE} to learn from"
+                f"expected at least {MIN_PLANE_SIDE} x {MIN_PLANE_SIDE} to learn from"
             )
     views = [volume.tczyx() for volume in volumes]
     is_stack = [view.shape[0] * view.shape[2] > 1 for view in views]
@@ -82,11 +83,10 @@ def plane_stacks(
         normalization = pooled
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
         if stack or intensities is not None:
-            own, seen = look_at(view, volume.source, intensities)
-            normalization = own
-            # Blank planes, lost or empty, teach nothing; nor do those that one channel lost.
-            useless = np.asarray(seen.blank.all(axis=1))
-            for t, of_channels in enumerate(lost_planes(seen, planes_of(view))):
+            normalization, surveyed = measure_stack(view, volume.source, intensities)
+            # Blank planes teach nothing, nor do planes that were lost in one channel.
+            useless = np.asarray(surveyed.blank.all(axis=1))
+            for t, of_channels in enumerate(lost_planes(surveyed, planes_of(view))):
                 useless[t, [z for numbers in of_channels for z in numbers]] = True
             filled = ~useless.ravel()
             planes = planes[filled] if filled.any() and not filled.all() else planes
@@ -98,11 +98,11 @@ def plane_stacks(
 def split(
     stacks: Sequence[PlaneStack], share: float, seed: int
 ) -> tuple[list[PlaneStack], list[PlaneStack]]:
-    """Set whole planes aside for validation.
+    """Split whole planes into training and validation sets.
 
-    Of a stack a run of planes in its middle: together, since neighbours look alike, and not at an
-    end, where there is often nothing to see. Of single images (stacks of one plane) a random
-    choice. With fewer than two planes there is nothing to split and the second list is empty.
+    Of a stack, consecutive planes in its middle are held out: consecutive, since neighbours look
+    alike, and not at an end, which often shows nothing. Of single images (stacks of one plane), a
+    random choice. With fewer than two planes the second list is empty.
     """
     train: list[PlaneStack] = []
     held: list[PlaneStack] = []
@@ -133,9 +133,9 @@ def draw_crops(
     *,
     quarter_turns: bool = True,
 ) -> Tensor:
-    """Draw square crops, each flipped and (with `quarter_turns`) turned by 90 degrees at random.
+    """Draw square crops, flipped and (with `quarter_turns`) rotated by 90 degrees at random.
 
-    Every pixel of the training data is about equally likely to be seen.
+    All pixels of the training data are about equally likely to be drawn.
 
     Returns
     -------
@@ -160,6 +160,6 @@ def draw_crops(
 
 
 def crop_size(stacks: Sequence[PlaneStack], wanted: int, multiple: int) -> int:
-    """Largest crop up to `wanted` that fits every plane, a multiple of `multiple`."""
+    """Return the largest side up to `wanted` that fits all planes, a multiple of `multiple`."""
     smallest: int = min(min(stack.data.shape[2:]) for stack in stacks)
     return min(wanted, smallest // multiple * multiple)

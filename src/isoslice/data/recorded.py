@@ -1,7 +1,7 @@
-"""What a restored volume records of its planes: which axis was coarse, and which were lost.
+"""Provenance of a restored volume: which axis was coarse, and which planes were lost.
 
-A record comes out of a file: what does not look as `prediction.told_exceptions` writes it says
-nothing.
+Provenance is read from files: what is not of the form that `prediction.told_exceptions` writes is
+ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from isoslice.data.volume import Volume
 
 
 def recorded_axis(restored: Volume) -> str:
-    """Return the axis along which a volume was restored: Z unless its record says Y or X."""
+    """Return the axis along which a volume was restored: Z unless its provenance says Y or X."""
     along = (restored.provenance or {}).get("along")
     return along if along in ("Y", "X") and along in restored.axes and "Z" in restored.axes else "Z"
 

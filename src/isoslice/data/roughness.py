@@ -1,7 +1,4 @@
-"""How rough an image is, how wrong linear interpolation would be, and whether Z is like Y and X.
-
-All of it is measured on planes that were measured; no truth is needed.
-"""
+"""Roughness of images, error of linear interpolation, anisotropy: all from measured planes."""
 
 from __future__ import annotations
 
@@ -14,16 +11,16 @@ from isoslice.data.masking import even_rows, fill_rows
 
 
 def roughness(planes: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours along Y and X, of each plane (C, n, Y, X): (C, n)."""
+    """Compute the mean absolute gradient along Y and X of planes (C, n, Y, X), shape (C, n)."""
     along = [planes.diff(dim=dim).abs().flatten(2) for dim in (2, 3)]
     return torch.cat(along, dim=2).mean(dim=2)
 
 
 def linear_error(planes: Tensor, factor: int) -> Tensor:
-    """Mean squared error of linear interpolation within planes (C, n, Y, X): (C,).
+    """Compute the MSE of linear interpolation within planes (C, n, Y, X), shape (C,).
 
-    Of every `factor` rows, then columns, all but one are hidden. Not a number in planes that are
-    smaller than that.
+    Of every `factor` rows, then columns, all but one are hidden and interpolated. NaN where planes
+    are smaller than `factor`.
     """
     errors = []
     for images in (planes, planes.transpose(2, 3)):
@@ -35,9 +32,9 @@ def linear_error(planes: Tensor, factor: int) -> Tensor:
 
 
 def midpoint_error(planes: Tensor, dim: int, step: int) -> Tensor:
-    """Mean squared error of voxels as means of those `step` before and after them, (C,).
+    """Compute the MSE of the mean of two neighbours at ±`step` along `dim`, shape (C,).
 
-    Not a number where `planes` (C, n, Y, X) are too few, or too small.
+    NaN where `planes` (C, n, Y, X) are too few or too small.
     """
     inside = max(0, planes.shape[dim] - 2 * step)
     start = 0 if not inside else step
@@ -46,10 +43,10 @@ def midpoint_error(planes: Tensor, dim: int, step: int) -> Tensor:
 
 
 def anisotropy(pieces: Sequence[Tensor], factor: int) -> Tensor:
-    """How much larger errors are between planes than between rows as far apart, (C,).
+    """Compute the ratio of midpoint errors along Z to those as far apart in Y and X, shape (C,).
 
-    From measured planes as means of their neighbours, against voxels as means of those `factor` to
-    either side. Where that cannot be told, 1.
+    Measured planes are predicted as means of their neighbours, voxels within planes as means of
+    those at ±`factor`. 1 where it is undefined.
     """
     across = sum(midpoint_error(piece, 1, 1) for piece in pieces)
     within = sum(midpoint_error(piece, dim, factor) / 2 for piece in pieces for dim in (2, 3))

@@ -1,7 +1,7 @@
-"""Stimulated Raman histology (SRH): its two measured channels as the three that MSDSR works on.
+"""Stimulated Raman histology (SRH): from the two measured channels to the three that MSDSR uses.
 
-An SRH microscope measures lipids at 2845 cm⁻¹ (CH2) and proteins at 2930 cm⁻¹ (CH3). The
-difference of both, mostly nuclei, is the first of the three channels.
+An SRH microscope measures lipids at 2845 cm⁻¹ (CH2) and proteins at 2930 cm⁻¹ (CH3). Their
+difference, mostly nuclei, is the first of the three channels.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from isoslice.errors import DataError
 
 #: Names of the three channels, in the order of MSDSR's released code.
 SRH_CHANNELS = ("CH3-CH2", "CH2", "CH3")
-#: Counts that become 1, and the counts added to the difference so that few fall below 0.
-COUNTS, OFFSET = 65536, 5000
+#: Counts that become 1, and counts added to the difference so that few values fall below 0.
+FULL_SCALE_COUNTS, DIFFERENCE_OFFSET = 65536, 5000
 
 
 def srh_channels(volume: Volume) -> Volume:
     """Derive the three channels of SRH from the two measured ones.
 
-    As in the code released with MSDSR (arXiv 2404.09425): counts / 65536, and as difference
+    As in the code released with MSDSR (arXiv 2404.09425): counts / 65536, and their difference
     CH3 - CH2 + 5000 / 65536, all clipped to [0, 1].
 
     Parameters
@@ -68,10 +68,10 @@ def srh_channels(volume: Volume) -> Volume:
         raise DataError(
             f"{volume.source}: got the channels CH3 and CH2, expected CH2 before CH3; swap them"
         )
-    place = volume.axes.index("C")
-    lipid, protein = np.moveaxis(_scaled(volume.data), place, 0)
-    difference = protein - lipid + np.float32(OFFSET / COUNTS)
-    data = np.stack([difference, lipid, protein], axis=place)
+    axis = volume.axes.index("C")
+    lipid, protein = np.moveaxis(_scaled(volume.data), axis, 0)
+    difference = protein - lipid + np.float32(DIFFERENCE_OFFSET / FULL_SCALE_COUNTS)
+    data = np.stack([difference, lipid, protein], axis=axis)
     return replace(volume, data=np.clip(data, 0, 1, out=data), channel_names=SRH_CHANNELS)
 
 
@@ -80,10 +80,10 @@ def _check_range(volume: Volume) -> None:
     if not (low >= 0 and high <= 1):
         raise DataError(
             f"{volume.source}: got SRH channels from {low:g} to {high:g} as floats, expected "
-            f"numbers in [0, 1]; divide counts by {COUNTS}, or give them as uint16"
+            f"numbers in [0, 1]; divide counts by {FULL_SCALE_COUNTS}, or give them as uint16"
         )
 
 
 def _scaled(data: NDArray[np.generic]) -> NDArray[np.float32]:
     scaled = data.astype(np.float32)
-    return scaled / np.float32(COUNTS) if data.dtype == np.uint16 else scaled
+    return scaled / np.float32(FULL_SCALE_COUNTS) if data.dtype == np.uint16 else scaled

@@ -6,9 +6,9 @@ import numpy as np
 
 
 def evenly_spaced(length: int, count: int) -> list[int]:
-    """List `count` indices below `length`, evenly spaced, the first and the last among them.
+    """List `count` evenly spaced indices below `length`, including the first and the last.
 
-    Fewer if `length` is less; each once, in order.
+    Rising, without repetition; all indices if `length` is less than `count`.
 
     Examples
     --------
@@ -17,5 +17,5 @@ def evenly_spaced(length: int, count: int) -> list[int]:
     >>> evenly_spaced(2, 5)
     [0, 1]
     """
-    places = np.linspace(0, length - 1, min(count, length)).round().astype(int)
-    return [int(place) for place in np.unique(places)]
+    indices = np.linspace(0, length - 1, min(count, length)).round().astype(int)
+    return [int(index) for index in np.unique(indices)]

@@ -1,4 +1,4 @@
-"""Units of time: many spellings in, the names that OME gives them out."""
+"""Units of time: their spellings, OME's names for them, and seconds."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ _PREFIXES = {
     "nano": ("n", -9), "pico": ("p", -12), "femto": ("f", -15), "atto": ("a", -18),
     "zepto": ("z", -21), "yocto": ("y", -24),
 }  # fmt: skip
-_LONGER = {"minute": ("min", 60.0), "hour": ("h", 3600.0), "day": ("d", 86400.0)}
+_LONG_UNITS = {"minute": ("min", 60.0), "hour": ("h", 3600.0), "day": ("d", 86400.0)}
 
 #: Symbol of each unit as OME-XML spells it, by the name that OME-Zarr uses.
 TIME_SYMBOLS: Mapping[str, str] = {
     "second": "s",
     **{f"{prefix}second": f"{symbol}s" for prefix, (symbol, _) in _PREFIXES.items()},
-    **{name: symbol for name, (symbol, _) in _LONGER.items()},
+    **{name: symbol for name, (symbol, _) in _LONG_UNITS.items()},
 }
-_SECONDS: Mapping[str, float] = {
+#: Seconds in each unit, by the same name.
+SECONDS: Mapping[str, float] = {
     "second": 1.0,
     **{f"{prefix}second": float(f"1e{power}") for prefix, (_, power) in _PREFIXES.items()},
-    **{name: length for name, (_, length) in _LONGER.items()},
+    **{name: length for name, (_, length) in _LONG_UNITS.items()},
 }
-#: In small letters, so without symbols that differ by these alone, such as Ms and ms.
+#: In lower case, so without symbols that differ by case alone, such as Ms and ms.
 _SPELLINGS: Mapping[str, str] = {
     "s": "second",
     "sec": "second",
@@ -44,7 +45,7 @@ _SPELLINGS: Mapping[str, str] = {
 
 
 def time_name(text: object) -> str | None:
-    """Return the name of a unit of time (``"second"``), or None for what is none."""
+    """Return OME's name of a unit of time (``"second"``), or None for anything else."""
     key = text.strip().lower() if isinstance(text, str) else ""
     name = _SPELLINGS.get(key, key)
     if name not in TIME_SYMBOLS and name.endswith("s"):
@@ -53,6 +54,6 @@ def time_name(text: object) -> str | None:
 
 
 def seconds(time: float | None, unit: str | None) -> float | None:
-    """Return a time in seconds, or None where it or its unit is not known."""
+    """Convert a time to seconds; None where it or its unit is unknown."""
     name = time_name(unit)
-    return None if time is None or name is None else time * _SECONDS[name]
+    return None if time is None or name is None else time * SECONDS[name]

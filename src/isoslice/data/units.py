@@ -1,11 +1,11 @@
-"""Names of units of length: many spellings in, OME's spelling out."""
+"""Units of length: their spellings, OME's names for them, and conversion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
 
-#: Metres in one unit, by OME's full name; exact, so that 250 nm are 0.25 µm and not nearly so.
+#: Metres in one unit, by OME's full name; exact, so that 250 nm are exactly 0.25 µm.
 METRES: Mapping[str, Fraction] = {
     "angstrom": Fraction("1e-10"),
     "picometer": Fraction("1e-12"),
@@ -54,7 +54,7 @@ _SPELLINGS: Mapping[str, str] = {
 
 
 def unit_name(text: object) -> str | None:
-    """Return OME's name of a unit of length, or None for pixels and what is no such unit."""
+    """Return OME's name of a unit of length, or None for pixels and anything else."""
     key = str(text).strip().lower() if text else ""
     name = _SPELLINGS.get(key, key)
     if name not in METRES and name.endswith("s"):
@@ -63,7 +63,7 @@ def unit_name(text: object) -> str | None:
 
 
 def convert(value: float, unit: str, into: str) -> float:
-    """Return `value` in another unit of length; both by OME's name."""
+    """Convert `value` from one unit of length to another, both by OME's name."""
     ratio = METRES[unit] / METRES[into]
     return value * ratio.numerator / ratio.denominator
 
@@ -71,7 +71,7 @@ def convert(value: float, unit: str, into: str) -> float:
 def common_unit(
     spacing: Mapping[str, float], units: Mapping[str, str]
 ) -> tuple[dict[str, float], str | None]:
-    """Bring spacings given in a unit per axis to one unit, that of X where it has one.
+    """Convert spacings with a unit per axis to one unit, that of X where it has one.
 
     Parameters
     ----------

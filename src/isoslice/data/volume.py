@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isoslice.data.metadata import Metadata
 from isoslice.errors import DataError
 
-#: Every axis a volume may have: time, channel, depth, height, width.
+#: Axes that a volume may have: time, channel, depth, height, width.
 AXES = "TCZYX"
 #: Voxel types that are read, restored and written unchanged.
 DTYPES = (
@@ -57,7 +57,7 @@ class Volume:
     source
         Where it came from, for messages.
     metadata
-        Place, time and display, as far as they are known.
+        Position, time and display, as far as they are known.
     """
 
     data: NDArray[Any]
@@ -70,7 +70,7 @@ class Volume:
     metadata: Metadata = field(default_factory=Metadata)
 
     def __post_init__(self) -> None:
-        """Check that axes, shape, dtype and spacing fit together."""
+        """Check that axes, shape, dtype and spacing are consistent."""
         check_axes(self.axes, self.data.ndim, self.source)
         if self.data.dtype.name not in DTYPES:
             raise DataError(voxel_type_message(self.source, self.data.dtype.name))
@@ -83,7 +83,7 @@ class Volume:
 
     @property
     def voxel_size(self) -> VoxelSize | None:
-        """The spacing along Z, Y and X where all three are known, else None."""
+        """Spacing along Z, Y and X where all three are known, else None."""
         return voxel_size_of(self.spacing)
 
     def size(self, axis: str) -> int:
@@ -91,7 +91,7 @@ class Volume:
         return self.data.shape[self.axes.index(axis)] if axis in self.axes else 1
 
     def tczyx(self) -> NDArray[Any]:
-        """View of the voxels as (T, C, Z, Y, X), missing axes of length 1."""
+        """Return a view of the voxels as (T, C, Z, Y, X), missing axes of length 1."""
         present = [axis for axis in AXES if axis in self.axes]
         view = self.data.transpose([self.axes.index(axis) for axis in present])
         return view.reshape([self.size(axis) for axis in AXES])
@@ -102,7 +102,7 @@ class Volume:
         Raises
         ------
         DataError
-            If the volume is read where it is indexed, and its file cannot be read any more.
+            If the voxels are still on disk, and their file can no longer be read.
         """
         return np.asarray(self.tczyx()[index])
 
@@ -115,9 +115,9 @@ def voxel_size_of(spacing: Mapping[str, float]) -> VoxelSize | None:
 
 
 def from_tczyx(data: NDArray[Any], axes: str) -> NDArray[Any]:
-    """Undo `Volume.tczyx`: voxels of shape (T, C, Z, Y, X) in the order of `axes`.
+    """Undo `Volume.tczyx`: return voxels (T, C, Z, Y, X) in the order of `axes`.
 
-    Axes that `axes` leaves out must have length 1.
+    Axes not in `axes` must have length 1.
     """
     squeezed = data.reshape([n for axis, n in zip(AXES, data.shape, strict=True) if axis in axes])
     present = [axis for axis in AXES if axis in axes]
@@ -125,7 +125,7 @@ def from_tczyx(data: NDArray[Any], axes: str) -> NDArray[Any]:
 
 
 def voxel_type_message(source: str, dtype: str) -> str:
-    """Say why voxels of a type are not taken, and what to do."""
+    """Return the message that voxels of a type are not accepted, and what to do."""
     advice = "convert them to one of these, for example with numpy.astype"
     if dtype in ("bool", "int64", "uint64"):
         advice = (
@@ -155,7 +155,7 @@ def check_axes(axes: str, ndim: int, source: str = "array") -> None:
 
 
 def parse_voxel_size(value: str | Sequence[float]) -> VoxelSize:
-    """Read ``"4.0,0.83,0.83"`` or a sequence of three positive numbers as Z, Y, X spacing."""
+    """Parse ``"4.0,0.83,0.83"`` or a sequence of three positive numbers as Z, Y, X spacing."""
     parts = value.split(",") if isinstance(value, str) else list(value)
     try:
         numbers = [float(part) for part in parts]

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from isoslice.data.box import Region
 from isoslice.data.frames import lost_messages
-from isoslice.data.labels import PLANES as LABEL_PLANES
-from isoslice.data.labels import label_messages
-from isoslice.data.normalization import Normalization, look_at, look_at_parts
+from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
+from isoslice.data.normalization import Normalization, measure_in_parts, measure_stack
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes
 from isoslice.data.volume import Volume
@@ -63,9 +62,9 @@ def inspect(volume: Volume, config: AnyConfig, progress: Progress) -> Inspection
         If every channel is constant, or has no finite voxel.
     """
     if isinstance(volume.data, np.ndarray):
-        normalization, survey = look_at(volume.tczyx(), volume.source, config.intensities)
+        normalization, survey = measure_stack(volume.tczyx(), volume.source, config.intensities)
     else:
-        normalization, survey = look_at_parts(volume, progress, config.intensities)
+        normalization, survey = measure_in_parts(volume, progress, config.intensities)
     lost = lost_planes(survey, lambda t, c, z: volume.read((t, c, z)))
     return Inspection(normalization, survey, lost)
 
@@ -110,7 +109,7 @@ def diagnose(
     )
     some = [
         volume.read((time, EVERY, slice(run.start + z, run.start + z + 1)))
-        for z in evenly_spaced(shape[0], LABEL_PLANES)
+        for z in evenly_spaced(shape[0], LABEL_TEST_PLANES)
     ]
     labels = label_messages(np.concatenate(some, axis=1))
     lost = lost_messages(inspection.survey, inspection.lost)

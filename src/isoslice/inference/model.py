@@ -206,7 +206,7 @@ class Model(ModelBundle):
                 estimator, planes, frame.grid, chosen, own=own, device=device, report=report
             )
             finish(restored.volume, with_std.volume)
-            restored.std[at] = scaled.widths(with_std.std)
+            restored.std[at] = scaled.scale_deviations(with_std.std)
             frame.clear_deviations(restored.std, data, scaled)
             restored.scales.append(with_std.scale)
             for volume, sample in zip(restored.samples, with_std.samples, strict=True):

@@ -1,7 +1,7 @@
-"""Results appear whole or not at all: written beside their final name, then renamed.
+"""Atomic output: written under a hidden name in the same folder, renamed when complete.
 
-A half-written volume looks like a volume. So every output, file or folder, is made under a hidden
-name in the same folder and takes its final name only once it is complete.
+A half-written volume looks like a volume, so every output, file or folder, gets its final name only
+once it is complete.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import BinaryIO
 
 from isoslice.errors import OutputError
 
-#: How hidden unfinished outputs begin; readers skip hidden names.
+#: Prefix of unfinished outputs; readers skip hidden names.
 DRAFT_PREFIX = ".isoslice-draft-"
-#: What a folder must hold (all names of one entry) to be replaced: isoslice or zarr wrote it.
-_OWN_FOLDERS = (
+#: Files of folders that may be replaced (all names of one entry): isoslice or zarr wrote them.
+_REPLACEABLE_CONTENTS = (
     ("zarr.json",),
     (".zgroup",),
     (".zarray",),
     ("config.json", "weights.safetensors"),
 )
-_NEXT_STEPS = {
+_ADVICE = {
     errno.ENOSPC: "the disk is full; free some space or write to another disk",
     errno.EDQUOT: "the disk quota is used up; free some space or write to another disk",
     errno.EACCES: "no permission to write there; choose another folder",
@@ -39,7 +39,7 @@ _NEXT_STEPS = {
 
 
 def check_output(path: str | Path, overwrite: bool = False) -> None:
-    """Fail before hours of work if `path` cannot take the result.
+    """Check before hours of work that the result can be written to `path`.
 
     Parameters
     ----------
@@ -78,10 +78,10 @@ def check_output(path: str | Path, overwrite: bool = False) -> None:
 
 
 def check_apart(output: str | Path, source: str | Path) -> None:
-    """Raise `OutputError` if the result would replace what it is made from, by any name."""
+    """Raise `OutputError` if output and source are the same file, under any name."""
     try:
         same = Path(output).samefile(source)
-    except OSError:  # one of them is not there
+    except OSError:  # one of them does not exist
         return
     if same:
         raise OutputError(
@@ -92,11 +92,11 @@ def check_apart(output: str | Path, source: str | Path) -> None:
 
 @contextmanager
 def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a draft path that becomes `path` when the block ends well.
+    """Yield a draft path that becomes `path` when the block succeeds.
 
-    The draft lies in the same folder and ends in the same name, so its suffix tells libraries the
-    right format. The block creates a file or a folder there. If the block raises anything, an
-    interrupt included, the draft is removed and what was at `path` stays as it was.
+    The draft lies in the same folder and has the same suffix. The block creates a file or a folder
+    there. If the block raises anything, including an interrupt, the draft is removed and `path`
+    stays as it was.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
             yield draft
             if not draft.exists():
                 raise OutputError(f"{path}: nothing was written there; please report this")
-            # The name may have been taken while the block worked.
+            # `path` may have been created while the block ran.
             check_output(path, overwrite)
             _put(draft, target)
         except OSError as error:
@@ -136,14 +136,14 @@ def atomic_output(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[BinaryIO]:
-    """Yield a binary stream whose content becomes the file `path` when the block ends well.
+    """Yield a binary stream whose content becomes the file `path` when the block succeeds.
 
     Parameters
     ----------
     path
-        A file of our own making, in a folder that exists; replaced if it is there.
+        A file of isoslice's own in an existing folder; replaced if it exists.
     fsync
-        Wait until the file and its name are on the disk.
+        Wait until the file and its directory entry are on the disk.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.draft")
     try:
@@ -163,7 +163,7 @@ def atomic_write(path: Path, *, fsync: bool = False) -> Iterator[BinaryIO]:
 
 def flush(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
-    with suppress(PermissionError):  # Windows opens no folders
+    with suppress(PermissionError):  # folders cannot be opened on Windows
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -172,17 +172,17 @@ def flush(path: Path) -> None:
 
 
 def output_error(path: str | Path, error: OSError) -> OutputError:
-    """Return the one-line `OutputError` that says what to do about `error`."""
+    """Return the one-line `OutputError` for `error`, with advice."""
     reason = " ".join((error.strerror or str(error) or type(error).__name__).split())
-    # NumPy reports a full disk as "so many requested, so many written", without an error number.
+    # NumPy reports a full disk as "N requested and M written", without an error number.
     short = error.errno is None and "written" in reason
     unknown = "check the disk's free space and permissions"
-    advice = _NEXT_STEPS.get(errno.ENOSPC if short else error.errno or 0, unknown)
+    advice = _ADVICE.get(errno.ENOSPC if short else error.errno or 0, unknown)
     return OutputError(f"{path}: could not be written ({reason}); {advice}")
 
 
 def replace_output(finished: Path, path: Path) -> None:
-    """Give a finished output its final name, in the place of one that `check_output` allows."""
+    """Move a finished output to `path`, replacing one that `check_output` allows."""
     try:
         _put(finished, _target(path))
     except OSError as error:
@@ -198,7 +198,7 @@ def _beside(target: Path) -> Path:
 
 
 def _put(draft: Path, target: Path) -> None:
-    """Rename `draft` to `target`; folders have no atomic replacement, so step aside first."""
+    """Rename `draft` to `target`; folders cannot be replaced atomically: the old one is moved."""
     if not (target.is_dir() or (draft.is_dir() and target.exists())):
         draft.replace(target)
         return
@@ -213,10 +213,10 @@ def _put(draft: Path, target: Path) -> None:
 
 
 def _replaceable(folder: Path) -> bool:
-    """Whether `folder` is empty or was made by isoslice or zarr; a user's own is never deleted."""
+    """Whether `folder` is empty or was written by isoslice or zarr: others are never deleted."""
     if not any(folder.iterdir()):
         return True
-    return any(all((folder / name).is_file() for name in names) for names in _OWN_FOLDERS)
+    return any(all((folder / name).is_file() for name in names) for names in _REPLACEABLE_CONTENTS)
 
 
 def _remove(path: Path) -> None:

@@ -1,7 +1,6 @@
-"""Whatever a library raises while a file is read becomes one line for the user.
+"""Errors of libraries that read a file, turned into one line for the user.
 
-It blames the file where the file is to blame, isoslice where isoslice is, and says so where neither
-is certain.
+The message says whether the file or isoslice is at fault, or that neither is certain.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from types import TracebackType
 from isoslice.errors import WHERE_TO_REPORT, DataError, IsosliceError, UnhandledError
 from isoslice.io.versions import libraries_of, versions
 
-#: Mistakes in a program. Libraries make them where a damaged file surprises them, too.
-FAULTS = (
+#: Exceptions of programming errors, which libraries raise for damaged files too.
+PROGRAMMING_ERRORS = (
     AttributeError,
     TypeError,
     ImportError,
@@ -39,21 +38,21 @@ def reading(
     Parameters
     ----------
     path
-        What is being read.
+        The file.
     kind
-        What it should be, with its article: ``"a TIFF"``.
+        Its expected format, with article: ``"a TIFF"``.
     advice
         What to do next.
     surprises
-        Mistakes (of `FAULTS`) by which the library that reads says that a file is damaged.
+        Exceptions of `PROGRAMMING_ERRORS` that the library raises for damaged files.
 
     Raises
     ------
     DataError
-        For every exception but those below, MemoryError and the system's own errors (no
-        permission), which `read_volume` explains.
+        For all exceptions except those below, MemoryError and the system's errors (no permission),
+        which `explained` handles.
     UnhandledError
-        If isoslice's own code made a mistake, or a library could not be imported.
+        If isoslice's code is at fault, or a library could not be imported.
     """
     try:
         yield
@@ -63,7 +62,7 @@ def reading(
         if isinstance(error, OSError) and error.errno is not None:
             raise
         check_blame(path, error)
-        if isinstance(error, FAULTS) and not isinstance(error, surprises):
+        if isinstance(error, PROGRAMMING_ERRORS) and not isinstance(error, surprises):
             raise DataError(
                 f"{path}: got something that cannot be read as {kind} ({named(error)}; "
                 f"{versions(libraries_of(error))}): it is damaged, or isoslice met something that "
@@ -77,17 +76,17 @@ def reading(
 
 
 def check_blame(path: Path, error: BaseException) -> None:
-    """Raise `UnhandledError` if the file is not to blame for an error.
+    """Raise `UnhandledError` for errors that are no fault of the file.
 
-    That is so of a library that cannot be imported, and of mistakes in isoslice's own code.
+    These are libraries that cannot be imported, and programming errors in isoslice's code.
     """
-    if isinstance(error, ImportError) or (isinstance(error, FAULTS) and is_ours(error)):
+    if isinstance(error, ImportError) or (isinstance(error, PROGRAMMING_ERRORS) and is_ours(error)):
         raise UnhandledError(unhandled_message(path, error)) from error
 
 
 def unhandled_message(path: Path, error: BaseException) -> str:
-    """Say that the file is not to blame, with all that a report needs."""
-    told = f"{named(error)}; {versions(libraries_of(error))}"
+    """Return the message of an error that is no fault of the file, with details to report."""
+    cause = f"{named(error)}; {versions(libraries_of(error))}"
     report = (
         f"report it {WHERE_TO_REPORT} with the output of 'isoslice env' and, if you can, the file"
     )
@@ -96,26 +95,26 @@ def unhandled_message(path: Path, error: BaseException) -> str:
         again = f" {library}" if library else ""
         return (
             f"{path}: cannot be read, since a library that isoslice needs is not as expected "
-            f"({told}), which is no fault of the file; install{again or ' it'} again, for example "
+            f"({cause}), which is no fault of the file; install{again or ' it'} again, for example "
             f"with 'python -m pip install --force-reinstall{again or ' LIBRARY'}', or {report}"
         )
     return (
-        f"{path}: isoslice met something that it does not handle ({told}), which is no fault of "
+        f"{path}: isoslice met something that it does not handle ({cause}), which is no fault of "
         f"the file as far as it can tell; {report}"
     )
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether an error was raised in isoslice's own code, and not in a library's.
+    """Whether an error was raised in isoslice's code, not in a library's.
 
-    What code in C raises counts for its caller.
+    Errors of C extensions count as errors of their callers.
     """
-    last = innermost(error.__traceback__)
+    last = origin_of_error(error.__traceback__)
     return last is not None and _is_own(last.tb_frame.f_globals.get("__name__"))
 
 
-def innermost(traceback: TracebackType | None) -> TracebackType | None:
-    """Return where an error was raised."""
+def origin_of_error(traceback: TracebackType | None) -> TracebackType | None:
+    """Return the innermost traceback, where the error was raised."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback
@@ -123,7 +122,7 @@ def innermost(traceback: TracebackType | None) -> TracebackType | None:
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Keep a library's log off the terminal; what matters is checked here."""
+    """Silence a library's logger during the block."""
     logger = logging.getLogger(name)
     before = logger.disabled
     logger.disabled = True
@@ -140,9 +139,9 @@ def named(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of `error` on one line, not too long; its type where it has none.
+    """Return the message of `error` on one line of up to 200 characters, or its type.
 
-    Messages quote files: nothing that steers a terminal is kept.
+    Messages quote files: control characters are replaced, as they could change a terminal.
     """
     text = " ".join(str(error).split())[:200]
     return "".join(c if c.isprintable() else "?" for c in text) or type(error).__name__
@@ -154,7 +153,7 @@ def _is_own(module: str | None) -> bool:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn any error of the block into a `DataError` about `path`, want of memory included."""
+    """Turn any error of the block, including lack of memory, into a `DataError` about `path`."""
     try:
         with reading(path, "an image"):
             yield

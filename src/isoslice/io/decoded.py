@@ -1,4 +1,4 @@
-"""From what a format says to a `Volume`: one place for axes, overrides, notes and byte order."""
+"""From a decoded file to a `Volume`: axes, overrides, notes and byte order, for all formats."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_spacing
 from isoslice.io.options import ReadOptions
-from isoslice.io.orientation import steps_of
+from isoslice.io.orientation import spacing_of_affine
 from isoslice.io.selection import select
 from isoslice.io.series import Series
 
 Voxels: TypeAlias = NDArray[Any] | LazyArray
 
-#: Unit of the voxel size that a caller gives (``--voxel-size``) for a file that has none.
-GIVEN_UNIT = "micrometer"
+#: Unit of a voxel size (``--voxel-size``) that is given without one, for files that have none.
+DEFAULT_UNIT = "micrometer"
 
 
 @dataclass(frozen=True)
 class Raw:
-    """What a reader found in a file.
+    """An image as decoded from a file.
 
     Attributes
     ----------
     data
-        Voxels as stored, perhaps still to be read.
+        Voxels as stored, in memory or on disk.
     axes
         A letter per dimension: those of TCZYX, ``S`` for colour samples, any other for a
-        dimension the file does not name.
+        dimension without a name.
     spacing
-        Spacing by axis, for Z, Y and X; only what the file truly says.
+        Spacing by axis, for Z, Y and X; only where the file has it.
     unit
         Unit of `spacing`, or None.
     channel_names
         One name per channel, or None.
     note
-        What isoslice noted in the file, if it wrote it.
+        isoslice's note, if there is one.
     metadata
-        Place, time and display, as far as the file tells; lengths in `unit`.
+        Position, time and display, as far as the file has them; lengths in `unit`.
     series
-        Images in the file, this one among them, where it may hold several.
+        All images in the file, if it may hold several.
     chosen
-        Which of `series` this is.
+        Index of this image in `series`.
     labels
-        Whether the file says that its voxels are numbers of objects, no intensities.
+        Whether the file says that its voxels are labels.
     """
 
     data: Voxels
@@ -68,38 +68,38 @@ class Raw:
     labels: bool = False
 
 
-def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
-    """Turn what a file says into a volume.
+def to_volume(raw: Raw, path: Path, options: ReadOptions) -> Volume:
+    """Turn a decoded image into a volume.
 
     Parameters
     ----------
     raw
-        What was found.
+        The decoded image.
     path
         The file, for messages.
     options
-        What the caller said. Axes rename the file's (dimensions of length 1 may be left out); a
-        voxel size replaces the file's, in the file's unit unless another one is given.
+        The user's options. Axes rename the file's (dimensions of length 1 may be left out); a voxel
+        size replaces the file's, in the file's unit unless another one is given.
 
     Returns
     -------
     Volume
-        Voxels unchanged but for byte order, still to be read where `raw`'s are; colour samples
-        become the axis C; the channels and time points that were asked for.
+        The selected channels and time points. Voxels are unchanged except for byte order, and on
+        disk where `raw`'s are; colour samples become the axis C.
 
     Raises
     ------
     DataError
-        If an axis remains unknown, there is no such channel or time point, or the voxels have a
-        type isoslice does not take.
+        If an axis remains unknown, there is no such channel or time point, or the voxel type is not
+        supported.
     """
     source = str(path)
     _check_voxels(raw.data, source)
-    data, names, spacing, metadata = _named(raw, source, options.axes)
+    data, names, spacing, metadata = _with_axes(raw, source, options.axes)
     unit = raw.unit
     if raw.note is not None:
         spacing, noted = noted_spacing(spacing, unit if spacing else None, raw.note)
-        # The note's own lengths are in its unit already: the file's are converted before.
+        # The note's lengths are in its unit; the file's are converted to it.
         if noted != unit and noted in METRES and unit in METRES:
             metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
         metadata = noted_metadata(metadata, raw.note, spacing)
@@ -115,7 +115,7 @@ def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
         _channel_names(raw, data, names),
         (raw.note or {}).get("provenance"),
         source,
-        _fitting(metadata, data, names),
+        _without_mismatch(metadata, data, names),
     )
     return select(volume, options.channel, options.time)
 
@@ -123,9 +123,9 @@ def finish(raw: Raw, path: Path, options: ReadOptions) -> Volume:
 def _given_size(
     spacing: Mapping[str, float], metadata: Metadata, unit: str | None, options: ReadOptions
 ) -> tuple[dict[str, float], Metadata, str]:
-    """Put the caller's voxel size in place of the file's; matrices follow."""
+    """Replace the file's voxel size by the user's; matrices are scaled accordingly."""
     assert options.voxel_size is not None
-    wanted = unit or GIVEN_UNIT
+    wanted = unit or DEFAULT_UNIT
     if options.unit is not None:
         named = unit_name(options.unit)
         if named is None:
@@ -139,26 +139,26 @@ def _given_size(
         spacing = {axis: step * ratio for axis, step in spacing.items()}
     given = dict(zip("ZYX", options.voxel_size, strict=True))
     if metadata.orientation is not None:
-        steps = {**steps_of(metadata.orientation), **spacing}
+        steps = {**spacing_of_affine(metadata.orientation), **spacing}
         ratios = {axis: given[axis] / step for axis, step in steps.items()}
         metadata = replace(metadata, orientation=metadata.orientation.scaled(ratios))
     return given, metadata, wanted
 
 
-def _fitting(metadata: Metadata, data: Voxels, axes: str) -> Metadata:
-    """Drop displays that are not one a channel, and time where there is none."""
+def _without_mismatch(metadata: Metadata, data: Voxels, axes: str) -> Metadata:
+    """Drop displays if they are not one per channel."""
     channels = data.shape[axes.index("C")] if "C" in axes else 1
     if metadata.displays is not None and len(metadata.displays) != channels:
         metadata = replace(metadata, displays=None)
     return metadata
 
 
-def _named(
+def _with_axes(
     raw: Raw, source: str, given: str | None
 ) -> tuple[Voxels, str, dict[str, float], Metadata]:
-    data, names = _by_itself(raw)
+    data, names = _axes_of_file(raw)
     given = given.upper() if given else None
-    # Naming the axes as the file does changes nothing, even where colours were moved first.
+    # The file's own axes change nothing, even where colour samples were moved first.
     if given is None or (given == names and not _unknown(names)):
         if _unknown(names):
             raise DataError(
@@ -178,17 +178,17 @@ def _named(
             stored = "".join(a for i, a in enumerate(stored) if i not in dropped)
     check_axes(given, data.ndim, source)
     renamed = {old: new for old, new in zip(stored, given, strict=True) if old in "ZYX"}
-    # Which way matrices point is known only where Z, Y and X change places among themselves.
+    # The orientation remains known only if Z, Y and X are permuted among themselves.
     metadata = raw.metadata.renamed(renamed)
     if set(renamed) - set(renamed.values()) or not set(renamed.values()) <= set("ZYX"):
         metadata = replace(metadata, orientation=None)
-    if "T" in stored and given[stored.index("T")] != "T":  # what was time is not
+    if "T" in stored and given[stored.index("T")] != "T":
         metadata = replace(metadata, time_step=None, time_unit=None, time_start=None)
     return data, given, _renamed(raw.spacing, stored, given), metadata
 
 
-def _by_itself(raw: Raw) -> tuple[Voxels, str]:
-    """Return voxels and axes by the file's own words: unnamed singletons dropped, S as C."""
+def _axes_of_file(raw: Raw) -> tuple[Voxels, str]:
+    """Return voxels and axes as in the file: unnamed axes of length 1 dropped, S as C."""
     data, axes = raw.data, raw.axes
     for index in reversed(range(data.ndim)):
         unnamed = axes[index] not in AXES and data.shape[index] == 1
@@ -199,13 +199,13 @@ def _by_itself(raw: Raw) -> tuple[Voxels, str]:
         data = data.squeeze(axes.index("C"))
         axes = axes.replace("C", "")
     if "S" in axes and "C" not in axes and axes.count("S") == 1:
-        # Channels belong before the planes, as every other format has them.
+        # Channels go before the planes, as in all other formats.
         others = axes.replace("S", "")
-        place = next((i for i, axis in enumerate(others) if axis in "ZYX"), len(others))
+        position = next((i for i, axis in enumerate(others) if axis in "ZYX"), len(others))
         order = [i for i in range(data.ndim) if axes[i] != "S"]
-        order.insert(place, axes.index("S"))
+        order.insert(position, axes.index("S"))
         data = data.transpose(order)
-        axes = others[:place] + "C" + others[place:]
+        axes = others[:position] + "C" + others[position:]
     return data, axes
 
 
@@ -214,7 +214,7 @@ def _unknown(axes: str) -> bool:
 
 
 def suggested_axes(axes: str) -> str:
-    """Return a letter of TCZYX per dimension where some are unnamed: the last of those left."""
+    """Name all dimensions: unnamed ones get the last unused letters of TCZYX."""
     named = ["C" if axis == "S" and "C" not in axes else axis for axis in axes]
     unnamed = [i for i, axis in enumerate(named) if axis not in AXES or named.count(axis) > 1]
     taken = [axis for i, axis in enumerate(named) if i not in unnamed]
@@ -225,7 +225,7 @@ def suggested_axes(axes: str) -> str:
 
 
 def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str, float]:
-    """Spacing goes with its dimension; what no dimension claimed stays under its name."""
+    """Return the spacing by the given axes; spacing without a dimension keeps its axis."""
     renamed = {new: spacing[old] for old, new in zip(stored, given, strict=True) if old in spacing}
     for axis, step in spacing.items():
         if axis not in stored:

@@ -1,4 +1,4 @@
-"""Libraries that only some files or commands need: import one, or say how to install it."""
+"""Optional libraries: import one, or raise an error that says how to install it."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def require(
     package
         Name it is installed by; several are separated by spaces.
     what
-        What was got that needs it, with its article: ``"a NIfTI file"``.
+        What needs it, with article: ``"a NIfTI file"``.
     kind
         Error to raise.
     path
-        File that the error names first.
+        File that the error names.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def require(
     except Exception as error:
         if isinstance(error, ModuleNotFoundError) and _is_part(module, error.name):
             raise kind(_missing(package, what, path)) from error
-        # It is there, but something that it needs is not, or is of the wrong version.
+        # Installed, but one of its own dependencies is missing or of the wrong version.
         text = " ".join(str(error).split())[:200]
         raise kind(
             f"{_where(path)}got {what}, but the library {module}, which it needs, cannot be "
@@ -65,7 +65,7 @@ def require_installed(
     *,
     path: Path | None = None,
 ) -> None:
-    """Fail as `require` does where a library is not installed, without importing it.
+    """Check as `require` does that a library is installed, without importing it.
 
     Raises
     ------

@@ -86,27 +86,26 @@ def find_images(entry: str | Path) -> list[Path]:
     """
     path = Path(entry)
     if path.is_dir() and not is_zarr(path):
-        found = sorted(inner for inner in path.iterdir() if is_readable(inner))
-        if not found:
+        images = sorted(inner for inner in path.iterdir() if is_readable(inner))
+        if not images:
             raise DataError(
                 f"{path}: got a folder without readable images, expected TIFF, OME-Zarr, NIfTI, "
                 ".npy, PNG or JPEG files in it; subfolders are not searched"
             )
-        return _series(found)
+        return _series(images)
     if path.exists() or not glob.has_magic(str(entry)):
         return [path]
-    # Path.glob takes no absolute patterns.
+    # Path.glob refuses absolute patterns.
     matches = [Path(m) for m in sorted(glob.glob(str(entry), recursive=True))]  # noqa: PTH207
-    found = [match for match in matches if is_readable(match)]
-    if not found:
+    images = [match for match in matches if is_readable(match)]
+    if not images:
         problem = "only files of unknown formats" if matches else "no file"
         raise DataError(
             f"{entry}: matches {problem}, expected images; check the pattern and quote it"
         )
-    return _series(found)
+    return _series(images)
 
 
 def _series(paths: Sequence[Path]) -> list[Path]:
-    """Put a folder in the place of DICOM planes in it, which are read together."""
-    whole = [path.parent if is_dicom(path) else path for path in paths]
-    return list(dict.fromkeys(whole))
+    """Replace DICOM planes by their folder, since they are read together."""
+    return list(dict.fromkeys(path.parent if is_dicom(path) else path for path in paths))

@@ -1,4 +1,4 @@
-"""Voxels on disk that are read where they are indexed, by names that differ from how they lie."""
+"""Arrays on disk that are read where they are indexed, with dimensions in any order."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 
 
 class LazyArray:
-    """An array on disk whose dimensions may be moved, dropped and added, as NumPy does.
+    """An array on disk whose dimensions may be transposed, dropped and added, as in NumPy.
 
-    What is indexed is read, and nothing else; dimensions that are dropped or added have length 1.
-    Bytes come in the machine's own order.
+    Only indexed voxels are read, in native byte order. Dimensions that are dropped or added have
+    length 1.
 
     Parameters
     ----------
     stored
-        Anything with a shape and a dtype that can be indexed by integers and slices: a Zarr array,
-        a memory-mapped file.
+        An object with shape and dtype that is indexed by integers and slices, such as a Zarr array
+        or a memory-mapped file.
     order
-        Which dimension of `stored` each one is; None for one of length 1 that was added.
+        Index in `stored` of each dimension; None for an added one of length 1.
     """
 
     def __init__(self, stored: Any, order: Sequence[int | None] | None = None) -> None:
@@ -40,7 +40,7 @@ class LazyArray:
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """Shape of what is decoded at once; of files that are mapped, whole planes."""
+        """Shape of the blocks that are decoded at once; whole planes of memory-mapped files."""
         stored = getattr(self._stored, "chunks", None)
         if stored is None:
             stored = (*(1,) * (len(self._stored.shape) - 2), *self._stored.shape[-2:])
@@ -61,7 +61,7 @@ class LazyArray:
         return self.shape[0]
 
     def transpose(self, *axes: Any) -> LazyArray:
-        """Return the dimensions in another order."""
+        """Return the array with its dimensions in another order."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
         order = range(self.ndim)[::-1] if order in ((), None) else order
         order = [operator.index(axis) for axis in order]
@@ -70,7 +70,7 @@ class LazyArray:
         return LazyArray(self._stored, [self._order[axis] for axis in order])
 
     def squeeze(self, axis: int | tuple[int, ...] | None = None) -> LazyArray:
-        """Return it without dimensions of length 1: all of these, or `axis`."""
+        """Return the array without dimensions of length 1: all of these, or `axis`."""
         if axis is None:
             axis = tuple(i for i, n in enumerate(self.shape) if n == 1)
         dropped = {a % self.ndim for a in ((axis,) if isinstance(axis, int) else axis)}
@@ -79,7 +79,7 @@ class LazyArray:
         return LazyArray(self._stored, [d for i, d in enumerate(self._order) if i not in dropped])
 
     def reshape(self, *shape: Any) -> LazyArray:
-        """Return it with dimensions of length 1 added or dropped; others keep their order."""
+        """Return the array with dimensions of length 1 added or dropped, in the same order."""
         wanted = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
         longer = [d for d, n in zip(self._order, self.shape, strict=True) if n != 1]
         if [n for n in wanted if n != 1] != [n for n in self.shape if n != 1]:
@@ -89,10 +89,10 @@ class LazyArray:
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Read a part, given by integers and slices of step 1."""
-        given = self._whole(index if isinstance(index, tuple) else (index,))
+        full_index = self._complete(index if isinstance(index, tuple) else (index,))
         taken: list[Any] = [0] * len(self._stored.shape)
-        kept = []  # dimensions of the result: of `stored`, or None
-        for part, length, dimension in zip(given, self.shape, self._order, strict=True):
+        kept = []  # dimensions of the result, as in `order`, and their slices
+        for part, length, dimension in zip(full_index, self.shape, self._order, strict=True):
             if isinstance(part, slice):
                 start, stop, step = part.indices(length)
                 if step != 1:
@@ -100,52 +100,52 @@ class LazyArray:
                 part = slice(start, max(start, stop))
                 kept.append((dimension, part))
             else:
-                place = operator.index(part)
-                if not -length <= place < length:
-                    raise IndexError(f"got index {place} of {length}")
-                part = place % length
+                number = operator.index(part)
+                if not -length <= number < length:
+                    raise IndexError(f"got index {number} of {length}")
+                part = number % length
             if dimension is not None:
                 taken[dimension] = part
-        found = np.asarray(self._stored[tuple(taken)])
+        voxels = np.asarray(self._stored[tuple(taken)])
         stayed = [d for d, part in enumerate(taken) if isinstance(part, slice)]
-        found = found.transpose([stayed.index(d) for d, _ in kept if d is not None])
+        voxels = voxels.transpose([stayed.index(d) for d, _ in kept if d is not None])
         added = tuple(i for i, (d, _) in enumerate(kept) if d is None)
-        found = np.expand_dims(found, added)
-        whole = tuple(part if d is None else slice(None) for d, part in kept)
-        return np.asarray(found[whole]).astype(self.dtype, copy=False)
+        voxels = np.expand_dims(voxels, added)
+        added_index = tuple(part if d is None else slice(None) for d, part in kept)
+        return np.asarray(voxels[added_index]).astype(self.dtype, copy=False)
 
-    def _whole(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Give every dimension an index."""
+    def _complete(self, index: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return an index with one entry per dimension."""
         if Ellipsis in index:
-            at = index.index(Ellipsis)
+            position = index.index(Ellipsis)
             filled = (slice(None),) * (self.ndim - len(index) + 1)
-            index = (*index[:at], *filled, *index[at + 1 :])
+            index = (*index[:position], *filled, *index[position + 1 :])
         if len(index) > self.ndim:
             raise IndexError(f"got {len(index)} indices for {self.ndim} dimensions")
         return (*index, *(slice(None),) * (self.ndim - len(index)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Read all of it."""
+        """Read the whole array."""
         return self[...].astype(dtype or self.dtype, copy=False)
 
 
-class Taken:
-    """Some places of one dimension of an array on disk, in any order; see `LazyArray`.
+class AxisSubset:
+    """Some indices along one dimension of an array on disk, in any order; see `LazyArray`.
 
     Parameters
     ----------
     stored
-        What is indexed.
+        The array.
     dimension
-        Along which places are taken.
-    places
-        Which ones.
+        Dimension along which indices are selected.
+    indices
+        The selected indices.
     """
 
-    def __init__(self, stored: Any, dimension: int, places: Sequence[int]) -> None:
-        self._stored, self._dimension, self._places = stored, dimension, tuple(places)
+    def __init__(self, stored: Any, dimension: int, indices: Sequence[int]) -> None:
+        self._stored, self._dimension, self._indices = stored, dimension, tuple(indices)
         self.shape: tuple[int, ...] = tuple(
-            len(places) if d == dimension else int(n) for d, n in enumerate(stored.shape)
+            len(indices) if d == dimension else int(n) for d, n in enumerate(stored.shape)
         )
         self.dtype = stored.dtype
         chunks = getattr(stored, "chunks", None)
@@ -158,10 +158,10 @@ class Taken:
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
         """Read a part, given by an integer or a slice of step 1 for each dimension."""
         at = self._dimension
-        chosen = self._places[index[at]]
+        chosen = self._indices[index[at]]
         if isinstance(chosen, int):
             return np.asarray(self._stored[(*index[:at], chosen, *index[at + 1 :])])
-        if chosen and chosen == tuple(range(chosen[0], chosen[-1] + 1)):  # neighbours: read at once
+        if chosen and chosen == tuple(range(chosen[0], chosen[-1] + 1)):  # consecutive: one read
             part = slice(chosen[0], chosen[-1] + 1)
             return np.asarray(self._stored[(*index[:at], part, *index[at + 1 :])])
         kept = sum(isinstance(part, slice) for part in index[:at])

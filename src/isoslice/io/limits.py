@@ -1,7 +1,7 @@
-"""What a file may ask for, checked before anything is allocated: files come from anywhere.
+"""Limits of untrusted files, checked before anything is allocated.
 
-A file of a kilobyte can declare a petabyte. Numbers that a file says of itself are compared with
-its size and with the memory there is; text that is parsed whole has a fixed limit.
+A file of a kilobyte can declare a petabyte. Sizes that a file declares are compared with its length
+and with the free memory; text that is parsed whole has a fixed limit.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ import numpy as np
 
 from isoslice.errors import DataError
 
-#: Dimensions of an array (NIfTI has 7), and its longest side.
+#: Most dimensions of an array (NIfTI has 7), and its longest side in voxels.
 MAX_DIMENSIONS, MAX_SIDE = 8, 2**40
-#: JSON that describes an image or a model, and OME-XML; both are parsed whole.
+#: Bytes of JSON that describes an image or a model, and of OME-XML; both are parsed whole.
 MAX_JSON, MAX_XML = 16 * 2**20, 64 * 2**20
-#: A Zarr chunk or a TIFF tile, decoded: it is held in memory whole, several at once.
+#: Bytes of a decoded Zarr chunk or TIFF tile, of which several are in memory at once.
 MAX_CHUNK = 2**31
-#: Deflate (zlib, gzip, PNG, NIfTI) never packs more tightly than this.
+#: Largest compression ratio of deflate (zlib, gzip, PNG, NIfTI).
 DEFLATE_RATIO = 1032
 #: This process's control group, as seen in a container.
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def check_regular(path: Path) -> int:
-    """Return the bytes of a file; refuse devices and pipes, whose reading may never end.
+    """Return a file's size in bytes; refuse devices and pipes, which may never end.
 
     Raises
     ------
     DataError
         If `path` is neither a regular file nor a link to one.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(
             f"{path}: got a device, pipe or folder, expected a regular file; copy the image into "
             "one"
         )
-    return found.st_size
+    return status.st_size
 
 
 def check_shape(path: Path, shape: Sequence[int]) -> None:
-    """Refuse a shape no image has.
+    """Refuse a shape that no image has.
 
     Raises
     ------
     DataError
         For more than `MAX_DIMENSIONS` dimensions, or a length below 0 or above `MAX_SIDE`.
     """
-    # Tags of a damaged TIFF hold several numbers where one belongs.
+    # Tags of a damaged TIFF may hold several numbers instead of one.
     whole = all(isinstance(n, int | np.integer) for n in shape)
     if not whole or len(shape) > MAX_DIMENSIONS or not all(0 <= n <= MAX_SIDE for n in shape):
         text = " x ".join(map(str, shape[: MAX_DIMENSIONS + 1]))[:100]
@@ -66,26 +66,26 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
 
 
 def check_memory(path: Path, shape: Sequence[int], dtype: Any, limit: int | None = None) -> int:
-    """Refuse to read what does not fit in memory, before any of it is allocated.
+    """Refuse an array that does not fit in memory, before it is allocated.
 
     Parameters
     ----------
     path
         The file, for the message.
     shape, dtype
-        What is to be read at once.
+        Of the array that is read at once.
     limit
-        Bytes that may be taken; by default those the machine has left.
+        Bytes that it may take; by default the free memory.
 
     Returns
     -------
     int
-        Bytes it will take.
+        Bytes that it will take.
 
     Raises
     ------
     DataError
-        If it is more than `limit`, or a shape that `check_shape` refuses.
+        If these are more than `limit`, or `check_shape` refuses the shape.
     """
     check_shape(path, shape)
     size = math.prod(int(n) for n in shape) * int(np.dtype(dtype).itemsize)
@@ -100,7 +100,7 @@ def check_memory(path: Path, shape: Sequence[int], dtype: Any, limit: int | None
 
 
 def check_packed(path: Path, declared: int, stored: int, ratio: int = 1) -> None:
-    """Refuse a file that is too short for what it declares, however well it was compressed.
+    """Refuse a file that is too short for the voxels it declares, however well compressed.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def check_packed(path: Path, declared: int, stored: int, ratio: int = 1) -> None
     declared, stored
         Bytes of the voxels, and of the file.
     ratio
-        The most that its compression can pack into a byte.
+        Largest compression ratio of the format.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def read_small(path: Path, limit: int = MAX_JSON) -> bytes:
     Raises
     ------
     DataError
-        If it is neither.
+        If it is not.
     """
     size = check_regular(path)
     if size > limit:
@@ -143,7 +143,7 @@ def read_small(path: Path, limit: int = MAX_JSON) -> bytes:
 
 
 def parse_json(content: bytes | str) -> Any:
-    """Parse JSON; raises ValueError for whatever is wrong with it, nesting too deep included."""
+    """Parse JSON; raises ValueError for any defect, including nesting that is too deep."""
     try:
         return json.loads(content)
     except RecursionError as error:
@@ -151,25 +151,25 @@ def parse_json(content: bytes | str) -> Any:
 
 
 def available_memory() -> int:
-    """Bytes that this process may still take: of the machine, or of its control group."""
-    found = []
+    """Return the bytes that this process may still allocate: of the machine or control group."""
+    candidates = []
     try:
         for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("MemAvailable:"):
-                found.append(1024 * int(line.split()[1]))
+                candidates.append(1024 * int(line.split()[1]))
         limit = (CGROUP / "memory.max").read_text(encoding="utf-8").strip()
         used = int((CGROUP / "memory.current").read_text(encoding="utf-8"))
         if limit != "max":
-            found.append(int(limit) - used + _cached())
+            candidates.append(int(limit) - used + _cached())
     except (OSError, ValueError):
         pass
-    if not found and hasattr(os, "sysconf"):
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    return max(0, min(found, default=2**36))
+    if not candidates and hasattr(os, "sysconf"):
+        candidates.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(candidates, default=2**36))
 
 
 def _cached() -> int:
-    """Bytes of the control group's memory that hold files, and are given up when needed."""
+    """Return the bytes of the control group's memory that cache files, which are reclaimable."""
     for line in (CGROUP / "memory.stat").read_text(encoding="utf-8").splitlines():
         if line.startswith("inactive_file "):
             return int(line.split()[1])

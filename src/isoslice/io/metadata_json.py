@@ -1,4 +1,4 @@
-"""Place, time and display as JSON, and back from files that may hold anything."""
+"""Metadata (position, time, display) as JSON, and back from untrusted files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from isoslice.data.metadata import Display, Matrix, Metadata, Orientation, as_ma
 
 
 def metadata_as_json(metadata: Metadata) -> dict[str, Any]:
-    """Return what is known, of plain values."""
-    place = metadata.orientation
+    """Return the known metadata as plain values."""
+    orientation = metadata.orientation
     known: dict[str, Any] = {}
     if metadata.origin:
         known["origin"] = {axis: float(value) for axis, value in metadata.origin.items()}
-    if place is not None:
+    if orientation is not None:
         known["orientation"] = {
-            "sform": place.sform,
-            "qform": place.qform,
-            "sform_code": place.sform_code,
-            "qform_code": place.qform_code,
+            "sform": orientation.sform,
+            "qform": orientation.qform,
+            "sform_code": orientation.sform_code,
+            "qform_code": orientation.qform_code,
         }
     if metadata.time_step is not None:
         known["time_step"], known["time_unit"] = metadata.time_step, metadata.time_unit
@@ -40,18 +40,18 @@ def metadata_as_json(metadata: Metadata) -> dict[str, Any]:
 
 
 def metadata_from_json(value: object) -> Metadata:
-    """Undo `metadata_as_json`; what is not of its form is left out."""
+    """Undo `metadata_as_json`; values of another form are left out."""
     if not isinstance(value, Mapping):
         return Metadata()
     origin = value.get("origin")
-    places = {}
+    known_origin = {}
     if isinstance(origin, Mapping):
-        places = {a: float(v) for a, v in origin.items() if a in set("ZYX") and _is_number(v)}
+        known_origin = {a: float(v) for a, v in origin.items() if a in set("ZYX") and _is_number(v)}
     step, unit = value.get("time_step"), value.get("time_unit")
     has_step = _is_number(step) and float(str(step)) > 0
     start = value.get("time_start")
     return Metadata(
-        places,
+        known_origin,
         _orientation(value.get("orientation")),
         float(str(step)) if has_step else None,
         unit if has_step and isinstance(unit, str) else None,

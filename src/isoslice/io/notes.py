@@ -1,8 +1,8 @@
-"""The note isoslice leaves in every file it writes, whatever the format.
+"""The note that isoslice stores in every file it writes, in any format.
 
-A note is a small JSON object: provenance, and what the format itself cannot say (axes of length
-1, spacing in full precision, channel names). Other programs may have changed the file since, so a
-note is believed only where the file's own metadata agrees with it.
+A note is a small JSON object: provenance, and what the format cannot store (axes of length 1,
+spacing in full precision, channel names). Other programs may have changed the file since, so a note
+is used only where the file's own metadata agree with it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def make_note(volume: Volume, axes: str | None = None) -> Note:
     Parameters
     ----------
     volume
-        What is written.
+        The volume that is written.
     axes
-        Its axes in the order in which the format stores them, where that is another.
+        Its axes in the order in which the format stores them, where that differs.
 
     Raises
     ------
     OutputError
-        If the provenance holds what JSON cannot.
+        If JSON cannot hold the provenance.
     """
     note = {
         "axes": axes or volume.axes,
@@ -79,7 +79,7 @@ def find_note(text: object) -> Note | None:
 
 
 def as_note(value: object) -> Note | None:
-    """Return `value` if it has a note's shape, else None: files come from anywhere."""
+    """Return `value` if it has the form of a note, else None: files are not trusted."""
     if not isinstance(value, Mapping):
         return None
     axes, spacing, unit = value.get("axes"), value.get("spacing"), value.get("unit")
@@ -109,7 +109,7 @@ def noted_axes(shape: tuple[int, ...], axes: str, noted: str) -> tuple[tuple[int
     Parameters
     ----------
     shape
-        Shape as the format gave it.
+        Shape as read.
     axes
         One letter per dimension of `shape`.
     noted
@@ -118,7 +118,7 @@ def noted_axes(shape: tuple[int, ...], axes: str, noted: str) -> tuple[tuple[int
     Returns
     -------
     tuple
-        Shape and axes of the same voxels in the same order, by the note's axes where they fit.
+        Shape and axes of the same voxels in the same order, those of the note where they fit.
     """
     kept = [(axis, n) for axis, n in zip(axes, shape, strict=True) if axis in noted or n > 1]
     names = "".join(axis for axis, _ in kept)
@@ -131,9 +131,9 @@ def noted_axes(shape: tuple[int, ...], axes: str, noted: str) -> tuple[tuple[int
 def noted_spacing(
     spacing: Mapping[str, float], unit: str | None, note: Note
 ) -> tuple[dict[str, float], str | None]:
-    """Return the note's exact spacing where it is what the file says, else the file's.
+    """Return the note's exact spacing where it agrees with the file's, else the file's.
 
-    Formats round spacings, or write 1 for unknown ones.
+    Formats round spacings, and store 1 for unknown ones.
     """
     exact: dict[str, float] = {a: float(s) for a, s in note["spacing"].items()}
     noted_unit: str | None = note["unit"]
@@ -151,25 +151,24 @@ def noted_spacing(
     return exact, noted_unit
 
 
-def noted_metadata(found: Metadata, note: Note, spacing: Mapping[str, float]) -> Metadata:
-    """Complete what a file says of place, time and display by what the note says.
+def noted_metadata(stored: Metadata, note: Note, spacing: Mapping[str, float]) -> Metadata:
+    """Complete a file's position, time and display by those of the note.
 
-    The file goes first, wherever it says anything: it may have been changed since. What the note
-    says of places holds only for the spacing it was written with.
+    The file takes precedence, since it may have been changed. The note's position is valid only for
+    the spacing that it was written with.
     """
     noted = metadata_from_json(note.get("metadata"))
     if dict(note["spacing"]) != dict(spacing):
         noted = replace(noted, origin={}, orientation=None)
+    timing, noted_timing = ((each.time_step, each.time_unit) for each in (stored, noted))
+    takes_start = stored.time_start is None and timing in ((None, None), noted_timing)
     return Metadata(
-        origin=found.origin or noted.origin,
-        orientation=found.orientation or noted.orientation,
-        time_step=noted.time_step if found.time_step is None else found.time_step,
-        time_unit=noted.time_unit if found.time_step is None else found.time_unit,
-        displays=found.displays or noted.displays,
-        time_start=noted.time_start
-        if found.time_start is None
-        and (found.time_step, found.time_unit) in ((None, None), (noted.time_step, noted.time_unit))
-        else found.time_start,
+        origin=stored.origin or noted.origin,
+        orientation=stored.orientation or noted.orientation,
+        time_step=noted.time_step if stored.time_step is None else stored.time_step,
+        time_unit=noted.time_unit if stored.time_step is None else stored.time_unit,
+        displays=stored.displays or noted.displays,
+        time_start=noted.time_start if takes_start else stored.time_start,
     )
 
 

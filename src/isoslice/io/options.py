@@ -1,4 +1,4 @@
-"""How an image is to be read: what the user says of it, and which part of it is wanted."""
+"""Options for reading an image: axes, voxel size, series, channels, time points."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ReadOptions(BaseModel):
-    """What `open_volume` takes beside a path; saved with a job.
+    """Arguments of `open_volume` without the path; saved with a job.
 
     Attributes
     ----------
     axes
-        One letter of TCZYX per stored dimension; renames what the file says.
+        One letter of TCZYX per stored dimension; replaces the file's axes.
     voxel_size
-        Spacing along Z, Y and X; replaces what the file says.
+        Spacing along Z, Y and X; replaces the file's.
     unit
         Of `voxel_size`; by default the file's, or micrometres where it has none.
     series, channel, time

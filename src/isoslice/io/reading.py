@@ -1,4 +1,4 @@
-"""Reading one image, whatever its format."""
+"""Reading one image of any format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from isoslice.data.volume import Volume, VoxelSize, parse_voxel_size
 from isoslice.errors import DataError
 from isoslice.io.decode_errors import explained
-from isoslice.io.decoded import Raw, finish
-from isoslice.io.formats.by_suffix import Reader, read_by, reader_by_suffix
+from isoslice.io.decoded import Raw, to_volume
+from isoslice.io.formats.by_suffix import FileReader, read_by, reader_by_suffix
 from isoslice.io.formats.dicom.header import is_dicom_folder
 from isoslice.io.formats.omezarr.reader import is_zarr, read_omezarr
 from isoslice.io.formats.planes.reader import find_planes, is_pattern, read_planes
@@ -36,21 +36,21 @@ def read_volume(
 ) -> Volume:
     """Read an image with its axes and spacing.
 
-    docs/formats.md lists the formats. Of a file with several images, the first is read unless
-    another is asked for, and that is told; of a pyramid, the finest level.
+    docs/formats.md lists the formats. Of several images in a file, the first is read by default,
+    with a warning; of a pyramid, the finest level.
 
     Parameters
     ----------
     path
         File, OME-Zarr folder, or folder or quoted pattern of planes (``"plane_*.tif"``).
     axes
-        One letter of TCZYX per stored dimension; renames what the file says.
+        One letter of TCZYX per stored dimension; replaces the file's axes.
     voxel_size
-        Spacing along Z, Y and X; replaces what the file says.
+        Spacing along Z, Y and X; replaces the file's.
     unit
         Of `voxel_size`; by default the file's, micrometres where it has none.
     series
-        Which image of several: a number from 0, or a name.
+        Which image of several: a number from 0 or a name.
     channel, time
         Which channels (``"1"``, ``"DAPI"``, ``"0,2"``) and time points (``"3"``, ``"2:5"``).
 
@@ -62,7 +62,7 @@ def read_volume(
     Raises
     ------
     DataError
-        If the file is missing, empty, damaged, of an unknown format or larger than the memory, or
+        If the file is missing, empty, damaged, of an unknown format or larger than free memory, or
         an axis is unknown.
     """
     return in_memory(
@@ -71,12 +71,12 @@ def read_volume(
 
 
 def in_memory(volume: Volume) -> Volume:
-    """Read all of an opened volume.
+    """Read all voxels of an opened volume into memory.
 
     Raises
     ------
     DataError
-        If it cannot be read (any more), or is larger than the memory.
+        If its file can no longer be read, or it is larger than free memory.
     """
     path = Path(volume.source)
     with explained(path):
@@ -97,8 +97,8 @@ def open_volume(
 ) -> Volume:
     """Open an image as `read_volume` does, with voxels that are read where they are indexed.
 
-    That is so of OME-Zarr, ``.npy`` and uncompressed TIFF; other formats are read at once. Integers
-    and slices index ``data``, and ``tczyx()`` works.
+    docs/formats.md says which formats are read at once instead. ``data`` takes integers and slices
+    as indices, and ``tczyx()`` works.
     """
     texts = [None if t is None else str(t) for t in (series, channel, time)]
     size = None if voxel_size is None else parse_voxel_size(voxel_size)
@@ -112,14 +112,14 @@ def open_volume(
 
 def open_with(path: Path, options: ReadOptions) -> Volume:
     """Open an image; see `open_volume`."""
-    volume = finish(read_raw(path, options.series), path, options)
+    volume = to_volume(read_raw(path, options.series), path, options)
     if isinstance(volume.data, LazyArray):
         return replace(volume, data=LazyArray(_Checked(volume.data, path)))
     return volume
 
 
 def read_raw(path: Path, series: str | None = None) -> Raw:
-    """Read an image as its format describes it, with axes that may still be unknown.
+    """Read an image as its format describes it; axes may be unknown.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def read_raw(path: Path, series: str | None = None) -> Raw:
 
 
 class _Checked:
-    """Voxels on disk; what goes wrong when they are read later is a `DataError` too."""
+    """Voxels on disk; errors when they are read later become `DataError`s."""
 
     def __init__(self, stored: LazyArray, path: Path) -> None:
         self._stored, self._path = stored, path
@@ -171,7 +171,7 @@ def require_voxel_size(volume: Volume) -> VoxelSize:
     return size
 
 
-def _reader(path: Path) -> Reader:
+def _reader(path: Path) -> FileReader:
     if is_pattern(path):
         return read_planes
     if path.is_dir():

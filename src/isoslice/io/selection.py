@@ -1,4 +1,4 @@
-"""Channels and time points of an image, chosen before anything is read."""
+"""Selection of channels and time points, before any voxel is read."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Any
 
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.io.lazy_array import LazyArray, Taken
+from isoslice.io.lazy_array import AxisSubset, LazyArray
 
 
 def select(volume: Volume, channel: str | None = None, time: str | None = None) -> Volume:
-    """Take some channels and time points of a volume; a single one loses its axis.
+    """Select channels and time points of a volume; the axis of a single one is dropped.
 
     Parameters
     ----------
     volume
-        Perhaps still to be read.
+        In memory or on disk.
     channel
         Numbers from 0 or names, separated by commas.
     time
-        A number from 0, or a range ``A:B`` whose end is left out.
+        A number from 0, or a range ``A:B`` (B exclusive).
 
     Raises
     ------
@@ -44,18 +44,17 @@ def select(volume: Volume, channel: str | None = None, time: str | None = None) 
 
 
 def _take(volume: Volume, axis: str, numbers: list[int]) -> Volume:
-    """Keep places along one axis, which goes where one place is left."""
+    """Keep the indices `numbers` along one axis, which is dropped if only one is left."""
     if axis not in volume.axes:
         return volume
-    at = volume.axes.index(axis)
+    dimension = volume.axes.index(axis)
     if isinstance(volume.data, LazyArray):
-        data: Any = LazyArray(Taken(volume.data, at, numbers))
+        data: Any = LazyArray(AxisSubset(volume.data, dimension, numbers))
     else:
-        data = volume.data.take(numbers, axis=at)
+        data = volume.data.take(numbers, axis=dimension)
     axes = volume.axes
     if len(numbers) == 1:
-        data, axes = data.squeeze(at), axes[:at] + axes[at + 1 :]
-    # In two steps, since names and displays are checked against the number of channels.
+        data, axes = data.squeeze(dimension), axes[:dimension] + axes[dimension + 1 :]
     return replace(volume, data=data, axes=axes)
 
 

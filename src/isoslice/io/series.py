@@ -1,4 +1,4 @@
-"""Files that hold several images: scenes, positions, experiments, data sets. Which one is read."""
+"""Series: several images in one file (scenes, positions, data sets), and the choice of one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from isoslice.errors import DataError, IsosliceWarning
 
-#: So many are named in a message.
-_NAMED = 8
+#: Images that a message names.
+_MAX_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Series:
     Attributes
     ----------
     name
-        What the file calls it, or None.
+        Its name in the file, or None.
     axes, shape, dtype
         Of its voxels, as far as the file tells without reading them.
     """
@@ -30,55 +30,57 @@ class Series:
     shape: tuple[int, ...]
     dtype: str
 
-    def told(self, number: int) -> str:
-        """Describe it in a few words: ``0 'overview' (ZYX, 2 x 16 x 16, uint8)``."""
+    def describe(self, number: int) -> str:
+        """Describe the image in a few words: ``0 'overview' (ZYX, 2 x 16 x 16, uint8)``."""
         name = f" {self.name!r}" if self.name else ""
         size = " x ".join(map(str, self.shape))
         return f"{number}{name} ({self.axes}, {size}, {self.dtype})"
 
 
-def choose_series(path: Path, series: Sequence[Series], asked: str | None, default: int = 0) -> int:
-    """Return the number of the image that is read, counted from 0.
+def choose_series(
+    path: Path, series: Sequence[Series], requested: str | None, default: int = 0
+) -> int:
+    """Return the number of the image to read, counted from 0.
 
     Parameters
     ----------
     path
         The file, for messages.
     series
-        Images in it.
-    asked
-        A number or a name, as ``--series`` has it; None takes `default`, and says so where there
-        are others.
+        The images in it.
+    requested
+        Number or name, as given by ``--series``; None takes `default`, with a warning if there are
+        others.
 
     Raises
     ------
     DataError
         If there is no such image, or two have that name.
     """
-    if asked is None:
+    if requested is None:
         if len(series) > 1:
             other = 1 if default == 0 else 0
             warnings.warn(
-                f"{path}: holds {len(series)} images, took {series[default].told(default)}; choose "
-                f"another, for example with --series {other}: {listed(series)}",
+                f"{path}: holds {len(series)} images, took {series[default].describe(default)}; "
+                f"choose another, for example with --series {other}: {listed(series)}",
                 IsosliceWarning,
                 stacklevel=2,
             )
         return default
-    named = [number for number, one in enumerate(series) if one.name == asked]
+    named = [number for number, one in enumerate(series) if one.name == requested]
     if len(named) == 1:
         return named[0]
-    if asked.isdecimal() and int(asked) < len(series):
-        return int(asked)
+    if requested.isdecimal() and int(requested) < len(series):
+        return int(requested)
     problem = f"{len(named)} images of that name" if named else "no such image"
     raise DataError(
-        f"{path}: got series {asked!r}, {problem}, expected a number or name of "
+        f"{path}: got series {requested!r}, {problem}, expected a number or name of "
         f"{listed(series)}; for example --series {default} ('isoslice info {path}' lists all)"
     )
 
 
 def listed(series: Sequence[Series]) -> str:
     """List images in one line, the first few of many."""
-    told = [one.told(number) for number, one in enumerate(series[:_NAMED])]
-    more = len(series) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    named = [one.describe(number) for number, one in enumerate(series[:_MAX_NAMED])]
+    more = len(series) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more > 0 else "")

@@ -1,4 +1,4 @@
-"""Voxel sizes as people write them: ``4,0.83,0.83``, ``2.8mm,0.7mm,0.7mm``, ``2.8,0.7,0.7mm``."""
+"""Voxel sizes as users write them: ``4,0.83,0.83``, ``2.8mm,0.7mm,0.7mm``, ``2.8,0.7,0.7mm``."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _EXAMPLE = "--voxel-size 2.8mm,0.7mm,0.7mm"
 
 
 def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize | None, str | None]:
-    """Read a voxel size, and its unit where it has one.
+    """Parse a voxel size, and its unit where it has one.
 
     Parameters
     ----------
     text
-        Three numbers, of Z, Y and X, each with a unit, or the last one with the unit of all.
+        Three numbers, of Z, Y and X, each with a unit, or the last with the unit of all.
     unit
-        Unit that was given beside it.
+        Unit that was given separately.
 
     Returns
     -------
     tuple
-        The size, in the unit of X where they differ, exactly; and OME's name of the unit, None
-        where none was given.
+        The size, converted exactly to the unit of X where units differ, and OME's name of the
+        unit, None where none was given.
 
     Raises
     ------
     SettingsError
-        If it is no voxel size, or there are two units for one number, or a unit for none.
+        If `text` is no voxel size, a number has two units, or there is a unit without a number.
     """
     given = None if unit is None else _named(unit, "--unit um")
     if text is None:
@@ -53,23 +53,23 @@ def parse_spacing(text: str | None, unit: str | None = None) -> tuple[VoxelSize 
     if units[:2] == [None, None]:
         units = [units[2]] * 3
     if None in units and units != [None] * 3:
-        told = next(part[2] for part in parts if part is not None and part[2])
-        example = ",".join(numbers) + told
+        first_unit = next(part[2] for part in parts if part is not None and part[2])
+        example = ",".join(numbers) + first_unit
         raise SettingsError(
             f"got voxel size {text!r}, some numbers with a unit and some without, expected one for "
             f"each, or one behind the last for all; for example --voxel-size {example}"
         )
-    own = units[2]
-    if own is not None and given is not None and own != given:
+    x_unit = units[2]
+    if x_unit is not None and given is not None and x_unit != given:
         raise SettingsError(
             f"got voxel size {text!r} and --unit {unit}, expected one unit; leave out --unit"
         )
-    if own is None:
+    if x_unit is None:
         return VoxelSize(*map(float, numbers)), given
-    ratios = [METRES[str(name)] / METRES[own] for name in units]
-    # Through exact fractions, so that 700um are 0.7 mm and not nearly so.
+    ratios = [METRES[str(name)] / METRES[x_unit] for name in units]
+    # Exact fractions, so that 700um are exactly 0.7 mm.
     exact = [float(Fraction(n) * ratio) for n, ratio in zip(numbers, ratios, strict=True)]
-    return VoxelSize(*exact), own
+    return VoxelSize(*exact), x_unit
 
 
 def _named(unit: str, example: str) -> str:

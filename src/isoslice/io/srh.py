@@ -1,4 +1,4 @@
-"""Reading images of stimulated Raman histology (SRH) as the three channels MSDSR works on."""
+"""Reading images of stimulated Raman histology (SRH) as the three channels of MSDSR."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import DataError
-from isoslice.io.decoded import Raw, finish
+from isoslice.io.decoded import Raw, to_volume
 from isoslice.io.image_collection import find_all_images
 from isoslice.io.options import ReadOptions
 from isoslice.io.reading import in_memory, read_raw
@@ -26,8 +26,8 @@ def read_srh(
 ) -> Volume:
     """Read an SRH image or stack, and derive its three channels.
 
-    Files that do not name their axes, as those of OpenSRH, are taken for (C, Y, X) or
-    (Z, C, Y, X) where the C so found has two channels, or three of floats.
+    Files that do not name their axes, such as those of OpenSRH, are read as (C, Y, X) or
+    (Z, C, Y, X) if that gives two channels, or three of floats.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def read_srh(
         channel=channel,
         time=time,
     )
-    return srh_channels(in_memory(finish(raw, path, options)))
+    return srh_channels(in_memory(to_volume(raw, path, options)))
 
 
 def read_srh_images(
@@ -93,7 +93,7 @@ def read_srh_images(
 
 
 def _assumed_axes(raw: Raw, path: Path) -> str | None:
-    """Return the axes of an SRH file that leaves C unnamed, or None where they are no guess."""
+    """Return the assumed axes of an SRH file that leaves C unnamed, or None for other files."""
     if not set(raw.axes) - set("TCZYXS") or raw.axes[-2:] not in ("YX", "QQ") or "C" in raw.axes:
         return None
     leading = [n for n in raw.data.shape[:-2] if n > 1]

@@ -1,4 +1,4 @@
-"""Which libraries an error went through, and their versions, for a message to be reported."""
+"""Libraries that an error involves, and their versions, for error messages."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from types import FrameType, ModuleType
 
 import isoslice
 
-#: Looked at for messages only: nothing here may fail.
+#: This package; used for messages only, so nothing here may fail.
 _OWN = "isoslice"
 
 
 def versions(libraries: Sequence[str] = ()) -> str:
-    """Name versions: ``isoslice 0.1.0, tifffile 2026.9.1, numpy 2.4.0, Python 3.12.1``."""
-    told = [f"{_OWN} {isoslice.__version__}"]
+    """List versions: ``isoslice 0.1.0, tifffile 2026.9.1, numpy 2.4.0, Python 3.12.1``."""
+    listed = [f"{_OWN} {isoslice.__version__}"]
     for name in dict.fromkeys((*libraries, "numpy")):
         version = version_of(name)
-        told.append(f"{name} {version}" if version else name)
-    return ", ".join([*told, f"Python {platform.python_version()}"])
+        listed.append(f"{name} {version}" if version else name)
+    return ", ".join([*listed, f"Python {platform.python_version()}"])
 
 
 def version_of(name: str) -> str | None:
-    """Return the version of an imported library, by the name it is imported by."""
-    found = getattr(sys.modules.get(name), "__version__", None)
-    if isinstance(found, str):
-        return found
+    """Return the version of a library by the name it is imported by, or None."""
+    version = getattr(sys.modules.get(name), "__version__", None)
+    if isinstance(version, str):
+        return version
     try:
         return metadata.version(name)
     except Exception:
@@ -35,19 +35,19 @@ def version_of(name: str) -> str | None:
 
 
 def libraries_of(error: BaseException) -> list[str]:
-    """List other people's libraries in an error's traceback, and those that our code there uses."""
-    found: dict[str, None] = {}
+    """List the libraries in an error's traceback, and those that isoslice's code there uses."""
+    libraries: dict[str, None] = {}
     traceback = error.__traceback__
     while traceback is not None:
         frame, traceback = traceback.tb_frame, traceback.tb_next
         name = _library(frame.f_globals.get("__name__"))
-        found |= dict.fromkeys([name] if name else _used(frame))
+        libraries |= dict.fromkeys([name] if name else _used(frame))
     name = _library(getattr(error, "name", None)) if isinstance(error, ImportError) else None
-    return [*found, name] if name and name not in found else list(found)
+    return [*libraries, name] if name and name not in libraries else list(libraries)
 
 
 def _used(frame: FrameType) -> Iterator[str]:
-    """List libraries that one of our frames got its names and values from."""
+    """Yield the libraries from which a frame of isoslice has its names and values."""
     if not str(frame.f_globals.get("__name__")).startswith(f"{_OWN}.io."):
         return
     for value in (*frame.f_globals.values(), *frame.f_locals.values()):
@@ -58,7 +58,7 @@ def _used(frame: FrameType) -> Iterator[str]:
 
 
 def _library(module: object) -> str | None:
-    """Return the library of a module, or None for isoslice, Python and tests."""
+    """Return the library of a module, or None for isoslice, Python and scripts."""
     top = str(module or "").partition(".")[0]
     ours = top in (_OWN, "__main__", "builtins", "") or top in sys.stdlib_module_names
     return None if ours or version_of(top) is None else top

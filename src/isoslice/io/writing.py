@@ -1,4 +1,4 @@
-"""Writing one volume, whole or not at all; the suffix decides the format."""
+"""Writing a volume atomically, in the format of the path's suffix."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     path
         File, or folder for OME-Zarr.
     volume
-        What to write; voxels are stored bit for bit.
+        Volume to write; voxels are stored bit for bit.
     overwrite
-        Replace what is there.
+        Replace an existing output.
 
     Raises
     ------
     OutputError
         If the suffix is unknown, the path cannot be written or exists already, or the disk is
-        full; nothing is left behind then, and an existing output stays.
+        full; then nothing is left behind, and an existing output stays.
     """
     path = Path(path)
     check_suffix(path)
@@ -90,7 +90,7 @@ def check_volume(path: str | Path, volume: Volume) -> None:
 
 
 def beside(path: Path, name: str) -> Path:
-    """Name a volume that belongs to another one: ``cells.std.ome.tif`` for ``cells.ome.tif``."""
+    """Return the path of a volume beside another: ``cells.std.ome.tif`` for ``cells.ome.tif``."""
     lower = path.name.lower()
     suffix = max((s for s in OUTPUT_SUFFIXES if lower.endswith(s)), key=len, default="")
     stem = len(path.name) - len(suffix)

@@ -1,1 +1,1 @@
-"""The machine: device, threads, time budget, progress, versions. Knows nothing of images."""
+"""The machine: device, threads, time budget, progress, versions. Independent of images."""

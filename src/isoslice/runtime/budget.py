@@ -1,4 +1,4 @@
-"""Budgets of time: what is left of one, on one clock."""
+"""Time budgets, on one monotonic clock."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 
 def now() -> float:
-    """Return seconds that only grow, the same in all processes of a machine."""
+    """Return seconds of a monotonic clock that all processes of a machine share."""
     return time.monotonic()
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """A time by which a work is to be done.
+    """A time by which work must be done.
 
     Attributes
     ----------
     start, seconds
-        When it began, by `now`, and what it may take; endless by default.
+        When the work began, by `now`, and how long it may take; without limit by default.
     """
 
     start: float
@@ -27,12 +27,12 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
-        """Begin now, with so many seconds, or without end."""
+        """Start now, for `seconds`, or without limit."""
         return cls(now(), math.inf if seconds is None else max(0.0, seconds))
 
     @property
     def left(self) -> float:
-        """Seconds until then, not below 0."""
+        """Seconds that are left, not below 0."""
         return max(0.0, self.start + self.seconds - now())
 
     @property
@@ -42,7 +42,7 @@ class Deadline:
 
     @property
     def share(self) -> float:
-        """Share of the time that has gone by, from 0 to 1; 0 where there is no end."""
+        """Share of the time that has passed, from 0 to 1; 0 without limit."""
         if math.isinf(self.seconds):
             return 0.0
         return 1 - self.left / self.seconds if self.seconds else 1.0

@@ -1,4 +1,4 @@
-"""Which device computes, and in which precision."""
+"""Devices, and the precision that each computes in."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from isoslice.errors import SettingsError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
-#: Bytes a voxel that restoring a volume takes at most, beside batches of slices.
-VOXEL = 10
+#: Most bytes per voxel that restoring a volume takes, without batches of slices.
+BYTES_PER_VOXEL = 10
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda`` or ``mps`` into a device that exists here.
+    """Return the device for ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises
     ------
@@ -41,10 +41,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the hardware computes in it, else float32.
+    """Return bfloat16 where the hardware computes in it, else float32.
 
-    PyTorch emulates bfloat16 on older processors, ten times slower than float32; so the
-    processor is asked, not PyTorch.
+    On older processors PyTorch emulates bfloat16, ten times slower than float32; so the
+    processor's instructions decide, not PyTorch's support.
     """
     if device.type == "cuda":
         recent = torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere
@@ -61,7 +61,7 @@ def cpu_has_bfloat16() -> bool:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Context in which convolutions run in `fast_dtype`."""
+    """Return a context in which convolutions run in `fast_dtype`."""
     dtype = fast_dtype(device)
     if dtype is torch.float32:
         return contextlib.nullcontext()
@@ -69,20 +69,20 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
 
 
 def volume_home(device: torch.device, voxels: int) -> torch.device:
-    """Return where to keep a volume's residuals: on a GPU if all that goes with it fits."""
+    """Return the device for a volume's residuals: the GPU if the whole restoration fits there."""
     if device.type != "cuda":
         return torch.device("cpu")
     free, _ = torch.cuda.mem_get_info(device)
-    return device if voxels * VOXEL < free * 0.8 else torch.device("cpu")
+    return device if voxels * BYTES_PER_VOXEL < free * 0.8 else torch.device("cpu")
 
 
 def scanning_device(device: torch.device) -> torch.device:
-    """Return where to compute running maxima for a device: PyTorch has none on MPS."""
+    """Return the device for running maxima (cummax), which PyTorch lacks on MPS."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
 def describe(device: torch.device) -> str:
-    """Name device, precision and threads in a few words, for the user."""
+    """Describe device, precision and threads in a few words, for the user."""
     precision = str(fast_dtype(device)).removeprefix("torch.")
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"

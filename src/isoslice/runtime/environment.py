@@ -1,6 +1,6 @@
-"""What isoslice runs on: versions, processor, memory, accelerators. For bug reports; never fails.
+"""Versions, processor, memory, accelerators: for bug reports. Never fails.
 
-Holds no host name, user name or path.
+Leaves out host names, user names and paths.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ OPTIONAL = (
     "matplotlib",
     "distributed",
 )
-#: Module that each optional extra brings.
+#: Module that each optional extra installs.
 EXTRAS = {
     "train": "pytorch_lightning",
     "nifti": "nibabel",
@@ -66,7 +66,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Environment:
-    """Versions and hardware; None stands for what is absent or could not be found out.
+    """Versions and hardware; None for what is absent or cannot be determined.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Environment:
 
 
 def environment() -> Environment:
-    """Look around."""
+    """Collect versions and hardware of this machine."""
     return Environment(
         isoslice=isoslice.__version__,
         python=f"{platform.python_version()} ({platform.python_implementation()})",
@@ -164,9 +164,9 @@ def _memory_gib() -> float | None:
 def _torch() -> dict[str, Any] | None:
     try:
         import torch
-    except Exception:  # A broken installation is just what the report should survive.
+    except Exception:  # a bug report must survive a broken installation
         return None
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "cpu_capability": None,
         "cpu_bfloat16": None,
@@ -176,15 +176,15 @@ def _torch() -> dict[str, Any] | None:
         "mps": False,
     }
     with contextlib.suppress(Exception):
-        found["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+        report["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     with contextlib.suppress(Exception):
         from isoslice.runtime.device import choose_device, cpu_has_bfloat16, describe
 
-        found["cpu_bfloat16"] = cpu_has_bfloat16()
-        found["device"] = describe(choose_device())
+        report["cpu_bfloat16"] = cpu_has_bfloat16()
+        report["device"] = describe(choose_device())
     with contextlib.suppress(Exception):
-        found["cuda_version"] = torch.version.cuda
-        found["cuda"] = [
+        report["cuda_version"] = torch.version.cuda
+        report["cuda"] = [
             {
                 "name": torch.cuda.get_device_name(i),
                 "memory_gib": round(torch.cuda.get_device_properties(i).total_memory / 2**30, 1),
@@ -192,5 +192,5 @@ def _torch() -> dict[str, Any] | None:
             for i in range(torch.cuda.device_count())
         ]
     with contextlib.suppress(Exception):
-        found["mps"] = bool(torch.backends.mps.is_available())
-    return found
+        report["mps"] = bool(torch.backends.mps.is_available())
+    return report

@@ -1,4 +1,4 @@
-"""What long work tells its caller: one interface, silent by default.
+"""Progress of long work: one interface, silent by default.
 
 The library never prints. The command line passes `terminal_progress()`.
 """
@@ -20,13 +20,13 @@ class Progress:
     """Receives notes and progress; this base class ignores them."""
 
     def note(self, text: str) -> None:
-        """Take one line the user should read (a choice that was made, a finding)."""
+        """Show one line that the user should read (a choice that was made, a finding)."""
 
     def update(self, task: str, fraction: float, detail: str = "") -> None:
         """Show `task` as `fraction` done (0 to 1; 1 ends it), with a short `detail`."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class PlainProgress(Progress):
@@ -37,9 +37,9 @@ class PlainProgress(Progress):
     stream
         Where lines go; standard error by default.
     every
-        Least number of seconds between two lines of the same task.
+        Minimum number of seconds between two lines of the same task.
     clock
-        Seconds that only grow; tests replace it.
+        Monotonic clock, in seconds; tests replace it.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class TerminalProgress(Progress):
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def update(self, task: str, fraction: float, detail: str = "") -> None:
-        """Move the bar of `task`, which appears with its first update and stays once full."""
+        """Move the bar of `task`, which appears with its first update and stays when full."""
         bars = self._bars = self._bars or self._start()
         if task not in self._tasks:
             self._tasks[task] = bars.add_task(task, total=1.0, detail=detail)
@@ -129,12 +129,12 @@ class TerminalProgress(Progress):
 
 
 def terminal_progress(quiet: bool = False) -> Progress:
-    """Progress that suits standard error: live bars, or plain lines where it is no terminal.
+    """Return live bars if standard error is a terminal, else plain lines.
 
     Parameters
     ----------
     quiet
-        Say nothing at all.
+        Show nothing.
     """
     if quiet:
         return Progress()

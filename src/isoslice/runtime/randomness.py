@@ -1,4 +1,4 @@
-"""Random numbers that PyTorch draws by itself, such as first weights, without a trace."""
+"""Reproducible draws from PyTorch's global generator, such as initial weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Let PyTorch's own generator on the CPU begin with `seed`, and leave it as it was before.
+    """Seed PyTorch's global CPU generator for the block, and restore its state afterwards.
 
-    That of no device is touched, which `torch.manual_seed` would seed too.
+    The generators of devices, which `torch.manual_seed` would seed too, are left alone.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -9,19 +9,19 @@ from typing import Any
 
 
 def as_json(value: Any) -> str:
-    """Strict JSON, whatever numpy left in it; infinity becomes the string ``"inf"``."""
+    """Format as strict JSON; NumPy values become plain ones, infinity the string ``"inf"``."""
     return json.dumps(_plain(value), indent=2, allow_nan=False)
 
 
 def as_lines(values: Mapping[str, Any]) -> str:
-    """Nested values as aligned ``name  value`` lines, names joined by dots."""
+    """Format nested values as aligned ``name  value`` lines, names joined by dots."""
     pairs = list(flat_pairs(values))
     width = max((len(name) for name, _ in pairs), default=0)
     return "\n".join(f"{name.replace('_', ' '):<{width}}  {value}" for name, value in pairs)
 
 
 def flat_pairs(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested values as pairs of a name, joined by dots, and a short text."""
+    """Yield nested values as pairs of a name, joined by dots, and a short text."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from flat_pairs(value, f"{prefix}{name}.")

@@ -1,8 +1,8 @@
-"""Work on all cores of the processor, each one with a piece of its own.
+"""Run work on all cores of the processor, one item per thread.
 
-PyTorch can share one convolution among threads. A convolution a thread is faster, as nothing waits
-for the slowest thread after every layer, and results then don't depend on how many threads there
-are: how a convolution is cut among them changes its last digits.
+PyTorch can split one convolution among threads. One convolution per thread is faster, since nothing
+waits for the slowest thread after every layer, and results do not depend on the number of threads:
+the way a convolution is split changes its last digits.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 def on_all_cores(
     work: Callable[[Item], None], items: Iterable[Item], device: torch.device
 ) -> Iterator[Item]:
-    """Call `work` for every item, and yield the items in their order as they are done.
+    """Call `work` for every item, and yield the items in order as they are done.
 
-    On a CPU there are as many threads as PyTorch is set to use, and what `work` computes runs in
-    its own thread alone; other devices take one item after the other.
+    On a CPU, as many threads run as PyTorch is set to use, and PyTorch uses one thread within each;
+    on other devices, items are processed one after the other.
 
     Parameters
     ----------
     work
-        Called with one item each; must not touch what it does for another one.
+        Called with one item; calls must not depend on each other.
     items
-        What there is to do.
+        Arguments of the calls.
     device
-        Where `work` computes.
+        Device on which `work` computes.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu":
@@ -62,20 +62,20 @@ def on_all_cores(
 
 @lru_cache(maxsize=1)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Start the threads, once in a process: PyTorch prepares convolutions for each thread anew."""
+    """Start the threads once per process: PyTorch prepares convolutions for every new thread."""
     keep_freed_memory()
-    return ThreadPoolExecutor(threads, "isoslice", _alone)
+    return ThreadPoolExecutor(threads, "isoslice", _use_one_thread)
 
 
-def _alone() -> None:
-    """Let PyTorch compute in this thread alone: the number that it uses is a thread's own."""
+def _use_one_thread() -> None:
+    """Let PyTorch compute in this thread alone: its number of threads is set per thread."""
     torch.set_num_threads(1)
-    torch.get_num_threads()  # it would read the number again when it first computes
+    torch.get_num_threads()  # else PyTorch sets the number again when it first computes
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch compute in the thread that asks alone, while the block runs."""
+    """Let PyTorch compute in the calling thread alone during the block."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -85,12 +85,12 @@ def one_thread() -> Iterator[None]:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what a network's layers free for what the next ones need.
+    """Let the C library keep the memory that a network's layers free, for the next layers.
 
-    glibc returns freed memory to the system beyond a threshold, and the system has to clear every
-    page of what is asked for again: a tenth of the time in the network, and half of it in a worker
-    of Dask, which sets the threshold to 64 kB. Here it is what glibc itself would arrive at after
-    freeing a piece of 32 MB (mallopt(3)). Other C libraries are left as they are.
+    Beyond a threshold, glibc returns freed memory to the system, which clears every page before it
+    is used again: a tenth of the time in the network, and half of it in a worker of Dask, which
+    sets the threshold to 64 kB. The values set here are those that glibc itself would reach after
+    freeing a block of 32 MB (mallopt(3)). Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:

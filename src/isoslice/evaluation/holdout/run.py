@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.frames import Lost, mended
+from isoslice.data.frames import Lost, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.normalization import Normalization
 from isoslice.data.srh import srh_channels
@@ -129,7 +129,7 @@ def check(
     normalization, surveyed, lost = inspection.normalization, inspection.survey, inspection.lost
     padded = any(own.padding for own in normalization.limits or ())
     if any(map(any, lost)) or surveyed.holes or padded:
-        planes = mended(normalization.without_padding(planes), lost, normalization.fill)
+        planes = without_gaps(normalization.without_padding(planes), lost, normalization.fill)
         seen = replace(seen, data=from_tczyx(planes, seen.axes))
         volume = volume if config.srh else seen
     if surveyed.holes or padded:

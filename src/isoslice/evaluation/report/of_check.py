@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from isoslice.data.survey import told_planes
+from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.holdout.hide import interpolate_hidden
@@ -93,7 +93,7 @@ def check_report(
             "Factor": f"{times(found.factor)}, hidden at {times(2 * found.factor)}",
             "Shape (Z, Y, X)": by(*shape),
             "Model": found.model,
-            **({"Lost": f"{told_planes(lost)}, interpolated here, not scored"} if lost else {}),
+            **({"Lost": f"{format_planes(lost)}, interpolated here, not scored"} if lost else {}),
             **({} if found.along == "Z" else {"Turned": turned_text(found.along)}),
             **({"Shown": shown} if shown else {}),
         },

@@ -13,7 +13,7 @@ from isoslice.data.frames import fill_along_z
 from isoslice.data.grid import PlaneGrid, check_factor, even_grid, planes_around
 from isoslice.data.interpolation import interpolate
 from isoslice.data.recorded import recorded_axis, recorded_lost
-from isoslice.data.survey import told_planes
+from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.report.crop import VOXELS, Crop, choose_box
@@ -113,7 +113,7 @@ def prediction_report(
     planes = stack.size("Z")
     part = which_part(restored, time, channel)
     apart = f"{by(size.z * factor)} {unit} apart"
-    missing = f"; lost: {told_planes(lost)} (counted from 0)" if lost else ""
+    missing = f"; lost: {format_planes(lost)} (counted from 0)" if lost else ""
     facts = {
         "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
         "Restored planes": f"{whole[0]}, {by(size.z)} {unit} apart ({times(factor)})",

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
 from isoslice.inference.plan import Plan
-from isoslice.io.formats.omezarr.reader import MARKS, is_zarr
+from isoslice.io.formats.omezarr.reader import MARKER_FILES, is_zarr
 from isoslice.io.formats.planes.reader import find_planes, is_pattern
 from isoslice.io.options import ReadOptions
 
@@ -143,7 +143,7 @@ def files_glance(path: Path) -> str:
 
 def _metadata(path: Path, depth: int) -> list[Path]:
     """List the metadata of a Zarr folder and of what it holds: no chunks, of which are many."""
-    marks = [path / name for name in MARKS]
+    marks = [path / name for name in MARKER_FILES]
     found = [mark for mark in marks if mark.is_file()]
     if depth and found:
         with os.scandir(path) as entries:  # an array's, as there is little else in a group

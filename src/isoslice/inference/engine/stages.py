@@ -16,15 +16,14 @@ from isoslice.data.coarse import refined, renamed, turned
 from isoslice.data.frames import Frame
 from isoslice.data.metadata import Metadata
 from isoslice.data.normalization import Normalization
-from isoslice.data.volume import Volume
+from isoslice.data.volume import AXES, Volume
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.inference.engine.plan import JobPlan, files_digest, files_glance
 from isoslice.inference.engine.residuals import Scratch
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.passes import Pass, all_passes
 from isoslice.inference.plan import Plan
-from isoslice.io.formats.omezarr.shards import Image, lay_out
-from isoslice.io.formats.omezarr.writer import ORDER
+from isoslice.io.formats.omezarr.shards import ShardedImage, lay_out
 from isoslice.io.reading import open_with
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
@@ -210,7 +209,7 @@ class Job:
     def axes(self) -> str:
         """Axes of the output, in the order in which they are stored, by their true names."""
         names = renamed(self.volume.axes, self.plan.along)
-        return "".join(axis for axis in ORDER if axis in names)
+        return "".join(axis for axis in AXES if axis in names)
 
     @property
     def spacing(self) -> dict[str, float]:
@@ -227,7 +226,7 @@ class Job:
         along = self.plan.along
         return refined(turned(self.volume, along), along, self.plan.factor)
 
-    def image(self) -> Image:
+    def image(self) -> ShardedImage:
         """Describe the output's arrays."""
         return lay_out(self.folder, *self.layout())
 

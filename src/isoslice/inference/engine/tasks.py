@@ -24,7 +24,7 @@ from isoslice.inference.interpolated import make_base
 from isoslice.inference.passes import run_pass
 from isoslice.inference.sampler import Drawn, compose, margin
 from isoslice.io.atomic import atomic_write
-from isoslice.io.formats.omezarr.shards import CHUNK
+from isoslice.io.formats.omezarr.shards import CHUNK_SIDE
 
 #: A time point's file with its gains.
 GAINS = "gains.json"
@@ -146,14 +146,14 @@ def _put_back(
     """Put measured planes back into a block; see `frames.put_back`."""
     (top, _, _), (_, y, x) = block.start, block.slices()
     channels = range(job.volume.size("C"))[frame.channels]
-    for values, own, channel, limits in zip(
-        result, frame.own, channels, scaled.limits_of(len(channels)), strict=True
+    for values, measured, channel, limits in zip(
+        result, frame.measured, channels, scaled.limits_of(len(channels)), strict=True
     ):
-        places = PlaneGrid(tuple(z * frame.factor for z in own))
+        places = PlaneGrid(tuple(z * frame.factor for z in measured))
         first, last, _ = planes_around(places, top, top + block.shape[0])
-        numbers = range(own[first], own[last] + 1)
+        numbers = range(measured[first], measured[last] + 1)
         part = job.volume.read((frame.time, channel, slice(numbers.start, numbers.stop), y, x))
-        around = own[first : last + 1]
+        around = measured[first : last + 1]
         rows = [z * frame.factor - top for z in around]
         put_back(values, Rows(part, [z - numbers.start for z in around]), rows, limits)
 
@@ -169,7 +169,8 @@ def _read(job: Job, frame: Frame, place: Region) -> NDArray[np.float32]:
     shape = (job.channels, *(part.stop - part.start for part in place))
     planes = np.empty(shape, np.float32)
     step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
-    step = max(step // CHUNK * CHUNK, min(step, CHUNK))  # chunks in one piece, where they are cubes
+    # Whole chunks, where they are cubes.
+    step = max(step // CHUNK_SIDE * CHUNK_SIDE, min(step, CHUNK_SIDE))
     for start in range(0, shape[1], step):
         some = slice(z.start + start, min(z.start + start + step, z.stop))
         part = _read_kept(job, frame, (some, y, x))

@@ -20,15 +20,15 @@ from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_shape
 from isoslice.io.series import Series, choose_series
 
-#: The plugin of bioio for each suffix. No other one is asked: one of them downloads programs.
+#: bioio's plugin for each suffix. No other plugin is used: one of them downloads programs.
 PLUGINS = {".czi": "bioio-czi", ".nd2": "bioio-nd2", ".lif": "bioio-lif"}
 
 
 def read_vendor(path: Path, series: str | None = None) -> Raw:
     """Read a scene (position, experiment) of a vendor's file; planes are read when indexed.
 
-    bioio always gives five dimensions; those of length 1 are dropped (Y and X are not). Its
-    pixel sizes are in micrometres.
+    bioio always returns five dimensions; T, C and Z of length 1 are dropped. Its pixel sizes are in
+    micrometres.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def read_vendor(path: Path, series: str | None = None) -> Raw:
     bioio = require("bioio", needed, what, path=path)
     reader = require(plugin.replace("-", "_"), needed, what, path=path).Reader
     with reading(path, f"a {suffix} file by {plugin}", "export it again, or as OME-TIFF"):
-        # ND2 is read plane by plane anyway, and its plugin takes no such option.
+        # ND2 is always read plane by plane, and its plugin has no such option.
         options = {} if suffix == ".nd2" else {"chunk_dims": ["Y", "X"]}
         image = _guarded(lambda: bioio.BioImage(path.absolute(), reader=reader, **options))
         raw: Raw = _guarded(lambda: _read(path, image, series))
@@ -67,7 +67,7 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
         raise ValueError("it holds no image")
     chosen = choose_series(path, listed, series)
     image.set_scene(chosen)
-    voxels = _Planes(image)
+    voxels = _ScenePlanes(image)
     check_shape(path, voxels.shape)
     data = LazyArray(voxels, _kept(image))
     sizes = image.physical_pixel_sizes
@@ -87,8 +87,8 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
     )
 
 
-class _Planes:
-    """Voxels of a scene, read where they are indexed; see `LazyArray`."""
+class _ScenePlanes:
+    """Voxels of a scene, read when indexed; see `LazyArray`."""
 
     def __init__(self, image: Any) -> None:
         self._image = image  # its file stays open
@@ -99,12 +99,12 @@ class _Planes:
 
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Read a part."""
-        # Not all of the libraries beneath can be asked by several threads.
+        # Not all of the underlying libraries are thread-safe.
         return np.asarray(_guarded(lambda: self._array[index].compute(scheduler="synchronous")))
 
 
 def _kept(image: Any) -> list[int]:
-    """Return dimensions without those of T, C and Z that have length 1."""
+    """Return the indices of all dimensions except T, C and Z of length 1."""
     order, shape = str(image.dims.order), image.dims.shape
     return [i for i, n in enumerate(shape) if n > 1 or order[i] not in AXES[:3]]
 
@@ -132,7 +132,7 @@ def _displays(ome: Any, scene: int) -> tuple[Display, ...] | None:
 
 
 def _guarded(read: Any) -> Any:
-    """Call a library; what it raises about a damaged file is no fault of ours."""
+    """Call a library, turning its errors about damaged files into ValueError."""
     from isoslice.errors import IsosliceError
 
     try:
@@ -144,7 +144,7 @@ def _guarded(read: Any) -> Any:
 
 
 def _quietly(read: Any) -> Any:
-    """Return what plugins tell beside voxels, or None: not all do, and not of all files."""
+    """Return metadata that a plugin may not have for a file, or None."""
     try:
         return read()
     except Exception:

@@ -1,4 +1,4 @@
-"""Which reader a file's name asks for."""
+"""Choice of a reader by a file's name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from isoslice.io.decode_errors import explained
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.dicom.header import DICOM_SUFFIXES, is_dicom, is_dicom_folder, may_be_dicom
 from isoslice.io.formats.mrc.reader import is_mrc
-from isoslice.io.formats.omezarr.reader import ZIPPED, is_zarr, read_zipped
+from isoslice.io.formats.omezarr.reader import ZIP_SUFFIXES, is_zarr, read_zipped
 from isoslice.io.limits import check_regular
 
-#: Reads a file, and of several images the one that is asked for by number or name.
-Reader: TypeAlias = Callable[[Path, str | None], Raw]
+#: Reads an image of a file; of several, the one given by number or name.
+FileReader: TypeAlias = Callable[[Path, str | None], Raw]
 
 
 def is_readable(path: Path) -> bool:
     """Whether `path` is a visible file or folder of a format that `read_volume` knows."""
-    # Files of these names mostly belong to something else.
+    # Most files of these suffixes are no images.
     if path.name.startswith(".") or path.suffix.lower() in (".xml", ".mat"):
         return False
     if path.is_dir():
@@ -28,10 +28,10 @@ def is_readable(path: Path) -> bool:
     return reader_by_suffix(path) is not None
 
 
-def reader_by_suffix(path: Path) -> Reader | None:
+def reader_by_suffix(path: Path) -> FileReader | None:
     """Return the reader for a file's name; each imports its library on first use."""
     name = path.name.lower()
-    if name.endswith(ZIPPED):
+    if name.endswith(ZIP_SUFFIXES):
         return read_zipped
     if name.endswith((".tif", ".tiff", ".lsm", ".companion.ome")):
         from isoslice.io.formats.tiff.reader import read_tiff
@@ -80,13 +80,13 @@ def reader_by_suffix(path: Path) -> Reader | None:
     return None
 
 
-def read_by(reader: Reader, file: Path, series: str | None = None) -> Raw:
-    """Read a file that must not be empty.
+def read_by(reader: FileReader, file: Path, series: str | None = None) -> Raw:
+    """Read a file, which must be a regular one and not empty.
 
     Raises
     ------
     DataError
-        If it is empty, damaged, or larger than the memory.
+        If it is empty, damaged, or larger than free memory.
     """
     with explained(file):
         if check_regular(file) == 0:

@@ -1,4 +1,4 @@
-"""NumPy arrays, with a small JSON file beside them for all that .npy cannot say."""
+"""NumPy arrays, with a small JSON file beside them for the metadata that .npy cannot hold."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_packed, check_shape, parse_json, read_small
 from isoslice.io.notes import as_note, make_note
 
-#: How each version of the format stores the length of its header, a Python literal.
-_HEADER_LENGTH = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
-_LONGEST_HEADER = 10_000
+#: struct code of the header's length, by version of the format.
+_HEADER_LENGTH_CODES = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
+_MAX_HEADER_BYTES = 10_000
 
 
 def sidecar(path: Path) -> Path:
@@ -30,7 +30,7 @@ def sidecar(path: Path) -> Path:
 
 
 def read_npy(path: Path, series: str | None = None) -> Raw:
-    """Read an array (never a pickle) and the JSON file beside it, where there is one.
+    """Read an array (never a pickle) and the JSON file beside it, if there is one.
 
     Raises
     ------
@@ -57,16 +57,16 @@ def read_npy(path: Path, series: str | None = None) -> Raw:
 
 
 def _mapped(path: Path) -> NDArray[Any]:
-    """Map the array's voxels, whose header may declare anything."""
+    """Memory-map the array after checking its header."""
     with path.open("rb") as stream:
         version = np.lib.format.read_magic(stream)
-        if version not in _HEADER_LENGTH:
+        if version not in _HEADER_LENGTH_CODES:
             raise ValueError(f"it has the version {version}")
-        code = _HEADER_LENGTH[version]
+        code = _HEADER_LENGTH_CODES[version]
         length = struct.unpack(code, stream.read(struct.calcsize(code)))[0]
-        if length > _LONGEST_HEADER:
-            raise ValueError(f"its header has {length} bytes, expected up to {_LONGEST_HEADER}")
-    stored = np.lib.format.open_memmap(path, mode="r", max_header_size=_LONGEST_HEADER)
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError(f"its header has {length} bytes, expected up to {_MAX_HEADER_BYTES}")
+    stored = np.lib.format.open_memmap(path, mode="r", max_header_size=_MAX_HEADER_BYTES)
     check_shape(path, stored.shape)
     check_packed(path, math.prod(stored.shape) * stored.dtype.itemsize, path.stat().st_size)
     return stored

@@ -11,12 +11,12 @@ from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.limits import DEFLATE_RATIO, check_memory, check_packed
 
-#: As in Pillow, where more is an error; fixed here, since a program may lift Pillow's.
+#: Pillow's limit, repeated here since other code may lift Pillow's.
 MAX_PIXELS = 178_956_970
 
 
 def read_picture(path: Path, series: str | None = None) -> Raw:
-    """Read a 2D image, grey or in colour; transparency is dropped, and no spacing is known.
+    """Read a 2D image, grey or colour, without spacing; transparency is dropped.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def read_picture(path: Path, series: str | None = None) -> Raw:
         _check(path)
         data = np.asarray(iio.imread(path, index=0, plugin="pillow"))
     if data.dtype == np.int32 and data.size and data.min() >= 0 and data.max() < 2**16:
-        # Pillow widens 16-bit grey; nothing is lost on the way back.
+        # Pillow widens 16-bit grey to 32 bits.
         data = data.astype(np.uint16)
     if data.ndim == 2:
         return Raw(data, "YX")
@@ -42,9 +42,9 @@ def read_picture(path: Path, series: str | None = None) -> Raw:
 
 
 def _check(path: Path) -> None:
-    """Refuse other formats, whatever their suffix, and more pixels than the file can hold.
+    """Refuse other formats, whatever the suffix, and more pixels than the file can hold.
 
-    Pillow opens by content, and some of its formats start other programs (EPS).
+    Pillow detects formats by content, and some of them start other programs (EPS).
     """
     from PIL import Image
 
@@ -55,5 +55,5 @@ def _check(path: Path) -> None:
         raise ValueError(f"it has {width} x {height} pixels, expected up to {MAX_PIXELS}")
     check_memory(path, (height, width, bands), np.int32)
     if deflated:
-        # At least one bit a pixel.
+        # Uncompressed, a pixel has at least one bit.
         check_packed(path, height * (width // 8), path.stat().st_size, DEFLATE_RATIO)

@@ -1,4 +1,4 @@
-"""Formats that isoslice knows by name and does not read, and what turns them into one it does."""
+"""Formats that isoslice knows but does not read, and programs that convert them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FORMATS = {
 
 
 def check_not_refused(path: Path) -> None:
-    """Say what converts an image that is not read.
+    """Refuse a known format that is not read, naming a program that converts it.
 
     Raises
     ------

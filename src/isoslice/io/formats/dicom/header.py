@@ -1,7 +1,7 @@
-"""The data elements of a DICOM file (PS3.5, chapter 7), walked through without decoding voxels.
+"""The data elements of a DICOM file (PS3.5, chapter 7), parsed without decoding voxels.
 
-Every length is compared with the file, so that the library that decodes it is handed only files
-whose structure is whole.
+Every length is checked against the file, so that the library that decodes it gets only files of
+valid structure.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import BinaryIO
 
 from isoslice.io.limits import check_regular
 
-#: Suffixes that DICOM files have, where they have any.
+#: Suffixes of DICOM files, which may also have none.
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 _PREAMBLE, _MAGIC = 128, b"DICM"
-#: Values up to this length are kept; those of pixels are not.
-_LONGEST = 4096
-_MOST_ELEMENTS, _DEEPEST = 500_000, 12
-_UNDEFINED = 0xFFFFFFFF
+#: Longer values, such as pixels, are skipped.
+_MAX_VALUE_BYTES = 4096
+_MAX_ELEMENTS, _MAX_DEPTH = 500_000, 12
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+#: Value representations with a length of 32 bits, and of 16 bits.
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-#: All others: what a library that does not know a type takes for its length may be anything.
 _SHORT = (
     *(b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN"),
     *(b"SH", b"SL", b"SS", b"ST", b"TM", b"UI", b"UL", b"US"),
 )
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _PIXELS = (0x7FE0, 0x0010)
-#: Elements that files of many frames hold once or once a frame, in sequences: position, directions,
-#: steps, distance, intercept, slope, echo time, place in time.
-_OF_FRAMES = (
+#: Elements that files of several frames hold in sequences, once or per frame: image position and
+#: orientation, pixel spacing, spacing between slices, intercept, slope, echo time, temporal index.
+_FRAME_ELEMENTS = (
     (0x0020, 0x0032),
     (0x0020, 0x0037),
     (0x0028, 0x0030),
@@ -41,29 +41,29 @@ _OF_FRAMES = (
     (0x0018, 0x9082),
     (0x0020, 0x9128),
 )
-_SYNTAX = (0x0002, 0x0010)
+_TRANSFER_SYNTAX = (0x0002, 0x0010)
 _IMPLICIT, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
-#: Syntaxes whose pixels are stored as they are.
-_NATIVE = (_IMPLICIT, "1.2.840.10008.1.2.1", _BIG_ENDIAN)
+#: Transfer syntaxes of uncompressed pixels.
+_UNCOMPRESSED = (_IMPLICIT, "1.2.840.10008.1.2.1", _BIG_ENDIAN)
 
 Tag = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Elements:
-    """What a file says, pixels left out.
+    """Data elements of a file, without pixels.
 
     Attributes
     ----------
     values
-        Bytes of the elements that are in no sequence, by tag.
+        Bytes of the elements outside sequences, by tag.
     syntax
         UID of the transfer syntax.
     stored
-        Bytes of the pixels as stored; 0 where there are none.
+        Size of the stored pixels in bytes; 0 if there are none.
     nested
-        Bytes of some elements within sequences, in their order, by tag.
+        Bytes of some elements within sequences, in order, by tag.
     """
 
     values: Mapping[Tag, bytes]
@@ -74,11 +74,11 @@ class Elements:
     @property
     def is_native(self) -> bool:
         """Whether pixels are stored uncompressed."""
-        return self.syntax in _NATIVE
+        return self.syntax in _UNCOMPRESSED
 
     @property
     def is_big_endian(self) -> bool:
-        """Whether numbers are stored with their highest byte first."""
+        """Whether numbers are stored in big-endian order."""
         return self.syntax == _BIG_ENDIAN
 
     def text(self, group: int, element: int) -> str:
@@ -86,17 +86,17 @@ class Elements:
         return _decoded(self.values.get((group, element), b""))
 
     def number(self, group: int, element: int, default: int = 0) -> int:
-        """Return an element of the type US."""
+        """Return an element of type US."""
         content = self.values.get((group, element), b"")
         order = "big" if self.is_big_endian else "little"
         return int.from_bytes(content[:2], order) if len(content) >= 2 else default  # type: ignore[arg-type]
 
     def floats(self, group: int, element: int) -> list[float]:
-        """Return an element of the types DS or IS; empty where it is missing or no number."""
+        """Return an element of type DS or IS; empty where it is missing or invalid."""
         return _floats(self.values.get((group, element), b""))
 
     def of_frames(self, group: int, element: int) -> list[list[float]]:
-        """Return the numbers of an element within sequences, one list each time it is there."""
+        """Return the numbers of an element within sequences, one list per occurrence."""
         return [_floats(content) for content in self.nested.get((group, element), [])]
 
 
@@ -116,7 +116,7 @@ def _floats(content: bytes) -> list[float]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a regular file begins as DICOM files do."""
+    """Whether a regular file has DICOM's preamble."""
     try:
         if not path.is_file() or check_regular(path) < _PREAMBLE + len(_MAGIC):
             return False
@@ -133,21 +133,21 @@ def dicom_files(folder: Path) -> list[Path]:
 
 
 def is_dicom_folder(path: Path) -> bool:
-    """Whether a folder holds DICOM files, in it and not in folders within."""
+    """Whether a folder holds DICOM files, not counting subfolders."""
     try:
         return any(may_be_dicom(inner) and is_dicom(inner) for inner in path.iterdir())
-    except OSError:  # who reads it says why it cannot be opened
+    except OSError:  # reported when it is read
         return False
 
 
 def may_be_dicom(path: Path) -> bool:
-    """Whether a name is one that DICOM files have: their suffixes, none, or digits of a UID."""
+    """Whether a name may be that of a DICOM file: by its suffix, none, or digits of a UID."""
     suffix = path.suffix.lower()
     return suffix in DICOM_SUFFIXES or suffix == "" or suffix[1:].isdecimal()
 
 
 def read_elements(path: Path) -> Elements:
-    """Walk through a file.
+    """Parse the data elements of a file.
 
     Raises
     ------
@@ -158,18 +158,18 @@ def read_elements(path: Path) -> Elements:
     with path.open("rb") as stream:
         if stream.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] != _MAGIC:
             raise ValueError("it has no DICM at byte 128")
-        walk = _Walk(stream)
-        walk.elements(end, "<", explicit=True, group=2)
-        syntax = walk.values.get(_SYNTAX, b"").strip(b" \0").decode("latin-1")
+        parser = _Parser(stream)
+        parser.elements(end, "<", explicit=True, group=2)
+        syntax = parser.values.get(_TRANSFER_SYNTAX, b"").strip(b" \0").decode("latin-1")
         if not syntax or syntax == _DEFLATED:
             raise ValueError(f"its transfer syntax {syntax!r} is not read; convert it with dcmconv")
         order = ">" if syntax == _BIG_ENDIAN else "<"
-        walk.elements(end, order, explicit=syntax != _IMPLICIT)
-    return Elements(walk.values, syntax, walk.stored, walk.nested)
+        parser.elements(end, order, explicit=syntax != _IMPLICIT)
+    return Elements(parser.values, syntax, parser.stored, parser.nested)
 
 
-class _Walk:
-    """Goes through a file's elements and keeps short values of the outermost ones."""
+class _Parser:
+    """Parser of a file's elements, which keeps short values outside sequences."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
@@ -181,7 +181,7 @@ class _Walk:
     def elements(
         self, end: int, order: str, explicit: bool, group: int | None = None, depth: int = 0
     ) -> None:
-        """Go through elements up to a byte, the end of an item, or another group."""
+        """Parse elements up to a byte, the end of an item, or another group."""
         while self.stream.tell() < end:
             start = self.stream.tell()
             tag = self._tag(order)
@@ -201,33 +201,33 @@ class _Walk:
         self, tag: Tag, kind: bytes, length: int, end: int, order: str, explicit: bool, depth: int
     ) -> None:
         here = self.stream.tell()
-        if length != _UNDEFINED and length > end - here:
+        if length != _UNDEFINED_LENGTH and length > end - here:
             raise ValueError(f"an element at byte {here} has {length} bytes, {end - here} are left")
         if tag == _PIXELS and depth == 0:
-            self.stored = self._fragments(end, order) if length == _UNDEFINED else length
-        elif kind == b"SQ" or length == _UNDEFINED:
-            # Private sequences whose type nobody knows (UN) are stored without types.
+            self.stored = self._fragments(end, order) if length == _UNDEFINED_LENGTH else length
+        elif kind == b"SQ" or length == _UNDEFINED_LENGTH:
+            # Private sequences of unknown type (UN) are stored without types.
             inner = explicit and kind == b"SQ"
-            last = end if length == _UNDEFINED else here + length
-            self._items(last, length == _UNDEFINED, order, inner, depth + 1)
-        elif length <= _LONGEST and depth == 0 and tag not in self.values:
+            last = end if length == _UNDEFINED_LENGTH else here + length
+            self._items(last, length == _UNDEFINED_LENGTH, order, inner, depth + 1)
+        elif length <= _MAX_VALUE_BYTES and depth == 0 and tag not in self.values:
             self.values[tag] = self.stream.read(length)
-        elif length <= _LONGEST and depth > 0 and tag in _OF_FRAMES:
+        elif length <= _MAX_VALUE_BYTES and depth > 0 and tag in _FRAME_ELEMENTS:
             self.nested.setdefault(tag, []).append(self.stream.read(length))
-        if length != _UNDEFINED:
+        if length != _UNDEFINED_LENGTH:
             self.stream.seek(here + length)
 
     def _items(self, end: int, is_open: bool, order: str, explicit: bool, depth: int) -> None:
-        if depth > _DEEPEST:
-            raise ValueError(f"its sequences are nested more than {_DEEPEST} deep")
+        if depth > _MAX_DEPTH:
+            raise ValueError(f"its sequences are nested more than {_MAX_DEPTH} deep")
         while self.stream.tell() < end:
             tag, length = self._tag(order), self._length(order)
             if tag == _SEQUENCE_END and is_open:
                 return
             here = self.stream.tell()
-            if tag != _ITEM or (length != _UNDEFINED and length > end - here):
+            if tag != _ITEM or (length != _UNDEFINED_LENGTH and length > end - here):
                 raise ValueError(f"a sequence is damaged at byte {here}")
-            if length == _UNDEFINED:
+            if length == _UNDEFINED_LENGTH:
                 self.elements(end, order, explicit, depth=depth)
             else:
                 self.elements(here + length, order, explicit, depth=depth)
@@ -235,7 +235,7 @@ class _Walk:
             raise ValueError("a sequence has no end")
 
     def _fragments(self, end: int, order: str) -> int:
-        """Go through compressed pixels; return their bytes."""
+        """Skip compressed pixels; return their size in bytes."""
         total = 0
         while True:
             tag, length = self._tag(order), self._length(order)
@@ -249,8 +249,8 @@ class _Walk:
 
     def _tag(self, order: str) -> Tag:
         self._seen += 1
-        if self._seen > _MOST_ELEMENTS:
-            raise ValueError(f"it has more than {_MOST_ELEMENTS} elements")
+        if self._seen > _MAX_ELEMENTS:
+            raise ValueError(f"it has more than {_MAX_ELEMENTS} elements")
         group, element = struct.unpack(order + "HH", self._read(4))
         return group, element
 

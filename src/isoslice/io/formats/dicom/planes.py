@@ -1,4 +1,4 @@
-"""What a DICOM file says of its planes."""
+"""Planes of a DICOM file, described by its data elements."""
 
 from __future__ import annotations
 
@@ -16,23 +16,19 @@ from isoslice.io.limits import check_packed
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 #: Elements of frames: see `Elements.of_frames`.
-DIRECTIONS, STEPS, BETWEEN, ECHO = (
-    (0x0020, 0x0037),
-    (0x0028, 0x0030),
-    (0x0018, 0x0088),
-    (0x0018, 0x9082),
-)
-#: JPEG and its kin pack empty planes tightly, but not any better.
-_MOST_PACKED = 2**16
+_IMAGE_ORIENTATION, _PIXEL_SPACING = (0x0020, 0x0037), (0x0028, 0x0030)
+_SPACING_BETWEEN_SLICES, _EFFECTIVE_ECHO_TIME = (0x0018, 0x0088), (0x0018, 0x9082)
+#: Largest compression ratio, of empty planes by JPEG and its relatives.
+_MAX_RATIO = 2**16
 
 
 def planes_of(path: Path) -> list[Plane]:
-    """Return a file's planes, none where it holds no image.
+    """Return a file's planes; none if it holds no image.
 
     Raises
     ------
     DataError
-        If it is damaged, or its image is a segmentation or a mosaic.
+        If it is damaged, or holds a segmentation or a mosaic.
     """
     with reading(path, "a DICOM file"):
         elements = read_elements(path)
@@ -43,7 +39,7 @@ def planes_of(path: Path) -> list[Plane]:
 
 
 def _check_kind(path: Path, elements: Elements) -> None:
-    """Refuse images that are no planes of voxels.
+    """Refuse images that are not planes of intensities.
 
     Raises
     ------
@@ -76,20 +72,20 @@ def _frames(path: Path, elements: Elements) -> list[Plane]:
         raise ValueError("its 32-bit voxels are big-endian, which GDCM misreads; use dcmconv +te")
     declared = frames * size[0] * size[1] * size[2] * bits // 8
     if elements.is_native:
-        # Colours that share samples (YBR 4:2:2) are stored by half.
+        # Subsampled colours (YBR 4:2:2) take about half.
         shared = 2 if "422" in elements.text(0x0028, 0x0004) else 1
         check_packed(path, declared, elements.stored * shared)
-    check_packed(path, declared, elements.stored, _MOST_PACKED)
+    check_packed(path, declared, elements.stored, _MAX_RATIO)
     _check_scaling(path, elements)
     series = elements.text(0x0020, 0x000E)
-    # A file of many frames is a volume or a film of its own.
-    own = elements.text(0x0008, 0x0018) if frames > 1 else ""
+    # A file of several frames is a volume or a film by itself, a series of its own.
+    own_series = elements.text(0x0008, 0x0018) if frames > 1 else ""
     return [
         Plane(
             path,
             frame,
             elements.text(0x0008, 0x0018),
-            series + own,
+            series + own_series,
             elements.text(0x0008, 0x103E) or series or path.name,
             size,
             bits,
@@ -98,10 +94,14 @@ def _frames(path: Path, elements: Elements) -> list[Plane]:
             _directions(elements, frame, frames),
             _steps(elements, frame, frames),
             _positive(
-                elements.floats(0x0018, 0x0088) or _of_frame(elements, BETWEEN, frame, frames)
+                elements.floats(0x0018, 0x0088)
+                or _of_frame(elements, _SPACING_BETWEEN_SLICES, frame, frames)
             ),
             (*_number(elements, 0x0020, 0x0100), *_number(elements, 0x0020, 0x0013), float(frame)),
-            _positive(elements.floats(0x0018, 0x0081) or _of_frame(elements, ECHO, frame, frames)),
+            _positive(
+                elements.floats(0x0018, 0x0081)
+                or _of_frame(elements, _EFFECTIVE_ECHO_TIME, frame, frames)
+            ),
             _positive(elements.floats(0x0018, 0x1063) or elements.floats(0x0020, 0x0110)),
             _window(elements),
         )
@@ -110,12 +110,12 @@ def _frames(path: Path, elements: Elements) -> list[Plane]:
 
 
 def _check_scaling(path: Path, elements: Elements) -> None:
-    """Refuse frames that are scaled each in its own way, which SimpleITK does not see.
+    """Refuse frames with different scales of intensity, which SimpleITK ignores.
 
     Raises
     ------
     DataError
-        If there are such.
+        If slope or intercept differ between frames.
     """
     for group, element in ((0x0028, 0x1052), (0x0028, 0x1053)):
         if len({tuple(value) for value in elements.of_frames(group, element)}) > 1:
@@ -126,7 +126,7 @@ def _check_scaling(path: Path, elements: Elements) -> None:
 
 
 def _of_frame(elements: Elements, tag: tuple[int, int], frame: int, frames: int) -> list[float]:
-    """Return numbers that a file of many frames holds once a frame, or once for all."""
+    """Return the numbers of an element that is stored once per frame, or once for all."""
     values = elements.of_frames(*tag)
     if len(values) == frames:
         return values[frame]
@@ -134,42 +134,44 @@ def _of_frame(elements: Elements, tag: tuple[int, int], frame: int, frames: int)
 
 
 def _positions(elements: Elements, frames: int) -> list[Point | None]:
-    """Return the position of every frame, where they are known."""
-    whole = _finite(elements.floats(0x0020, 0x0032), 3)
-    if frames == 1 and whole:
-        return [_point(whole)]
+    """Return the position of every frame, None where unknown."""
+    position = _finite(elements.floats(0x0020, 0x0032), 3)
+    if frames == 1 and position:
+        return [_point(position)]
     values = [_finite(value, 3) for value in elements.of_frames(0x0020, 0x0032)]
     if len(values) == frames and all(values):
         return [_point(value) for value in values]
-    # A dose is a grid of planes at distances from the first one.
+    # A dose grid (RT Dose) has the offsets of its planes from the first one.
     offsets = _finite(elements.floats(0x3004, 0x000C), frames)
     directions = _directions(elements, 0, frames)
-    if whole and offsets and directions is not None:
+    if position and offsets and directions is not None:
         normal = np.cross(*directions)
-        return [_point((np.array(whole) + o * normal).tolist()) for o in offsets]
+        return [_point((np.array(position) + o * normal).tolist()) for o in offsets]
     return [None] * frames
 
 
 def _directions(elements: Elements, frame: int, frames: int) -> tuple[Point, Point] | None:
-    found = elements.floats(0x0020, 0x0037) or _of_frame(elements, DIRECTIONS, frame, frames)
-    numbers = _finite(found, 6)
+    cosines = elements.floats(0x0020, 0x0037) or _of_frame(
+        elements, _IMAGE_ORIENTATION, frame, frames
+    )
+    numbers = _finite(cosines, 6)
     if not numbers:
         return None
     x, y = np.array(numbers[:3]), np.array(numbers[3:])
-    # Unit vectors, at right angles but for rounding.
+    # Unit vectors, perpendicular up to rounding.
     if abs(np.dot(x, x) - 1) > 0.01 or abs(np.dot(y, y) - 1) > 0.01 or abs(np.dot(x, y)) > 0.01:
         return None
     return _point((x / np.linalg.norm(x)).tolist()), _point((y / np.linalg.norm(y)).tolist())
 
 
 def _steps(elements: Elements, frame: int, frames: int) -> tuple[float, float] | None:
-    """Return the distance of voxels along Y and X, in the patient or else at the detector."""
-    found = (
+    """Return the spacing along Y and X, in the patient or else at the detector."""
+    values = (
         elements.floats(0x0028, 0x0030)
-        or _of_frame(elements, STEPS, frame, frames)
+        or _of_frame(elements, _PIXEL_SPACING, frame, frames)
         or elements.floats(0x0018, 0x1164)
     )
-    numbers = _finite(found, 2)
+    numbers = _finite(values, 2)
     return (numbers[0], numbers[1]) if numbers and min(numbers) > 0 else None
 
 
@@ -181,8 +183,8 @@ def _window(elements: Elements) -> tuple[float, float] | None:
 
 
 def _number(elements: Elements, group: int, element: int) -> tuple[float]:
-    found = elements.floats(group, element)
-    return (found[0] if found and math.isfinite(found[0]) else 0.0,)
+    values = elements.floats(group, element)
+    return (values[0] if values and math.isfinite(values[0]) else 0.0,)
 
 
 def _positive(numbers: Sequence[float]) -> float | None:
@@ -190,7 +192,7 @@ def _positive(numbers: Sequence[float]) -> float | None:
 
 
 def _finite(numbers: Sequence[float], count: int) -> list[float]:
-    """Return numbers if there are so many, all finite and of a length on earth; else none."""
+    """Return `numbers` if there are `count`, all below 1e9 in size, else an empty list."""
     fits = len(numbers) == count and all(abs(number) < 1e9 for number in numbers)
     return list(numbers) if fits else []
 

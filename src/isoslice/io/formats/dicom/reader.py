@@ -1,4 +1,4 @@
-"""DICOM: a folder of planes, or one file, decoded by SimpleITK (an extra)."""
+"""Reading DICOM, a folder of planes or one file, through SimpleITK (an extra)."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from isoslice.io.series import Series, choose_series
 
 
 def read_dicom(path: Path, series: str | None = None) -> Raw:
-    """Read a series: of a folder the largest, unless another is asked for; of a file, its own.
+    """Read a series: of a folder the largest by default, of a file the one it belongs to.
 
-    Planes are ordered by their positions, from which the spacing along Z comes. Of the files beside
-    a single one, those of its series are read with it. Values are rescaled (to Hounsfield units and
-    the like); integers stay integers. Images at the same place are time points, or channels if
-    their echo times differ.
+    Planes are sorted by position, which gives the spacing along Z. A single file is read with the
+    files of its series beside it. Intensities are rescaled (to Hounsfield units and the like);
+    integers stay integers. Planes at the same position are time points, or channels if their echo
+    times differ.
 
     Raises
     ------
     DataError
-        If SimpleITK is not installed, a file is damaged, planes are missing or lie unevenly.
+        If SimpleITK is not installed, a file is damaged, planes are missing or unevenly spaced.
     """
     sitk = require("SimpleITK", "SimpleITK", "a DICOM file", path=path)
     planes = _planes(path)
-    found = stacks_of(_once(planes))
-    listed = [_listed(stack) for stack in found]
-    largest = max(range(len(found)), key=lambda number: len(found[number]))
+    stacks = stacks_of(_unique(planes))
+    listed = [_listed(stack) for stack in stacks]
+    largest = max(range(len(stacks)), key=lambda number: len(stacks[number]))
     chosen = choose_series(path, listed, series, largest)
-    stack = ordered(found[chosen], str(path))
+    stack = ordered(stacks[chosen], str(path))
     data, axes = _voxels(path, sitk, stack)
     return _described(data, axes, stack, tuple(listed), chosen)
 
 
-def _once(planes: Sequence[Plane]) -> list[Plane]:
-    """Leave out copies of files: each plane once."""
+def _unique(planes: Sequence[Plane]) -> list[Plane]:
+    """Drop planes of copied files."""
     kept: dict[object, Plane] = {}
     for plane in planes:
         kept.setdefault((plane.instance or plane.path, plane.frame), plane)
@@ -58,7 +58,7 @@ def _once(planes: Sequence[Plane]) -> list[Plane]:
 
 
 def _planes(path: Path) -> list[Plane]:
-    """Return the planes of a folder, or of a file and those that belong to it."""
+    """Return the planes of a folder, or of a file and its series beside it."""
     if not path.is_dir():
         planes = planes_of(path)
         if not planes:
@@ -68,10 +68,10 @@ def _planes(path: Path) -> list[Plane]:
             )
         if len(planes) > 1:
             return planes
-        own = planes[0].series
+        series_uid = planes[0].series
         beside = [p for inner in dicom_files(path.parent) if inner != path for p in _sibling(inner)]
-        rest = [plane for plane in beside if plane.series == own]
-        if rest and own:
+        rest = [plane for plane in beside if plane.series == series_uid]
+        if rest and series_uid:
             warnings.warn(
                 f"{path}: is one of {1 + len(rest)} planes of its series, read all of them",
                 IsosliceWarning,
@@ -89,7 +89,7 @@ def _planes(path: Path) -> list[Plane]:
 
 
 def _sibling(path: Path) -> list[Plane]:
-    """Return the planes of a file beside the one that was asked for; damaged ones have none."""
+    """Return the planes of a file beside the given one; none if it is damaged."""
     try:
         return planes_of(path)
     except DataError:
@@ -106,10 +106,10 @@ def _listed(planes: Sequence[Plane]) -> Series:
 
 
 def _voxels(path: Path, sitk: ModuleType, stack: Stack) -> tuple[NDArray[Any], str]:
-    """Decode all planes of a stack, (T or C, Z, Y, X, S), those that there are one of left out."""
+    """Decode a stack to (T or C, Z, Y, X, S), without axes of length 1 before Y, and its axes."""
     first = stack.first
     count, depth = len(stack.planes), len(stack.planes[0])
-    planes = [plane for moment in stack.planes for plane in moment]
+    planes = [plane for repeat in stack.planes for plane in repeat]
     check_memory(path, (count * depth, *first.size), np.float32 if first.bits > 8 else np.int16)
     files: dict[Path, list[int]] = {}
     for index, plane in enumerate(planes):
@@ -153,22 +153,22 @@ def _decoded(sitk: ModuleType, path: Path, plane: Plane) -> NDArray[Any]:
             raise ValueError(f"SimpleITK finds the size {size}, unlike its header")
         image = reader.Execute()
     except RuntimeError as error:
-        # Behind the last of these is what it found, before it where it was built.
+        # The message follows the last of these; before it are paths of SimpleITK's build.
         raise ValueError(str(error).rpartition("ITK ERROR: ")[2]) from error
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
-    found: NDArray[Any] = sitk.GetArrayFromImage(image)
-    if found.dtype == np.float64:  # rescaled by a fraction
-        found = found.astype(np.float32)
+    voxels: NDArray[Any] = sitk.GetArrayFromImage(image)
+    if voxels.dtype == np.float64:  # rescaled by a fraction
+        voxels = voxels.astype(np.float32)
     if image.GetDimension() == 2:
-        found = found[None]
-    if plane.frame >= len(found):
-        raise ValueError(f"SimpleITK finds {len(found)} frames, fewer than its header declares")
-    return found
+        voxels = voxels[None]
+    if plane.frame >= len(voxels):
+        raise ValueError(f"SimpleITK finds {len(voxels)} frames, fewer than its header declares")
+    return voxels
 
 
 def _narrowed(data: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Undo what rescaling widened without need: integers that fit into 16 bits."""
+    """Narrow integers that rescaling widened but that fit into 16 bits."""
     if data.dtype.kind in "iu" and data.dtype.itemsize == 4 and bits <= 16:
         for kind in (np.int16, np.uint16):
             if np.iinfo(kind).min <= data.min() and data.max() <= np.iinfo(kind).max:
@@ -193,13 +193,13 @@ def _described(
         z = np.cross(x, y) if stack.step is None else np.array(stack.step)
         rows = [x * first.steps[1], y * first.steps[0], z]
         orientation = orientation_of(rows, first.position)
-    windows = {plane.window for moment in stack.planes for plane in moment}
+    windows = {plane.window for repeat in stack.planes for plane in repeat}
     displays = None
     if len(windows) == 1 and first.window is not None and not set("CS") & set(axes):
         displays = (Display(window=first.window),)
     names = None
     if stack.repeats == "C":
-        names = tuple(f"TE {moment[0].echo:g} ms" for moment in stack.planes)
+        names = tuple(f"TE {repeat[0].echo:g} ms" for repeat in stack.planes)
     step = first.time_step if "T" in axes else None
     metadata = Metadata({}, orientation, step, "millisecond" if step else None, displays)
     unit = "millimeter" if spacing or orientation else None

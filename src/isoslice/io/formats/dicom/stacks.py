@@ -1,4 +1,4 @@
-"""DICOM planes put in order: which belong together, where they lie, and whether one is missing."""
+"""Stacks of DICOM planes: grouped, sorted by position, and checked for gaps."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from numpy.typing import NDArray
 from isoslice.errors import DataError, IsosliceWarning
 
 Point = tuple[float, float, float]
-#: Planes this near to each other, in millimetres, lie at one place.
-_SAME = 1e-3
-#: Gaps that differ more than this from the others are none of the same stack; than this, are told.
-_UNEVEN, _ROUGH = 0.05, 0.01
-#: Degrees between the planes' normal and the way from plane to plane.
-_TILTED = 0.5
+#: Planes closer than this are at the same position.
+_SAME_POSITION_MM = 1e-3
+#: Relative deviation of a gap from the others that is an error, and that is warned of.
+_GAP_ERROR, _GAP_WARNING = 0.05, 0.01
+#: Angle between the planes' normal and the step from plane to plane that is warned of.
+_MAX_TILT_DEGREES = 0.5
 
 
 @dataclass(frozen=True)
 class Plane:
-    """One plane: a file, or a frame of one.
+    """One plane: a file, or a frame of a file.
 
     Attributes
     ----------
     path, frame
-        File, and number of the frame in it.
+        File, and index of the frame in it.
     instance
-        UID of the file's content, the same in copies of it.
+        SOP instance UID, the same in copies of the file.
     series
         UID of its series.
     name
-        What the series is called.
+        Description of the series.
     size
-        Rows, columns, samples a voxel.
+        Rows, columns, samples per voxel.
     bits, signed
-        Of a stored sample.
+        Type of a stored sample.
     position
-        Centre of its first voxel in millimetres, in LPS, or None.
+        Centre of the first voxel in LPS in millimetres, or None.
     directions
         Unit vectors along its rows (X) and along its columns (Y), or None.
     steps
-        Distance between voxels along Y and along X in millimetres, or None.
+        Spacing along Y and X in millimetres, or None.
     between
-        Distance to the next plane as the file tells it, where positions do not.
+        Spacing between planes in the file, used where positions are unknown.
     order
-        What planes at the same place are ordered by.
+        Sort key of planes at the same position.
     echo
         Echo time in milliseconds, or None.
     time_step
@@ -78,16 +78,16 @@ class Plane:
 
 @dataclass(frozen=True)
 class Stack:
-    """Planes in order.
+    """A sorted stack.
 
     Attributes
     ----------
     planes
         By time point or echo, then from the first plane to the last.
     repeats
-        ``"T"`` or ``"C"``: what there are several of at each place; empty for one.
+        Axis of several planes at each position, ``"T"`` or ``"C"``; empty for one.
     step
-        From plane to plane in millimetres, in LPS; None where positions are not known.
+        Vector from plane to plane in LPS in millimetres; None where positions are unknown.
     """
 
     planes: tuple[tuple[Plane, ...], ...]
@@ -96,26 +96,26 @@ class Stack:
 
     @property
     def first(self) -> Plane:
-        """The plane that lies first."""
+        """The first plane."""
         return self.planes[0][0]
 
 
 def stacks_of(planes: Sequence[Plane]) -> list[list[Plane]]:
-    """Sort planes into stacks: of one series, one size and one direction each.
+    """Group planes into stacks of one series, size and direction.
 
-    A series may hold several, as scouts do, which cut in three directions.
+    A series may hold several stacks, such as localizers in three directions.
     """
-    found: dict[object, list[Plane]] = {}
+    groups: dict[object, list[Plane]] = {}
     for plane in planes:
         directions = plane.directions
-        turned = None if directions is None else np.round(np.ravel(directions), 2).tolist()
+        rounded = None if directions is None else np.round(np.ravel(directions), 2).tolist()
         steps = None if plane.steps is None else tuple(round(s, 4) for s in plane.steps)
-        found.setdefault((plane.series, plane.size, str(turned), steps), []).append(plane)
-    return list(found.values())
+        groups.setdefault((plane.series, plane.size, str(rounded), steps), []).append(plane)
+    return list(groups.values())
 
 
 def ordered(planes: Sequence[Plane], source: str) -> Stack:
-    """Put the planes of a stack in order.
+    """Sort the planes of a stack by position.
 
     Parameters
     ----------
@@ -127,23 +127,24 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
     Raises
     ------
     DataError
-        If planes are missing or lie unevenly.
+        If planes are missing or unevenly spaced.
     """
     first = planes[0]
     if first.directions is None or any(plane.position is None for plane in planes):
-        queue = sorted(planes, key=lambda plane: plane.order)
-        if len(queue) > 1 and len({plane.path for plane in queue}) == 1 and first.between is None:
-            return Stack(tuple((plane,) for plane in queue), "T", None)  # a film
-        return Stack((tuple(queue),), "", None)
+        by_number = sorted(planes, key=lambda plane: plane.order)
+        one_file = len({plane.path for plane in planes}) == 1
+        if len(planes) > 1 and one_file and first.between is None:
+            return Stack(tuple((plane,) for plane in by_number), "T", None)  # a film
+        return Stack((tuple(by_number),), "", None)
     normal = np.cross(*first.directions)
-    places = [float(np.dot(normal, _point(plane))) for plane in planes]
+    offsets = [float(np.dot(normal, _point(plane))) for plane in planes]
     levels: list[list[Plane]] = []
     last = -math.inf
-    for index in sorted(range(len(planes)), key=lambda i: (places[i], planes[i].order)):
-        if places[index] - last > _SAME:
+    for index in sorted(range(len(planes)), key=lambda i: (offsets[i], planes[i].order)):
+        if offsets[index] - last > _SAME_POSITION_MM:
             levels.append([])
         levels[-1].append(planes[index])
-        last = places[index]
+        last = offsets[index]
     counts = {len(level) for level in levels}
     if len(counts) > 1:
         raise DataError(
@@ -155,14 +156,14 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
     _check_gaps(levels, heights, source)
     step = None
     if len(levels) > 1:
-        way = (_point(levels[-1][0]) - _point(levels[0][0])) / (len(levels) - 1)
-        _check_tilt(way, normal, source)
-        step = (float(way[0]), float(way[1]), float(way[2]))
+        vector = (_point(levels[-1][0]) - _point(levels[0][0])) / (len(levels) - 1)
+        _check_tilt(vector, normal, source)
+        step = (float(vector[0]), float(vector[1]), float(vector[2]))
     repeats = ""
     if counts != {1}:
         echoes = [plane.echo for plane in levels[0]]
         repeats = "C" if None not in echoes and len(set(echoes)) == len(echoes) else "T"
-        levels = [sorted(level, key=lambda p: _moment(p, repeats)) for level in levels]
+        levels = [sorted(level, key=lambda p: _time_or_echo(p, repeats)) for level in levels]
         what = "channels, one an echo" if repeats == "C" else "time points, by their numbers"
         warnings.warn(
             f"{source}: holds {len(echoes)} images at each place, taken as {what}",
@@ -172,7 +173,7 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
     return Stack(tuple(zip(*levels, strict=True)), repeats, step)
 
 
-def _moment(plane: Plane, repeats: str) -> tuple[float, ...]:
+def _time_or_echo(plane: Plane, repeats: str) -> tuple[float, ...]:
     return (plane.echo or 0.0, *plane.order) if repeats == "C" else plane.order
 
 
@@ -181,17 +182,17 @@ def _point(plane: Plane) -> NDArray[np.float64]:
 
 
 def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], source: str) -> None:
-    """Raise or warn where planes do not lie evenly."""
+    """Raise or warn where planes are unevenly spaced."""
     gaps = np.diff(heights)
     if len(gaps) < 2:
         return
-    # Half of the gaps are at most this long: those over missing planes are the fewer.
+    # The median: gaps over missing planes are the minority.
     typical = float(np.median(gaps))
     worst = int(np.argmax(np.abs(gaps - typical)))
     error = abs(float(gaps[worst]) - typical) / typical
-    if error > _UNEVEN:
+    if error > _GAP_ERROR:
         ratio = float(gaps[worst]) / typical
-        missing = round(ratio) >= 2 and abs(ratio - round(ratio)) < _UNEVEN * ratio
+        missing = round(ratio) >= 2 and abs(ratio - round(ratio)) < _GAP_ERROR * ratio
         problem = f"{round(ratio) - 1} plane(s) missing" if missing else "an uneven distance"
         advice = "copy the missing files" if missing else "resample them evenly, as dcm2niix does"
         raise DataError(
@@ -200,7 +201,7 @@ def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sou
             f"mm, where most are {typical:g} mm apart), expected evenly spaced planes; {advice}, "
             "or give the planes of one side in a folder of their own"
         )
-    if error > _ROUGH:
+    if error > _GAP_WARNING:
         warnings.warn(
             f"{source}: distances between planes differ by up to {100 * error:.1f}%, taken as even",
             IsosliceWarning,
@@ -208,11 +209,11 @@ def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sou
         )
 
 
-def _check_tilt(way: NDArray[np.float64], normal: NDArray[np.float64], source: str) -> None:
-    """Say where planes are shifted against each other."""
-    lengths = float(np.linalg.norm(way)) * float(np.linalg.norm(normal))
-    angle = math.degrees(math.acos(max(-1.0, min(1.0, float(np.dot(way, normal)) / lengths))))
-    if angle > _TILTED:
+def _check_tilt(step: NDArray[np.float64], normal: NDArray[np.float64], source: str) -> None:
+    """Warn where planes are sheared against each other."""
+    lengths = float(np.linalg.norm(step)) * float(np.linalg.norm(normal))
+    angle = math.degrees(math.acos(max(-1.0, min(1.0, float(np.dot(step, normal)) / lengths))))
+    if angle > _MAX_TILT_DEGREES:
         warnings.warn(
             f"{source}: planes are shifted against each other (a tilt of {angle:.1f} degrees, as "
             "of a CT's gantry); the volume keeps that shear, and programs that know none show it "

@@ -1,4 +1,4 @@
-"""BigDataViewer: HDF5 with a volume for each time point and set-up, and XML that says the rest."""
+"""BigDataViewer: HDF5 with a volume per time point and view set-up, and XML with metadata."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import MAX_XML, check_regular, read_small
 from isoslice.io.series import Series, choose_series
 
-_TIME, _SETUP = re.compile(r"t\d{5,}"), re.compile(r"s\d{2,}")
+_TIME_GROUP, _SETUP_GROUP = re.compile(r"t\d{5,}"), re.compile(r"s\d{2,}")
 
 
 @dataclass(frozen=True)
 class Setup:
-    """One view set-up: what was recorded of one channel, angle and tile.
+    """One view set-up: an image of one channel, angle and tile.
 
     Attributes
     ----------
     number
-        Its number, in the names of groups.
+        As in the names of groups.
     name
-        What the XML calls it, or None.
+        As in the XML, or None.
     spacing, unit
         Voxel size, where known.
     channel
-        Its channel's number and name.
+        Number and name of its channel.
     others
-        Its angle, tile and the like: those of one image share them.
+        Its angle, tile and the like, shared by the set-ups of one image.
     """
 
     number: int
@@ -58,8 +58,8 @@ class Setup:
 def is_bdv(file: Any) -> bool:
     """Whether an HDF5 file has BigDataViewer's groups."""
     listed = names(file)
-    setups = [name for name in listed if _SETUP.fullmatch(name)]
-    return any(_TIME.fullmatch(name) for name in listed) and any(
+    setups = [name for name in listed if _SETUP_GROUP.fullmatch(name)]
+    return any(_TIME_GROUP.fullmatch(name) for name in listed) and any(
         member(file, f"{setup}/resolutions") is not None for setup in setups
     )
 
@@ -70,7 +70,7 @@ def read_bdv_xml(path: Path, series: str | None = None) -> Raw:
     Raises
     ------
     DataError
-        If it is another kind of XML, or names another kind of file or one elsewhere.
+        If it is other XML, or names another kind of file or one in another folder.
     """
     with reading(path, "BigDataViewer's XML"):
         root = _parse(path)
@@ -119,17 +119,19 @@ def read_bdv(path: Path, file: Any, series: str | None = None) -> Raw:
 
 
 def _read(path: Path, file: Any, series: str | None, setups: Sequence[Setup] | None) -> Raw:
-    times = sorted(name for name in names(file) if _TIME.fullmatch(name))
+    times = sorted(name for name in names(file) if _TIME_GROUP.fullmatch(name))
     if not times:
         raise ValueError("it holds no time point")
     if setups is None:
-        setups = [Setup(int(name[1:])) for name in sorted(names(file)) if _SETUP.fullmatch(name)]
+        setups = [
+            Setup(int(name[1:])) for name in sorted(names(file)) if _SETUP_GROUP.fullmatch(name)
+        ]
     if not setups:
         raise ValueError("it lists no set-up")
     groups = _grouped(file, times[0], setups, path)
     listed, grids = [], []
     for group in groups:
-        # Only what is chosen is looked at further; the first time point tells of all.
+        # The first time point stands for all; only the chosen image is checked further.
         first = _volume(file, times[0], group[0], path)
         shape = (len(times), len(group), *first.shape)
         kept = [i for i, n in enumerate(shape) if n > 1 or i > 1]
@@ -141,20 +143,20 @@ def _read(path: Path, file: Any, series: str | None, setups: Sequence[Setup] | N
     group, kept = groups[chosen], grids[chosen]
     grid = Grid([[_volume(file, time, setup, path) for setup in group] for time in times])
     channels = [setup.channel[1] if setup.channel else None for setup in group]
-    told = tuple(str(name) for name in channels if name)
+    known = tuple(str(name) for name in channels if name)
     return Raw(
         LazyArray(grid, kept),
         listed[chosen].axes,
         group[0].spacing,
         group[0].unit,
-        told if len(told) == len(group) and len(group) > 1 else None,
+        known if len(known) == len(group) and len(group) > 1 else None,
         series=tuple(listed),
         chosen=chosen,
     )
 
 
 def _grouped(file: Any, time: str, setups: Sequence[Setup], path: Path) -> list[list[Setup]]:
-    """Put channels of the same angle, tile and size together; other set-ups stay apart."""
+    """Group set-ups that are channels of one image: of the same angle, tile and size."""
     groups: dict[Any, list[Setup]] = {}
     for setup in setups:
         key: Any = setup.number
@@ -175,14 +177,14 @@ def _grouped(file: Any, time: str, setups: Sequence[Setup], path: Path) -> list[
 
 
 def _volume(file: Any, time: str, setup: Setup, path: Path) -> Stored:
-    place = f"{time}/s{setup.number:02}/0/cells"
-    dataset = member(file, place)
+    cells = f"{time}/s{setup.number:02}/0/cells"
+    dataset = member(file, cells)
     if dataset is None or not hasattr(dataset, "shape") or len(dataset.shape or ()) != 3:
         raise DataError(
-            f"{path}: got no volume at {place}, expected one for each time point and set-up; a "
+            f"{path}: got no volume at {cells}, expected one for each time point and set-up; a "
             "file in several parts cannot be read, export it as one"
         )
-    # Older versions store the bits of unsigned numbers as signed ones.
+    # Older versions store unsigned numbers with a signed type.
     return Stored(dataset, path, None, "u2" if image_type(dataset) == "int16" else None)
 
 
@@ -198,13 +200,13 @@ def _setups(root: ElementTree.Element) -> list[Setup]:
         (_text(channel, "id")): _text(channel, "name")
         for channel in root.iterfind(".//ViewSetups/Attributes[@name='channel']/Channel")
     }
-    found = []
+    setups = []
     for element in root.iterfind(".//ViewSetups/ViewSetup"):
         marks = {mark.tag: (mark.text or "").strip() for mark in element.findall("attributes/*")}
         channel = marks.pop("channel", "")
         size = element.find("voxelSize")
         spacing, unit = _size(size)
-        found.append(
+        setups.append(
             Setup(
                 _whole(_text(element, "id")),
                 _text(element, "name") or None,
@@ -214,9 +216,9 @@ def _setups(root: ElementTree.Element) -> list[Setup]:
                 tuple(sorted(marks.items())),
             )
         )
-    if len(found) > MAX_OBJECTS:
-        raise ValueError(f"it lists {len(found)} set-ups, expected up to {MAX_OBJECTS}")
-    return found
+    if len(setups) > MAX_OBJECTS:
+        raise ValueError(f"it lists {len(setups)} set-ups, expected up to {MAX_OBJECTS}")
+    return setups
 
 
 def _size(element: ElementTree.Element | None) -> tuple[dict[str, float], str | None]:

@@ -1,4 +1,4 @@
-"""Volumes in a data set each, by time point and channel, as one array."""
+"""One array of volumes that are data sets by time point and channel."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from isoslice.io.formats.hdf5.integrity import Stored
 
 
 class Grid:
-    """Volumes of (Z, Y, X) by time point and channel: (T, C, Z, Y, X); see `LazyArray`.
+    """Volumes (Z, Y, X) by time point and channel as one array (T, C, Z, Y, X); see `LazyArray`.
 
     Parameters
     ----------
     volumes
-        A list of channels for each time point; all of one shape and type.
+        Channels of each time point, all of one shape and type.
 
     Raises
     ------
     ValueError
-        If they differ.
+        If shapes or types differ.
     """
 
     def __init__(self, volumes: Sequence[Sequence[Stored]]) -> None:
@@ -41,15 +41,15 @@ class Grid:
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
         """Read a part, given by an integer or a slice of step 1 for each dimension."""
         times, channels, inner = index[0], index[1], index[2:]
-        found = [
+        volumes = [
             [self._volumes[t][c][inner] for c in _range(channels, self.shape[1])]
             for t in _range(times, self.shape[0])
         ]
-        if not (found and found[0]):
+        if not (volumes and volumes[0]):
             rest = np.broadcast_to(self.dtype.type(0), self.shape[2:])[inner].shape
-            data = np.empty((len(found), len(_range(channels, self.shape[1])), *rest), self.dtype)
+            data = np.empty((len(volumes), len(_range(channels, self.shape[1])), *rest), self.dtype)
         else:
-            data = np.stack([np.stack(each) for each in found])
+            data = np.stack([np.stack(each) for each in volumes])
         kept = tuple(slice(None) if isinstance(part, slice) else 0 for part in (times, channels))
         return np.asarray(data[kept])
 

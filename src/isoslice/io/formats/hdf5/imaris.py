@@ -1,4 +1,4 @@
-"""Imaris (.ims): HDF5 whose numbers are text, and whose arrays are longer than the image."""
+"""Imaris (.ims): HDF5 with numbers as text, and with arrays padded to whole chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from isoslice.io.formats.hdf5.grid import Grid
 from isoslice.io.formats.hdf5.integrity import MAX_OBJECTS, Stored, member, text
 from isoslice.io.lazy_array import LazyArray
 
-_FULL = "DataSet/ResolutionLevel 0"
+_FINEST_LEVEL = "DataSet/ResolutionLevel 0"
 _INFO = "DataSetInfo"
 
 
@@ -24,10 +24,10 @@ def read_imaris(path: Path, file: Any) -> Raw:
     Raises
     ------
     ValueError
-        If it is not of Imaris' form.
+        If its structure is not that of Imaris.
     """
-    times = _count(file, f"{_FULL}/TimePoint {{}}")
-    channels = _count(file, f"{_FULL}/TimePoint 0/Channel {{}}")
+    times = _count(file, f"{_FINEST_LEVEL}/TimePoint {{}}")
+    channels = _count(file, f"{_FINEST_LEVEL}/TimePoint 0/Channel {{}}")
     if not times or not channels:
         raise ValueError("it has no time point or no channel")
     image = member(file, f"{_INFO}/Image")
@@ -35,7 +35,7 @@ def read_imaris(path: Path, file: Any) -> Raw:
     grid = Grid(volumes)
     kept = [i for i, n in enumerate(grid.shape) if n > 1 or i > 1]
     data = LazyArray(grid, kept)
-    spacing, origin = _place(image, grid.shape[2:])
+    spacing, origin = _spacing_and_origin(image, grid.shape[2:])
     unit = unit_name(text(image, "Unit") or "um") if image is not None else None
     infos = [member(file, f"{_INFO}/Channel {c}") for c in range(channels)]
     names = tuple((text(info, "Name") or "") if info is not None else "" for info in infos)
@@ -58,8 +58,8 @@ def _count(file: Any, pattern: str) -> int:
 
 
 def _channel(file: Any, image: Any, time: int, channel: int, path: Path) -> Stored:
-    """Return a volume, of the true size of the image: data sets are as long as their chunks."""
-    group = member(file, f"{_FULL}/TimePoint {time}/Channel {channel}")
+    """Return a volume cropped to the image: data sets are padded to whole chunks."""
+    group = member(file, f"{_FINEST_LEVEL}/TimePoint {time}/Channel {channel}")
     dataset = None if group is None else member(group, "Data")
     if dataset is None or not hasattr(dataset, "shape"):
         raise ValueError(f"channel {channel} of time point {time} is missing")
@@ -71,15 +71,17 @@ def _channel(file: Any, image: Any, time: int, channel: int, path: Path) -> Stor
     return Stored(dataset, path, shape)
 
 
-def _place(image: Any, shape: tuple[int, ...]) -> tuple[dict[str, float], dict[str, float]]:
-    """Return spacing, and the place of the first voxel's centre; the file has the outer edges."""
+def _spacing_and_origin(
+    image: Any, shape: tuple[int, ...]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return spacing and the position of the first voxel's centre, from the image's outer edges."""
     spacing, edges = {}, {}
     for number, axis, size in zip((2, 1, 0), "ZYX", shape, strict=True):
         first, last = (_number(image, f"Ext{name}{number}") for name in ("Min", "Max"))
         if first is not None and last is not None and last > first:
             spacing[axis] = (last - first) / size
             edges[axis] = first
-    if not any(edges.values()):  # nobody said where it lies
+    if not any(edges.values()):  # unknown position
         return spacing, {}
     return spacing, {axis: edge + spacing[axis] / 2 for axis, edge in edges.items()}
 
@@ -95,7 +97,7 @@ def _display(info: Any) -> Display:
 
 
 def _time_step(info: Any, times: int) -> float | None:
-    """Return seconds between time points: those from the first to the last, shared evenly."""
+    """Return the mean time between time points in seconds, or None."""
     if info is None or times < 2:
         return None
     moments = []
@@ -111,8 +113,8 @@ def _time_step(info: Any, times: int) -> float | None:
 
 
 def _number(owner: Any, name: str) -> float | None:
-    found = _numbers(owner, name)
-    return found[0] if len(found) == 1 else None
+    values = _numbers(owner, name)
+    return values[0] if len(values) == 1 else None
 
 
 def _numbers(owner: Any, name: str) -> list[float]:

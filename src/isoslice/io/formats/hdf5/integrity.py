@@ -1,4 +1,4 @@
-"""What an HDF5 file may ask for: no other files, known compression, chunks that fit in memory."""
+"""Safe access to HDF5: no other files, known compression, chunks that fit in memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from isoslice.io.extras import require
 from isoslice.io.formats.hdf5.heaps import check_heaps
 from isoslice.io.limits import DEFLATE_RATIO, MAX_CHUNK, MAX_JSON, check_packed, check_shape
 
-#: Groups and data sets that are looked at, and groups within groups.
+#: Most groups and data sets in a file, and most nested groups.
 MAX_OBJECTS, MAX_DEPTH = 10_000, 16
-#: Filters that the HDF5 library itself has: gzip, shuffle, Fletcher's checksum, szip, and LZF.
-_FILTERS = (1, 2, 3, 4, 32000)
-#: The checksum's filter, and its bytes at the end of a chunk.
-_FLETCHER, _CHECKSUM = 3, 4
-#: Chunks above this must fit what is stored.
+#: Filters of the HDF5 library: gzip, shuffle, Fletcher's checksum, szip; and h5py's LZF.
+_BUILT_IN_FILTERS = (1, 2, 3, 4, 32000)
+#: Fletcher's filter, and the bytes of its checksum at the end of a chunk.
+_FLETCHER, _CHECKSUM_BYTES = 3, 4
+#: Size in bytes from which a chunk is compared with the file's.
 _LARGE_CHUNK = 2**26
 
 
@@ -45,16 +45,16 @@ def open_hdf5(path: Path) -> Any:
     """
     h5py = require("h5py", "h5py", "an HDF5 file", path=path)
     with plain_errors():
-        # Files are only read, and some network drives cannot lock.
+        # Without locks, which some network drives lack: the file is only read.
         return h5py.File(path, "r", locking=False)
 
 
-def member(group: Any, place: str) -> Any | None:
-    """Return what lies in a group at a path such as ``a/b``, or None; links are not followed."""
+def member(group: Any, path: str) -> Any | None:
+    """Return the object in a group at a path such as ``a/b``, or None; links are not followed."""
     import h5py
 
     with plain_errors():
-        for part in place.split("/"):
+        for part in path.split("/"):
             if not isinstance(group, h5py.Group) or part not in group:
                 return None
             if not isinstance(group.get(part, getlink=True), h5py.HardLink):
@@ -64,7 +64,7 @@ def member(group: Any, place: str) -> Any | None:
 
 
 def names(group: Any) -> list[str]:
-    """Return the first `MAX_OBJECTS` names in a group, without those that are no text."""
+    """Return the first `MAX_OBJECTS` names in a group, without undecodable ones."""
     with plain_errors():
         listed = [name for name, _ in zip(group, range(MAX_OBJECTS), strict=False)]
     return [name for name in listed if isinstance(name, str)]
@@ -76,14 +76,14 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
     Raises
     ------
     ValueError
-        If there are more than `MAX_OBJECTS`.
+        If there are more than `MAX_OBJECTS` groups and data sets.
     """
     import h5py
 
     seen: set[int] = set()
     waiting: list[tuple[str, Any, int]] = [("", file, 0)]
     while waiting:
-        place, group, depth = waiting.pop()
+        group_path, group, depth = waiting.pop()
         with plain_errors():
             address = int(h5py.h5o.get_info(group.id).addr)
             if address in seen or depth > MAX_DEPTH:
@@ -91,13 +91,13 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
             seen.add(address)
             inner = []
             for name in names(group):
-                found = member(group, name)
-                where = f"{place}/{name}" if place else name
-                if isinstance(found, h5py.Dataset):
-                    yield where, found
-                elif isinstance(found, h5py.Group):
-                    inner.append((where, found, depth + 1))
-                seen.add(-len(seen) - 1)  # counts
+                child = member(group, name)
+                child_path = f"{group_path}/{name}" if group_path else name
+                if isinstance(child, h5py.Dataset):
+                    yield child_path, child
+                elif isinstance(child, h5py.Group):
+                    inner.append((child_path, child, depth + 1))
+                seen.add(-len(seen) - 1)  # counts this object
                 if len(seen) > MAX_OBJECTS:
                     raise ValueError(f"it holds more than {MAX_OBJECTS} groups and data sets")
         waiting += reversed(inner)
@@ -118,7 +118,7 @@ def attribute(owner: Any, name: str) -> Any | None:
 
 
 def text(owner: Any, name: str) -> str | None:
-    """Return an attribute as text; Imaris stores one character an element."""
+    """Return an attribute as text, or None; Imaris stores one character per element."""
     value = attribute(owner, name)
     if isinstance(value, np.ndarray) and value.dtype.kind == "S":
         value = b"".join(value.ravel().tolist())
@@ -128,46 +128,46 @@ def text(owner: Any, name: str) -> str | None:
 
 
 def numbers(owner: Any, name: str) -> list[float] | None:
-    """Return an attribute as a list of finite numbers, or None where it is none."""
+    """Return an attribute as a list of up to 64 finite numbers, or None for anything else."""
     value = attribute(owner, name)
     if value is None:
         return None
-    found = np.asarray(value)
-    if found.dtype.kind not in "iuf" or found.size > 64 or not np.isfinite(found).all():
+    values = np.asarray(value)
+    if values.dtype.kind not in "iuf" or values.size > 64 or not np.isfinite(values).all():
         return None
-    return [float(number) for number in found.ravel()]
+    return [float(number) for number in values.ravel()]
 
 
 def image_type(dataset: Any) -> np.dtype[Any] | None:
-    """Return the type of a data set's voxels, or None where it holds no numbers."""
+    """Return the type of a data set's numbers, or None if it holds none."""
     try:
         with plain_errors():
-            found = np.dtype(dataset.dtype)
+            kind = np.dtype(dataset.dtype)
     except ValueError:
         return None
-    return found if found.kind in "biufc" else None
+    return kind if kind.kind in "biufc" else None
 
 
 class Stored:
-    """Voxels of one data set, read where they are indexed; see `LazyArray`.
+    """Voxels of one data set, read when indexed; see `LazyArray`.
 
     Parameters
     ----------
     dataset
-        As `h5py` gives it; the file stays open as long as this.
+        As opened by `h5py`; keeps the file open.
     path
         The file, for messages.
     shape
-        Of the part from the beginning that is the image; by default all.
+        Shape of the image, which may be smaller than the data set; by default all of it.
     dtype
-        Of another sign but the same size, where the file's is not meant.
+        Replaces the file's type, of the same size.
 
     Raises
     ------
     DataError
-        If the data set lies in other files, or needs a library that is not installed.
+        If the voxels lie in other files, or need a library that is not installed.
     ValueError
-        If what it declares is not in the file, or its chunks are too large.
+        If the file holds fewer voxels than declared, or chunks are too large.
     """
 
     def __init__(
@@ -177,13 +177,13 @@ class Stored:
         shape: tuple[int, ...] | None = None,
         dtype: str | None = None,
     ) -> None:
-        found = image_type(dataset)
-        if found is None:
+        kind = image_type(dataset)
+        if kind is None:
             raise ValueError(f"its data set {_name(dataset)} holds no numbers")
         with plain_errors():
             whole = tuple(int(n) for n in dataset.shape or ())
             check_shape(path, whole)
-            _check_layout(dataset, path, math.prod(whole) * found.itemsize, found.itemsize)
+            _check_layout(dataset, path, math.prod(whole) * kind.itemsize, kind.itemsize)
             chunks = dataset.chunks
         self._dataset, self._view = dataset, dtype
         self.shape = whole if shape is None else shape
@@ -191,7 +191,7 @@ class Stored:
             not 0 < n <= m for n, m in zip(self.shape, whole, strict=True)
         ):
             raise ValueError(f"its data set has shape {whole}, expected at least {self.shape}")
-        self.dtype = found if dtype is None else np.dtype(dtype)
+        self.dtype = kind if dtype is None else np.dtype(dtype)
         self.chunks: tuple[int, ...] | None = None
         if chunks is not None:
             self.chunks = tuple(min(n, m) for n, m in zip(chunks, self.shape, strict=True))
@@ -199,8 +199,8 @@ class Stored:
     def __getitem__(self, index: Any) -> NDArray[Any]:
         """Read a part."""
         with plain_errors():
-            found = np.asarray(self._dataset[index])
-        return found if self._view is None else found.view(self._view)
+            part = np.asarray(self._dataset[index])
+        return part if self._view is None else part.view(self._view)
 
 
 def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> None:
@@ -215,7 +215,7 @@ def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> Non
     for number in range(plist.get_nfilters()):
         code, _, _, name = plist.get_filter(number)
         codes.append(code)
-        if code not in _FILTERS and not h5py.h5z.filter_avail(code):
+        if code not in _BUILT_IN_FILTERS and not h5py.h5z.filter_avail(code):
             label = bytes(name).decode("ascii", "replace").strip("\0") or str(code)
             require("hdf5plugin", "hdf5plugin", f"HDF5 compressed by {label[:40]!r}", path=path)
             if not h5py.h5z.filter_avail(code):
@@ -237,8 +237,8 @@ def _check_layout(dataset: Any, path: Path, declared: int, itemsize: int) -> Non
 
 
 def _too_short(chunk: Any) -> bool | None:
-    """Return True, which ends the search, for what the library would read beyond the end of."""
-    return True if chunk.size < _CHECKSUM else None
+    """Return True, which ends the iteration, for a chunk that the library would read beyond."""
+    return True if chunk.size < _CHECKSUM_BYTES else None
 
 
 def _name(dataset: Any) -> str:

@@ -1,4 +1,4 @@
-"""HDF5 through h5py (an extra): ilastik, PlantSeg and others; BigDataViewer and Imaris beside."""
+"""Reading HDF5 through h5py (an extra): ilastik, PlantSeg, BigDataViewer, Imaris and others."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import MAX_DIMENSIONS, parse_json
 from isoslice.io.series import Series, choose_series
 
-#: How an HDF5 file, or the part of it after a user's block, begins.
+#: First bytes of an HDF5 file, or of its part after a user block.
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_LABELS = re.compile(r"label|mask|segm|predict|probab|bound", re.IGNORECASE)
+_NOT_IMAGES = re.compile(r"label|mask|segm|predict|probab|bound", re.IGNORECASE)
 
 
 def read_hdf5(path: Path, series: str | None = None) -> Raw:
     """Read an image of an HDF5 file, or of BigDataViewer's XML file beside one.
 
-    Imaris and BigDataViewer say what axes and sizes are; so do ``axistags`` (ilastik) and
-    ``element_size_um`` (PlantSeg, ImageJ), which has Z, Y and X. Of several data sets, the first
-    is taken that holds no labels by its name or type.
+    Axes and sizes come from Imaris' and BigDataViewer's metadata, ``axistags`` (ilastik) and
+    ``element_size_um`` (PlantSeg, ImageJ: Z, Y, X). Of several data sets, the first is taken whose
+    name and type are not those of labels.
 
     Raises
     ------
@@ -73,18 +73,18 @@ def _check_signature(path: Path) -> None:
 
 
 def _read_plain(path: Path, file: Any, series: str | None) -> Raw:
-    found: list[tuple[str, Any]] = []
+    datasets: list[tuple[str, Any]] = []
     for name, dataset in walk(file):
         if image_type(dataset) is not None and 2 <= dataset.ndim <= MAX_DIMENSIONS:
-            found.append((name, dataset))
-    if not found:
+            datasets.append((name, dataset))
+    if not datasets:
         raise DataError(
             f"{path}: got an HDF5 file without an array of numbers of two or more dimensions, "
             "expected an image; external files and links are not followed"
         )
-    listed = tuple(_series(name, dataset) for name, dataset in found)
+    listed = tuple(_series(name, dataset) for name, dataset in datasets)
     chosen = choose_series(path, listed, series, _default(listed))
-    dataset = found[chosen][1]
+    dataset = datasets[chosen][1]
     axes, spacing, unit = _described(dataset)
     if "Q" in axes and text(dataset, "MATLAB_class") is not None:
         warnings.warn(
@@ -104,9 +104,11 @@ def _series(name: str, dataset: Any) -> Series:
 
 
 def _default(listed: tuple[Series, ...]) -> int:
-    """Return the first that may be an image: stacks before pictures, and no labels."""
+    """Return the index of the first likely image: no labels, stacks before 2D images."""
     likely = [
-        i for i, s in enumerate(listed) if s.dtype in DTYPES and not _LABELS.search(s.name or "")
+        i
+        for i, s in enumerate(listed)
+        if s.dtype in DTYPES and not _NOT_IMAGES.search(s.name or "")
     ]
     stacks = [i for i in likely if len(listed[i].shape) > 2]
     return next(iter([*stacks, *likely, 0]))
@@ -117,7 +119,6 @@ def _described(dataset: Any) -> tuple[str, dict[str, float], str | None]:
     axes, spacing = _axistags(dataset)
     sizes = numbers(dataset, "element_size_um")
     if sizes is not None and len(sizes) == 3 and all(size > 0 for size in sizes):
-        # Its three numbers are Z, Y and X: one a dimension.
         if dataset.ndim == 3 and "Q" in axes:
             axes = "ZYX"
         return axes, dict(zip("ZYX", sizes, strict=True)), "micrometer"
@@ -125,7 +126,7 @@ def _described(dataset: Any) -> tuple[str, dict[str, float], str | None]:
 
 
 def _axistags(dataset: Any) -> tuple[str, dict[str, float]]:
-    """Return what ilastik's (vigra's) attribute says of axes and their resolution."""
+    """Return axes and spacing from the attribute ``axistags`` of ilastik (vigra)."""
     unknown = "Q" * dataset.ndim, dict[str, float]()
     content = text(dataset, "axistags")
     if content is None:
@@ -142,7 +143,7 @@ def _axistags(dataset: Any) -> tuple[str, dict[str, float]]:
         key = str(tag.get("key", "")).upper() if isinstance(tag, dict) else ""
         axes += key if len(key) == 1 and key in AXES else "Q"
         step = tag.get("resolution") if isinstance(tag, dict) else None
-        # 0 is unknown, and 1 what programs write that know none.
+        # Unknown resolutions are stored as 0 or 1.
         if (
             key in ("Z", "Y", "X")
             and isinstance(step, int | float)

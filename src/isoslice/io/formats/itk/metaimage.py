@@ -1,13 +1,12 @@
-"""MetaImage (.mha; .mhd beside its voxels): a text header, then voxels, colour fastest.
+"""MetaImage (.mha, or .mhd beside its voxels): a text header, then voxels, channels fastest.
 
-Format: https://itk.org/Wiki/ITK/MetaIO/Documentation. Sizes and all that is said of axes go from
-the fastest to the slowest one; here the slowest comes first, as everywhere in NumPy. Places are
-LPS, and lengths millimetres, as ITK takes them.
+Format: https://itk.org/Wiki/ITK/MetaIO/Documentation. The header lists axes from the fastest to the
+slowest one; here the slowest comes first, as in NumPy. Positions are in LPS, lengths in
+millimetres, as in ITK.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,14 +18,21 @@ from isoslice.data.units import unit_name
 from isoslice.data.volume import Volume
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
-from isoslice.io.formats.itk.nrrd_header import numbers
-from isoslice.io.formats.itk.nrrd_writer import UNIT, noted, ratio_of, stored
+from isoslice.io.formats.itk.conventions import (
+    LENGTH_UNIT,
+    affine_in_millimeters,
+    in_itk_order,
+    note_line,
+    numbers,
+    spacing_of,
+)
 from isoslice.io.formats.itk.payload import beside, declared_shape, read_payload, write_payload
 from isoslice.io.limits import MAX_JSON
 from isoslice.io.notes import KEY, Note, find_note
-from isoslice.io.orientation import LPS, orientation_of, placed, told
+from isoslice.io.orientation import LPS, metadata_of, orientation_of
 
-_TYPES = {
+#: NumPy's names of the voxel types.
+_ELEMENT_TYPES = {
     "MET_CHAR": "int8",
     "MET_UCHAR": "uint8",
     "MET_SHORT": "int16",
@@ -40,22 +46,22 @@ _TYPES = {
     "MET_FLOAT": "float32",
     "MET_DOUBLE": "float64",
 }
-#: Older names of fields that ITK still reads.
-_NAMES = {
+#: Older names of fields, which ITK still reads.
+_OLDER_NAMES = {
     "Orientation": "TransformMatrix",
     "Rotation": "TransformMatrix",
     "Position": "Offset",
     "Origin": "Offset",
     "ElementByteOrderMSB": "BinaryDataByteOrderMSB",
 }
-#: The note goes over lines of this length: ITK's older versions read no longer ones.
-_LINE = 200
+#: Characters per line of the note, which is wrapped: older versions of ITK read no longer lines.
+_LINE_LENGTH = 200
 
 
 def read_metaimage(path: Path, series: str | None = None) -> Raw:
     """Read a MetaImage, whose voxels lie behind the header or in a file beside it.
 
-    Unpacked voxels are mapped. Lists of planes in many files are refused.
+    Uncompressed voxels are memory-mapped. Lists of files, one a plane, are refused.
 
     Raises
     ------
@@ -67,18 +73,18 @@ def read_metaimage(path: Path, series: str | None = None) -> Raw:
             fields, end = parse_header(stream)
         shape = declared_shape(fields.get("NDims", "0"), fields.get("DimSize", ""))
         channels = int(fields.get("ElementNumberOfChannels", "1"))
-        whole = (*shape, channels) if channels != 1 else shape
-        data = _voxels(path, fields, end, whole)
+        stored_shape = (*shape, channels) if channels != 1 else shape
+        data = _voxels(path, fields, end, stored_shape)
         return _described(data, fields, len(shape), channels)
 
 
 def parse_header(stream: BinaryIO) -> tuple[dict[str, str], int]:
-    """Return the fields at the beginning of a file, by today's names, and the byte behind them.
+    """Parse the header: its fields, by their current names, and the offset of what follows.
 
     Raises
     ------
     ValueError
-        If there is none that says where the voxels are, or the header is too long.
+        If no field says where the voxels are, or the header is too long.
     """
     fields: dict[str, str] = {}
     while line := stream.readline(MAX_JSON):
@@ -90,8 +96,8 @@ def parse_header(stream: BinaryIO) -> tuple[dict[str, str], int]:
                 raise ValueError(f"a line of its header is no field ({line[:40]!r})")
             continue
         name = name.strip()
-        fields[_NAMES.get(name, name)] = value.strip()  # of several the last one counts, as in ITK
-        if name == "ElementDataFile":  # always the last one
+        fields[_OLDER_NAMES.get(name, name)] = value.strip()  # the last one wins, as in ITK
+        if name == "ElementDataFile":  # always the last field
             if fields.get("ObjectType", "Image").lower() != "image":
                 raise ValueError(f"it holds a {fields['ObjectType'][:40]!r}, expected an Image")
             return fields, stream.tell()
@@ -100,10 +106,10 @@ def parse_header(stream: BinaryIO) -> tuple[dict[str, str], int]:
 
 def _voxels(path: Path, fields: Mapping[str, str], end: int, shape: tuple[int, ...]) -> Any:
     kind = fields.get("ElementType", "").upper().removesuffix("_ARRAY")
-    if kind not in _TYPES:
+    if kind not in _ELEMENT_TYPES:
         raise ValueError(f"it declares the type {kind!r}")
     order = ">" if _is_true(fields.get("BinaryDataByteOrderMSB", "False")) else "<"
-    dtype = np.dtype(_TYPES[kind]).newbyteorder(order)  # type: ignore[arg-type]
+    dtype = np.dtype(_ELEMENT_TYPES[kind]).newbyteorder(order)  # type: ignore[arg-type]
     named = fields["ElementDataFile"]
     if named.upper() != "LOCAL":
         path, end = beside(path, named), 0
@@ -115,7 +121,7 @@ def _voxels(path: Path, fields: Mapping[str, str], end: int, shape: tuple[int, .
     skip = int(fields.get("HeaderSize", "0"))
     if skip == -1 and encoding == "raw":
         return read_payload(path, None, shape, dtype, encoding)
-    # Counted from the file's first byte, even where that is the header's own.
+    # Bytes to skip from the beginning of the file, the header included.
     if skip != 0 and skip < end:
         raise ValueError(f"it asks to skip {skip} bytes, expected none or at least {end}")
     return read_payload(path, skip or end, shape, dtype, encoding)
@@ -128,24 +134,20 @@ def _described(data: Any, fields: Mapping[str, str], dimensions: int, channels: 
     offset = numbers(fields.get("Offset", "")) or [0.0] * dimensions
     if len(matrix) != dimensions**2 or len(offset) != dimensions:
         raise ValueError(f"its header does not describe {dimensions} axes throughout")
-    turned = matrix != np.eye(dimensions).ravel().tolist() or any(offset)
+    has_position = matrix != np.eye(dimensions).ravel().tolist() or any(offset)
     unit = unit_name(fields.get("DistanceUnits"))
-    # Programs that know no spacing write 1, and neither place nor direction.
-    if all(step == 1.0 for step in steps) and not turned and unit is None:
+    # Programs that know no spacing write 1, and neither position nor direction.
+    if all(step == 1.0 for step in steps) and not has_position and unit is None:
         steps = []
-    spacing = {
-        axis: abs(step)
-        for axis, step in zip(axes, steps, strict=False)
-        if axis in "XYZT" and 0 < abs(step) < math.inf
-    }
-    unit = unit or (UNIT if steps else None)
+    spacing = spacing_of(axes, steps)
+    unit = unit or (LENGTH_UNIT if steps else None)
     note = _note(fields)
     if note is not None and note["unit"] is None:
         unit = None
     orientation = _orientation(matrix, offset, spacing, dimensions) if steps else None
-    metadata = told(orientation, unit, note, LPS, (spacing.pop("T", None), None))
-    letters = axes[::-1] + ("S" if channels != 1 else "")
-    return Raw(data, letters, spacing, unit, None, note, metadata)
+    metadata = metadata_of(orientation, unit, note, LPS, (spacing.pop("T", None), None))
+    stored_axes = axes[::-1] + ("S" if channels != 1 else "")
+    return Raw(data, stored_axes, spacing, unit, None, note, metadata)
 
 
 def _orientation(
@@ -171,13 +173,12 @@ def _note(fields: Mapping[str, str]) -> Note | None:
 
 def write_metaimage(path: Path, volume: Volume) -> None:
     """Write `volume` with its orientation, lengths in millimetres, time as a fourth axis."""
-    data, axes = stored(volume)
-    places = "XYZT" if "T" in axes else "XYZ" if "Z" in axes else "XY"
-    sizes = {axis: volume.size(axis) for axis in places}
-    n = len(places)
+    data, axes = in_itk_order(volume)
+    dimensions = "XYZT" if "T" in axes else "XYZ" if "Z" in axes else "XY"
+    n = len(dimensions)
     matrix = np.eye(n)
     steps, offset = [1.0] * n, [0.0] * n
-    affine = placed(volume, ratio_of(volume), LPS)
+    affine = affine_in_millimeters(volume)
     oriented = volume.metadata.orientation is not None
     turned = oriented and n > 2
     for index in range(min(n, 3)):
@@ -200,15 +201,17 @@ def write_metaimage(path: Path, volume: Volume) -> None:
         "CenterOfRotation": _text([0.0] * n),
         "AnatomicalOrientation": "RAI" if turned else "???"[:n],
         "ElementSpacing": _text(steps),
-        "DimSize": " ".join(str(size) for size in sizes.values()),
+        "DimSize": " ".join(str(volume.size(axis)) for axis in dimensions),
     }
     if channels > 1:
         fields["ElementNumberOfChannels"] = channels
-    text = noted(volume)
-    for number, start in enumerate(range(0, len(text), _LINE)):
-        fields[f"{KEY}_{number}"] = f"|{text[start : start + _LINE]}|"  # blanks at ends are kept
-    kind = data.dtype.newbyteorder("=").name
-    fields["ElementType"] = next(name for name, own in _TYPES.items() if own == kind)
+    text = note_line(volume)
+    for number, start in enumerate(range(0, len(text), _LINE_LENGTH)):
+        fields[f"{KEY}_{number}"] = (
+            f"|{text[start : start + _LINE_LENGTH]}|"  # keeps blanks at the ends
+        )
+    dtype = data.dtype.newbyteorder("=").name
+    fields["ElementType"] = next(name for name, known in _ELEMENT_TYPES.items() if known == dtype)
     fields["ElementDataFile"] = "LOCAL"
     write_payload(path, "".join(f"{k} = {v}\n" for k, v in fields.items()), data)
 

@@ -1,4 +1,4 @@
-"""The text header of an NRRD file: fields, and lists and vectors in them.
+"""The text header of an NRRD file: its fields, and lists and vectors in them.
 
 Format: http://teem.sourceforge.net/nrrd/format.html.
 """
@@ -13,15 +13,46 @@ from typing import BinaryIO
 
 from isoslice.io.limits import MAX_JSON
 
+#: Spellings of voxel types, by NumPy's name.
+TYPE_NAMES = {
+    "int8": ("signed char", "int8", "int8_t"),
+    "uint8": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "int16": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "uint16": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "int32": ("int", "signed int", "int32", "int32_t"),
+    "uint32": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "int64": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
+    "uint64": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "float32": ("float",),
+    "float64": ("double",),
+}
 #: Fields that may be written as one word.
 _SPACED = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip"}
-#: A vector of a header, or None where it says that there is none.
+#: A vector of a header, or None for ``none``.
 Vector = tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
 class Header:
-    """A header: its fields in lower case, its key/value pairs, and the byte behind it."""
+    """A parsed header.
+
+    Attributes
+    ----------
+    fields
+        Values by field name in lower case.
+    pairs
+        Values of key/value pairs.
+    end
+        Offset in bytes of what follows the header.
+    """
 
     fields: Mapping[str, str]
     pairs: Mapping[str, str]
@@ -34,7 +65,7 @@ def parse_header(stream: BinaryIO) -> Header:
     Raises
     ------
     ValueError
-        If it is none, too long, or says the same thing twice.
+        If it is no NRRD header, too long, or has a field twice.
     """
     if not re.fullmatch(rb"NRRD000[1-9]\r?\n", stream.readline(16)):
         raise ValueError("it does not begin with NRRD0001 or a later version")
@@ -49,7 +80,7 @@ def parse_header(stream: BinaryIO) -> Header:
             return Header(fields, pairs, stream.tell())
         if text.startswith("#"):
             continue
-        # Fields go first: a value may well contain the sign of pairs.
+        # Fields are tried first: their values may contain ":=", which marks key/value pairs.
         name, separator, value = text.partition(":")
         if not separator:
             raise ValueError(f"a line of its header is no field ({text[:40]!r})")
@@ -65,33 +96,28 @@ def parse_header(stream: BinaryIO) -> Header:
             raise ValueError(f"a line of its header is no field ({text[:40]!r})")
 
 
-def numbers(text: str) -> list[float]:
-    """Return the numbers of a field, NaN where it has none."""
-    return [float(word) for word in text.split()]
-
-
 def quoted(text: str) -> list[str]:
-    """Return the words of a field, in quotation marks or without."""
+    """Split a field into words, in quotation marks or without."""
     return [a or b for a, b in re.findall(r'"([^"]*)"|(\S+)', text)]
 
 
-def vectors(text: str, most: int = 8) -> list[Vector]:
-    """Return the vectors of a field, ``(1,0,0) none (0,1,0)``; None for one that is not finite.
+def vectors(text: str, max_count: int = 8) -> list[Vector]:
+    """Parse the vectors of a field, ``(1,0,0) none (0,1,0)``; None for those not finite.
 
     Raises
     ------
     ValueError
         If it holds anything else, or vectors of different lengths.
     """
-    found: list[Vector] = []
+    parsed: list[Vector] = []
     for word in re.findall(r"\([^()]*\)|[^\s()]+", text):
         if word.startswith("("):
             vector = tuple(float(part) for part in word[1:-1].split(","))
-            found.append(vector if all(map(math.isfinite, vector)) else None)
+            parsed.append(vector if all(map(math.isfinite, vector)) else None)
         elif word.lower() == "none":
-            found.append(None)
+            parsed.append(None)
         else:
             raise ValueError(f"its header has {word[:40]!r} where a vector is expected")
-    if len({len(vector) for vector in found if vector is not None}) > 1 or len(found) > most:
+    if len({len(vector) for vector in parsed if vector is not None}) > 1 or len(parsed) > max_count:
         raise ValueError(f"its header has vectors of different lengths ({text[:80]!r})")
-    return found
+    return parsed

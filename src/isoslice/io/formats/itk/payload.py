@@ -1,4 +1,4 @@
-"""Voxels behind a text header (NRRD, MetaImage), mapped, unpacked or parsed: never too many."""
+"""Voxels after a text header (NRRD, MetaImage): memory-mapped, unpacked or parsed."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from isoslice.io.limits import (
     check_shape,
 )
 
-#: Bytes of a compressed file that are unpacked at once.
-_PART = 2**20
+#: Bytes that are unpacked at once.
+_BUFFER_BYTES = 2**20
 
 
 def declared_shape(dimensions: str, sizes: str) -> tuple[int, ...]:
-    """Return the shape that a header declares, slowest axis first; it has the fastest one first.
+    """Return the shape that a header declares (fastest axis first) with the slowest axis first.
 
     Raises
     ------
     ValueError
-        If there are more or fewer sizes than dimensions, or too many.
+        If the numbers of sizes and dimensions differ, or are too large.
     """
     count, lengths = int(dimensions), [int(word) for word in sizes.split()]
     if not 0 < count <= MAX_DIMENSIONS or len(lengths) != count:
@@ -47,26 +47,26 @@ def declared_shape(dimensions: str, sizes: str) -> tuple[int, ...]:
 def read_payload(
     path: Path, start: int | None, shape: tuple[int, ...], dtype: np.dtype[Any], encoding: str
 ) -> LazyArray | NDArray[Any]:
-    """Read voxels that begin at a byte of a file.
+    """Read the voxels that a header declares.
 
     Parameters
     ----------
     path
-        The file.
+        The file that holds them.
     start
-        First byte of what is stored; None if it is raw and ends where the file does.
+        Their offset in bytes; None if they are raw and end where the file does.
     shape, dtype
-        What the header declares; the last dimension varies fastest.
+        As declared; the last dimension varies fastest.
     encoding
-        ``"raw"``, which is mapped and read where it is indexed; ``"gzip"``, ``"zlib"``,
+        ``"raw"``, which is memory-mapped and read where it is indexed; ``"gzip"``, ``"zlib"``,
         ``"bzip2"``, ``"text"`` (numbers between white space) or ``"hex"``.
 
     Raises
     ------
     DataError
-        If there is more of it than memory, or less of it than declared.
+        If they do not fit in memory, or the file is shorter than declared.
     ValueError
-        If it is damaged.
+        If the file is damaged.
     """
     check_shape(path, shape)
     if not shape or 0 in shape:
@@ -93,14 +93,14 @@ def read_payload(
                 raise ValueError(f"it holds {len(content)} bytes, expected {declared}")
             out[:] = np.frombuffer(content, np.uint8)
         else:
-            # bzip2 packs zeros a million times: memory is the only limit there.
+            # bzip2 packs zeros a million times: only the memory limits it.
             check_packed(path, declared, stored, DEFLATE_RATIO if encoding != "bzip2" else 2**21)
             _unpack(stream, out, encoding)
     return out.view(dtype).reshape(shape)
 
 
 def _unpack(stream: Any, out: NDArray[np.uint8], encoding: str) -> None:
-    """Unpack a stream into exactly the bytes of `out`."""
+    """Unpack a stream into `out`, which it must fill exactly."""
     filled = 0
     for part in _parts(stream, encoding):
         if filled + len(part) > len(out):
@@ -115,20 +115,20 @@ def _parts(stream: Any, encoding: str) -> Iterator[bytes]:
     if encoding == "zlib":
         unpack = zlib.decompressobj(47)
         while not unpack.eof:
-            packed = unpack.unconsumed_tail or stream.read(_PART)
+            packed = unpack.unconsumed_tail or stream.read(_BUFFER_BYTES)
             if not packed:
                 raise ValueError("what is packed in it is cut off")
-            yield unpack.decompress(packed, _PART)
+            yield unpack.decompress(packed, _BUFFER_BYTES)
         return
     with gzip.open(stream) if encoding == "gzip" else bz2.open(stream) as unpacked:
-        while part := unpacked.read(_PART):
+        while part := unpacked.read(_BUFFER_BYTES):
             yield part
 
 
 def _numbers(content: bytes, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Parse numbers between white space or commas."""
     text = content.decode("ascii").replace(",", " ")
-    with _checked():
+    with _ignore_text_warning():
         numbers = np.fromstring(text, np.float64, count=-1, sep=" ")
     if len(numbers) != count:
         raise ValueError(f"it holds {len(numbers)} numbers, expected {count}")
@@ -143,24 +143,24 @@ def _numbers(content: bytes, count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 @contextmanager
-def _checked() -> Iterator[None]:
-    """Let numpy stop at what is no number: the count tells."""
+def _ignore_text_warning() -> Iterator[None]:
+    """Silence NumPy's warning of text that is no number: the count of numbers tells."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 
 
 def beside(path: Path, name: str) -> Path:
-    """Return the one file that a header names, which must lie beside it.
+    """Return the path of the data file that a header names, which must lie beside it.
 
     Raises
     ------
     ValueError
-        If there are several, or it lies elsewhere, is a link, or is missing.
+        If there are several, or the file lies elsewhere, is a link, or is missing.
     """
     if name.upper().startswith("LIST") or re.search(r"%\d*d", name):
         raise ValueError("its voxels are spread over many files; save it as one")
-    name = name.removeprefix("./")  # as 3D Slicer and ITK write it, too
+    name = name.removeprefix("./")  # 3D Slicer and ITK write it, too
     other = path.with_name(name) if name and Path(name).name == name and "\\" not in name else None
     if other is None or "\0" in name or other.is_symlink():
         raise ValueError(
@@ -172,7 +172,7 @@ def beside(path: Path, name: str) -> Path:
 
 
 def write_payload(path: Path, header: str, data: NDArray[Any]) -> None:
-    """Write a header, then contiguous voxels as they are."""
+    """Write a header, then contiguous voxels."""
     with path.open("wb") as stream:
         stream.write(header.encode("ascii"))
         stream.write(data.reshape(-1).view(np.uint8).data)

@@ -1,4 +1,4 @@
-"""What the header of an MRC file says: checked before anything is read by it."""
+"""The header of an MRC file, parsed and checked (MRC2014, with IMOD's extensions)."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from isoslice.errors import DataError
 from isoslice.io.limits import MAX_JSON, MAX_SIDE
 
 HEADER_BYTES = 1024
-#: Voxel types by MRC's mode. Mode 0 is signed by the standard of 2014; see `_is_unsigned`.
+#: Voxel types by MRC's mode. Mode 0 is signed in MRC2014; see `_is_unsigned`.
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _COMPLEX = {3: "complex int16", 4: "complex64"}
-#: IMOD's stamp, and its flags: bytes are signed; the origin has the standard's sign; bytes hold
-#: two values each.
-_IMOD, _SIGNED, _STANDARD_ORIGIN, _PACKED = 1146047817, 1, 4, 16
-_IMOD_AT, _FLAGS_AT = 152, 156
+#: IMOD's stamp, and its flags: signed bytes; origin with the sign of the standard; two 4-bit values
+#: in a byte.
+_IMOD_STAMP, _SIGNED, _STANDARD_ORIGIN, _PACKED = 1146047817, 1, 4, 16
+_IMOD_STAMP_OFFSET, _IMOD_FLAGS_OFFSET = 152, 156
 
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """An MRC header, in plain terms.
+    """A parsed MRC header.
 
     Attributes
     ----------
     shape
         Sections, rows and columns.
     axes
-        Which of Z, Y and X these are.
+        Axes of these, a permutation of ZYX.
     dtype
         Of the voxels, with their byte order.
     offset
-        Byte at which the voxels begin.
+        Offset of the voxels in bytes.
     spacing
-        In ångström, by axis, where it is known.
+        In ångström by axis, where known.
     origin
-        Place of the first voxel in ångström, where it is known.
+        Position of the first voxel in ångström, where known.
     volumes
-        Number of volumes in a stack of them, else 1.
+        Number of volumes in a stack of volumes, else 1.
     is_skewed
         Whether the cell's axes are not perpendicular.
     extended
-        Bytes between header and voxels.
+        Length of the extended header in bytes.
     """
 
     shape: tuple[int, int, int]
@@ -61,14 +61,14 @@ class MrcHeader:
 
 
 def parse_header(head: bytes, path: Path) -> MrcHeader:
-    """Read a header of 1024 bytes.
+    """Parse a header of 1024 bytes.
 
     Raises
     ------
     ValueError
-        If it is none of MRC's.
+        If it is no valid MRC header.
     DataError
-        If the voxels have a type that is not taken.
+        If the voxel type is not supported.
     """
     from mrcfile.dtypes import HEADER_DTYPE
 
@@ -85,7 +85,7 @@ def parse_header(head: bytes, path: Path) -> MrcHeader:
     axes = _axes(header)
     image_stack = int(header["ispg"]) == 0 and int(header["mz"]) == 1 and shape[0] > 1
     spacing = _spacing(header)
-    if image_stack:  # one section is all that the cell tells of
+    if image_stack:  # the cell is one section thick
         spacing.pop("Z", None)
     volumes = 1
     mz = int(header["mz"])
@@ -107,7 +107,7 @@ def parse_header(head: bytes, path: Path) -> MrcHeader:
 
 
 def _byte_order(head: bytes) -> Literal["<", ">"]:
-    """Return ``<`` or ``>``: by the machine stamp, or, in old files, by which mode makes sense."""
+    """Return ``<`` or ``>``, by the machine stamp or, in old files, by a valid mode."""
     stamp = head[212:214]
     if stamp in (b"\x44\x44", b"\x44\x41"):
         return "<"
@@ -125,8 +125,9 @@ def _byte_order(head: bytes) -> Literal["<", ">"]:
 
 def _imod_flags(head: bytes, order: str) -> int | None:
     """Return IMOD's flags, or None where IMOD did not write the file."""
-    stamp = int(np.frombuffer(head, order + "i4", 1, _IMOD_AT)[0])
-    return int(np.frombuffer(head, order + "i4", 1, _FLAGS_AT)[0]) if stamp == _IMOD else None
+    stamp = int(np.frombuffer(head, order + "i4", 1, _IMOD_STAMP_OFFSET)[0])
+    flags = int(np.frombuffer(head, order + "i4", 1, _IMOD_FLAGS_OFFSET)[0])
+    return flags if stamp == _IMOD_STAMP else None
 
 
 def _voxel_type(header: Any, flags: int | None, path: Path) -> np.dtype[Any]:
@@ -146,17 +147,17 @@ def _voxel_type(header: Any, flags: int | None, path: Path) -> np.dtype[Any]:
 
 
 def _is_unsigned(header: Any, flags: int | None) -> bool:
-    """Whether bytes (mode 0) are unsigned: the standard says no, older programs meant yes."""
+    """Whether bytes (mode 0) are unsigned, as written by older programs."""
     if flags is not None:
         return not flags & _SIGNED
-    # Values that no signed byte can have.
+    # Intensities beyond the range of signed bytes.
     return bool(header["dmin"] >= 0 and 127 < header["dmax"] <= 255)
 
 
 def _axes(header: Any) -> str:
     """Return the axes of sections, rows and columns."""
     stored = [int(header[name]) for name in ("maps", "mapr", "mapc")]
-    if not any(stored):  # programs that know no other order leave them empty
+    if not any(stored):  # some programs leave them empty
         return "ZYX"
     if sorted(stored) != [1, 2, 3]:
         raise ValueError(f"its header says axes {stored}, expected 1, 2 and 3 in any order")
@@ -168,19 +169,19 @@ def _spacing(header: Any) -> dict[str, float]:
     for axis in "zyx":
         length, samples = float(header["cella"][axis]), int(header[f"m{axis}"])
         if math.isfinite(length) and length > 0 and samples > 0:
-            steps[axis.upper()] = _short(length / samples)
-    # IMOD and others write 1 where they know none.
+            steps[axis.upper()] = _shortest_decimal(length / samples)
+    # IMOD and others write 1 for unknown spacing.
     return {} if set(steps.values()) == {1.0} else steps
 
 
 def _origin(
     header: Any, axes: str, spacing: dict[str, float], flags: int | None
 ) -> dict[str, float]:
-    """Return where the first voxel lies: by the origin, else by the start of the sub-volume."""
-    places = {axis: _short(header["origin"][axis.lower()]) for axis in "ZYX"}
-    if any(places.values()) and all(map(math.isfinite, places.values())):
+    """Return the position of the first voxel: the origin, else the start of the sub-volume."""
+    origin = {axis: _shortest_decimal(header["origin"][axis.lower()]) for axis in "ZYX"}
+    if any(origin.values()) and all(map(math.isfinite, origin.values())):
         inverted = flags is not None and not flags & _STANDARD_ORIGIN
-        return {axis: -v + 0.0 if inverted else v for axis, v in places.items() if axis in spacing}
+        return {axis: -v + 0.0 if inverted else v for axis, v in origin.items() if axis in spacing}
     names = ("nzstart", "nystart", "nxstart")  # of sections, rows and columns
     starts = {axis: int(header[name]) for axis, name in zip(axes, names, strict=True)}
     if any(starts.values()):
@@ -188,6 +189,6 @@ def _origin(
     return {}
 
 
-def _short(length: float) -> float:
-    """Return a float32 by its own digits: 0.83 is 0.83 then, and not 0.8299999833."""
+def _shortest_decimal(length: float) -> float:
+    """Return the shortest decimal of a float32: 0.83, not 0.8299999833."""
     return float(str(np.float32(length)))

@@ -26,11 +26,11 @@ from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_pack
 from isoslice.io.notes import Note, find_note, make_note, note_text
 
 SUFFIXES = (".mrc", ".map", ".rec", ".ccp4", ".st", ".ali", ".mrcs")
-#: Names of files whose sections are no planes of a volume: tilts, particles.
-_OTHER_STACKS = (".st", ".ali", ".mrcs")
-#: MRC's modes by voxel type; unsigned bytes are ambiguous in mode 0 and widened, as mrcfile does.
-_WRITTEN = {"int8": "i1", "uint8": "u2", "int16": "i2", "uint16": "u2"}
-_WRITTEN |= {"float16": "f2", "float32": "f4"}
+#: Suffixes of files whose sections are not planes of a volume but tilts or particles.
+_IMAGE_STACK_SUFFIXES = (".st", ".ali", ".mrcs")
+#: Type in which each voxel type is written; uint8 is widened, since mode 0 is ambiguous.
+_WRITTEN_TYPES = {"int8": "i1", "uint8": "u2", "int16": "i2", "uint16": "u2"}
+_WRITTEN_TYPES |= {"float16": "f2", "float32": "f4"}
 _UNIT = "angstrom"
 
 
@@ -45,9 +45,8 @@ def is_mrc(name: str) -> bool:
 def read_mrc(path: Path, series: str | None = None) -> Raw:
     """Read an MRC volume, compressed by gzip or bzip2 or not; sizes are in ångström.
 
-    Sections are planes along Z (or whichever axis the header says). A spacing of exactly 1 along
-    all axes is how programs say that they know none. Uncompressed voxels are read where they are
-    indexed.
+    Sections are planes along Z (or the axis in the header). A spacing of exactly 1 along all axes
+    means unknown. Uncompressed voxels are read when indexed.
 
     Raises
     ------
@@ -56,19 +55,19 @@ def read_mrc(path: Path, series: str | None = None) -> Raw:
     """
     require("mrcfile", "mrcfile", "an MRC file", path=path)
     with reading(path, "an MRC volume"):
-        packed = _packing(path)
+        packed = _compression(path)
         with _opened(path, packed) as stream:
             header = parse_header(stream.read(HEADER_BYTES), path)
-            kept = stream.read(header.extended if header.extended <= MAX_JSON else 0)
+            extended = stream.read(header.extended if header.extended <= MAX_JSON else 0)
             data: Any
             if packed is None:
                 data = LazyArray(_mapped(path, header))
             else:
-                if not kept and header.extended:
+                if not extended and header.extended:
                     raise ValueError(f"its extended header has {header.extended} bytes")
                 data = _unpacked(path, header, stream, packed)
-        _tell(path, header)
-        note = _note(kept)
+        _warn(path, header)
+        note = _note(extended)
         axes = header.axes if header.volumes == 1 else "Q" + header.axes
         unit = _UNIT if header.spacing else None
         spacing, metadata = header.spacing, Metadata(origin=header.origin)
@@ -76,12 +75,12 @@ def read_mrc(path: Path, series: str | None = None) -> Raw:
 
 
 def check_mrc(path: Path, volume: Volume) -> None:
-    """Refuse what MRC cannot hold.
+    """Refuse a volume that MRC cannot hold.
 
     Raises
     ------
     OutputError
-        For several channels or time points, and types that it would have to round.
+        For several channels or time points, and voxel types that would have to be rounded.
     """
     if volume.size("C") > 1 or volume.size("T") > 1:
         raise OutputError(
@@ -89,18 +88,18 @@ def check_mrc(path: Path, volume: Volume) -> None:
             "expected one of each, as MRC holds one volume; write .ome.tif or .ome.zarr, or choose "
             "one with --channel and --time"
         )
-    if volume.data.dtype.name not in _WRITTEN:
+    if volume.data.dtype.name not in _WRITTEN_TYPES:
         raise OutputError(
             f"{path}: got voxels of type {volume.data.dtype.name}, expected one of "
-            f"{', '.join(_WRITTEN)}, which MRC can hold; write .ome.tif, .ome.zarr or .nii"
+            f"{', '.join(_WRITTEN_TYPES)}, which MRC can hold; write .ome.tif, .ome.zarr or .nii"
         )
 
 
 def write_mrc(path: Path, volume: Volume) -> None:
-    """Write `volume` as an MRC file of 2014's standard, sizes in ångström.
+    """Write `volume` as an MRC file (MRC2014), sizes in ångström.
 
-    ``uint8`` is stored as ``uint16`` (mode 6), since programs do not agree on the sign of bytes.
-    The note lies in the extended header.
+    ``uint8`` is stored as ``uint16`` (mode 6), since programs disagree on the sign of bytes. The
+    note is stored in the extended header.
 
     Raises
     ------
@@ -109,10 +108,11 @@ def write_mrc(path: Path, volume: Volume) -> None:
     """
     mrcfile = require("mrcfile", "mrcfile", "an MRC file", OutputError, path=path)
     check_mrc(path, volume)
-    data = np.asarray(volume.tczyx())[0, 0].astype(_WRITTEN[volume.data.dtype.name], copy=False)
+    dtype = _WRITTEN_TYPES[volume.data.dtype.name]
+    data = np.asarray(volume.tczyx())[0, 0].astype(dtype, copy=False)
     text = note_text(make_note(volume)).encode("ascii") + b"\n"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of infinities and NaN, which are the user's
+        warnings.simplefilter("ignore")  # of infinities and NaN in the user's data
         with mrcfile.new(path, overwrite=True) as file:
             file.set_data(np.ascontiguousarray(data))
             file.set_volume()
@@ -120,8 +120,8 @@ def write_mrc(path: Path, volume: Volume) -> None:
             file.header.exttyp = b"ISOS"
             steps = {a: _angstrom(volume, step) for a, step in volume.spacing.items()}
             file.voxel_size = tuple(steps.get(axis, 0.0) for axis in "XYZ")
-            for axis, place in volume.metadata.origin.items():
-                file.header.origin[axis.lower()] = _angstrom(volume, place)
+            for axis, position in volume.metadata.origin.items():
+                file.header.origin[axis.lower()] = _angstrom(volume, position)
 
 
 def _angstrom(volume: Volume, length: float) -> float:
@@ -129,8 +129,8 @@ def _angstrom(volume: Volume, length: float) -> float:
     return convert(float(length), str(unit), _UNIT) if unit in METRES else float(length)
 
 
-def _packing(path: Path) -> str | None:
-    """Return how a file is compressed, by what it begins with: names say anything."""
+def _compression(path: Path) -> str | None:
+    """Return how a file is compressed, by its first bytes, not its name."""
     with path.open("rb") as stream:
         head = stream.read(3)
     return "gzip" if head[:2] == b"\x1f\x8b" else "bzip2" if head == b"BZh" else None
@@ -162,15 +162,15 @@ def _unpacked(path: Path, header: MrcHeader, stream: Any, packed: str) -> NDArra
     content = stream.read(declared)
     if len(content) != declared:
         raise ValueError(f"it holds {len(content)} bytes of {declared}")
-    # The end of a compressed stream holds its checksum, which is looked at only there.
+    # The checksum is verified at the end of the compressed stream.
     if len(stream.read(MAX_JSON + 1)) > MAX_JSON:
         raise ValueError("there is more in it than its header says")
     return np.frombuffer(content, header.dtype).reshape(_shape(header))
 
 
-def _tell(path: Path, header: MrcHeader) -> None:
+def _warn(path: Path, header: MrcHeader) -> None:
     name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
-    if name.endswith(_OTHER_STACKS) and header.shape[0] > 1:
+    if name.endswith(_IMAGE_STACK_SUFFIXES) and header.shape[0] > 1:
         warnings.warn(
             f"{path}: a tilt series or a stack of particles by its name, whose sections are no "
             "planes of one volume; restore the reconstructed volume instead",

@@ -12,20 +12,20 @@ from isoslice.data.units import unit_name
 from isoslice.errors import DataError
 from isoslice.io.decode_errors import quiet, reading
 from isoslice.io.decoded import Raw
-from isoslice.io.formats.nifti.reader import check_size, nibabel_or, no_more, opened, read_pair
+from isoslice.io.formats.nifti.reader import check_end, check_size, nibabel_or, opened, read_pair
 from isoslice.io.limits import read_small
 from isoslice.io.orientation import RAS, orientation_of
 
 _MGH_HEADER = struct.Struct(">7ih15f")
 _MGH_TYPES = {0: "u1", 1: "i4", 3: "f4", 4: "i2"}
-#: Where a header of 348 bytes, or of 540, says that it is NIfTI's.
+#: Position of NIfTI's magic string, by the length of the header.
 _MAGIC = {348: slice(344, 347), 540: slice(4, 7)}
 
 
 def read_neuro(path: Path, series: str | None = None) -> Raw:
-    """Read ``.mgh``, ``.mgz``, or a pair of ``.hdr`` and ``.img``, of which either file is named.
+    """Read ``.mgh``, ``.mgz``, or a pair of ``.hdr`` and ``.img``, given by either file.
 
-    Lengths are millimetres. Analyze does not say which way its axes point.
+    Lengths are in millimetres. Analyze has no orientation.
 
     Raises
     ------
@@ -60,19 +60,19 @@ def _read_analyze(path: Path, content: bytes, image: Path) -> Raw:
 
     nibabel = nibabel_or(DataError)
     with reading(path, "an Analyze image"), quiet("nibabel.global"), opened(image) as stream:
-        # As SPM has it, which differs in the scale of values only; others leave that empty.
+        # SPM's variant, which adds only the scale of intensities; others leave that empty.
         header = nibabel.spm2analyze.Spm2AnalyzeHeader.from_fileobj(io.BytesIO(content))
         check_size(image, header.get_data_shape(), header.get_data_dtype())
         slope = header.get_slope_inter()[0]
         data = np.asarray(header.raw_data_from_fileobj(stream))
         if slope not in (None, 1.0):
             data = np.asarray(data * np.float32(slope), np.float32)
-        no_more(image, stream)
+        check_end(image, stream)
         axes = "XYZTQQQ"[: data.ndim]
         zooms = [abs(float(zoom)) for zoom in header.get_zooms()[:3]]
         unit = unit_name(bytes(header["vox_units"]).strip(b"\0 ").decode("latin-1"))
     spacing = {a: z for a, z in zip("XYZ", zooms, strict=False) if 0 < z < float("inf")}
-    # Programs that know no spacing write 1.
+    # Programs write unknown spacing as 1.
     if unit is None and all(zoom == 1.0 for zoom in zooms):
         spacing = {}
     return Raw(data, axes, spacing, unit or ("millimeter" if spacing else None))
@@ -92,7 +92,7 @@ def _read_mgh(path: Path) -> Raw:
         holder = nibabel.FileHolder(fileobj=stream)
         image = nibabel.MGHImage.from_file_map({"image": holder}, mmap=False)
         data = np.asarray(image.dataobj)
-        no_more(path, stream)
+        check_end(path, stream)
         zooms = [float(zoom) for zoom in image.header.get_zooms()]
         matrix = np.asarray(image.affine, np.float64)
     spacing = {a: z for a, z in zip("XYZ", zooms, strict=False) if 0 < z < float("inf")}

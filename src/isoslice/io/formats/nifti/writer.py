@@ -8,35 +8,27 @@ from typing import Any
 import numpy as np
 
 from isoslice.data.metadata import Metadata
+from isoslice.data.time_units import SECONDS
 from isoslice.data.units import convert, unit_name
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError
-from isoslice.io.formats.nifti.reader import COMMENT, nibabel_or
+from isoslice.io.formats.nifti.reader import COMMENT_CODE, nibabel_or
 from isoslice.io.notes import make_note, note_text
-from isoslice.io.orientation import RAS, placed, steps_of
+from isoslice.io.orientation import RAS, spacing_of_affine, stored_affine
 
-_UNITS = {"meter": "meter", "mm": "millimeter", "micron": "micrometer"}
-_SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
-#: NIfTI's name of each of OME's units of time that it has.
-_TIMES = {"second": "sec", "millisecond": "msec", "microsecond": "usec"}
-#: Seconds in units that it has not.
-_OTHER_TIMES = {
-    "nanosecond": 1e-9,
-    "picosecond": 1e-12,
-    "minute": 60.0,
-    "hour": 3600.0,
-    "day": 86400.0,
-}
-_NIFTI1_LONGEST = 2**15 - 1
-_ALIGNED = 2
+#: nibabel's names of NIfTI's units of length, and of time, longest first.
+_LENGTH_UNITS = {"meter": "meter", "mm": "millimeter", "micron": "micrometer"}
+_TIME_UNITS = {"second": "sec", "millisecond": "msec", "microsecond": "usec"}
+_NIFTI1_MAX_SIDE = 2**15 - 1
+_ALIGNED = 2  # code of a space that something was aligned to
 
 
 def write_nifti(path: Path, volume: Volume) -> None:
     """Write `volume` with axes in NIfTI's order (X, Y, Z, T, C).
 
     Orientation is kept with its codes, as is the time between volumes. Without an orientation the
-    affine is diagonal, and its offset the origin where that is known. Units NIfTI has no code for
-    (nanometre and others) are converted to micrometres. float16, which NIfTI has not, becomes
+    affine is diagonal, with the origin as offset where that is known. Units that NIfTI has no code
+    for (nanometre and others) are converted to micrometres. float16, which NIfTI lacks, becomes
     float32.
 
     Raises
@@ -45,19 +37,21 @@ def write_nifti(path: Path, volume: Volume) -> None:
         If nibabel is not installed.
     """
     nibabel = nibabel_or(OutputError)
-    last = 5 if "C" in volume.axes else 4 if "T" in volume.axes else 3 if "Z" in volume.axes else 2
-    axes = "XYZTC"[:last]
+    ndim = 5 if "C" in volume.axes else 4 if "T" in volume.axes else 3 if "Z" in volume.axes else 2
+    axes = "XYZTC"[:ndim]
     data = volume.tczyx().transpose(["TCZYX".index(axis) for axis in "XYZTC"])
-    data = data.reshape(data.shape[:last])
+    data = data.reshape(data.shape[:ndim])
     if data.dtype == np.float16:
         data = data.astype(np.float32)
     unit = unit_name(volume.unit)
-    code = next((code for code, name in _UNITS.items() if name == unit), "micron")
-    ratio = convert(1.0, unit, _UNITS[code]) if unit else 1.0
-    # Spacing that is not known is what a matrix tells, if there is one, or 1.
-    steps = {**steps_of(volume.metadata.orientation), **volume.spacing}
-    lengths = {a: convert(float(s), unit, _UNITS[code]) if unit else s for a, s in steps.items()}
-    large = max(data.shape) > _NIFTI1_LONGEST
+    code = next((code for code, name in _LENGTH_UNITS.items() if name == unit), "micron")
+    ratio = convert(1.0, unit, _LENGTH_UNITS[code]) if unit else 1.0
+    # Unknown spacing is taken from the affine, if there is one, or is 1.
+    steps = {**spacing_of_affine(volume.metadata.orientation), **volume.spacing}
+    lengths = {
+        a: convert(float(s), unit, _LENGTH_UNITS[code]) if unit else s for a, s in steps.items()
+    }
+    large = max(data.shape) > _NIFTI1_MAX_SIDE
     image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(data, None)
     header = image.header
     _orient(header, volume, ratio)
@@ -66,23 +60,23 @@ def write_nifti(path: Path, volume: Volume) -> None:
     header.set_zooms([zooms[axis] for axis in axes])
     header.set_xyzt_units(code if unit and steps else 0, time_code)
     _describe(header, volume)
-    noted = "".join(axis for axis in axes if axis in volume.axes)
-    text = note_text(make_note(volume, noted)).encode("ascii")
-    header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT, text))
-    # Saving sets the header by the image's affine, unless that is what the header says already.
+    noted_axes = "".join(axis for axis in axes if axis in volume.axes)
+    text = note_text(make_note(volume, noted_axes)).encode("ascii")
+    header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT_CODE, text))
+    # Saving overwrites the header's matrices, unless the image's affine equals the header's.
     image._affine = header.get_best_affine()
     nibabel.save(image, path)
 
 
 def _orient(header: Any, volume: Volume, ratio: float) -> None:
-    """Put the matrices and their codes into a header, lengths times `ratio`."""
+    """Set a header's matrices and their codes, lengths times `ratio`."""
     orientation = volume.metadata.orientation
     if orientation is None or orientation.affine is None:
         if volume.spacing or volume.metadata.origin:
-            header.set_sform(placed(volume, ratio, RAS), code=_ALIGNED)
+            header.set_sform(stored_affine(volume, ratio, RAS), code=_ALIGNED)
         return
     scaled = orientation.in_unit(ratio)
-    # A qform has no shear, and its spacing is that of the header: what is left is its rotation.
+    # Of a qform, the header keeps rotation and offset: it has no shear, and the header's spacing.
     if scaled.qform is not None and scaled.qform_code > 0:
         header.set_qform(np.array(scaled.qform), code=scaled.qform_code)
     if scaled.sform is not None and scaled.sform_code > 0:
@@ -90,20 +84,21 @@ def _orient(header: Any, volume: Volume, ratio: float) -> None:
 
 
 def _time(metadata: Metadata) -> tuple[float, str | int]:
-    """Return the time between volumes in a unit that NIfTI has, and its name; 1 and 0 unknown."""
+    """Return the time between volumes in a unit of NIfTI, and that; 1 and 0 where unknown."""
     step, unit = metadata.time_step, metadata.time_unit
     if step is None:
         return 1.0, 0
-    if unit in _TIMES:
-        return step, _TIMES[unit]
-    if unit in _OTHER_TIMES:
-        seconds = step * _OTHER_TIMES[unit]
-        return next((seconds / s, n) for n, s in _SECONDS.items() if seconds >= s or n == "usec")
-    return step, 0
+    if unit is None or unit not in SECONDS:
+        return step, 0
+    if unit in _TIME_UNITS:
+        return step, _TIME_UNITS[unit]
+    seconds = step * SECONDS[unit]
+    name = next(n for n in _TIME_UNITS if seconds >= SECONDS[n] or n == "microsecond")
+    return seconds / SECONDS[name], _TIME_UNITS[name]
 
 
 def _describe(header: Any, volume: Volume) -> None:
-    """Say how a volume is shown, and that its channels are no time."""
+    """Set the intensity window, and mark a fifth dimension as channels."""
     displays = volume.metadata.displays
     if displays is not None and len(displays) == 1 and displays[0].window is not None:
         header["cal_min"], header["cal_max"] = displays[0].window

@@ -1,7 +1,7 @@
-"""A ZIP archive of Zarr data, read where it is indexed and unpacked no further than allowed.
+"""A Zarr store of a ZIP archive, with limits on what entries unpack to.
 
-Python's zipfile reads the list of entries, of limited length; the entries themselves are read here,
-so that several threads can, and none unpacks to more than it may.
+Python's zipfile reads the directory, of limited length; entries are read here, which is thread-safe
+and bounds their unpacked size.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 
 from isoslice.io.formats.omezarr.codecs import MAX_INNER_CHUNKS
 from isoslice.io.formats.omezarr.contents import MAX_CHILDREN
-from isoslice.io.formats.omezarr.integrity import METADATA
+from isoslice.io.formats.omezarr.integrity import METADATA_FILES
 from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON
 
-#: Bytes of the list of entries: some 400,000 of them.
+#: Bytes of the directory, for about 400,000 entries.
 MAX_DIRECTORY = 2**25
-_HEADER = 30
-#: What macOS puts beside what is packed.
+_LOCAL_HEADER_BYTES = 30
+#: Folder that macOS adds to archives.
 _IGNORED = "__MACOSX"
-#: Groups are looked through so deep, and no deeper.
-_DEEPEST = 8
+#: Depth to which folders are listed.
+_MAX_DEPTH = 8
 
 
 class Entry(NamedTuple):
-    """Where an entry lies in an archive, and how."""
+    """Position and packing of an entry in an archive."""
 
     offset: int
     packed: int
@@ -45,12 +45,12 @@ class Entry(NamedTuple):
 
 
 class ZippedStore(Store):
-    """Reads the entries of an archive; its root may lie in one folder of it.
+    """A read-only store of an archive, whose root may be one folder in it.
 
     Attributes
     ----------
     largest
-        Bytes that an entry may unpack to: those of metadata, until chunks are to be read.
+        Most bytes that an entry may unpack to; `prepare` raises it for chunks.
     """
 
     supports_writes = False
@@ -73,7 +73,7 @@ class ZippedStore(Store):
         return f"zip://{self.path}"
 
     def content(self, key: str, limit: int = MAX_JSON) -> bytes | None:
-        """Return an entry of up to so many bytes, or None where there is none."""
+        """Return the content of an entry of up to `limit` bytes, or None if it does not exist."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -81,51 +81,51 @@ class ZippedStore(Store):
             raise ValueError(f"{key} has {entry.size} bytes, expected up to {limit}")
         return self._read(key, entry, 0, entry.size)
 
-    def children(self, place: str) -> list[str]:
-        """List the folders within one, sorted."""
-        return sorted(self._folders.get(place, ()))[:MAX_CHILDREN]
+    def children(self, path: str) -> list[str]:
+        """List the subfolders of a folder, sorted."""
+        return sorted(self._folders.get(path, ()))[:MAX_CHILDREN]
 
-    def prepare(self, array: Any, place: str) -> None:
-        """Let entries unpack to what the chunks (or shards) of an opened array may have."""
+    def prepare(self, array: Any, path: str) -> None:
+        """Allow entries to unpack to the size of the chunks (or shards) of an opened array."""
         whole = math.prod(array.shards or array.chunks) * int(np.dtype(array.dtype).itemsize)
         index = 16 * MAX_INNER_CHUNKS if array.shards else 0
-        # What could not be packed is stored with a few bytes more.
+        # Incompressible chunks are stored with some overhead.
         self.largest = whole + whole // 8 + 2**16 + index
 
     @cached_property
     def _folders(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
+        children: dict[str, set[str]] = {}
         for name in self._entries:
             parts = name.split("/")[:-1]
-            for depth, part in enumerate(parts[:_DEEPEST]):
-                found.setdefault("/".join(parts[:depth]), set()).add(part)
-        return found
+            for depth, part in enumerate(parts[:_MAX_DEPTH]):
+                children.setdefault("/".join(parts[:depth]), set()).add(part)
+        return children
 
     def _read(self, key: str, entry: Entry, start: int, stop: int) -> bytes:
-        """Return a part of an entry; all of it is compared with its checksum."""
+        """Return a part of an entry; a whole one is checked by its checksum."""
         with self.path.open("rb") as file:
             file.seek(entry.offset)
-            head = file.read(_HEADER)
-            if len(head) < _HEADER or head[:4] != b"PK\x03\x04":
+            head = file.read(_LOCAL_HEADER_BYTES)
+            if len(head) < _LOCAL_HEADER_BYTES or head[:4] != b"PK\x03\x04":
                 raise ValueError(f"{key} is not where the archive's list of entries says")
             file.seek(sum(struct.unpack_from("<HH", head, 26)), io.SEEK_CUR)
             if entry.deflated:
-                found = _inflate(file.read(entry.packed), entry.size)
+                content = _inflate(file.read(entry.packed), entry.size)
             else:
                 file.seek(start, io.SEEK_CUR)
-                found = file.read(stop - start)
+                content = file.read(stop - start)
         whole = entry.deflated or (start, stop) == (0, entry.size)
-        if len(found) != (entry.size if whole else stop - start):
+        if len(content) != (entry.size if whole else stop - start):
             raise ValueError(f"{key} is cut off")
-        if whole and zlib.crc32(found) != entry.checksum:
+        if whole and zlib.crc32(content) != entry.checksum:
             raise ValueError(f"{key} is damaged: its checksum is another")
-        return found[start:stop] if entry.deflated else found
+        return content[start:stop] if entry.deflated else content
 
     def _part(self, key: str, byte_range: Any) -> bytes | None:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        limit = MAX_JSON if key.rpartition("/")[2] in METADATA else self.largest
+        limit = MAX_JSON if key.rpartition("/")[2] in METADATA_FILES else self.largest
         if entry.size > limit and (entry.deflated or limit == MAX_JSON):
             raise ValueError(f"{key} unpacks to {entry.size} bytes, expected up to {limit}")
         start, stop = 0, entry.size
@@ -140,8 +140,8 @@ class ZippedStore(Store):
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """Return the content of an entry, or None."""
-        found = await asyncio.to_thread(self._part, key, byte_range)
-        return None if found is None else prototype.buffer.from_bytes(found)
+        content = await asyncio.to_thread(self._part, key, byte_range)
+        return None if content is None else prototype.buffer.from_bytes(content)
 
     async def get_partial_values(self, prototype: Any, key_ranges: Iterable[Any]) -> Any:
         """Return parts of entries."""
@@ -157,33 +157,33 @@ class ZippedStore(Store):
             yield key
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """List entries whose names begin so."""
+        """List entries whose names begin with `prefix`."""
         for key in self._entries:
             if key.startswith(prefix):
                 yield key
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List entries and folders in a folder."""
-        place = f"{prefix.strip('/')}/".lstrip("/")
-        inner = (key[len(place) :] for key in self._entries if key.startswith(place))
+        folder = f"{prefix.strip('/')}/".lstrip("/")
+        inner = (key[len(folder) :] for key in self._entries if key.startswith(folder))
         for name in dict.fromkeys(key.partition("/")[0] for key in inner):
             yield name
 
     async def set(self, key: str, value: Any) -> None:
-        """Refuse: it is never used to write."""
+        """Raise NotImplementedError: it is read-only."""
         raise NotImplementedError
 
     async def delete(self, key: str) -> None:
-        """Refuse: it is never used to write."""
+        """Raise NotImplementedError: it is read-only."""
         raise NotImplementedError
 
     async def set_partial_values(self, key_start_values: Any) -> None:
-        """Refuse: it is never used to write."""
+        """Raise NotImplementedError: it is read-only."""
         raise NotImplementedError
 
 
 class _Limited(io.BufferedReader):
-    """A file of which zipfile reads no endless list of entries."""
+    """A file whose directory zipfile can read only up to `MAX_DIRECTORY`."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY:
@@ -195,9 +195,9 @@ class _Limited(io.BufferedReader):
 
 
 def _entries(path: Path) -> dict[str, Entry]:
-    """List the files in an archive by name, each checked."""
+    """Return the checked entries of an archive by name."""
     stored = path.stat().st_size
-    found = {}
+    entries = {}
     with _Limited(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = _clean(info.filename)
@@ -219,12 +219,12 @@ def _entries(path: Path) -> dict[str, Entry]:
                     f"{name:.100} declares {entry.size} bytes, packed into {entry.packed}: it is "
                     "damaged or made to fill the memory"
                 )
-            found[name] = entry
-    return found
+            entries[name] = entry
+    return entries
 
 
 def _clean(name: str) -> str:
-    """Return the name of an entry, which must not lead out of the archive."""
+    """Return the name of an entry, after checking that it does not lead out of the archive."""
     name = name.removeprefix("./")
     parts = PurePosixPath(name).parts
     if ".." in parts or name.startswith("/") or set(name) & set("\\\0") or len(name) > 4096:
@@ -233,11 +233,11 @@ def _clean(name: str) -> str:
 
 
 def _rooted(entries: dict[str, Entry]) -> dict[str, Entry]:
-    """Name entries from where Zarr's metadata are: the top, or the one folder that has them."""
-    if any(mark in entries for mark in METADATA):
+    """Return entries by path below the Zarr root: the top, or the one folder with metadata."""
+    if any(mark in entries for mark in METADATA_FILES):
         return entries
     roots = {name.split("/")[0] for name in entries if name.count("/") == 1}
-    roots = {root for root in roots if any(f"{root}/{mark}" in entries for mark in METADATA)}
+    roots = {root for root in roots if any(f"{root}/{mark}" in entries for mark in METADATA_FILES)}
     if len(roots) != 1:
         raise ValueError(
             f"{len(roots)} folders in it have Zarr metadata, expected them at its top or in one "
@@ -248,7 +248,7 @@ def _rooted(entries: dict[str, Entry]) -> dict[str, Entry]:
 
 
 def _inflate(packed: bytes, size: int) -> bytes:
-    """Unpack to at most a byte too many."""
+    """Decompress to at most one byte more than `size`."""
     try:
         return zlib.decompressobj(-15).decompress(packed, size + 1)
     except zlib.error as error:

@@ -1,4 +1,4 @@
-"""What OME-Zarr 0.1 to 0.5 says of axes: names, spacing, place and time."""
+"""Axes in OME-Zarr 0.1 to 0.5: names, spacing, position and time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from isoslice.io.formats.omezarr.json_values import as_list, as_numbers, as_obje
 _BY_TYPE = {"time": "T", "channel": "C"}
 
 
-class Places(NamedTuple):
-    """Where voxels and frames lie, as far as the metadata tell."""
+class Calibration(NamedTuple):
+    """Spacing, its unit, position and time, as far as they are known."""
 
     spacing: dict[str, float]
     unit: str | None
@@ -23,13 +23,13 @@ class Places(NamedTuple):
 
 
 def listed_axes(multiscale: Mapping[str, Any]) -> list[Any]:
-    """Return the axes of an image; before 0.3 they were not listed, and always all five."""
+    """Return the axes of an image; before 0.3 they were not listed, but always TCZYX."""
     axes = multiscale.get("axes")
     return list(AXES.lower()) if axes is None else as_list(axes, "list of axes")
 
 
 def axis_letter(axis: object) -> str:
-    """Return the letter of an axis, ``Q`` for one that is none of ours."""
+    """Return the letter of an axis, ``Q`` if it is none of TCZYX."""
     entry = axis if isinstance(axis, Mapping) else {"name": axis}
     name, kind = (entry.get(key) for key in ("name", "type"))
     if isinstance(name, str) and len(name) == 1 and name.upper() in AXES:
@@ -37,60 +37,59 @@ def axis_letter(axis: object) -> str:
     return _BY_TYPE.get(kind, "Q") if isinstance(kind, str) else "Q"
 
 
-def find_places(
+def find_calibration(
     axes: str,
     listed: Sequence[object],
     dataset: Mapping[str, Any],
     multiscale: Mapping[str, Any],
-) -> Places:
-    """Tell spacing, place of the first voxel, and time between frames.
+) -> Calibration:
+    """Find spacing, position of the first voxel and time between frames.
 
-    A scale of exactly 1 without unit is the format's way of not knowing, and so is a translation
-    of 0 along all axes: neither is taken for a measurement.
+    A scale of exactly 1 without unit, and a translation of 0 along all axes, count as unknown.
 
     Parameters
     ----------
     axes
         Letters of the axes.
     listed
-        The axes as the metadata list them.
+        The axes as listed in the metadata.
     dataset, multiscale
-        What is said of one array, and then of all of them.
+        Metadata of one array, and of all; their transformations are applied in this order.
     """
     composed = _composed(dataset, multiscale, len(axes))
     if composed is None:
-        return Places({}, None, Metadata())
+        return Calibration({}, None, Metadata())
     scale, offset = (dict(zip(axes, numbers, strict=True)) for numbers in composed)
-    said = {
+    stated_units = {
         axis: entry.get("unit") if isinstance(entry, Mapping) else None
         for axis, entry in zip(axes, listed, strict=True)
     }
     steps = {axis: step for axis, step in scale.items() if axis in "ZYX" and step > 0}
-    units = {a: unit for a in steps if (unit := unit_name(said[a])) is not None}
-    bare = [axis for axis in steps if axis not in units]
-    if all(steps[axis] == 1.0 for axis in bare):
-        steps = {axis: step for axis, step in steps.items() if axis not in bare}
+    units = {a: unit for a in steps if (unit := unit_name(stated_units[a])) is not None}
+    unitless = [axis for axis in steps if axis not in units]
+    if all(steps[axis] == 1.0 for axis in unitless):
+        steps = {axis: step for axis, step in steps.items() if axis not in unitless}
     spacing, unit = common_unit(steps, units)
     origin = {}
     if any(offset[axis] for axis in steps):
         origin = {axis: offset[axis] for axis in steps}
         if unit is not None:
             origin = {a: convert(o, units.get(a, unit), unit) for a, o in origin.items()}
-    time, time_unit = scale.get("T", 0.0), time_name(said.get("T"))
+    time, time_unit = scale.get("T", 0.0), time_name(stated_units.get("T"))
     if time <= 0 or (time == 1 and time_unit is None):
-        return Places(spacing, unit, Metadata(origin))
+        return Calibration(spacing, unit, Metadata(origin))
     start = offset["T"] or None
     known = Metadata(origin, time_step=time, time_unit=time_unit, time_start=start)
-    return Places(spacing, unit, known)
+    return Calibration(spacing, unit, known)
 
 
 def _composed(
     dataset: Mapping[str, Any], multiscale: Mapping[str, Any], ndim: int
 ) -> tuple[list[float], list[float]] | None:
-    """Return scale and offset of all transformations, one after the other; None if not known."""
+    """Return scale and offset of the composed transformations; None if one is of another kind."""
     inner = _transformations(dataset)
     outer = _transformations(multiscale)
-    # SpatialData lists ways into several coordinate systems there, of which none is the image's.
+    # SpatialData lists transformations to several coordinate systems, none of them the image's.
     if len(outer) > 1 and any("output" in transform for transform in outer):
         outer = []
     scale, offset = [1.0] * ndim, [0.0] * ndim
@@ -100,7 +99,7 @@ def _composed(
         if kind == "identity":
             continue
         if kind not in ("scale", "translation") or numbers is None:
-            return None  # what comes of it, nobody knows
+            return None
         if kind == "scale":
             scale = [s * n for s, n in zip(scale, numbers, strict=True)]
             offset = [o * n for o, n in zip(offset, numbers, strict=True)]

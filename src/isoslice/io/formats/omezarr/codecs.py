@@ -1,8 +1,8 @@
-"""Zarr's compressors, held to the size a chunk must have: no decompression bombs, no pickles.
+"""Bounded decoders for Zarr's compressors: no decompression bombs, no pickles.
 
-A chunk's size follows from the array's metadata, so a decoder that is given a buffer of that size
-can never fill the memory. Only the compressors listed here are used at all: others, among them
-codecs that run a program stored in the chunk (pickle), are refused by name.
+A chunk's size follows from the array's metadata, so decoding into a buffer of that size cannot fill
+the memory. Only the compressors listed here are used: all others, among them codecs that execute
+code in the chunk (pickle), are refused.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numcodecs.abc import Codec
 from numpy.typing import NDArray
 from zarr.abc.codec import BytesBytesCodec
 
-#: What decoded a chunk may be packed with: numcodecs' names, which are Zarr's as well.
+#: Accepted compressors: numcodecs' names, which are also Zarr's.
 COMPRESSORS = ("blosc", "zstd", "gzip", "zlib", "bz2", "lz4")
-#: Inner chunks of a shard, whose index is read whole.
+#: Most inner chunks of a shard, whose index is read whole.
 MAX_INNER_CHUNKS = 2**18
-_BLOSC_HEADER = 16
+_BLOSC_HEADER_BYTES = 16
 
 
 def decode(name: str, packed: bytes, size: int) -> NDArray[np.uint8]:
@@ -37,7 +37,7 @@ def decode(name: str, packed: bytes, size: int) -> NDArray[np.uint8]:
     packed
         The chunk as stored.
     size
-        Bytes it must have decoded.
+        Bytes of the decoded chunk.
 
     Raises
     ------
@@ -49,8 +49,10 @@ def decode(name: str, packed: bytes, size: int) -> NDArray[np.uint8]:
     from numcodecs.registry import get_codec
 
     if name == "blosc":
-        # Blosc trusts its header: the length of what is packed, and of what will be unpacked.
-        lengths = struct.unpack_from("<III", packed, 4) if len(packed) >= _BLOSC_HEADER else None
+        # Blosc trusts its header, which declares the packed and the decoded size.
+        lengths = (
+            struct.unpack_from("<III", packed, 4) if len(packed) >= _BLOSC_HEADER_BYTES else None
+        )
         if lengths is None or lengths[2] != len(packed):
             raise ValueError("a Blosc chunk is cut off")
         _check(lengths[0], size)
@@ -59,14 +61,14 @@ def decode(name: str, packed: bytes, size: int) -> NDArray[np.uint8]:
     elif name == "zstd":
         declared = _zstd_size(packed)
         _check(size if declared is None else declared, size)
-    # Zeros: a decoder that fills less than it says leaves no memory of ours in the voxels.
+    # Zeros, so that a decoder that fills less than declared exposes no memory of the process.
     out = np.zeros(size, np.uint8)
     get_codec({"id": name}).decode(packed, out)
     return out
 
 
 def _zstd_size(packed: bytes) -> int | None:
-    """Return the decoded size that a Zstandard frame declares (RFC 8878, 3.1.1.1), if it does."""
+    """Return the decoded size that a Zstandard frame declares (RFC 8878, 3.1.1.1), or None."""
     if packed[:4] != b"\x28\xb5\x2f\xfd" or len(packed) < 6:
         return None
     flags = packed[4]
@@ -79,7 +81,7 @@ def _zstd_size(packed: bytes) -> int | None:
 
 
 def _inflate(name: str, packed: bytes, size: int) -> bytes:
-    """Decompress a stream, or several one after the other, never to more than a byte too many."""
+    """Decompress concatenated streams, to at most one byte more than `size`."""
     out = bytearray()
     while packed and len(out) <= size:
         stream: Any = bz2.BZ2Decompressor() if name == "bz2" else zlib.decompressobj(47)
@@ -94,15 +96,15 @@ def _inflate(name: str, packed: bytes, size: int) -> bytes:
     return bytes(out)
 
 
-def _check(found: int, size: int) -> None:
-    if found != size:
-        problem = "more" if found > size else f"{found} bytes"
+def _check(decoded: int, size: int) -> None:
+    if decoded != size:
+        problem = "more" if decoded > size else f"{decoded} bytes"
         raise ValueError(f"a chunk decodes to {problem}, expected {size} bytes")
 
 
 @dataclass(frozen=True)
 class BoundedCodec(BytesBytesCodec):
-    """A compressor of Zarr 3 that decodes to a known size; it is never used to write."""
+    """A read-only compressor of Zarr 3 that decodes to a known size."""
 
     name: str
     size: int
@@ -112,20 +114,20 @@ class BoundedCodec(BytesBytesCodec):
         import asyncio
 
         packed = chunk_bytes.to_bytes()
-        found = await asyncio.to_thread(decode, self.name, packed, self.size)
-        return chunk_spec.prototype.buffer.from_array_like(found)
+        decoded = await asyncio.to_thread(decode, self.name, packed, self.size)
+        return chunk_spec.prototype.buffer.from_array_like(decoded)
 
     def compute_encoded_size(self, _input_byte_length: int, _chunk_spec: Any) -> int:
-        """Refuse to say: it depends on the content."""
+        """Raise NotImplementedError, as the size depends on the content."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:
-        """Return how Zarr's metadata names it."""
+        """Return the codec's entry in Zarr's metadata."""
         return {"name": self.name, "configuration": {}}
 
 
 class BoundedCompressor(Codec):  # type: ignore[misc]
-    """The same for Zarr 2, whose compressors are numcodecs' objects."""
+    """A read-only compressor of Zarr 2 (numcodecs) that decodes to a known size."""
 
     codec_id: str = "bounded"
 
@@ -137,16 +139,16 @@ class BoundedCompressor(Codec):  # type: ignore[misc]
         return decode(self.codec_id, bytes(packed), self.size)
 
     def encode(self, content: Any) -> Any:
-        """Refuse: it is never used to write."""
+        """Raise NotImplementedError: it is read-only."""
         raise NotImplementedError
 
     def get_config(self) -> dict[str, Any]:
-        """Return how Zarr's metadata names it."""
+        """Return the codec's entry in Zarr's metadata."""
         return {"id": self.codec_id}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> BoundedCompressor:
-        """Refuse: no metadata names it."""
+        """Raise NotImplementedError: it is never created from metadata."""
         raise NotImplementedError
 
 
@@ -156,14 +158,14 @@ def bounded(array: Any, max_chunk: int) -> Any:
     Parameters
     ----------
     array
-        As Zarr opened it.
+        As opened by Zarr.
     max_chunk
-        Most bytes of a decoded chunk (within a shard, if there are).
+        Most bytes of a decoded chunk (an inner one of shards).
 
     Raises
     ------
     ValueError
-        If its chunks are larger, or packed by something else than `COMPRESSORS`.
+        If its chunks are larger, or compressed by another codec than `COMPRESSORS`.
     """
     import zarr
 
@@ -174,7 +176,7 @@ def bounded(array: Any, max_chunk: int) -> Any:
         size = _chunk_size(metadata.chunks, itemsize, max_chunk)
         if metadata.compressor is not None:
             name = str(getattr(metadata.compressor, "codec_id", ""))
-            metadata = replace(metadata, compressor=BoundedCompressor(_known(name), size))
+            metadata = replace(metadata, compressor=BoundedCompressor(_check_name(name), size))
     else:
         grid = getattr(metadata.chunk_grid, "chunk_shape", None)
         if grid is None:
@@ -189,8 +191,8 @@ def bounded(array: Any, max_chunk: int) -> Any:
 def _chain(
     codecs: Iterable[Any], shape: tuple[int, ...], itemsize: int, max_chunk: int, deep: int = 0
 ) -> tuple[Any, ...]:
-    """Return the codecs of a chunk of this shape, compressors bounded."""
-    found: list[Any] = []
+    """Return the codecs of a chunk of this shape, with bounded compressors."""
+    checked: list[Any] = []
     last = ""
     for codec in codecs:
         name = _name(codec)
@@ -212,10 +214,10 @@ def _chain(
                 f"{', '.join(COMPRESSORS)}"
             )
         last = name
-        found.append(codec)
-    if "sharding_indexed" not in [_name(codec) for codec in found]:
+        checked.append(codec)
+    if "sharding_indexed" not in [_name(codec) for codec in checked]:
         _chunk_size(shape, itemsize, max_chunk)
-    return tuple(found)
+    return tuple(checked)
 
 
 def _name(codec: Any) -> str:
@@ -226,7 +228,7 @@ def _names(codecs: Iterable[Any]) -> str:
     return ", ".join(str(getattr(codec, "codec_id", "?")) for codec in codecs)
 
 
-def _known(name: str) -> str:
+def _check_name(name: str) -> str:
     if name not in COMPRESSORS:
         raise ValueError(
             f"its chunks are packed by {name or 'nothing known'}, expected one of "

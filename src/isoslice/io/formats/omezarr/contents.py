@@ -1,4 +1,4 @@
-"""What is looked through for images: a folder or an archive of Zarr data, and paths within it."""
+"""The interface to a folder or an archive of Zarr data, and paths within it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from isoslice.io.limits import MAX_JSON
 
-#: Folders within one that are looked at: a group of more is none of images.
+#: Most subfolders that are listed: a group with more does not hold images.
 MAX_CHILDREN = 2**16
 
 
@@ -15,22 +15,22 @@ class Contents(Protocol):
     """A folder or an archive of Zarr data."""
 
     def content(self, key: str, limit: int = MAX_JSON) -> bytes | None:
-        """Return a file of up to so many bytes, or None where there is none."""
+        """Return the content of a file of up to `limit` bytes, or None if it does not exist."""
 
-    def children(self, place: str) -> list[str]:
-        """List the folders within one, sorted."""
+    def children(self, path: str) -> list[str]:
+        """List the subfolders of a folder, sorted."""
 
-    def prepare(self, array: Any, place: str) -> None:
-        """Get ready to read the chunks of an opened array, or raise `ValueError`."""
+    def prepare(self, array: Any, path: str) -> None:
+        """Prepare for reading the chunks of an opened array, or raise `ValueError`."""
 
 
 def inner_path(path: object) -> str:
-    """Return a path within a Zarr folder as metadata gives it.
+    """Check a path in Zarr metadata, and return it normalised.
 
     Raises
     ------
     ValueError
-        If it is none, or leads out of the folder.
+        If it is no path, or leads out of the folder.
     """
     parts = PurePosixPath(path).parts if isinstance(path, str) else ()
     clean = isinstance(path, str) and not set(path) & set("\\:\0") and len(path) < 256

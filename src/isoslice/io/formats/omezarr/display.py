@@ -1,4 +1,4 @@
-"""Names, colours and windows of channels in OME-Zarr: its attribute ``omero``."""
+"""Names, colours and intensity windows of channels in OME-Zarr: its attribute ``omero``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from isoslice.data.metadata import Display
 from isoslice.io.formats.omezarr.json_values import as_number, as_object, as_objects
 
-#: Of channels whose colour is not known, one after the other.
-COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FF0000", "FFFF00", "0000FF")
-Window = tuple[float, float]
+#: Colours of successive channels whose colour is unknown.
+DEFAULT_COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FF0000", "FFFF00", "0000FF")
+DisplayRange = tuple[float, float]
 
 
 def read_omero(omero: object) -> tuple[tuple[str, ...] | None, tuple[Display, ...] | None]:
-    """Return the names and displays of all channels, each None where not all or none are known."""
+    """Return names (None unless all are known) and displays (None if none is) of the channels."""
     channels = as_objects(as_object(omero, "omero").get("channels"), "list of channels")
     labels = [channel.get("label") for channel in channels]
     names = tuple("" if label is None else str(label) for label in labels)
@@ -27,32 +27,32 @@ def read_omero(omero: object) -> tuple[tuple[str, ...] | None, tuple[Display, ..
     return (names if names and all(names) else None), (displays if known else None)
 
 
-def unless_made_up(
-    found: Sequence[Display] | None, noted: Sequence[Display] | None
+def without_defaults(
+    stored: Sequence[Display] | None, noted: Sequence[Display] | None
 ) -> tuple[Display, ...] | None:
-    """Tell displays that were known from those that isoslice made up when it wrote the file.
+    """Tell known displays from defaults that isoslice wrote to the file.
 
     Parameters
     ----------
-    found
-        What the file says.
+    stored
+        Displays in the file.
     noted
-        What was known when it was written, by isoslice's note in it: None if nothing was.
+        Displays that were known when it was written, by isoslice's note; None if none was.
 
     Returns
     -------
     tuple of Display or None
-        A channel's as noted (with a lookup table, which the format cannot hold) where the file
-        agrees with it, else as the file says now.
+        As noted (with lookup tables, which the format cannot hold) where the file agrees, else as
+        in the file.
     """
-    if found is None:
+    if stored is None:
         return None if noted is None else tuple(noted)
-    known = tuple(noted or (Display(),) * len(found))
-    if len(known) != len(found):
-        return tuple(found)
+    known = tuple(noted or (Display(),) * len(stored))
+    if len(known) != len(stored):
+        return tuple(stored)
     kept = tuple(
-        before if _agrees(now, before, COLOURS[number % len(COLOURS)]) else now
-        for number, (now, before) in enumerate(zip(found, known, strict=True))
+        before if _agrees(now, before, DEFAULT_COLOURS[number % len(DEFAULT_COLOURS)]) else now
+        for number, (now, before) in enumerate(zip(stored, known, strict=True))
     )
     return kept if any(each != Display() for each in kept) else None
 
@@ -60,19 +60,19 @@ def unless_made_up(
 def make_omero(
     names: Sequence[str] | None,
     displays: Sequence[Display] | None,
-    windows: Sequence[Window],
+    windows: Sequence[DisplayRange],
     dtype: np.dtype[Any],
 ) -> Any:
-    """Return the attribute for an image of as many channels as there are windows.
+    """Return the attribute ``omero`` for an image of ``len(windows)`` channels.
 
     Parameters
     ----------
     names, displays
-        One per channel, or None; without both there is no such attribute, and this returns None.
+        One per channel, or None; without both this returns None.
     windows
         Intensities shown as black and white where `displays` has none.
     dtype
-        Of the voxels: its range is that of the channels.
+        Voxel type; its range becomes that of the channels.
     """
     from yaozarrs import v05
 
@@ -91,7 +91,7 @@ def make_omero(
         channels.append(
             v05.OmeroChannel(
                 label=names[number] if names else None,
-                color=display.color or COLOURS[number % len(COLOURS)],
+                color=display.color or DEFAULT_COLOURS[number % len(DEFAULT_COLOURS)],
                 window=v05.OmeroWindow(start=low, end=high, min=least, max=most),
                 active=True,
             )
@@ -99,8 +99,8 @@ def make_omero(
     return v05.Omero(channels=channels)
 
 
-def find_window(values: NDArray[Any]) -> Window:
-    """Return the least and the greatest finite value; 0 and 1 where there is none."""
+def find_window(values: NDArray[Any]) -> DisplayRange:
+    """Return the smallest and largest finite value; 0 and 1 if there is none."""
     if values.dtype.kind != "f":
         return float(values.min()), float(values.max())
     finite = np.isfinite(values)
@@ -123,6 +123,6 @@ def _display(channel: Mapping[str, Any]) -> Display:
 
 
 def _agrees(now: Display, before: Display, default: str) -> bool:
-    """Whether `now` is what is written of `before`: any window where none was known."""
+    """Whether `now` is how `before` is written: with any window if none was known."""
     same_window = before.window is None or now.window == before.window
     return same_window and now.color == (before.color or default)

@@ -1,7 +1,7 @@
-"""Are the chunks of a Zarr array complete? Blosc does not notice where they are not.
+"""Check that Blosc chunks of a Zarr array are complete.
 
-Blosc, the usual compressor of OME-Zarr 0.4, decodes a chunk that was cut off into noise without
-an error. Each chunk says its length, so a look at the first bytes of every file is enough.
+Blosc, the usual compressor of OME-Zarr 0.4, decodes truncated chunks to noise without an error.
+Each chunk declares its length in its first bytes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import struct
 from pathlib import Path
 from typing import Any
 
-#: Names of metadata: all other files are chunks.
-METADATA = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
-_HEADER = 16  # bytes; the last four are the length of the chunk, header included
+#: Names of metadata files: all others are chunks.
+METADATA_FILES = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "zarr.json")
+_HEADER_BYTES = 16  # the last four are the length of the chunk, including the header
 
 
 def check_chunks(array: Any, folder: Path) -> None:
@@ -21,9 +21,9 @@ def check_chunks(array: Any, folder: Path) -> None:
     Parameters
     ----------
     array
-        The opened array; others than Blosc's fail loudly by themselves and are not looked at.
+        The opened array; other compressors detect truncation, so their chunks are not checked.
     folder
-        Where it lies.
+        Its folder.
     """
     if array.shards is not None or not any(
         "blosc" in (getattr(codec, "name", ""), getattr(codec, "codec_id", ""))
@@ -31,10 +31,10 @@ def check_chunks(array: Any, folder: Path) -> None:
     ):
         return
     for path in folder.rglob("*"):
-        if path.name in METADATA or path.is_symlink() or not path.is_file():
+        if path.name in METADATA_FILES or path.is_symlink() or not path.is_file():
             continue
         with path.open("rb") as stream:
-            head = stream.read(_HEADER)
+            head = stream.read(_HEADER_BYTES)
         size = path.stat().st_size
-        if len(head) < _HEADER or size < struct.unpack("<I", head[12:])[0]:
+        if len(head) < _HEADER_BYTES or size < struct.unpack("<I", head[12:])[0]:
             raise ValueError(f"chunk {path.relative_to(folder)} is cut off")

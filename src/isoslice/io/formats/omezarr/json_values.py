@@ -1,4 +1,4 @@
-"""Values of JSON that a file may hold or not: of the kind that is expected, or a ValueError."""
+"""JSON values of untrusted files, checked to be of the expected type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_object(value: object, what: str) -> Mapping[str, Any]:
-    """Return a JSON object; None counts as an empty one."""
+    """Return a JSON object, empty for None; raises ValueError for anything else."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -17,7 +17,7 @@ def as_object(value: object, what: str) -> Mapping[str, Any]:
 
 
 def as_list(value: object, what: str) -> list[Any]:
-    """Return a JSON array; None counts as an empty one."""
+    """Return a JSON array, empty for None; raises ValueError for anything else."""
     if value is None:
         return []
     if not isinstance(value, list | tuple):
@@ -31,7 +31,7 @@ def as_objects(value: object, what: str) -> list[Mapping[str, Any]]:
 
 
 def as_number(value: object) -> float | None:
-    """Return a finite number, or None for whatever is none."""
+    """Return a finite number, or None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -42,7 +42,7 @@ def as_number(value: object) -> float | None:
 
 
 def as_numbers(value: object, count: int) -> list[float] | None:
-    """Return so many finite numbers, or None for whatever are none."""
+    """Return a list of `count` finite numbers, or None for anything else."""
     numbers = [as_number(v) for v in value] if isinstance(value, list | tuple) else []
-    found = [n for n in numbers if n is not None]
-    return found if len(found) == len(numbers) == count else None
+    finite = [n for n in numbers if n is not None]
+    return finite if len(finite) == len(numbers) == count else None

@@ -1,4 +1,4 @@
-"""What OME-Zarr 0.5 says of an image: axes, spacing and place of every level, time, channels."""
+"""Metadata of an image in OME-Zarr 0.5: axes, spacing and position of levels, time, channels."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from isoslice.data.metadata import Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import unit_name
 from isoslice.data.volume import Volume
-from isoslice.io.formats.omezarr.display import Window, find_window, make_omero
+from isoslice.io.formats.omezarr.display import DisplayRange, find_window, make_omero
 from isoslice.io.formats.omezarr.pyramid import Level
 
-#: Stands in the place of isoslice's note until an image is finished: it is none before.
+#: Stored instead of isoslice's note until an image is finished.
 UNFINISHED = {"unfinished": True}
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known of an image beside its voxels.
+    """Description of an image without its voxels.
 
     Attributes
     ----------
     axes
-        In the order in which they are stored.
+        In the stored order.
     spacing, unit
         As of a `Volume`.
     channel_names
         One per channel, or None.
     windows
-        Intensities to be shown as black and white, per channel, where `metadata` has none.
+        Intensities shown as black and white per channel, where `metadata` has none.
     dtype
         Of the voxels.
     metadata
-        Place, time and display, as of a `Volume`.
+        Position, time and display, as of a `Volume`.
     """
 
     axes: str
     spacing: Mapping[str, float]
     unit: str | None
     channel_names: tuple[str, ...] | None
-    windows: tuple[Window, ...]
+    windows: tuple[DisplayRange, ...]
     dtype: np.dtype[Any]
     metadata: Metadata = field(default_factory=Metadata)
 
@@ -51,8 +51,8 @@ class Description:
 def describe(volume: Volume, axes: str) -> Description:
     """Describe a volume in memory."""
     names, displays = volume.channel_names, volume.metadata.displays
-    windows: list[Window] = []
-    if names or displays:  # else nobody asks for windows
+    windows: list[DisplayRange] = []
+    if names or displays:  # else windows are not written
         known = [display.window for display in displays or ()]
         known += [None] * (volume.size("C") - len(known))
         windows = [
@@ -78,10 +78,10 @@ def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:
     if known.time_step is not None:
         steps["T"] = known.time_step
     scale = [float(steps.get(axis, 1.0)) for axis in image.axes]
-    places = {**known.origin}
+    positions = {**known.origin}
     if known.time_step is not None and known.time_start is not None:
-        places["T"] = known.time_start
-    origin = [float(places.get(axis, 0.0)) for axis in image.axes]
+        positions["T"] = known.time_start
+    origin = [float(positions.get(axis, 0.0)) for axis in image.axes]
     datasets = [
         v05.Dataset(
             path=str(number),
@@ -120,6 +120,6 @@ def _axis(axis: str, image: Description) -> Any:
         return v05.TimeAxis(name="t", type="time", unit=time_unit)
     if axis == "C":
         return v05.ChannelAxis(name="c", type="channel")
-    # No unit where the spacing is unknown: its scale of 1 then reads as "not given".
+    # Without a unit, the scale of 1 of unknown spacing is read as unknown.
     unit = unit_name(image.unit) if axis in image.spacing else None
     return v05.SpaceAxis(name=axis.lower(), type="space", unit=unit)

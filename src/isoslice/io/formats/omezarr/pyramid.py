@@ -1,4 +1,4 @@
-"""Coarser copies of a volume for viewers: means over blocks of two."""
+"""Multi-resolution pyramids: means over blocks of two."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Levels are added until the longest spatial axis is this short.
-SMALL_ENOUGH = 256
+#: Longest spatial side of the coarsest level.
+COARSEST_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Level:
     Attributes
     ----------
     shape
-        Its length along each of the pyramid's axes.
+        Length along each axis.
     factors
-        How many voxels of the first level one voxel spans, per dimension.
+        Size of a voxel in voxels of the first level, per dimension.
     halved
-        Dimensions along which it has half the voxels of the level before.
+        Dimensions that were halved from the previous level.
     """
 
     shape: tuple[int, ...]
@@ -41,17 +41,17 @@ class Level:
 
 
 def levels(
-    shape: Sequence[int], axes: str, spacing: Mapping[str, float], small: int = SMALL_ENOUGH
+    shape: Sequence[int], axes: str, spacing: Mapping[str, float], small: int = COARSEST_SIDE
 ) -> list[Level]:
     """List a volume's resolutions, finest first.
 
-    The finest axes are halved, and coarser ones once the others have caught up, so that voxels
-    become nearly isotropic and then stay so.
+    Axes with the finest spacing are halved first, so that voxels become nearly isotropic and stay
+    so.
 
     Parameters
     ----------
     shape
-        Of the volume, one length per letter of `axes`.
+        Shape of the volume, one length per letter of `axes`.
     axes
         Letters of TCZYX.
     spacing
@@ -59,41 +59,43 @@ def levels(
     small
         Stop once no spatial axis is longer than this.
     """
-    found = [Level(tuple(shape), (1,) * len(axes))]
-    while max(n for axis, n in zip(axes, found[-1].shape, strict=True) if axis in "ZYX") > small:
-        last = found[-1]
+    resolutions = [Level(tuple(shape), (1,) * len(axes))]
+    while (
+        max(n for axis, n in zip(axes, resolutions[-1].shape, strict=True) if axis in "ZYX") > small
+    ):
+        last = resolutions[-1]
         halved = _halved(last, axes, spacing)
-        found.append(
+        resolutions.append(
             Level(
                 tuple(n // 2 if i in halved else n for i, n in enumerate(last.shape)),
                 tuple(f * (2 if i in halved else 1) for i, f in enumerate(last.factors)),
                 halved,
             )
         )
-    return found
+    return resolutions
 
 
-def pyramid(data: NDArray[Any], found: Sequence[Level]) -> Iterator[NDArray[Any]]:
-    """Yield `data` and its halvings, as `levels` lists them."""
-    for level in found:
+def pyramid(data: NDArray[Any], resolutions: Sequence[Level]) -> Iterator[NDArray[Any]]:
+    """Yield `data` at each resolution that `levels` lists."""
+    for level in resolutions:
         if level.halved:
             data = block_mean(data, level.halved)
         yield data
 
 
 def block_mean(data: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
-    """Mean over pairs along each dimension in `halved`; an odd last voxel is dropped.
+    """Average pairs along each dimension in `halved`; an odd last voxel is dropped.
 
-    Integers are rounded to the nearest, so the type stays. NaN is left out of means, and stays
-    where there is nothing else.
+    Integers are rounded to the nearest, so the type stays. NaN is ignored, and results where there
+    is nothing else.
     """
-    # float32 holds sums of 16 bits exactly, not those of 32; float16 would overflow.
+    # float32 is exact for means of 16-bit integers, not of 32-bit ones; float16 would overflow.
     exact = data.dtype.itemsize < 4 or data.dtype == np.float32
     wide = np.float32 if exact else np.float64
     trimmed = data[tuple(slice(n // 2 * 2 if i in halved else n) for i, n in enumerate(data.shape))]
     shape = [n // 2 if i in halved else n for i, n in enumerate(trimmed.shape)]
     out = np.empty(shape, dtype=data.dtype)
-    # Slab by slab along the first dimension, so that no wide copy of all voxels is needed.
+    # Slab by slab along the first dimension, without a wide copy of all voxels.
     step = 2 if 0 in halved else 1
     for index in range(shape[0]):
         slab = trimmed[index * step : (index + 1) * step].astype(wide)
@@ -104,7 +106,7 @@ def block_mean(data: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
 
 def _mean(slab: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
     missing = np.isnan(slab)
-    with np.errstate(invalid="ignore"):  # opposite infinities, and nothing over nothing
+    with np.errstate(invalid="ignore"):  # inf - inf, and 0 / 0
         if not missing.any():
             return _pairs(slab, halved)
         total = _pairs(np.where(missing, 0, slab), halved)
@@ -114,7 +116,7 @@ def _mean(slab: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
 
 
 def _pairs(values: NDArray[Any], halved: Sequence[int]) -> NDArray[Any]:
-    """Mean of pairs along some dimensions; halved before they are added, so that none overflows."""
+    """Average pairs along some dimensions; halved before adding, to avoid overflow."""
     for axis in halved:
         pairs = [slice(None)] * values.ndim
         pairs[axis] = slice(0, None, 2)

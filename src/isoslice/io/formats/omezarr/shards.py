@@ -1,7 +1,7 @@
-"""An OME-Zarr 0.5 image that is written block by block, its pyramid as it goes.
+"""Writing an OME-Zarr 0.5 image and its pyramid block by block.
 
-A block is one file (a Zarr shard) a level, so blocks can be written at once by programs that know
-nothing of each other. Levels too coarse for that are made of the level before at the end.
+A block is one file (a Zarr shard) per level, so independent processes can write blocks at the same
+time. Levels too coarse for that are computed from the previous level at the end.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from isoslice.io.formats.omezarr.metadata import UNFINISHED, Description, metada
 from isoslice.io.formats.omezarr.pyramid import Level, block_mean, levels, pyramid
 from isoslice.io.notes import KEY, Note
 
-#: Side of the chunks that shards are made of, and of the smallest ones.
-CHUNK, SMALLEST_CHUNK = 64, 16
-#: Side of the parts that coarse levels are made in.
-_PART = 256
+#: Side of the chunks within shards, and the smallest one, in voxels.
+CHUNK_SIDE, MIN_CHUNK_SIDE = 64, 16
+#: Side of the shards of coarse levels, which are computed one by one, in voxels.
+_COARSE_SHARD_SIDE = 256
 
 
 @dataclass(frozen=True)
-class Image:
-    """A folder with the arrays of an image, for writing.
+class ShardedImage:
+    """A folder with the arrays of an image that is being written.
 
     Attributes
     ----------
@@ -39,18 +39,18 @@ class Image:
     axes
         One letter per dimension.
     levels
-        Of the pyramid, finest first.
-    core
+        Levels of the pyramid, finest first.
+    block
         Shape of a block, per dimension.
-    own
-        How many levels a block has files of its own in.
+    sharded_levels
+        Number of levels in which a block is exactly one shard.
     """
 
     path: Path
     axes: str
     levels: tuple[Level, ...]
-    core: tuple[int, ...]
-    own: int
+    block: tuple[int, ...]
+    sharded_levels: int
 
     def write(self, start: Sequence[int], data: NDArray[Any]) -> dict[str, int]:
         """Write one block.
@@ -58,29 +58,29 @@ class Image:
         Parameters
         ----------
         start
-            Where it begins: a multiple of `core`, per dimension.
+            Index of its first voxel: a multiple of `block`, per dimension.
         data
             Its voxels.
 
         Returns
         -------
-        Bytes of each file it has now, safely on the disk, by their names in the folder. Parts that
-        are zero everywhere have none.
+        Sizes in bytes of its files, flushed to the disk, by path in the folder. Parts that are zero
+        everywhere have no file.
         """
         import zarr
 
         files = {}
-        parts = pyramid(data, self.levels[: self.own])
+        parts = pyramid(data, self.levels[: self.sharded_levels])
         for number, (level, part) in enumerate(zip(self.levels, parts, strict=False)):
             if not part.size:
                 continue
             first = [a // f for a, f in zip(start, level.factors, strict=True)]
-            place = tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))
+            region = tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))
             array = zarr.open_array(store=self.path / str(number), mode="r+")
-            index = [a // c for a, c in zip(start, self.core, strict=True)]
+            index = [a // c for a, c in zip(start, self.block, strict=True)]
             file = self.path / str(number) / "c" / Path(*map(str, index))
-            file.unlink(missing_ok=True)  # Zarr would read it first, and it may be cut off
-            array[place] = part
+            file.unlink(missing_ok=True)  # else Zarr would read it, and it may be truncated
+            array[region] = part
             if file.exists():
                 flush(file)
                 flush(file.parent)
@@ -88,20 +88,20 @@ class Image:
         return files
 
     def finish(self, image: Description, note: Note) -> None:
-        """Make the levels that are left, and say what the image is; until then it is none."""
+        """Compute the remaining levels, and write the metadata that make it a valid image."""
         import zarr
 
         group = zarr.open_group(store=self.path, mode="r+")
-        for number in range(self.own, len(self.levels)):
-            before: Any = group[str(number - 1)]
+        for number in range(self.sharded_levels, len(self.levels)):
+            finer: Any = group[str(number - 1)]
             array: Any = group[str(number)]
-            for place in _parts(array.shape):
+            for region in _regions(array.shape):
                 double = tuple(
                     slice(2 * s.start, 2 * s.stop) if i in self.levels[number].halved else s
-                    for i, s in enumerate(place)
+                    for i, s in enumerate(region)
                 )
-                array[place] = block_mean(before[double], self.levels[number].halved)
-        for stray in self.path.rglob("*.partial"):  # of writers that were killed
+                array[region] = block_mean(finer[double], self.levels[number].halved)
+        for stray in self.path.rglob("*.partial"):  # of killed writers
             with suppress(OSError):
                 stray.unlink()
         group.attrs.update({"ome": metadata(image, self.levels), KEY: note})
@@ -115,27 +115,27 @@ def create_image(
     shape: Sequence[int],
     dtype: np.dtype[Any],
     spacing: Mapping[str, float],
-    core: Sequence[int],
-) -> Image:
-    """Make the folder of an image with empty arrays.
+    block: Sequence[int],
+) -> ShardedImage:
+    """Create the folder of an image with empty arrays.
 
     Parameters
     ----------
     path
-        Where; nothing exists there yet.
+        Path of the folder, which must not exist.
     axes, shape, dtype
         Of the image, axes in the order TCZYX.
     spacing
-        By axis, where known.
-    core
+        Spacing by axis, where known.
+    block
         Shape of the blocks that will be written.
     """
     import zarr
 
-    image = lay_out(path, axes, shape, spacing, core)
+    image = lay_out(path, axes, shape, spacing, block)
     group = zarr.create_group(store=path, zarr_format=3, attributes={KEY: UNFINISHED})
     for number, level in enumerate(image.levels):
-        shards, chunks = _shards(image, level, number < image.own)
+        shards, chunks = _shards(image, level, number < image.sharded_levels)
         group.create_array(
             str(number),
             shape=level.shape,
@@ -148,59 +148,63 @@ def create_image(
 
 
 def lay_out(
-    path: Path, axes: str, shape: Sequence[int], spacing: Mapping[str, float], core: Sequence[int]
-) -> Image:
+    path: Path, axes: str, shape: Sequence[int], spacing: Mapping[str, float], block: Sequence[int]
+) -> ShardedImage:
     """Describe the image that `create_image` makes."""
-    found = tuple(levels(shape, axes, spacing))
-    own = 0
-    while own < len(found) and _own_chunks(shape, core, found[own]) is not None:
-        own += 1
-    return Image(path, axes, found, tuple(core), max(own, 1))
+    pyramid_levels = tuple(levels(shape, axes, spacing))
+    count = 0
+    while count < len(pyramid_levels) and _block_chunks(shape, block, pyramid_levels[count]):
+        count += 1
+    return ShardedImage(path, axes, pyramid_levels, tuple(block), max(count, 1))
 
 
-def _own_chunks(shape: Sequence[int], core: Sequence[int], level: Level) -> list[int] | None:
-    """Sides of the chunks of a level's shards, each made of one block; None if that can't be."""
+def _block_chunks(shape: Sequence[int], block: Sequence[int], level: Level) -> list[int] | None:
+    """Return the sides of the chunks of a level whose shards are blocks; None if impossible."""
     sides = []
-    for whole, length, factor, n in zip(shape, core, level.factors, level.shape, strict=True):
-        if length >= whole:  # one block is all there is
-            sides.append(max(1, min(CHUNK, n)))
+    for whole, length, factor, n in zip(shape, block, level.factors, level.shape, strict=True):
+        if length >= whole:  # a single block
+            sides.append(max(1, min(CHUNK_SIDE, n)))
         elif length % factor:
             return None
         else:
-            side = math.gcd(length // factor, CHUNK)
-            if side < SMALLEST_CHUNK and length > 1:
+            side = math.gcd(length // factor, CHUNK_SIDE)
+            if side < MIN_CHUNK_SIDE and length > 1:
                 return None
             sides.append(side)
     return sides
 
 
-def _shards(image: Image, level: Level, own: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shapes of a level's shards and of their chunks."""
+def _shards(
+    image: ShardedImage, level: Level, is_block: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes of a level's shards and their chunks."""
     whole = image.levels[0].shape
-    if own:
-        chunks = _own_chunks(whole, image.core, level) or [1] * len(whole)
+    if is_block:
+        chunks = _block_chunks(whole, image.block, level) or [1] * len(whole)
         shards = [
             -(-(n if length >= total else length // factor) // chunk) * chunk
             for n, length, total, factor, chunk in zip(
-                level.shape, image.core, whole, level.factors, chunks, strict=True
+                level.shape, image.block, whole, level.factors, chunks, strict=True
             )
         ]
         return tuple(max(1, s) for s in shards), tuple(chunks)
     chunks = [
-        max(1, min(n, CHUNK if a in "ZYX" else 1))
+        max(1, min(n, CHUNK_SIDE if a in "ZYX" else 1))
         for a, n in zip(image.axes, level.shape, strict=True)
     ]
     shards = [
-        chunk * max(1, min(_PART // chunk, -(-n // chunk))) if axis in "ZYX" else 1
+        chunk * max(1, min(_COARSE_SHARD_SIDE // chunk, -(-n // chunk))) if axis in "ZYX" else 1
         for axis, n, chunk in zip(image.axes, level.shape, chunks, strict=True)
     ]
     return tuple(shards), tuple(chunks)
 
 
-def _parts(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into parts of `_PART` a side, as its shards are."""
+def _regions(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
+    """Yield the regions of the shards of a coarse level."""
     ranges = (
-        [slice(a, min(a + _PART, n)) for a in range(0, n, _PART)] if n > 1 else [slice(0, n)]
+        [slice(a, min(a + _COARSE_SHARD_SIDE, n)) for a in range(0, n, _COARSE_SHARD_SIDE)]
+        if n > 1
+        else [slice(0, n)]
         for n in shape
     )
     yield from itertools.product(*ranges)

@@ -1,4 +1,4 @@
-"""A folder of Zarr data from which nothing outside it can be read."""
+"""A Zarr store of a folder that reads nothing outside of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from zarr.storage import LocalStore
 
 from isoslice.io.formats.omezarr.contents import MAX_CHILDREN
-from isoslice.io.formats.omezarr.integrity import METADATA, check_chunks
+from isoslice.io.formats.omezarr.integrity import METADATA_FILES, check_chunks
 from isoslice.io.limits import MAX_JSON, read_small
 
 
 class ConfinedStore(LocalStore):
-    """Reads regular files within a folder, and metadata only up to a limit.
+    """A store of regular files within a folder, with metadata files of limited size.
 
-    Links that lead out of the folder, devices and pipes are refused by a ValueError.
+    Links that lead out of the folder, devices and pipes raise ValueError.
     """
 
     @cached_property
@@ -27,45 +27,45 @@ class ConfinedStore(LocalStore):
         return os.path.realpath(self.root)
 
     def content(self, key: str, limit: int = MAX_JSON) -> bytes | None:
-        """Return a file of up to so many bytes, or None where there is none."""
+        """Return the content of a file of up to `limit` bytes, or None if it does not exist."""
         size = self._check(key, limit)
         return None if size is None else read_small(self.root / key, limit)
 
-    def children(self, place: str) -> list[str]:
-        """List the folders within one, sorted."""
-        with os.scandir(self.root / place) as entries:
+    def children(self, path: str) -> list[str]:
+        """List the subfolders of a folder, sorted."""
+        with os.scandir(self.root / path) as entries:
             return sorted(e.name for e in islice(entries, MAX_CHILDREN) if e.is_dir())
 
-    def prepare(self, array: Any, place: str) -> None:
+    def prepare(self, array: Any, path: str) -> None:
         """Check that the chunks of an opened array are complete, or raise `ValueError`."""
-        check_chunks(array, self.root / place)
+        check_chunks(array, self.root / path)
 
     @cached_property
     def _inside(self) -> set[str]:
-        """Folders that are known to lie within: few have all the files."""
+        """Cache of folders that are known to lie within the root."""
         return set()
 
     def _check(self, key: str, limit: int = MAX_JSON) -> int | None:
-        """Return the bytes of a file, or None where there is none; refuse what is no such file."""
+        """Return the size of a file, or None if there is none; refuse unsafe files."""
         path = os.path.join(self.root, key)  # noqa: PTH118
         folder, name = os.path.split(path)
         try:
-            found = os.lstat(path)
-            if stat.S_ISLNK(found.st_mode):
-                folder, found = os.path.dirname(os.path.realpath(path)), os.stat(path)  # noqa: PTH116, PTH120
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                folder, status = os.path.dirname(os.path.realpath(path)), os.stat(path)  # noqa: PTH116, PTH120
         except (OSError, ValueError):
-            return None  # whatever is missing is Zarr's to report
-        if stat.S_ISDIR(found.st_mode):
+            return None  # Zarr reports missing files
+        if stat.S_ISDIR(status.st_mode):
             return None
         if folder not in self._inside:
             if not Path(os.path.realpath(folder)).is_relative_to(self._real_root):
                 raise ValueError(f"{key} leads out of the folder; copy what it links to into it")
             self._inside.add(folder)
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{key} is no regular file")
-        if name in METADATA and found.st_size > limit:
-            raise ValueError(f"{key} has {found.st_size} bytes, expected up to {limit}")
-        return found.st_size
+        if name in METADATA_FILES and status.st_size > limit:
+            raise ValueError(f"{key} has {status.st_size} bytes, expected up to {limit}")
+        return status.st_size
 
     async def get(self, key: str, *args: Any, **options: Any) -> Any:
         """Return the content of a file, or None."""

@@ -5,25 +5,25 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from isoslice.data.volume import Volume
+from isoslice.data.volume import AXES, Volume
 from isoslice.io.formats.omezarr.metadata import describe
 from isoslice.io.formats.omezarr.shards import create_image
 from isoslice.io.notes import make_note
 
-#: The order that the specification demands.
-ORDER = "TCZYX"
-#: Longest side of a part that is written at once, and becomes one file.
-_PART = 512
+#: Side of the blocks that are written at once, each to one file, in voxels.
+_BLOCK_SIDE = 512
 
 
 def write_omezarr(path: Path, volume: Volume) -> None:
     """Write `volume` as an OME-Zarr 0.5 image (Zarr format 3), axes in the order TCZYX."""
-    axes = "".join(axis for axis in ORDER if axis in volume.axes)
+    axes = "".join(axis for axis in AXES if axis in volume.axes)
     data = volume.data.transpose([volume.axes.index(axis) for axis in axes])
-    core = [min(n, _PART) if a in "ZYX" else 1 for a, n in zip(axes, data.shape, strict=True)]
-    image = create_image(path, axes, data.shape, data.dtype, volume.spacing, core)
-    steps = zip(data.shape, core, strict=True)
+    block = [
+        min(n, _BLOCK_SIDE) if a in "ZYX" else 1 for a, n in zip(axes, data.shape, strict=True)
+    ]
+    image = create_image(path, axes, data.shape, data.dtype, volume.spacing, block)
+    steps = zip(data.shape, block, strict=True)
     for start in itertools.product(*(range(0, n, step) for n, step in steps)):
-        place = tuple(slice(a, a + step) for a, step in zip(start, core, strict=True))
-        image.write(start, data[place])
+        region = tuple(slice(a, a + step) for a, step in zip(start, block, strict=True))
+        image.write(start, data[region])
     image.finish(describe(volume, axes), make_note(volume, axes))

@@ -1,4 +1,4 @@
-"""What the names of files say of the planes in them: ``img_c0_z01.tif`` is channel 0, plane 1."""
+"""Axes from file names of planes: ``img_c0_z01.tif`` is channel 0, plane 1."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from isoslice.data.volume import AXES
 from isoslice.errors import DataError
 
-#: So many names or numbers are told in a message.
-_NAMED = 5
-#: Axes by what stands before a number, as a word of its own.
-_WORDS = {
+#: Names or numbers that a message lists.
+_MAX_NAMED = 5
+#: Axes by the word before a number.
+_AXIS_WORDS = {
     "z": "Z",
     "slice": "Z",
     "plane": "Z",
@@ -27,25 +27,25 @@ _WORDS = {
     "t": "T",
     "time": "T",
 }
-_SUFFIXES = {".tiff": ".tif", ".jpeg": ".jpg"}
-#: What a name is but for its numbers: texts around them, suffix last.
+_SUFFIX_ALIASES = {".tiff": ".tif", ".jpeg": ".jpg"}
+#: A name without its numbers: the texts around them, suffix last.
 Skeleton = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class PlaneFiles:
-    """Files of planes, in their order.
+    """Files of planes in order.
 
     Attributes
     ----------
     axes
-        Those that the names count, of T, C and Z in this order.
+        Axes that the names count, of T, C and Z in this order.
     shape
-        Length of each.
+        Length of each axis.
     files
         One per plane, in C order.
     numbers
-        Of `axes`, the numbers that the names have.
+        Numbers in the names, for each axis.
     """
 
     axes: str
@@ -54,49 +54,49 @@ class PlaneFiles:
     numbers: tuple[tuple[int, ...], ...]
 
     def missing(self) -> list[int]:
-        """Return planes along Z that even numbering would have, but no file has."""
+        """Return the numbers of planes along Z that are missing in an even numbering."""
         if "Z" not in self.axes:
             return []
         numbers = self.numbers[self.axes.index("Z")]
         step = self.step("Z")
         expected = 1 + (numbers[-1] - numbers[0]) // step
-        if expected - len(numbers) > 10**6:  # times of day and the like: no numbers of planes
+        if expected - len(numbers) > 10**6:  # not numbers of planes, but times of day and the like
             return []
         return sorted(set(range(numbers[0], numbers[-1] + 1, step)) - set(numbers))
 
     def step(self, axis: str) -> int:
-        """Return by how much numbers rise from one plane to the next."""
+        """Return the difference between the numbers of neighbouring planes."""
         numbers = self.numbers[self.axes.index(axis)]
         return math.gcd(*(b - a for a, b in itertools.pairwise(numbers))) or 1
 
 
 def skeleton(path: Path) -> Skeleton:
-    """Return a name's texts between its numbers; the suffix counts in lower case."""
+    """Return a name's texts between its numbers, the suffix in lower case."""
     suffix = path.suffix.lower()
-    return (*re.split(r"[0-9]+", path.stem), _SUFFIXES.get(suffix, suffix))
+    return (*re.split(r"[0-9]+", path.stem), _SUFFIX_ALIASES.get(suffix, suffix))
 
 
 def arrange(files: Sequence[Path], where: Path) -> PlaneFiles:
-    """Put planes in order by the numbers in their names that vary: 2 before 10.
+    """Sort planes by the varying numbers in their names, 2 before 10.
 
     Parameters
     ----------
     files
-        Two or more.
+        Two files or more.
     where
         Folder or pattern, for messages.
 
     Returns
     -------
     PlaneFiles
-        One varying number counts planes along Z, unless a word before it says T or C (``t``,
-        ``time``, ``c``, ``ch``, ``w``); of several, each must have such a word.
+        A single varying number counts planes along Z, unless the word before it means T or C
+        (``t``, ``time``, ``c``, ``ch``, ``w``); of several, each must have such a word.
 
     Raises
     ------
     DataError
-        If names differ in more than numbers, it's unclear what numbers count, two planes have the
-        same numbers, or one of several channels or time points lacks a plane.
+        If names differ in more than numbers, the meaning of a number is unclear, two planes have
+        the same numbers, or a channel or time point lacks a plane.
     """
     texts = _one_skeleton(files, where)
     values = [tuple(map(int, re.findall(r"[0-9]+", file.stem))) for file in files]
@@ -113,13 +113,13 @@ def arrange(files: Sequence[Path], where: Path) -> PlaneFiles:
     axes = _axes(texts, varying, where, files)
     order = [axes.index(axis) for axis in AXES if axis in axes]
     counted = [sorted({key[i] for key in by_numbers}) for i in order]
-    found = {tuple(key[i] for i in order): file for key, file in by_numbers.items()}
-    named = "".join(axes[i] for i in order)
-    _check_complete(found, named, counted, where)
+    by_key = {tuple(key[i] for i in order): file for key, file in by_numbers.items()}
+    counted_axes = "".join(axes[i] for i in order)
+    _check_complete(by_key, counted_axes, counted, where)
     return PlaneFiles(
-        named,
+        counted_axes,
         tuple(map(len, counted)),
-        tuple(found[key] for key in sorted(found)),
+        tuple(by_key[key] for key in sorted(by_key)),
         tuple(map(tuple, counted)),
     )
 
@@ -159,7 +159,7 @@ def _axes(texts: Skeleton, varying: Sequence[int], where: Path, files: Sequence[
 
 
 def _keeping(file: Path, texts: Skeleton, varying: Sequence[int]) -> Path:
-    """Return a pattern in which only the last varying number is open."""
+    """Return a pattern in which only the last varying number is a wildcard."""
     numbers = re.findall(r"[0-9]+", file.stem)
     numbers[varying[-1]] = "*"
     stem = texts[0] + "".join(n + t for n, t in zip(numbers, texts[1:-1], strict=True))
@@ -167,33 +167,34 @@ def _keeping(file: Path, texts: Skeleton, varying: Sequence[int]) -> Path:
 
 
 def _word(text: str) -> str | None:
-    """Return the axis that the word before a number names."""
+    """Return the axis that the word before a number means, or None."""
     letters = re.search(r"[A-Za-z]*$", re.sub(r"[ _=-]$", "", text))
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", letters.group() if letters else "")  # imgZ is img, Z
-    return _WORDS.get(words[-1].lower()) if words else None
+    # imgZ has the words img and Z.
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", letters.group() if letters else "")
+    return _AXIS_WORDS.get(words[-1].lower()) if words else None
 
 
 def _check_complete(
-    found: dict[tuple[int, ...], Path], axes: str, counted: Sequence[Sequence[int]], where: Path
+    by_key: dict[tuple[int, ...], Path], axes: str, counted: Sequence[Sequence[int]], where: Path
 ) -> None:
-    if len(found) == math.prod(map(len, counted)):
+    if len(by_key) == math.prod(map(len, counted)):
         return
-    lacking = []
+    missing = []
     for number, key in enumerate(itertools.product(*counted)):
-        if key not in found:
+        if key not in by_key:
             pairs = zip(axes, key, strict=True)
-            lacking.append(", ".join(f"{axis} {n}" for axis, n in pairs))
-        if len(lacking) == _NAMED or number > 10**6:
+            missing.append(", ".join(f"{axis} {n}" for axis, n in pairs))
+        if len(missing) == _MAX_NAMED or number > 10**6:
             break
     raise DataError(
-        f"{where}: got {len(found)} files, expected "
+        f"{where}: got {len(by_key)} files, expected "
         f"{' x '.join(f'{len(n)} {a}' for a, n in zip(axes, counted, strict=True))}; missing are "
-        f"{'; '.join(lacking)}{' …' if len(lacking) == _NAMED else ''}; add them, or give a "
+        f"{'; '.join(missing)}{' …' if len(missing) == _MAX_NAMED else ''}; add them, or give a "
         "pattern that leaves the rest out"
     )
 
 
-def numbers_told(numbers: Sequence[int]) -> str:
-    """List numbers, the first few of many."""
-    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
-    return ", ".join(map(str, numbers[:_NAMED])) + more
+def format_numbers(numbers: Sequence[int]) -> str:
+    """Format the first few of many numbers."""
+    more = f" and {len(numbers) - _MAX_NAMED} more" if len(numbers) > _MAX_NAMED else ""
+    return ", ".join(map(str, numbers[:_MAX_NAMED])) + more

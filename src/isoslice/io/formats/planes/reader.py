@@ -1,4 +1,4 @@
-"""A stack that lies in one file a plane: a folder, or a pattern such as ``plane_*.tif``."""
+"""Stacks with one file per plane: a folder, or a pattern such as ``plane_*.tif``."""
 
 from __future__ import annotations
 
@@ -18,58 +18,57 @@ from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io.decode_errors import quiet, reading
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.by_suffix import is_readable, read_by, reader_by_suffix
-from isoslice.io.formats.planes.names import PlaneFiles, arrange, numbers_told, skeleton
+from isoslice.io.formats.planes.names import PlaneFiles, arrange, format_numbers, skeleton
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_regular
 
-#: Formats of planes.
+#: Suffixes of files of planes.
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 _TIFF = (".tif", ".tiff")
 
 
 def is_pattern(path: Path) -> bool:
-    """Whether `path` is a pattern and no file of that name."""
+    """Whether `path` is a pattern, and not the name of a file."""
     return glob.has_magic(str(path)) and not path.exists()
 
 
 def find_planes(path: Path) -> list[Path]:
-    """Return the files of planes that a folder or a pattern names, sorted by name.
+    """Return the files of planes in a folder or of a pattern, sorted by name.
 
-    Hidden files and other formats are left out; of several formats, the one with most files is
-    taken.
+    Hidden files and other formats are left out; of several formats, the most frequent is taken.
     """
-    return _chosen(path)[0]
+    return _choose_files(path)[0]
 
 
 def read_planes(path: Path, series: str | None = None) -> Raw:
     """Read a folder or pattern of 2D images (TIFF, PNG, JPEG, BMP) as one image, plane by plane.
 
-    What numbers in the names count is told by `names.arrange`. The spacing along Y and X is
-    that of the first plane, and so are the channels' names.
+    `names.arrange` finds the axes that numbers in the names count. Spacing and channel names are
+    those of the first plane.
 
     Raises
     ------
     DataError
-        If there are no planes, their order is unclear, one differs in size or type, or one holds
-        more than a plane.
+        If there are no planes, their order is unclear, one differs in size or type, or one file
+        holds several.
     """
-    files, left = _chosen(path)
+    files, skipped = _choose_files(path)
     if not files:
         raise DataError(_no_planes(path))
     if len(files) == 1:
-        _tell_left(path, files, left)
+        _warn_of_skipped(path, files, skipped)
         return _read_file(files[0], series)
     planes = arrange(files, path)
     first = _plane(planes.files[0])
-    _check_alike(planes, first)
+    _check_alike(planes)
     if "S" in first.axes and "C" in planes.axes:
         raise DataError(
             f"{path}: got colour images with channels numbered in their names, expected grey ones; "
             "save the channels as grey images, or give a pattern of one channel"
         )
-    _tell_left(path, files, left)
-    _tell_gaps(path, planes)
-    voxels = LazyArray(_Planes(planes, first))
+    _warn_of_skipped(path, files, skipped)
+    _warn_of_gaps(path, planes)
+    voxels = LazyArray(_PlanePerFile(planes, first))
     spacing = dict(first.spacing)
     if "Z" not in planes.axes or planes.step("Z") != 1 or planes.missing():
         spacing.pop("Z", None)
@@ -78,8 +77,8 @@ def read_planes(path: Path, series: str | None = None) -> Raw:
     )
 
 
-class _Planes:
-    """Voxels of planes, read where they are indexed; see `LazyArray`."""
+class _PlanePerFile:
+    """Voxels of planes in files, read when indexed; see `LazyArray`."""
 
     def __init__(self, planes: PlaneFiles, first: Raw) -> None:
         self._planes = planes
@@ -103,12 +102,12 @@ class _Planes:
             return np.empty((*shape, *empty.shape), self.dtype)
         return np.stack(parts).reshape(*shape, *parts[0].shape)
 
-    def _read(self, place: tuple[int, ...]) -> NDArray[Any]:
-        file = self._planes.files[int(np.ravel_multi_index(place, self._planes.shape))]
-        found = _plane(file).data
-        if found.shape != self._plane or found.dtype != self.dtype:
-            raise _odd(file, found.shape, found.dtype.name, self._plane, self.dtype.name)
-        return found  # type: ignore[return-value]
+    def _read(self, index: tuple[int, ...]) -> NDArray[Any]:
+        file = self._planes.files[int(np.ravel_multi_index(index, self._planes.shape))]
+        voxels = _plane(file).data
+        if voxels.shape != self._plane or voxels.dtype != self.dtype:
+            raise _odd_plane(file, voxels.shape, voxels.dtype.name, self._plane, self.dtype.name)
+        return voxels  # type: ignore[return-value]
 
 
 def _read_file(file: Path, series: str | None = None) -> Raw:
@@ -119,7 +118,7 @@ def _read_file(file: Path, series: str | None = None) -> Raw:
 
 
 def _plane(file: Path) -> Raw:
-    """Read a plane; raises `DataError` if there is more than one in a file."""
+    """Read the plane of a file; raises `DataError` if it holds more than one."""
     raw = _read_file(file)
     if raw.axes not in ("YX", "YXS", "SYX"):
         raise DataError(
@@ -129,18 +128,18 @@ def _plane(file: Path) -> Raw:
     return raw
 
 
-def _check_alike(planes: PlaneFiles, first: Raw) -> None:
-    """Compare what all headers say, without reading pixels; names the odd one."""
-    kinds = Counter(described := [_described(file) for file in planes.files])
+def _check_alike(planes: PlaneFiles) -> None:
+    """Check by all headers, without reading pixels, that planes have the same shape and type."""
+    kinds = Counter(described := [_shape_and_type(file) for file in planes.files])
     if len(kinds) == 1:
         return
     usual = kinds.most_common(1)[0][0]
     number = next(i for i, kind in enumerate(described) if kind != usual)
     odd = described[number]
-    raise _odd(planes.files[number], odd[0], odd[1], usual[0], usual[1])
+    raise _odd_plane(planes.files[number], odd[0], odd[1], usual[0], usual[1])
 
 
-def _odd(
+def _odd_plane(
     file: Path, shape: tuple[int, ...], dtype: str, usual: tuple[int, ...], expected: str
 ) -> DataError:
     sizes = [" x ".join(map(str, numbers)) for numbers in (shape, usual)]
@@ -150,14 +149,14 @@ def _odd(
     )
 
 
-def _described(file: Path) -> tuple[tuple[int, ...], str]:
-    """Return shape and type of a plane by its header."""
+def _shape_and_type(file: Path) -> tuple[tuple[int, ...], str]:
+    """Return shape and type of a plane, from its header."""
     size = check_regular(file)
     if size == 0:
         raise DataError(f"{file}: got an empty file, expected an image; copy it again")
     with reading(file, "an image"):
         if file.suffix.lower() in _TIFF:
-            return _described_tiff(file, size)
+            return _tiff_shape_and_type(file, size)
         from PIL import Image
 
         with Image.open(file, formats=("PNG", "JPEG", "BMP")) as image:
@@ -165,7 +164,7 @@ def _described(file: Path) -> tuple[tuple[int, ...], str]:
             return (height, width), image.mode
 
 
-def _described_tiff(file: Path, size: int) -> tuple[tuple[int, ...], str]:
+def _tiff_shape_and_type(file: Path, size: int) -> tuple[tuple[int, ...], str]:
     import tifffile
 
     from isoslice.io.formats.tiff.integrity import check_chain
@@ -185,12 +184,12 @@ def _described_tiff(file: Path, size: int) -> tuple[tuple[int, ...], str]:
             return tuple(page.shape), str(page.dtype.name)
 
 
-def _chosen(path: Path) -> tuple[list[Path], list[Path]]:
-    """Return the files of planes, and images that are left out."""
+def _choose_files(path: Path) -> tuple[list[Path], list[Path]]:
+    """Return the files of planes, and other images that are skipped."""
     if path.is_dir():
         entries = sorted(path.iterdir())
     else:
-        # Path.glob takes no absolute patterns.
+        # Path.glob refuses absolute patterns.
         entries = [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207
     images = [e for e in entries if not e.name.startswith(".") and is_readable(e)]
     planes = [image for image in images if image.suffix.lower() in SUFFIXES and image.is_file()]
@@ -219,23 +218,23 @@ def _no_planes(path: Path) -> str:
     )
 
 
-def _tell_left(path: Path, files: list[Path], left: list[Path]) -> None:
-    if left:
-        names = ", ".join(entry.name for entry in left[:3]) + (" …" if len(left) > 3 else "")
+def _warn_of_skipped(path: Path, files: list[Path], skipped: list[Path]) -> None:
+    if skipped:
+        names = ", ".join(entry.name for entry in skipped[:3]) + (" …" if len(skipped) > 3 else "")
         warnings.warn(
-            f"{path}: took {len(files)} {files[0].suffix} file(s), left out {len(left)} other "
+            f"{path}: took {len(files)} {files[0].suffix} file(s), left out {len(skipped)} other "
             f"image(s): {names}",
             IsosliceWarning,
             stacklevel=3,
         )
 
 
-def _tell_gaps(path: Path, planes: PlaneFiles) -> None:
+def _warn_of_gaps(path: Path, planes: PlaneFiles) -> None:
     missing = planes.missing()
     if missing:
         one = len(missing) == 1
         warnings.warn(
-            f"{path}: plane{'' if one else 's'} {numbers_told(missing)} "
+            f"{path}: plane{'' if one else 's'} {format_numbers(missing)} "
             f"{'is' if one else 'are'} missing; the planes around are taken as neighbours, so "
             "that the stack is too short there: add what is missing, or restore both sides apart",
             IsosliceWarning,

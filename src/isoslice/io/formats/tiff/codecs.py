@@ -1,8 +1,7 @@
-"""Compressions of TIFF that are read, and what their strips and tiles may unpack to.
+"""Supported compressions of TIFF, and checks of the unpacked size of strips and tiles.
 
-Bytes are unpacked into a buffer of the size that the page declares, so that nothing larger comes
-out; pictures inside a TIFF (JPEG, JPEG 2000, WebP) are unpacked by the sizes in their own headers,
-which are looked at first.
+Bytes are unpacked into a buffer of the declared size, so the output cannot be larger. JPEG, JPEG
+2000 and WebP are unpacked by the sizes in their own headers, which are checked first.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from isoslice.io.extras import require_installed
 
 NONE, _LZMA, _DEFLATE = 1, 34925, (8, 32946)
 _JPEG, _JPEG2000, _WEBP = (6, 7, 33007, 34892), (33003, 33004, 33005, 34712), (34927, 50001)
-#: TIFF's numbers of the compressions that are read.
+#: Names of the supported compressions, by TIFF's code.
 CODECS = {
     NONE: "none",
     5: "LZW",
@@ -33,14 +32,14 @@ CODECS = {
     **dict.fromkeys(_JPEG2000, "JPEG 2000"),
     **dict.fromkeys(_WEBP, "WebP"),
 }
-#: Strips of fewer bytes cannot unpack to more than 64 MB and are not looked into.
-_SMALL_STRIP = 2**16
-#: Pixels that a picture may have beyond those of its tile: the edges of JPEG's blocks.
-_EDGE = 2**16
+#: Smaller strips, in bytes, cannot unpack to more than 64 MB and are not checked.
+_SMALL_STRIP_BYTES = 2**16
+#: Pixels that a picture may have beyond its tile: edges of JPEG's blocks.
+_EDGE_PIXELS = 2**16
 
 
 def check_codec(page: Any, path: Path) -> None:
-    """Raise `DataError` for a compression that is not read, ValueError for what is none."""
+    """Raise `DataError` for an unsupported compression, ValueError for an invalid one."""
     if not isinstance(page.compression, int):
         raise ValueError(f"its compression is {page.compression}, expected one number")
     if page.compression not in CODECS:
@@ -52,10 +51,7 @@ def check_codec(page: Any, path: Path) -> None:
 
 
 def explain_codec(page: Any, path: Path, error: Exception) -> None:
-    """Raise `DataError` if imagecodecs is what a compressed page lacks.
-
-    Returns where the fault is another one.
-    """
+    """Raise `DataError` if an error is due to a missing or incomplete imagecodecs."""
     if "imagecodecs" not in str(error):
         return
     name = CODECS.get(page.compression, "another way")
@@ -68,14 +64,14 @@ def explain_codec(page: Any, path: Path, error: Exception) -> None:
 
 
 def check_strips_unpack(pages: Sequence[Any], largest: int) -> None:
-    """Check what strips and tiles unpack to, keeping nothing.
+    """Check the unpacked sizes of strips and tiles, without keeping the content.
 
     Parameters
     ----------
     pages
-        Whose strips are looked at.
+        Pages of the same layout.
     largest
-        Bytes that a sample of one of them may have, unpacked.
+        Most bytes per sample that a strip or tile may unpack to.
 
     Raises
     ------
@@ -90,19 +86,19 @@ def check_strips_unpack(pages: Sequence[Any], largest: int) -> None:
             rows, width = page.tilelength, page.tilewidth
         _check_pictures(pages, int(page.compression), min(rows, 2**31) * width)
         return
-    # The package imagecodecs unpacks into a buffer of the declared size; what replaces it doesn't.
-    # LZMA declares beside it how much memory unpacking takes.
+    # imagecodecs unpacks into a buffer of the declared size, tifffile's fallbacks do not. LZMA also
+    # declares how much memory the decoder takes.
     bounded = importlib.util.find_spec("imagecodecs") is not None
     if page.compression != _LZMA and (bounded or page.compression not in _DEFLATE):
         return
-    limit = largest * samples + _SMALL_STRIP
-    for packed in _segments(pages, 0 if page.compression == _LZMA else _SMALL_STRIP):
+    limit = largest * samples + _SMALL_STRIP_BYTES
+    for packed in _segments(pages, 0 if page.compression == _LZMA else _SMALL_STRIP_BYTES):
         if _unpacked(packed, page.compression == _LZMA, limit) > limit:
             raise ValueError(f"a strip unpacks to more than the {limit} bytes of a plane")
 
 
 def _segments(pages: Sequence[Any], larger: int = 0) -> Iterator[bytes]:
-    """Yield the strips or tiles of more than some bytes."""
+    """Yield the strips or tiles of more than `larger` bytes."""
     for page in pages:
         file = page.parent.filehandle
         for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
@@ -131,10 +127,10 @@ def _check_pictures(pages: Sequence[Any], compression: int, pixels: int) -> None
     else:
         sizes = _jpeg2000_sizes if compression in _JPEG2000 else _webp_sizes
     for segment in _segments(pages):
-        found = list(sizes(segment))
-        if not found:
+        declared = list(sizes(segment))
+        if not declared:
             raise ValueError("a strip or tile is no picture of the kind that the page says")
-        if any(height * width > pixels + _EDGE for height, width in found):
+        if any(height * width > pixels + _EDGE_PIXELS for height, width in declared):
             raise ValueError(f"a strip or tile unpacks to more than its {pixels} pixels")
 
 
@@ -143,7 +139,9 @@ def _jpeg_sizes(data: bytes) -> Iterator[tuple[int, int]]:
     at = 0
     while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
         kind = data[at + 1]
-        if kind in (0x00, 0xFF) or kind == 0x01 or 0xD0 <= kind <= 0xD9:  # these stand alone
+        if (
+            kind in (0x00, 0xFF) or kind == 0x01 or 0xD0 <= kind <= 0xD9
+        ):  # markers without a segment
             at += 1 if kind == 0xFF else 2
             continue
         if kind == 0xDA:
@@ -156,11 +154,11 @@ def _jpeg_sizes(data: bytes) -> Iterator[tuple[int, int]]:
 
 def _jpeg2000_sizes(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield the height and width that each JPEG 2000 code stream declares, times its components."""
-    for found in re.finditer(b"\xff\x4f\xff\x51", data):
-        if found.start() + 42 > len(data):
+    for marker in re.finditer(b"\xff\x4f\xff\x51", data):
+        if marker.start() + 42 > len(data):
             raise ValueError("the header of a JPEG 2000 picture is cut off")
-        right, bottom, left, top = struct.unpack_from(">4I", data, found.start() + 8)
-        parts = struct.unpack_from(">H", data, found.start() + 40)[0]
+        right, bottom, left, top = struct.unpack_from(">4I", data, marker.start() + 8)
+        parts = struct.unpack_from(">H", data, marker.start() + 40)[0]
         yield max(0, bottom - top) * -(-parts // 4), max(0, right - left)
 
 

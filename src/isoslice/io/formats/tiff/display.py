@@ -1,4 +1,4 @@
-"""Lookup tables of ImageJ, and colours."""
+"""Lookup tables of ImageJ, and colours of OME-XML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from isoslice.data.metadata import Display
 
 
 def from_table(table: NDArray[np.uint8], window: tuple[float, float] | None) -> Display:
-    """Return the display of a lookup table (3, 256): a colour where it is a ramp from black."""
+    """Return the display of a lookup table (3, 256): a colour if it is a ramp from black."""
     if np.array_equal(table, ramp(last := table[:, -1])):
         return Display("".join(f"{int(value):02X}" for value in last), window)
     return Display(None, window, table.tobytes())
@@ -31,6 +31,6 @@ def ramp(color: Sequence[int] | NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def as_ome_color(color: str) -> int:
-    """Return OME's signed integer of red, green, blue and an alpha of 255 for RRGGBB."""
+    """Return RRGGBB as OME's signed integer of red, green, blue and an alpha of 255."""
     value = int(color, 16) << 8 | 0xFF
     return value - 2**32 if value >= 2**31 else value

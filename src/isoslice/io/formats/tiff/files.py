@@ -1,7 +1,7 @@
-"""Which files hold the planes of an OME-TIFF: found by name and by UUID, or refused.
+"""Files that hold the planes of an OME-TIFF, identified by name and UUID.
 
-Files are renamed and copied, and some programs give each file the OME-XML of all. The voxels of
-another file must never pass for those of the one that was opened.
+Files may be renamed or copied, and some programs write the OME-XML of all files to each. Voxels of
+another file must never be taken for those of the opened one.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from isoslice.io.formats.tiff.limits import check_other
 from isoslice.io.formats.tiff.ome import Holder, OmeImage
 from isoslice.io.formats.tiff.ome_xml import uuid_of, warn_of_uuid
 
-#: So many files are named in a message.
-_NAMED = 5
+#: Files that a message names.
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The file that was opened, and where its OME-XML is from.
+    """The opened file, and the source of its OME-XML.
 
     Attributes
     ----------
     path
         The file.
     pages
-        Image directories in it; 0 for one that is text.
+        Number of image directories; 0 for a companion file.
     uuid
-        That the file says of itself, or None.
+        UUID of the file, or None.
     xml
         The file that holds the OME-XML, this one or another.
     xml_uuid
-        Of that one, or None.
+        UUID of that file, or None.
     """
 
     path: Path
@@ -45,21 +45,21 @@ class Opened:
 
 
 def own_holders(images: Iterable[OmeImage], opened: Opened) -> set[Holder]:
-    """Return the names that the OME-XML has for the opened file.
+    """Return the entries of the OME-XML that stand for the opened file.
 
-    A file has kept its name, or its UUID, or is the only one that is named.
+    It matches by name or by UUID, or is the only file that the OME-XML names.
 
     Raises
     ------
     DataError
-        If its name and its UUID are those of two files.
+        If its name and its UUID belong to two files.
     """
     images = list(images)
     holders = {holder for image in images for holder in image.holders}
     name, uuid = opened.path.name.casefold(), opened.uuid
-    own = set[Holder]()
+    owned = set[Holder]()
     if opened.xml == opened.path:
-        own |= holders & {Holder(None, None)}
+        owned |= holders & {Holder(None, None)}
     named = {h for h in holders if h.name is not None and h.name.casefold() == name}
     known = {h for h in holders if h.uuid is not None and h.uuid == uuid}
     if known and not named:
@@ -69,22 +69,22 @@ def own_holders(images: Iterable[OmeImage], opened: Opened) -> set[Holder]:
                 f"{opened.path}: got a file with the UUID of {twin}, which lies beside it, "
                 f"expected one file of each; open {twin}, or move one of them elsewhere"
             )
-        return own | known
+        return owned | known
     if known and named != known:
-        return own | (named if _copied(known, opened) else _renamed(named, known, opened))
+        return owned | (named if _copied(known, opened) else _renamed(named, known, opened))
     if named:
-        return own | named
-    if len(_names(holders)) == 1 and not own and opened.xml == opened.path:
+        return owned | named
+    if len(_names(holders)) == 1 and not owned and opened.xml == opened.path:
         (only,) = _names(holders)
-        # One that says that its planes lie in another file, which is there, holds none of them.
+        # It holds no planes if it has a UUID and the named file exists beside it.
         elsewhere = uuid is not None and _is_file(opened.path.with_name(only))
         if not elsewhere and max(_last_page(image) for image in images) < opened.pages:
             return holders
-    return own
+    return owned
 
 
-def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[int, Path]:
-    """Return the file of each of an image's holders, by its number.
+def find_holders(image: OmeImage, owned: set[Holder], opened: Opened) -> Mapping[int, Path]:
+    """Return the path of each holder of an image, by its index.
 
     Raises
     ------
@@ -94,12 +94,12 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
         If one is a link or a device.
     """
     used = {int(number) for number in set(image.places[:, 0].tolist()) if number >= 0}
-    found: dict[int, Path] = {}
+    paths: dict[int, Path] = {}
     missing = []
     for number in sorted(used):
         holder = image.holders[number]
-        if holder in own:
-            found[number] = opened.path
+        if holder in owned:
+            paths[number] = opened.path
             continue
         if holder.name is None and holder.uuid is not None:
             raise ValueError("its OME-XML names no file for some planes")
@@ -107,7 +107,7 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
         if path.is_symlink() or path.exists():
             check_other(path)
             _check_uuid(path, holder, opened)
-            found[number] = path
+            paths[number] = path
         else:
             missing.append(holder.name or path.name)
     if missing:
@@ -116,28 +116,28 @@ def find_holders(image: OmeImage, own: set[Holder], opened: Opened) -> Mapping[i
             f"{listed(missing)} cannot be found in its folder, expected all of them; put the "
             "missing ones beside it under these names"
         )
-    return found
+    return paths
 
 
 def nothing_here(images: Iterable[OmeImage], opened: Opened) -> DataError:
-    """Say that the opened file holds none of the images, and which files do."""
-    told = []
+    """Return the error that the opened file holds none of the images, naming those that do."""
+    lines = []
     for number, image in enumerate(images):
         names = [h.name or opened.xml.name for h in image.holders]
         label = f" {image.name!r}" if image.name else ""
-        told.append(f"image {number}{label} in {listed(names)}")
+        lines.append(f"image {number}{label} in {listed(names)}")
     return DataError(
         f"{opened.path}: got a file that holds none of the images in its OME-XML, expected one of "
-        f"them ({'; '.join(told[:_NAMED])}{'; …' if len(told) > _NAMED else ''}); open such a "
-        "file, or give this one the name it had"
+        f"them ({'; '.join(lines[:_MAX_NAMED])}{'; …' if len(lines) > _MAX_NAMED else ''}); open "
+        "such a file, or give this one the name it had"
     )
 
 
 def listed(names: Iterable[str]) -> str:
-    """List names, the first few of many."""
+    """Format the first few of many names."""
     names = list(dict.fromkeys(names))
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _names(holders: Iterable[Holder]) -> set[str]:
@@ -149,10 +149,10 @@ def _last_page(image: OmeImage) -> int:
 
 
 def _twin(known: set[Holder], opened: Opened, files: int) -> str | None:
-    """Return the name of another file of the same UUID beside the opened one, where that matters.
+    """Return the name of another file with the same UUID beside the opened one, or None.
 
-    Of several files that hold the same OME-XML, UUID included, a renamed one cannot be told. A copy
-    of a file that is alone in its OME-XML is as good as the file.
+    Several files may have the same OME-XML and UUID, so a renamed one cannot be identified. If the
+    OME-XML names a single file, a copy of it does no harm.
     """
     if files < 2:
         return None
@@ -165,7 +165,7 @@ def _twin(known: set[Holder], opened: Opened, files: int) -> str | None:
 
 
 def _copied(known: set[Holder], opened: Opened) -> bool:
-    """Whether the file has another one's OME-XML, UUID included: then its name is right."""
+    """Whether the file has the OME-XML and UUID of another one, so that its name decides."""
     for holder in known:
         if holder.name is not None:
             path = opened.path.with_name(holder.name)
@@ -177,7 +177,7 @@ def _copied(known: set[Holder], opened: Opened) -> bool:
 
 
 def _renamed(named: set[Holder], known: set[Holder], opened: Opened) -> set[Holder]:
-    """Return what the file holds by its UUID, where a file that has that one's name says so too."""
+    """Return the entries by UUID, if another file has the name that belongs to it."""
     for holder in known:
         if holder.name is not None and _is_file(opened.path.with_name(holder.name)):
             return known
@@ -188,7 +188,7 @@ def _renamed(named: set[Holder], known: set[Holder], opened: Opened) -> set[Hold
 
 
 def _check_uuid(path: Path, holder: Holder, opened: Opened) -> None:
-    """Warn if a file is not the one meant, as far as it tells; some programs invent UUIDs."""
+    """Warn if a file has another UUID than expected; some programs write random ones."""
     uuid = uuid_of(path)
     if uuid is not None and holder.uuid is not None and uuid not in (holder.uuid, opened.xml_uuid):
         warn_of_uuid(opened.path, path.name)

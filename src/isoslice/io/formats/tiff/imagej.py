@@ -1,4 +1,4 @@
-"""What ImageJ says of a stack: in the description, and in its own tag of the first page."""
+"""ImageJ's metadata of a stack: in the description, and in its own tag of the first page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 #: Tags: resolution along X and Y, its unit (1 none, 2 inch, 3 centimetre), and colour map.
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _COLOR_MAP = 282, 283, 296, 320
-#: What ImageJ adds to stored values of signed 16-bit images.
-_SIGNED = -32768
+#: Offset of the calibration of signed 16-bit images.
+_SIGNED_OFFSET = -32768
 
 
 @dataclass(frozen=True)
 class ImageJ:
-    """What ImageJ's metadata say; see `Raw`."""
+    """ImageJ's metadata; see `Raw`. `signed` marks signed 16-bit voxels, stored unsigned."""
 
     spacing: Mapping[str, float]
     unit: str | None
@@ -39,23 +39,23 @@ class ImageJ:
 
 
 def read_imagej(tif: TiffFile) -> ImageJ:
-    """Return what ImageJ's metadata say of a file."""
+    """Read ImageJ's metadata of a file."""
     meta: Mapping[str, Any] = tif.imagej_metadata or {}
     tags = tif.pages.first.tags
     unit = unit_name(meta.get("unit"))
     spacing: dict[str, float] = {}
-    per_print = unit is None and tags.valueof(_RESOLUTION_UNIT, 1) != 1
+    for_print = unit is None and tags.valueof(_RESOLUTION_UNIT, 1) != 1
     for axis, code in (("X", _X_RESOLUTION), ("Y", _Y_RESOLUTION)):
         resolution = tags.valueof(code, (0, 1))
         if not (isinstance(resolution, tuple) and len(resolution) == 2):
             raise ValueError("its resolution is no ratio")
         numerator, denominator = (number(n) or 0.0 for n in resolution)
-        if numerator > 0 and denominator > 0 and not per_print:
+        if numerator > 0 and denominator > 0 and not for_print:
             spacing[axis] = denominator / numerator
     step = abs(number(meta.get("spacing")) or 0.0)
     if step > 0:
         spacing["Z"] = step
-    # Without a unit, a resolution of 1 is ImageJ's way of not knowing, and Z then means nothing.
+    # Without a unit, ImageJ writes unknown resolution as 1; then Z is unknown as well.
     if unit is None and all(spacing.get(axis, 1.0) == 1.0 for axis in "XY"):
         spacing = {}
     interval, time = positive(meta.get("finterval")), time_name(meta.get("tunit", "sec"))
@@ -68,19 +68,19 @@ def read_imagej(tif: TiffFile) -> ImageJ:
         _displays(meta, tags.valueof(_COLOR_MAP)),
     )
     coefficients = [number(meta.get(key)) for key in ("cf", "c0", "c1")]
-    signed = coefficients == [0, _SIGNED, 1]
+    signed = coefficients == [0, _SIGNED_OFFSET, 1]
     return ImageJ(spacing, unit, _names(meta), find_note(meta.get("Info")), metadata, signed)
 
 
 def as_signed(data: Any) -> Any:
-    """Return ImageJ's signed 16-bit voxels: stored unsigned, 32768 too high."""
+    """Convert ImageJ's signed 16-bit voxels, which are stored unsigned with 32768 added."""
     if isinstance(data, LazyArray):
         return LazyArray(_Signed(data))
     return (np.asarray(data).astype(np.uint16) ^ np.uint16(2**15)).view(np.int16)
 
 
 class _Signed:
-    """Signed 16-bit voxels of an array on disk that holds them unsigned; see `LazyArray`."""
+    """Signed 16-bit voxels that an array on disk stores unsigned; see `LazyArray`."""
 
     dtype = np.dtype(np.int16)
 
@@ -92,17 +92,17 @@ class _Signed:
 
 
 def _origin(meta: Mapping[str, Any], spacing: Mapping[str, float]) -> dict[str, float]:
-    """Return where the first voxel lies: ImageJ says which voxel lies at 0."""
-    places = {axis: number(meta.get(f"{axis.lower()}origin")) for axis in "ZYX"}
-    if not any(places.values()):
+    """Return the position of the first voxel; ImageJ stores the index of the voxel at 0."""
+    origin = {axis: number(meta.get(f"{axis.lower()}origin")) for axis in "ZYX"}
+    if not any(origin.values()):
         return {}
     return known(
-        {a: -p * spacing[a] + 0.0 for a, p in places.items() if p is not None and a in spacing}
+        {a: -p * spacing[a] + 0.0 for a, p in origin.items() if p is not None and a in spacing}
     )
 
 
 def _names(meta: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return channel names, if the labels of all planes of a channel are the same."""
+    """Return channel names, if all planes of each channel have the same label."""
     labels, channels = meta.get("Labels"), meta.get("channels", 1)
     if not (isinstance(labels, list) and isinstance(channels, int) and channels > 1):
         return None
@@ -130,13 +130,13 @@ def _displays(meta: Mapping[str, Any], color_map: Any) -> tuple[Display, ...] | 
 
 
 def _windows(meta: Mapping[str, Any], channels: int) -> list[tuple[float, float] | None]:
-    """Return the intensities shown as black and white: of each channel, or of the only one."""
+    """Return the intensities shown as black and white, per channel."""
     limits = [number(value) for value in _sequence(meta.get("Ranges"))]
     if len(limits) != 2 * channels:
         limits = [number(meta.get("min")), number(meta.get("max"))] if channels == 1 else []
     pairs = zip(limits[::2], limits[1::2], strict=True)
-    found = [(a, b) if a is not None and b is not None and a < b else None for a, b in pairs]
-    return found or [None] * channels
+    windows = [(a, b) if a is not None and b is not None and a < b else None for a, b in pairs]
+    return windows or [None] * channels
 
 
 def _sequence(value: object) -> Sequence[Any]:

@@ -1,7 +1,8 @@
-"""Is a TIFF complete? Libraries fill what is missing with zeros; zeros look like data."""
+"""Check that a TIFF is complete: libraries fill missing strips with zeros."""
 
 from __future__ import annotations
 
+import math
 import struct
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -11,27 +12,27 @@ if TYPE_CHECKING:
 
 
 #: Bytes of one value, by TIFF's code of its type.
-_BYTES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=True))
-_BYTES.update({16: 8, 17: 8, 18: 8})
+_TYPE_BYTES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=True))
+_TYPE_BYTES.update({16: 8, 17: 8, 18: 8})
 
 
-#: Tags that tell how a page's voxels are laid out and packed: size, bits, compression, photometric,
+#: Tags of a page's layout and compression: size, bits, compression, photometric,
 #: fill order, samples, rows a strip, planar, predictor, tiles, extra samples, format, JPEG tables.
 _LAYOUT = {
     *(254, 256, 257, 258, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 330, 338, 339, 347),
     *(530, 32997, 32998),
 }
-#: Tags of a directory (TIFF defines a few hundred), and bytes of all tags against those of the
-#: file: directories may share values, but a file that is nothing but that would take all memory.
-_MOST_TAGS, _SHARED = 4096, 8
+#: Most tags of a directory (TIFF defines a few hundred), and largest ratio of their values to the
+#: file: directories may share values, but many that do would take all memory.
+_MAX_TAGS, _MAX_SHARING = 4096, 8
 
 
 class TruncatedTiffError(ValueError):
-    """Some of the file is missing; says what."""
+    """A part of the file is missing."""
 
 
 def check_chain(stream: BinaryIO, size: int) -> int:
-    """Walk the chain of image directories to its end.
+    """Check the chain of image directories to its end.
 
     Parameters
     ----------
@@ -48,8 +49,8 @@ def check_chain(stream: BinaryIO, size: int) -> int:
     Raises
     ------
     TruncatedTiffError
-        If the header is none of TIFF's, the chain or a tag leads beyond the end of the file, or
-        the chain runs in a circle.
+        If it is no TIFF header, the chain or a tag leads beyond the end of the file, or the chain
+        is circular.
     """
     stream.seek(0)
     head = stream.read(16)
@@ -74,11 +75,11 @@ def check_chain(stream: BinaryIO, size: int) -> int:
         after = start + entries * entry_bytes
         if after > size:
             raise TruncatedTiffError("its end is missing")
-        if entries > _MOST_TAGS:
+        if entries > _MAX_TAGS:
             raise TruncatedTiffError(f"an image has {entries} tags")
         stream.seek(start)
         values += _check_values(stream.read(entries * entry_bytes), size, order, offset_code)
-        if values > _SHARED * size + 2**20:
+        if values > _MAX_SHARING * size + 2**20:
             raise TruncatedTiffError("its tags overlap")
         offset = _number(stream, size, after, order + offset_code)
     if not seen:
@@ -95,7 +96,7 @@ def check_strips(series: TiffPageSeries) -> None:
         If a page, a strip or part of one is missing.
     """
     if series.dataoffset is not None:
-        # One block, as ImageJ stores stacks: its pages list no strips of their own.
+        # One block, as in ImageJ's stacks, whose pages have no strips of their own.
         first = series.keyframe.parent.filehandle
         if series.dataoffset + series.nbytes > first.size:
             raise TruncatedTiffError("its end is missing")
@@ -115,19 +116,19 @@ def check_page(page: Any, missing: str) -> None:
         With the message `missing`, if one does not.
     """
     offsets, counts = page.dataoffsets, page.databytecounts
-    if len(offsets) != len(counts) or len(offsets) < _strips(page.keyframe.chunked):
+    if len(offsets) != len(counts) or len(offsets) < math.prod(page.keyframe.chunked):
         raise TruncatedTiffError(missing)
     size = page.parent.filehandle.size
     for offset, count in zip(offsets, counts, strict=True):
-        if not all(isinstance(n, Integral) for n in (offset, count)):  # text, in a damaged tag
+        if not all(isinstance(n, Integral) for n in (offset, count)):  # text in a damaged tag
             raise TruncatedTiffError(missing)
-        # Sparse files leave strips out on purpose (offset 0); none is expected here.
+        # Sparse files, which leave strips out (offset 0), are refused too.
         if not (offset > 0 and count > 0 and offset + count <= size):
             raise TruncatedTiffError(missing)
 
 
 def page_layout(stream: Any, offset: int) -> frozenset[tuple[int, ...]] | None:
-    """Return what a directory says of how voxels are laid out and packed, to compare it.
+    """Return a directory's tags of layout and compression, for comparison.
 
     Parameters
     ----------
@@ -138,7 +139,7 @@ def page_layout(stream: Any, offset: int) -> frozenset[tuple[int, ...]] | None:
 
     Returns
     -------
-    Tags of the layout; None if one's value is stored elsewhere and would have to be looked up.
+    Tags of the layout; None if the value of one is stored outside the directory.
     """
     stream.seek(0)
     head = stream.read(4)
@@ -148,36 +149,29 @@ def page_layout(stream: Any, offset: int) -> frozenset[tuple[int, ...]] | None:
     stream.seek(offset)
     entries = struct.unpack(order + count_code, stream.read(struct.calcsize(count_code)))[0]
     content = stream.read(entries * (20 if big else 12))
-    found = set()
+    layout = set()
     for code, kind, count, value in struct.iter_unpack(f"{order}HH{offset_code * 2}", content):
         if code in _LAYOUT:
-            if _BYTES.get(kind, 0) * count > struct.calcsize(offset_code):
+            if _TYPE_BYTES.get(kind, 0) * count > struct.calcsize(offset_code):
                 return None
-            found.add((code, kind, count, value))
-    return frozenset(found)
+            layout.add((code, kind, count, value))
+    return frozenset(layout)
 
 
 def _check_values(entries: bytes, size: int, order: str, offset_code: str) -> int:
-    """Check that the values of a directory's tags lie in the file: metadata may be cut off too.
+    """Check that the values of a directory's tags lie in the file.
 
-    Returns the bytes of those that lie outside the directory.
+    Returns the size in bytes of the values outside the directory.
     """
     total = 0
     for _, kind, count, value in struct.iter_unpack(f"{order}HH{offset_code * 2}", entries):
-        length = _BYTES.get(kind, 0) * count
+        length = _TYPE_BYTES.get(kind, 0) * count
         if length <= struct.calcsize(offset_code):
             continue
         if value + length > size:
             raise TruncatedTiffError("some of its metadata is missing")
         total += length
     return total
-
-
-def _strips(chunked: tuple[int, ...]) -> int:
-    number = 1
-    for n in chunked:
-        number *= n
-    return number
 
 
 def _number(stream: BinaryIO, size: int, offset: int, code: str) -> int:

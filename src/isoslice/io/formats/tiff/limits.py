@@ -1,6 +1,6 @@
-"""What a TIFF may ask of the library that reads it, checked before the library believes it.
+"""Limits of a TIFF, checked before tifffile reads it.
 
-OME-XML names other files and counts planes that need not exist; strips may unpack to any size.
+OME-XML may name any file and declare any number of planes; strips may unpack to any size.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 from isoslice.io.formats.tiff.codecs import NONE, check_codec, check_strips_unpack
 from isoslice.io.limits import MAX_CHUNK, MAX_XML, check_memory, check_packed, check_regular
 
-#: Kinds of TIFF that are not read by their own metadata: two name other files, one holds
-#: expressions that are evaluated to arrays of any size.
+#: tifffile's readers of metadata that are switched off: two follow names of other files, one
+#: evaluates expressions to arrays of any size.
 UNUSED_KINDS: dict[str, Any] = {"is_mmstack": False, "is_ndtiff": False, "is_scanimage": False}
-#: Planes that OME-XML may list; a table of them is made first.
+#: Most planes in OME-XML, of which a table is made.
 MAX_PLANES = 2_000_000
 
 
 def check_ome(xml: str) -> ElementTree.Element:
-    """Parse OME-XML and check it before it is followed.
+    """Parse and check OME-XML.
 
     Raises
     ------
     ValueError
-        If it names a file elsewhere, declares entities, or more planes than `MAX_PLANES`.
+        If it names a file in another folder, declares entities, or more planes than `MAX_PLANES`.
     """
     if len(xml) > MAX_XML:
         raise ValueError(f"its OME-XML has {len(xml)} characters, expected up to {MAX_XML}")
@@ -51,39 +51,39 @@ def check_ome(xml: str) -> ElementTree.Element:
 
 
 def count(element: ElementTree.Element, name: str, default: int = 1) -> int:
-    """Return a count that an element of OME-XML declares.
+    """Return the integer in an attribute of an OME-XML element.
 
     Raises
     ------
     ValueError
-        If it is no number from 0 to `MAX_PLANES`.
+        If it is no integer from 0 to `MAX_PLANES`.
     """
-    found = int(element.get(name, default))
-    if not 0 <= found <= MAX_PLANES:
-        raise ValueError(f"its OME-XML has a {name} of {found}, expected up to {MAX_PLANES}")
-    return found
+    value = int(element.get(name, default))
+    if not 0 <= value <= MAX_PLANES:
+        raise ValueError(f"its OME-XML has a {name} of {value}, expected up to {MAX_PLANES}")
+    return value
 
 
 def check_sizes(
     pages: Sequence[Any], shape: Sequence[int], dtype: np.dtype[Any], path: Path
 ) -> None:
-    """Check that what is read at once fits in memory, and fits what is stored.
+    """Check that the voxels of pages fit in memory, and are not larger than the file allows.
 
     Parameters
     ----------
     pages
-        Whose voxels are read, of the same shape and type; the first one tells these.
+        Pages of the same layout.
     shape, dtype
-        Of all voxels.
+        Of all their voxels.
     path
         The file, for messages.
 
     Raises
     ------
     DataError
-        If it does not fit in memory, or is compressed in a way that is not read.
+        If they do not fit in memory, or the compression is not supported.
     ValueError
-        If a tile is too large, or strips unpack to more than the page says.
+        If a tile is too large, or strips unpack to more than the page declares.
     """
     page = pages[0].keyframe
     check_memory(path, shape, dtype)
@@ -101,7 +101,7 @@ def check_sizes(
 
 
 def check_other(path: Path) -> int:
-    """Return the size of a file that OME-XML names; it must be a regular one, and no link."""
+    """Return the size of a file that OME-XML names; refuse links and devices."""
     if path.is_symlink():
         raise ValueError(f"its OME-XML names {path.name}, which is a link, expected a file")
     return check_regular(path)

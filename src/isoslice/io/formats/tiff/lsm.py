@@ -1,4 +1,4 @@
-"""What Zeiss LSM files say of an image: lengths in metres, times in seconds."""
+"""Metadata of Zeiss LSM files: lengths in metres, times in seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Lsm(NamedTuple):
-    """What an LSM file says; see `Raw`. Lengths are in micrometres."""
+    """Metadata of an LSM file, lengths in micrometres; see `Raw`."""
 
     spacing: dict[str, float]
     channel_names: tuple[str, ...] | None
@@ -24,15 +24,15 @@ class Lsm(NamedTuple):
 
 
 def read_lsm(tif: TiffFile) -> Lsm:
-    """Return what an LSM file says of its image."""
+    """Read the metadata of an LSM file."""
     info: Mapping[str, Any] = tif.lsm_metadata or {}
     spacing, origin = {}, {}
     for axis in "ZYX":
-        step, place = positive(info.get(f"VoxelSize{axis}")), number(info.get(f"Origin{axis}"))
+        step, position = positive(info.get(f"VoxelSize{axis}")), number(info.get(f"Origin{axis}"))
         if step is not None:
             spacing[axis] = convert(step, "meter", "micrometer")
-        if place is not None:
-            origin[axis] = convert(place, "meter", "micrometer")
+        if position is not None:
+            origin[axis] = convert(position, "meter", "micrometer")
     colors = info.get("ChannelColors")
     colors = colors if isinstance(colors, Mapping) else {}
     names = tuple(str(name) for name in colors.get("ColorNames") or ())
@@ -49,7 +49,7 @@ def read_lsm(tif: TiffFile) -> Lsm:
 
 
 def _time_step(info: Mapping[str, Any]) -> float | None:
-    """Return the time between frames: as it was set, else as it was on average."""
+    """Return the time between frames: as set, else the measured mean; None if unknown."""
     if not (number(info.get("DimensionTime")) or 0) > 1:
         return None
     stamps = info.get("TimeStamps")

@@ -1,6 +1,6 @@
-"""What isoslice noted of place, time and display, where the file still says the same in its way.
+"""Exact metadata from isoslice's note, where the file's own metadata still agree.
 
-Formats round numbers, know fewer units, or hold a part: colours without windows.
+Formats round numbers, have fewer units, or hold only a part, such as colours without windows.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ from isoslice.io.metadata_json import metadata_from_json
 from isoslice.io.notes import Note
 
 
-def settled(found: Metadata, note: Note | None) -> Metadata:
-    """Return what a file says, in the note's words where these say the same or more.
+def with_noted(stored: Metadata, note: Note | None) -> Metadata:
+    """Replace metadata of a file by the note's where these agree or say more.
 
     Parameters
     ----------
-    found
-        What the file says natively.
+    stored
+        Metadata in the file's own form.
     note
-        What isoslice noted in it, or None.
+        isoslice's note in the file, or None.
     """
     if note is None:
-        return found
+        return stored
     noted = metadata_from_json(note.get("metadata"))
-    if found.origin and _close(found.origin, noted.origin):
-        found = replace(found, origin=noted.origin)
-    times = seconds(found.time_step, found.time_unit), seconds(noted.time_step, noted.time_unit)
+    if stored.origin and _close(stored.origin, noted.origin):
+        stored = replace(stored, origin=noted.origin)
+    times = seconds(stored.time_step, stored.time_unit), seconds(noted.time_step, noted.time_unit)
     if None not in times and math.isclose(times[0] or 0, times[1] or 0, rel_tol=1e-9):
-        found = replace(found, time_step=noted.time_step, time_unit=noted.time_unit)
-    if found.displays and noted.displays and len(found.displays) == len(noted.displays):
-        pairs = zip(found.displays, noted.displays, strict=True)
-        found = replace(found, displays=tuple(_display(a, b) for a, b in pairs))
-    return found
+        stored = replace(stored, time_step=noted.time_step, time_unit=noted.time_unit)
+    if stored.displays and noted.displays and len(stored.displays) == len(noted.displays):
+        pairs = zip(stored.displays, noted.displays, strict=True)
+        stored = replace(stored, displays=tuple(_display(a, b) for a, b in pairs))
+    return stored
 
 
-def _display(found: Display, noted: Display) -> Display:
-    """Complete a display, unless the colour was changed."""
-    window = noted.window if found.window is None else found.window
-    shade = found.color or "FFFFFF"
-    if noted.lut is not None and found.lut is None and shade == "FFFFFF":
+def _display(stored: Display, noted: Display) -> Display:
+    """Complete a display by the noted one, unless its colour was changed."""
+    window = noted.window if stored.window is None else stored.window
+    shade = stored.color or "FFFFFF"
+    if noted.lut is not None and stored.lut is None and shade == "FFFFFF":
         return replace(noted, window=window)
-    if found.lut == noted.lut and shade == (noted.color or "FFFFFF"):
+    if stored.lut == noted.lut and shade == (noted.color or "FFFFFF"):
         return replace(noted, window=window)
-    return replace(found, window=window)
+    return replace(stored, window=window)
 
 
 def _close(a: Mapping[str, float], b: Mapping[str, float]) -> bool:

@@ -1,4 +1,4 @@
-"""What OME-XML says: images, and in which pages of which files their planes lie."""
+"""Images in OME-XML: metadata, and the files and pages of their planes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from isoslice.io.formats.tiff.limits import MAX_PLANES, count
 from isoslice.io.formats.tiff.text_numbers import known, number, positive
 from isoslice.io.notes import Note, find_note
 
-#: Colour that old versions of Bio-Formats write where there is none.
+#: Colour that old versions of Bio-Formats write for none.
 _NO_COLOR = -(2**31)
 
 
 class Holder(NamedTuple):
-    """A file as OME-XML names it; all None stands for the file that holds the XML itself."""
+    """A file as named in OME-XML; all None stands for the file that holds the XML."""
 
     name: str | None
     uuid: str | None
@@ -36,19 +36,19 @@ class OmeImage:
     Attributes
     ----------
     name
-        What it is called, or None.
+        Name, or None.
     axes, shape
-        Of its planes, slowest first, without Y and X; axes that are unnamed in TCZYX are ``Q``.
+        Axes before Y and X, slowest first, and their lengths; ``Q`` for axes outside TCZYX.
     size
         Height and width in pixels.
     samples
-        Colour samples a pixel.
+        Colour samples per pixel.
     dtype
-        As the XML has it.
+        As in the XML.
     holders
         Files that hold its planes.
     places
-        Which of `holders`, and which page there, per plane (planes, 2); -1 where none is named.
+        Index in `holders` and page of each plane, shape (planes, 2); -1 where the XML has none.
     spacing, unit, channel_names, note, metadata
         As of `Raw`.
     """
@@ -69,12 +69,12 @@ class OmeImage:
 
 
 def ome_images(root: ElementTree.Element) -> list[OmeImage]:
-    """Return the images of an OME-XML that lie in TIFF files, in its order.
+    """Return the images of OME-XML that are stored in TIFF files, in its order.
 
     Raises
     ------
     ValueError
-        If it contradicts itself.
+        If the XML is inconsistent.
     """
     images = []
     for element in root.findall("{*}Image"):
@@ -92,9 +92,9 @@ def _image(
         raise ValueError(f"its OME-XML has the dimension order {order!r:.20}")
     sizes = {axis: count(pixels, f"Size{axis}") for axis in "XYZCT"}
     channels = pixels.findall("{*}Channel")
-    each = {count(channel, "SamplesPerPixel") for channel in channels}
-    samples = max(each, default=1)
-    if len(each) > 1 or samples < 1 or sizes["C"] % samples:
+    sample_counts = {count(channel, "SamplesPerPixel") for channel in channels}
+    samples = max(sample_counts, default=1)
+    if len(sample_counts) > 1 or samples < 1 or sizes["C"] % samples:
         raise ValueError("its OME-XML has channels of different samples, expected the same")
     sizes["C"] //= samples
     axes = order[:1:-1]
@@ -125,7 +125,7 @@ def _image(
 def _places(
     pixels: ElementTree.Element, axes: str, shape: tuple[int, ...], samples: int
 ) -> tuple[tuple[Holder, ...], NDArray[np.int64]]:
-    """Return which page of which file holds each plane."""
+    """Return the files, and the file index and page of each plane."""
     total = math.prod(shape)
     places = np.full((total, 2), -1, np.int64)
     holders: dict[Holder, int] = {}
@@ -133,9 +133,9 @@ def _places(
     for data in pixels.findall("{*}TiffData"):
         first = {axis: count(data, f"First{axis}", 0) for axis in axes}
         if first["C"] >= shape[axes.index("C")] and samples > 1:
-            first["C"] //= samples  # some count samples, some channels
+            first["C"] //= samples  # some programs count samples here, some channels
         if any(first[axis] >= n for axis, n in zip(axes, shape, strict=True)):
-            continue  # left behind by programs that crop an image
+            continue  # left over from before the image was cropped
         start = int(np.ravel_multi_index([first[axis] for axis in axes], shape))
         rest = total - start
         planes = count(data, "NumPlanes", 1 if "IFD" in data.attrib else rest)
@@ -156,18 +156,18 @@ def _places(
 def _modulo(
     root: ElementTree.Element, image: ElementTree.Element, axes: str, shape: tuple[int, ...]
 ) -> tuple[str, tuple[int, ...]]:
-    """Split axes that hold two (planes at each of several angles, for one)."""
+    """Split axes that combine two, such as planes at several angles (OME's modulo annotations)."""
     wanted = {ref.get("ID") for ref in image.findall("{*}AnnotationRef")}
     annotations = [a for a in root.iterfind("{*}StructuredAnnotations/*") if a.get("ID") in wanted]
     names, lengths = list(axes), list(shape)
-    for along in (each for a in annotations for each in a.iter()):
-        axis = str(along.tag)[-1]
-        if not str(along.tag).rpartition("}")[2].startswith("ModuloAlong") or axis not in "ZCT":
+    for modulo in (element for a in annotations for element in a.iter()):
+        axis = str(modulo.tag)[-1]
+        if not str(modulo.tag).rpartition("}")[2].startswith("ModuloAlong") or axis not in "ZCT":
             continue
-        labels = len(along.findall("{*}Label"))
-        if "Start" in along.attrib:
-            start, step = (float(along.get(k, d)) for k, d in (("Start", "0"), ("Step", "1")))
-            labels = math.floor((float(along.get("End", "nan")) - start) / step + 1e-9) + 1
+        labels = len(modulo.findall("{*}Label"))
+        if "Start" in modulo.attrib:
+            start, step = (float(modulo.get(k, d)) for k, d in (("Start", "0"), ("Step", "1")))
+            labels = math.floor((float(modulo.get("End", "nan")) - start) / step + 1e-9) + 1
         at = names.index(axis)
         if labels < 1 or lengths[at] % labels:
             raise ValueError(f"its OME-XML divides {lengths[at]} places along {axis} by {labels}")
@@ -205,26 +205,26 @@ def _calibration(
 
 
 def _position(pixels: ElementTree.Element, unit: str | None) -> tuple[dict[str, float], str | None]:
-    """Return where the first plane lies, in `unit`, or the first position's where that is None.
+    """Return the position of the first plane and its unit: `unit` unless that is None.
 
-    Positions in the schema's default, the reference frame, have no length.
+    Positions in the schema's default unit, the reference frame, are ignored.
     """
     for plane in pixels.findall("{*}Plane"):
         if any(count(plane, f"The{axis}", 0) for axis in "ZCT"):
             continue
-        places: dict[str, float | None] = {}
+        positions: dict[str, float | None] = {}
         for axis in "XYZ":
-            place = number(plane.get(f"Position{axis}"))
-            of = unit_name(plane.get(f"Position{axis}Unit"))
-            if place is not None and of is not None:
-                unit = unit or of
-                places[axis] = convert(place, of, unit)
-        return known(places), unit
+            position = number(plane.get(f"Position{axis}"))
+            own_unit = unit_name(plane.get(f"Position{axis}Unit"))
+            if position is not None and own_unit is not None:
+                unit = unit or own_unit
+                positions[axis] = convert(position, own_unit, unit)
+        return known(positions), unit
     return {}, unit
 
 
 def _color(text: str | None) -> str | None:
-    """Return RRGGBB of OME's colour, a signed integer of red, green, blue and alpha."""
+    """Return RRGGBB for OME's colour, a signed integer of red, green, blue and alpha."""
     if text is None or not re.fullmatch(r"\s*-?\d{1,10}\s*", text) or int(text) == _NO_COLOR:
         return None
     return f"{(int(text) >> 8) & 0xFFFFFF:06X}"

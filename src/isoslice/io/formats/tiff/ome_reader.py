@@ -1,4 +1,4 @@
-"""Reading the images of an OME-TIFF, from all the files that hold their planes."""
+"""Reading images of an OME-TIFF from all files that hold their planes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from isoslice.io.decoded import Raw
 from isoslice.io.formats.tiff.files import Opened, find_holders, nothing_here, own_holders
 from isoslice.io.formats.tiff.integrity import TruncatedTiffError, check_chain
 from isoslice.io.formats.tiff.limits import UNUSED_KINDS, check_other
-from isoslice.io.formats.tiff.noted import settled
+from isoslice.io.formats.tiff.noted import with_noted
 from isoslice.io.formats.tiff.ome import OmeImage, ome_images
 from isoslice.io.formats.tiff.ome_xml import Source, followed
 from isoslice.io.formats.tiff.pages import PlaneReader
@@ -20,16 +20,19 @@ from isoslice.io.series import Series, choose_series
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
+#: NumPy's names of OME's voxel types, where they differ.
+_DTYPES = {"float": "float32", "double": "float64", "bit": "bool"}
 
-class Whole(NamedTuple):
-    """What was opened.
+
+class OpenedOme(NamedTuple):
+    """The opened file with its OME-XML.
 
     Attributes
     ----------
     path
         The file.
     source
-        OME-XML in it.
+        The OME-XML in it.
     tif
         The file, open; None for a companion file.
     """
@@ -39,42 +42,42 @@ class Whole(NamedTuple):
     tif: TiffFile | None
 
 
-def read_ome(whole: Whole, asked: str | None) -> Raw | None:
+def read_ome(ome: OpenedOme, requested: str | None) -> Raw | None:
     """Read an image, whose planes may lie in several files.
 
-    Of the images that the OME-XML describes, those count that have planes in the opened file.
+    Only images of the OME-XML with planes in the opened file can be chosen.
 
     Returns
     -------
-    None if the OME-XML has no image in TIFF files.
+    None if the OME-XML describes no image in TIFF files.
 
     Raises
     ------
     DataError
-        If none of the images lies in the opened file, or files or planes are missing.
+        If no image has planes in the opened file, or files or planes are missing.
     """
-    path, source, tif = whole
+    path, source, tif = ome
     xml = followed(source)
     images = ome_images(xml.root)
     if not images:
         return None
     pages = 0 if tif is None else len(tif.pages)
     opened = Opened(path, pages, source.uuid, xml.path, xml.uuid)
-    own = own_holders(images, opened)
-    here = [i for i in images if tif is None or any(h in own for h in i.holders)]
+    owned = own_holders(images, opened)
+    here = [i for i in images if tif is None or any(h in owned for h in i.holders)]
     if not here:
         raise nothing_here(images, opened)
     listed: tuple[Series, ...] = ()
     chosen = 0
-    if len(here) > 1 or asked is not None:
-        listed = tuple(_told(image) for image in here)
-        chosen = choose_series(path, listed, asked)
+    if len(here) > 1 or requested is not None:
+        listed = tuple(_listed(image) for image in here)
+        chosen = choose_series(path, listed, requested)
     image = here[chosen]
     if (missing := int((image.places[:, 0] < 0).sum())) > 0:
         raise TruncatedTiffError(f"{missing} of {len(image.places)} planes are missing")
-    data, axes = _voxels(image, find_holders(image, own, opened), whole)
+    data, axes = _voxels(image, find_holders(image, owned, opened), ome)
     if image.note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
-        # Axes of length 1 are lost in TIFF; the note knows which there were.
+        # TIFF loses axes of length 1, which the note has.
         shape, axes = noted_axes(data.shape, axes, image.note["axes"])
         data = data.reshape(shape)
     return Raw(
@@ -84,24 +87,24 @@ def read_ome(whole: Whole, asked: str | None) -> Raw | None:
         image.unit,
         image.channel_names,
         image.note,
-        settled(image.metadata, image.note),
+        with_noted(image.metadata, image.note),
         listed,
         chosen,
     )
 
 
-def _voxels(image: OmeImage, files: Mapping[int, Path], whole: Whole) -> tuple[Any, str]:
-    """Return the voxels without axes of length 1 (Y and X stay), and their axes."""
+def _voxels(image: OmeImage, files: Mapping[int, Path], ome: OpenedOme) -> tuple[Any, str]:
+    """Return the voxels and their axes, without axes of length 1 other than Y and X."""
     import tifffile
 
-    reader = PlaneReader(image.shape, whole.path)
+    reader = PlaneReader(image.shape, ome.path)
     by_file: dict[Path, list[int]] = {}
     for number, holder in enumerate(image.places[:, 0].tolist()):
         by_file.setdefault(files[holder], []).append(number)
     for path, numbers in by_file.items():
         pages = image.places[numbers, 1].tolist()
-        if whole.tif is not None and path == whole.path:
-            reader.add(whole.tif, numbers, pages)
+        if ome.tif is not None and path == ome.path:
+            reader.add(ome.tif, numbers, pages)
             continue
         with path.open("rb") as stream:
             check_chain(stream, check_other(path))
@@ -109,10 +112,10 @@ def _voxels(image: OmeImage, files: Mapping[int, Path], whole: Whole) -> tuple[A
             reader.add(tif, numbers, pages)
     page_shape, page_axes = reader.page
     sizes = dict(zip(page_axes, page_shape, strict=True))
-    found = sizes["Y"], sizes["X"]
-    if found != image.size or sizes.get("S", 1) != image.samples:
+    size = sizes["Y"], sizes["X"]
+    if size != image.size or sizes.get("S", 1) != image.samples:
         raise ValueError(
-            f"its planes have {found[0]} x {found[1]} pixels of {sizes.get('S', 1)} samples, "
+            f"its planes have {size[0]} x {size[1]} pixels of {sizes.get('S', 1)} samples, "
             f"expected {image.size[0]} x {image.size[1]} of {image.samples} as in its OME-XML"
         )
     data = reader.voxels()
@@ -121,14 +124,10 @@ def _voxels(image: OmeImage, files: Mapping[int, Path], whole: Whole) -> tuple[A
     return data.reshape([data.shape[i] for i in kept]), "".join(axes[i] for i in kept)
 
 
-def _told(image: OmeImage) -> Series:
+def _listed(image: OmeImage) -> Series:
     kept = [i for i, n in enumerate(image.shape) if n > 1]
     axes = "".join(image.axes[i] for i in kept) + "YX"
     shape = (*(image.shape[i] for i in kept), *image.size)
     if image.samples > 1:
         axes, shape = axes + "S", (*shape, image.samples)
     return Series(image.name, axes, shape, _DTYPES.get(image.dtype, image.dtype))
-
-
-#: NumPy's names of OME's types, where they differ.
-_DTYPES = {"float": "float32", "double": "float64", "bit": "bool"}

@@ -1,4 +1,4 @@
-"""OME-XML of a file, wherever it is: in the file, in another one, in a companion file."""
+"""OME-XML of a file: in the file itself, in another one, or in a companion file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from isoslice.io.limits import MAX_XML, read_small
 if TYPE_CHECKING:
     from tifffile import TiffFile
 
-#: End of the names of files that hold nothing but OME-XML.
+#: Suffix of files that hold only OME-XML.
 COMPANION = ".companion.ome"
 
 
 class Source(NamedTuple):
-    """An OME-XML, the file it is from, and the UUID that it gives that file."""
+    """OME-XML, the file that holds it, and the UUID of that file."""
 
     root: ElementTree.Element
     path: Path
@@ -34,7 +34,7 @@ def companion(path: Path) -> Source:
 
 
 def own_xml(tif: TiffFile, path: Path) -> Source | None:
-    """Return the OME-XML in a TIFF, or None where it holds none."""
+    """Return the OME-XML in a TIFF, or None if it has none."""
     text = tif.ome_metadata if tif.is_ome else None
     if not text:
         return None
@@ -43,14 +43,14 @@ def own_xml(tif: TiffFile, path: Path) -> Source | None:
 
 
 def followed(source: Source) -> Source:
-    """Return the OME-XML that one refers to, if it does: that of a master or companion file.
+    """Return the OME-XML of the master or companion file that `source` refers to, else `source`.
 
     Raises
     ------
     DataError
         If that file is missing.
     ValueError
-        If it is no such file.
+        If that file has no OME-XML.
     """
     reference = source.root.find("{*}BinaryOnly")
     if reference is None:
@@ -63,17 +63,17 @@ def followed(source: Source) -> Source:
             "found in its folder, expected both; put it beside this one under that name"
         )
     check_other(other)
-    found = companion(other) if name.lower().endswith(".ome") else _of_tiff(other)
-    if found is None or found.root.find("{*}BinaryOnly") is not None:
+    target = companion(other) if name.lower().endswith(".ome") else _of_tiff(other)
+    if target is None or target.root.find("{*}BinaryOnly") is not None:
         raise ValueError(f"its OME-XML refers to {name}, which holds none")
     wanted = reference.get("UUID")
-    if wanted and found.uuid and wanted != found.uuid:
+    if wanted and target.uuid and wanted != target.uuid:
         warn_of_uuid(source.path, name)
-    return found
+    return target
 
 
 def warn_of_uuid(path: Path, name: str) -> None:
-    """Warn that a file beside another one may not be the one that belongs to it."""
+    """Warn that a file may not be the one that the OME-XML of another refers to."""
     warnings.warn(
         f"{path}: its OME-XML gives {name} another UUID than that file has; check that it is the "
         "one that belongs to it",
@@ -84,8 +84,8 @@ def warn_of_uuid(path: Path, name: str) -> None:
 
 def uuid_of(path: Path) -> str | None:
     """Return the UUID that a TIFF's OME-XML gives it, or None."""
-    found = _of_tiff(path)
-    return None if found is None else found.uuid
+    source = _of_tiff(path)
+    return None if source is None else source.uuid
 
 
 def _of_tiff(path: Path) -> Source | None:

@@ -1,4 +1,4 @@
-"""Voxels of pages: read where they are indexed if they are stored as they are, else at once."""
+"""Voxels of pages: read when indexed if they are stored uncompressed, else at once."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from isoslice.io.limits import check_memory, check_shape
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-#: Pages that are unpacked at once.
+#: Pages that are decompressed in parallel.
 _THREADS = 8
 
 
 def series_voxels(series: TiffPageSeries, path: Path) -> tuple[Any, str]:
-    """Return the voxels of a series of tifffile's, and their axes.
+    """Return the voxels of a tifffile series, and their axes.
 
-    Axes of length 1 are left out, but for Y and X. Where voxels lie in the file one after the
-    other, they are read when they are asked for.
+    Axes of length 1 other than Y and X are dropped. Contiguous uncompressed voxels are read when
+    indexed.
     """
     data = _mapped(series, path)
     shape, axes = series.shape, series.axes
@@ -53,46 +53,46 @@ def _mapped(series: TiffPageSeries, path: Path) -> Any:
 
 
 class PlaneReader:
-    """Reads planes page by page, file by file, into one array.
+    """Collector of planes from pages of several files into one array.
 
     Parameters
     ----------
     shape
-        Of the planes: how many there are along each of the image's other axes.
+        Number of planes along each of the image's axes before the pages' own.
     path
-        The file that was opened, for messages.
+        The opened file, for messages.
     """
 
     def __init__(self, shape: Sequence[int], path: Path) -> None:
         self._shape, self._planes, self._path = tuple(shape), math.prod(shape), path
         self._voxels: NDArray[Any] | None = None
         self._stored = StoredPlanes(self._shape)
-        self._like: tuple[tuple[int, ...], np.dtype[Any], str] | None = None
+        self._layout: tuple[tuple[int, ...], np.dtype[Any], str] | None = None
 
     def add(self, tif: TiffFile, numbers: Sequence[int], pages: Sequence[int]) -> None:
-        """Read the planes `numbers` from the `pages` of an open file.
+        """Add planes of these `numbers`, stored in these `pages` of an open file.
 
         Raises
         ------
         ValueError
             If a page is missing, damaged, or unlike the others.
         """
-        found = []
-        for number, one in zip(numbers, _pages(tif, pages), strict=True):
-            where = f"plane {number + 1} of {self._planes} is missing"
-            if one is None:
-                raise TruncatedTiffError(where)
-            check_page(one, f"part of {where}")
-            self._check_alike(one.keyframe)
-            found.append(one)
-        if self._voxels is not None or not self._stored.add(tif, numbers, found):
-            self._read(numbers, found)
+        checked = []
+        for number, page in zip(numbers, _pages(tif, pages), strict=True):
+            missing = f"plane {number + 1} of {self._planes} is missing"
+            if page is None:
+                raise TruncatedTiffError(missing)
+            check_page(page, f"part of {missing}")
+            self._check_alike(page.keyframe)
+            checked.append(page)
+        if self._voxels is not None or not self._stored.add(tif, numbers, checked):
+            self._read(numbers, checked)
 
     @property
     def page(self) -> tuple[tuple[int, ...], str]:
         """Shape and axes of each page: YX, YXS or SYX."""
-        assert self._like is not None
-        return self._like[0], self._like[2]
+        assert self._layout is not None
+        return self._layout[0], self._layout[2]
 
     def voxels(self) -> Any:
         """Return all planes, of shape (*shape, *page)."""
@@ -105,22 +105,21 @@ class PlaneReader:
             raise ValueError("a plane has voxels of a type that is not known")
         if not all(isinstance(n, int) for n in page.shape):
             raise ValueError(f"a plane has the shape {page.shape}, expected numbers")
-        like = tuple(int(n) for n in page.shape), np.dtype(page.dtype), str(page.axes)
-        if self._like is None:
-            self._like = like
-        elif like != self._like:
+        layout = tuple(int(n) for n in page.shape), np.dtype(page.dtype), str(page.axes)
+        self._layout = known = self._layout or layout
+        if layout != known:
             raise ValueError(
-                f"its planes differ: {like[0]} of {like[1]}, and {self._like[0]} of {self._like[1]}"
+                f"its planes differ: {layout[0]} of {layout[1]}, and {known[0]} of {known[1]}"
             )
 
     def _read(self, numbers: Sequence[int], pages: Sequence[Any]) -> None:
-        assert self._like is not None
-        shape, dtype, _ = self._like
+        assert self._layout is not None
+        shape, dtype, _ = self._layout
         alike: dict[int, list[Any]] = {}
         for page in pages:
             alike.setdefault(id(page.keyframe), []).append(page)
-        for same in alike.values():
-            check_sizes(same, (len(same), *shape), dtype, self._path)
+        for group in alike.values():
+            check_sizes(group, (len(group), *shape), dtype, self._path)
         if self._voxels is None:
             check_memory(self._path, (self._planes, *shape), dtype)
             self._voxels = np.zeros((self._planes, *shape), dtype)
@@ -128,104 +127,102 @@ class PlaneReader:
         voxels = self._voxels
         pages[0].parent.filehandle.set_lock(True)
 
-        def one(number: int, page: Any) -> None:
+        def decode(number: int, page: Any) -> None:
             voxels[number] = page.asarray(maxworkers=1)
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(one, numbers, pages))
+            list(pool.map(decode, numbers, pages))
 
 
 def _pages(tif: TiffFile, numbers: Sequence[int]) -> Iterator[Any]:
-    """Yield pages, None for one that there isn't.
+    """Yield pages by number, None for a missing one.
 
-    Of those that are laid out as the first one, only the places of their strips are read.
+    Of pages with the layout of the first one, only the offsets of their strips are read.
     """
-    there = len(tif.pages)
-    if numbers[0] >= there:
+    count = len(tif.pages)
+    if numbers[0] >= count:
         yield None
         return
     tif.pages.useframes = False
     first: Any = tif.pages[numbers[0]]
-    like = page_layout(tif.filehandle, first.offset)
+    layout = page_layout(tif.filehandle, first.offset)
     tif.pages.set_keyframe(numbers[0])
     yield first
     for number in numbers[1:]:
-        if number >= there:
+        if number >= count:
             yield None
             return
-        tif.pages.useframes = like is not None
+        tif.pages.useframes = layout is not None
         page: Any = tif.pages[number]
-        if page.is_frame and page_layout(tif.filehandle, page.offset) != like:
+        if page.is_frame and page_layout(tif.filehandle, page.offset) != layout:
             tif.pages.useframes = False
             page = tif.pages[number]
         yield page
 
 
-def _in_one_piece(page: Any) -> bool:
-    """Whether the voxels of a page lie in the file as they are, row after row."""
+def _is_contiguous(page: Any) -> bool:
+    """Whether the voxels of a page are stored uncompressed and contiguously."""
     key = page.keyframe
     if not key.is_final or key.compression != NONE or key.is_tiled:
         return False
     ends = np.cumsum([page.dataoffsets[0], *page.databytecounts])
-    whole = int(ends[-1] - ends[0]) == int(key.nbytes)
-    return whole and list(page.dataoffsets) == ends[:-1].tolist()
+    complete = int(ends[-1] - ends[0]) == int(key.nbytes)
+    return complete and list(page.dataoffsets) == ends[:-1].tolist()
 
 
 class StoredPlanes:
-    """Planes that lie in files as they are, each in one piece: read where they are indexed.
-
-    Looks like an array; see `LazyArray`.
+    """Planes stored contiguously in files, read when indexed; see `LazyArray`.
 
     Parameters
     ----------
     shape
-        Of the planes; that of a page comes behind it.
+        Number of planes along each axis; the shape of a page is appended.
     """
 
     def __init__(self, shape: Sequence[int]) -> None:
-        self._lead = len(shape)
+        self._leading = len(shape)
         self.shape: tuple[int, ...] = tuple(shape)
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
         self._files: list[Path] = []
-        self._where = np.full((*shape, 2), -1, np.int64)
+        self._places = np.full((*shape, 2), -1, np.int64)  # index of the file, offset in it
 
     def add(self, tif: TiffFile, numbers: Sequence[int], pages: Sequence[Any]) -> bool:
-        """Take planes of a file; returns False where they are not stored in this way."""
+        """Add planes of a file; returns False if they are not stored contiguously."""
         dtype = np.dtype(pages[0].dtype).newbyteorder(tif.byteorder)
         if self._files and dtype != self.dtype:
             return False
-        if not all(map(_in_one_piece, pages)):
+        if not all(map(_is_contiguous, pages)):
             return False
-        where = self._where.reshape(-1, 2)
-        where[list(numbers), 0] = len(self._files)
-        where[list(numbers), 1] = [p.dataoffsets[0] for p in pages]
-        self.dtype, self.shape = dtype, (*self.shape[: self._lead], *pages[0].shape)
+        places = self._places.reshape(-1, 2)
+        places[list(numbers), 0] = len(self._files)
+        places[list(numbers), 1] = [p.dataoffsets[0] for p in pages]
+        self.dtype, self.shape = dtype, (*self.shape[: self._leading], *pages[0].shape)
         self._files.append(Path(tif.filehandle.path))
         return True
 
     def copy_to(self, voxels: NDArray[Any]) -> None:
-        """Copy the planes taken so far to their places in an array of shape (planes, *page)."""
-        for number, place in enumerate(self._where.reshape(-1, 2).tolist()):
+        """Copy the planes added so far to an array of shape (planes, *page)."""
+        for number, place in enumerate(self._places.reshape(-1, 2).tolist()):
             if place[0] >= 0:
                 voxels[number] = self._plane(place)
 
     def __getitem__(self, index: tuple[Any, ...]) -> NDArray[Any]:
         """Read a part, given by an integer or a slice of step 1 for each dimension."""
-        where, inside = self._where[index[: self._lead]], index[self._lead :]
-        places = where.reshape(-1, 2).tolist()
+        chosen, inside = self._places[index[: self._leading]], index[self._leading :]
+        places = chosen.reshape(-1, 2).tolist()
         if not places:
-            page = np.empty(self.shape[self._lead :], self.dtype)
-            return np.empty((*where.shape[:-1], *page[inside].shape), self.dtype)
-        size = math.prod(self.shape[self._lead :]) * self.dtype.itemsize
+            page = np.empty(self.shape[self._leading :], self.dtype)
+            return np.empty((*chosen.shape[:-1], *page[inside].shape), self.dtype)
+        size = math.prod(self.shape[self._leading :]) * self.dtype.itemsize
         file, start = places[0]
-        if places == [[file, start + i * size] for i in range(len(places))]:  # read at once
-            shape = (len(places), *self.shape[self._lead :])
+        if places == [[file, start + i * size] for i in range(len(places))]:  # adjacent: one read
+            shape = (len(places), *self.shape[self._leading :])
             block = np.memmap(self._files[file], self.dtype, "r", start, shape)
-            found = np.asarray(block[(slice(None), *inside)])
+            voxels = np.asarray(block[(slice(None), *inside)])
         else:
-            found = np.stack([self._plane(place)[inside] for place in places])
-        return found.reshape((*where.shape[:-1], *found.shape[1:]))
+            voxels = np.stack([self._plane(place)[inside] for place in places])
+        return voxels.reshape((*chosen.shape[:-1], *voxels.shape[1:]))
 
     def _plane(self, place: Sequence[int]) -> NDArray[Any]:
         file, offset = place
-        return np.memmap(self._files[file], self.dtype, "r", offset, self.shape[self._lead :])
+        return np.memmap(self._files[file], self.dtype, "r", offset, self.shape[self._leading :])

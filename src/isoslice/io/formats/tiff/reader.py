@@ -15,8 +15,8 @@ from isoslice.io.formats.tiff.imagej import as_signed, read_imagej
 from isoslice.io.formats.tiff.integrity import TruncatedTiffError, check_chain, check_strips
 from isoslice.io.formats.tiff.limits import UNUSED_KINDS
 from isoslice.io.formats.tiff.lsm import read_lsm
-from isoslice.io.formats.tiff.noted import settled
-from isoslice.io.formats.tiff.ome_reader import Whole, read_ome
+from isoslice.io.formats.tiff.noted import with_noted
+from isoslice.io.formats.tiff.ome_reader import OpenedOme, read_ome
 from isoslice.io.formats.tiff.ome_xml import COMPANION, companion, own_xml
 from isoslice.io.formats.tiff.pages import series_voxels
 from isoslice.io.notes import noted_axes
@@ -25,53 +25,52 @@ from isoslice.io.series import Series, choose_series
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPageSeries
 
-_Found = TypeVar("_Found")
-#: Axes of tifffile's for several positions or tiles in one LSM file: each is an image.
-_POSITIONS = "PM"
+_Result = TypeVar("_Result")
+#: tifffile's axes of positions or tiles in an LSM file: each is an image.
+_POSITION_AXES = "PM"
 
 
 def read_tiff(path: Path, series: str | None = None) -> Raw:
     """Read an image of a TIFF file.
 
     Axes and spacing come from OME-XML, ImageJ's or Zeiss' metadata. The resolution of a plain TIFF
-    is that of print (72 dots per inch and the like), never a voxel size.
+    is that for printing (72 dots per inch and the like), never a voxel size.
 
     Parameters
     ----------
     path
-        TIFF file; one of several of an OME-TIFF stands for all of them, as does the companion
-        file that describes them.
+        TIFF file; for an OME-TIFF of several files, any of them or their companion file.
     series
         Which image of several, by number or name.
 
     Raises
     ------
     DataError
-        If the file is no TIFF, is damaged or cut off, is one of several of which some are missing,
-        or is compressed in a way that is not read.
+        If the file is no TIFF, is damaged or cut off, belongs to others that are missing, or its
+        compression is not supported.
     """
     import tifffile
 
     with reading(path, "a TIFF"), quiet("tifffile"):
         if path.name.lower().endswith(COMPANION):
-            found = read_ome(Whole(path, companion(path), None), series)
-            if found is None:
+            raw = read_ome(OpenedOme(path, companion(path), None), series)
+            if raw is None:
                 raise ValueError("it names no TIFF files")
-            return found
+            return raw
         with path.open("rb") as stream:
             check_chain(stream, path.stat().st_size)
         with tifffile.TiffFile(path, **UNUSED_KINDS) as tif:
             source = own_xml(tif, path)
             if source is not None:
-                found = _explained(tif, path, lambda: read_ome(Whole(path, source, tif), series))
-                if found is not None:
-                    return found
-        # Where OME-XML has no images, or there is none; tifffile follows it no further.
+                raw = _explained(tif, path, lambda: read_ome(OpenedOme(path, source, tif), series))
+                if raw is not None:
+                    return raw
+        # Without OME-XML, or without images in it; tifffile then ignores it.
         with tifffile.TiffFile(path, is_ome=False, **UNUSED_KINDS) as tif:
             return _explained(tif, path, lambda: _read_series(tif, path, series))
 
 
-def _explained(tif: TiffFile, path: Path, read: Callable[[], _Found]) -> _Found:
+def _explained(tif: TiffFile, path: Path, read: Callable[[], _Result]) -> _Result:
     try:
         return read()
     except (ValueError, ImportError) as error:
@@ -79,7 +78,7 @@ def _explained(tif: TiffFile, path: Path, read: Callable[[], _Found]) -> _Found:
         raise
 
 
-def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
+def _read_series(tif: TiffFile, path: Path, requested: str | None) -> Raw:
     if not tif.series:
         raise TruncatedTiffError("it holds no image")
     images = _images(tif.series)
@@ -88,13 +87,13 @@ def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
     listed: tuple[Series, ...] = ()
     chosen = 0
     parts = [(one, part) for one in images for part in range(_positions(one))]
-    if len(parts) > 1 or asked is not None:
-        listed = tuple(_told(one, part) for one, part in parts)
-        chosen = choose_series(path, listed, asked)
+    if len(parts) > 1 or requested is not None:
+        listed = tuple(_listed(one, part) for one, part in parts)
+        chosen = choose_series(path, listed, requested)
     series, part = parts[chosen]
     check_strips(series)
     if tif.is_imagej and series.kind in ("uniform", "generic"):
-        # tifffile gives up on ImageJ's description where the file is shorter than it says.
+        # tifffile ignores ImageJ's description if it declares more than the file holds.
         raise TruncatedTiffError("it is shorter than ImageJ's description says")
     _check_images(tif, series)
     data, axes = series_voxels(series, path)
@@ -113,15 +112,15 @@ def _read_series(tif: TiffFile, path: Path, asked: str | None) -> Raw:
 
 
 def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
-    found = read_imagej(tif)
-    data, axes, note = raw.data, raw.axes, found.note
-    if found.signed and data.dtype.name == "uint16":
+    imagej = read_imagej(tif)
+    data, axes, note = raw.data, raw.axes, imagej.note
+    if imagej.signed and data.dtype.name == "uint16":
         data = as_signed(data)
     if note is not None and "S" not in axes and set(axes) <= set("TCZYX"):
-        # Axes of length 1 are lost in TIFF; the note knows which there were.
+        # TIFF loses axes of length 1, which the note has.
         shape, axes = noted_axes(data.shape, axes, note["axes"])
         data = data.reshape(shape)
-        # ImageJ has one order of axes; the note knows the one they had.
+        # ImageJ has one order of axes; the note has the original one.
         order = note.get("order")
         if isinstance(order, str) and sorted(order) == sorted(axes):
             data = data.transpose([axes.index(axis) for axis in order])
@@ -130,41 +129,39 @@ def _with_imagej(raw: Raw, tif: TiffFile) -> Raw:
         raw,
         data=data,
         axes=axes,
-        spacing=found.spacing,
-        unit=found.unit,
-        channel_names=found.channel_names,
+        spacing=imagej.spacing,
+        unit=imagej.unit,
+        channel_names=imagej.channel_names,
         note=note,
-        metadata=settled(found.metadata, note),
+        metadata=with_noted(imagej.metadata, note),
     )
 
 
 def _images(series: Sequence[TiffPageSeries]) -> list[TiffPageSeries]:
-    """Return the series that are images of their own, and no thumbnails of others."""
+    """Return the series that are images, not thumbnails of others."""
     kinds = ("generic", "lsm")
-    whole = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
-    return whole or list(series)
+    images = [s for s in series if not (s.kind in kinds and s.keyframe.is_reduced)]
+    return images or list(series)
 
 
 def _check_planes(series: TiffPageSeries, pages: int) -> None:
-    """Refuse an LSM file that declares more planes than it has pages, before they are listed."""
+    """Refuse an LSM file that declares more planes than it has pages."""
     planes = math.prod(series.shape) // max(1, math.prod(series.keyframe.shape))
     if series.kind == "lsm" and planes > pages:
         raise TruncatedTiffError(f"it declares {planes} planes, and has {pages}")
 
 
 def _positions(series: TiffPageSeries) -> int:
-    number = 1
-    for axis, n in zip(series.axes, series.shape, strict=True):
-        number *= n if series.kind == "lsm" and axis in _POSITIONS else 1
-    return number
+    pairs = zip(series.axes, series.shape, strict=True)
+    return math.prod(n for axis, n in pairs if series.kind == "lsm" and axis in _POSITION_AXES)
 
 
-def _told(series: TiffPageSeries, part: int) -> Series:
+def _listed(series: TiffPageSeries, part: int) -> Series:
     kept = [
         i
         for i, n in enumerate(series.shape)
         if (n > 1 or series.axes[i] in "YX")
-        and not (series.kind == "lsm" and series.axes[i] in _POSITIONS)
+        and not (series.kind == "lsm" and series.axes[i] in _POSITION_AXES)
     ]
     name = series.name or None
     if _positions(series) > 1:
@@ -174,23 +171,20 @@ def _told(series: TiffPageSeries, part: int) -> Series:
 
 
 def _position(data: Any, axes: str, part: int) -> tuple[Any, str]:
-    """Take one of several positions; axes of length 1 are gone already."""
-    places = [i for i, axis in enumerate(axes) if axis in _POSITIONS]
-    if not places or places != list(range(len(places))):
+    """Select one of several positions; axes of length 1 were dropped before."""
+    dimensions = [i for i, axis in enumerate(axes) if axis in _POSITION_AXES]
+    if not dimensions or dimensions != list(range(len(dimensions))):
         return data, axes
-    number = 1
-    for i in places:
-        number *= data.shape[i]
+    number = math.prod(data.shape[i] for i in dimensions)
     if number <= part:
         return data, axes
-    return data.reshape(number, *data.shape[len(places) :])[part], axes[len(places) :]
+    return data.reshape(number, *data.shape[len(dimensions) :])[part], axes[len(dimensions) :]
 
 
 def _check_images(tif: TiffFile, series: TiffPageSeries) -> None:
-    """Compare ImageJ's number of images with those found; pages may be missing between."""
+    """Check that no pages are missing, by ImageJ's number of images."""
     expected = int((tif.imagej_metadata or {}).get("images", 1)) if tif.is_imagej else 1
-    found = 1
-    for axis, n in zip(series.axes, series.shape, strict=True):
-        found *= n if axis not in "YXS" else 1
-    if found < expected:
-        raise TruncatedTiffError(f"{found} of {expected} planes")
+    pairs = zip(series.axes, series.shape, strict=True)
+    planes = math.prod(n for axis, n in pairs if axis not in "YXS")
+    if planes < expected:
+        raise TruncatedTiffError(f"{planes} of {expected} planes")

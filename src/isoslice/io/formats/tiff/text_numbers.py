@@ -1,4 +1,4 @@
-"""Numbers as TIFF's metadata hold them: text that may be anything."""
+"""Numbers in untrusted metadata of TIFF files."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterable, Mapping
 
 
 def number(value: object) -> float | None:
-    """Return a finite number, or None for what is none."""
+    """Parse a finite number, or return None."""
     if isinstance(value, bool) or value is None:
         return None
     try:
-        found = float(str(value))
+        parsed = float(str(value))
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return parsed if math.isfinite(parsed) else None
 
 
 def positive(value: object) -> float | None:
-    """Return a finite number above 0, or None."""
-    found = number(value)
-    return found if found is not None and found > 0 else None
+    """Parse a finite number above 0, or return None."""
+    parsed = number(value)
+    return parsed if parsed is not None and parsed > 0 else None
 
 
-def known(places: Mapping[str, float | None], axes: Iterable[str] = "ZYX") -> dict[str, float]:
-    """Leave out what is None."""
-    return {axis: place for axis in axes if (place := places.get(axis)) is not None}
+def known(values: Mapping[str, float | None], axes: Iterable[str] = "ZYX") -> dict[str, float]:
+    """Return the entries of `axes` that are not None."""
+    return {axis: value for axis in axes if (value := values.get(axis)) is not None}

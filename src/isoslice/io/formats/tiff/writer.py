@@ -16,18 +16,18 @@ from isoslice.data.volume import AXES, Volume
 from isoslice.io.formats.tiff.display import as_ome_color, to_table
 from isoslice.io.notes import make_note, note_text
 
-#: Classic TIFF counts bytes in 32 bits; some are kept for its directories.
-CLASSIC_LIMIT = 2**32 - 2**25
-#: Order of ImageJ's axes, and types it has (int16 it reads as its signed 16-bit).
+#: Bytes of voxels in a classic TIFF, which has 32-bit offsets; some are left for directories.
+MAX_CLASSIC_BYTES = 2**32 - 2**25
+#: Order of ImageJ's axes, and its voxel types (int16 is its signed 16-bit).
 _IMAGEJ_AXES, _IMAGEJ_TYPES = "TZCYX", ("uint8", "uint16", "int16", "float32")
 #: ImageJ's own spellings of units.
 _IMAGEJ_UNITS = {"micrometer": "micron", "angstrom": "A", "inch": "inch"}
 
 
 def write_tiff(path: Path, volume: Volume) -> None:
-    """Write a ``.tif``: an ImageJ hyperstack (axes in its order, TZCYX) where it has the type.
+    """Write a ``.tif``: an ImageJ hyperstack (axes in its order, TZCYX) if ImageJ can hold it.
 
-    Everything else (other types, above 4 GB) is written with OME-XML.
+    Other voxel types, and volumes above 4 GB, are written with OME-XML.
     """
     if _fits_imagej(volume):
         _write_imagej(path, volume)
@@ -38,16 +38,16 @@ def write_tiff(path: Path, volume: Volume) -> None:
 def write_ome_tiff(path: Path, volume: Volume) -> None:
     """Write an OME-TIFF.
 
-    The array keeps its order of axes where its planes are YX; others are transposed to TCZYX.
-    OME-XML has no float16: the pages have it, and the XML says float.
+    Axes keep their order if they end in YX, else they are transposed to TCZYX. OME-XML has no
+    float16: it is stored in the pages, and the XML says float.
     """
     import tifffile
 
     axes = _kept_axes(volume)
     data = volume.data.transpose([volume.axes.index(axis) for axis in axes])
     metadata = _ome_metadata(volume, axes)
-    big = data.nbytes > CLASSIC_LIMIT
-    # Planes of one column are taken for colour samples by some versions of tifffile.
+    big = data.nbytes > MAX_CLASSIC_BYTES
+    # Some versions of tifffile take planes of one column for colour samples.
     if data.dtype.name == "float16" or data.shape[-1] == 1:
         _write_planes(path, data, _ome_xml(data, axes, metadata), big)
         return
@@ -69,7 +69,7 @@ def _write_planes(path: Path, data: NDArray[Any], xml: bytes, big: bool) -> None
 
 
 def _kept_axes(volume: Volume) -> str:
-    """Return the order that axes have once the file is read again."""
+    """Return the axes in the order in which they are read again."""
     if volume.axes.endswith("YX"):
         return volume.axes
     return "".join(axis for axis in AXES if axis in volume.axes)
@@ -100,22 +100,22 @@ def _ome_metadata(volume: Volume, axes: str) -> dict[str, Any]:
 
 
 def _positions(volume: Volume, axes: str, unit: str) -> dict[str, list[Any]]:
-    """Return where each plane lies, in the order in which planes are stored."""
+    """Return the position of each plane, in the stored order."""
     origin = volume.metadata.origin
     depths = np.zeros([volume.size(axis) for axis in axes[:-2]], int)
     if "Z" in axes:
-        at = axes.index("Z")
-        depths += np.arange(volume.size("Z")).reshape([-1] + [1] * (len(axes) - 3 - at))
+        z_index = axes.index("Z")
+        depths += np.arange(volume.size("Z")).reshape([-1] + [1] * (len(axes) - 3 - z_index))
     positions: dict[str, list[Any]] = {}
-    for axis, place in origin.items():
+    for axis, position in origin.items():
         step = float(volume.spacing.get("Z", 0.0)) if axis == "Z" else 0.0
-        positions[f"Position{axis}"] = [place + z * step for z in depths.ravel().tolist()]
+        positions[f"Position{axis}"] = [position + z * step for z in depths.ravel().tolist()]
         positions[f"Position{axis}Unit"] = [unit] * depths.size
     return positions
 
 
 def _ome_xml(data: NDArray[Any], axes: str, metadata: dict[str, Any]) -> bytes:
-    """Return OME-XML; it knows 16-bit floats as floats of fewer significant bits."""
+    """Return OME-XML, where float16 is float with 16 significant bits."""
     import tifffile
 
     options = {key: value for key, value in metadata.items() if key != "axes"}
@@ -136,9 +136,9 @@ def _displays(volume: Volume) -> tuple[Display, ...]:
 
 def _fits_imagej(volume: Volume) -> bool:
     typed = volume.data.dtype.name in _IMAGEJ_TYPES
-    # tifffile takes a last axis of length 1 for colour samples, and then errs on the rest.
+    # tifffile takes a last axis of length 1 for colour samples.
     wide = volume.size("X") > 1
-    return typed and wide and volume.data.nbytes <= CLASSIC_LIMIT
+    return typed and wide and volume.data.nbytes <= MAX_CLASSIC_BYTES
 
 
 def _write_imagej(path: Path, volume: Volume) -> None:
@@ -160,7 +160,7 @@ def _write_imagej(path: Path, volume: Volume) -> None:
 
 
 def _planes(data: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield planes one by one, so that no transposed copy of all of them is made."""
+    """Yield planes one by one, without a transposed copy of the whole volume."""
     native = data.dtype.newbyteorder("=")
     for index in np.ndindex(data.shape[:-2]):
         yield np.ascontiguousarray(data[index], native)
@@ -171,15 +171,15 @@ def _imagej_metadata(volume: Volume, axes: str) -> dict[str, Any]:
     note = make_note(volume, axes)
     if (order := _kept_axes(volume)) != axes:
         note["order"] = order
-    # ImageJ reads one unit for all axes, and a resolution of 1 without unit as unknown.
+    # ImageJ has one unit for all axes, and reads a resolution of 1 without unit as unknown.
     metadata: dict[str, Any] = {"axes": axes, "Info": note_text(note)}
     if volume.spacing:
         metadata["unit"] = _IMAGEJ_UNITS.get(unit, SYMBOLS[unit]) if unit else "pixel"
     if "Z" in volume.spacing:
         metadata["spacing"] = float(volume.spacing["Z"])
-    for axis, place in volume.metadata.origin.items():
-        if axis in volume.spacing:  # ImageJ says which voxel lies at 0
-            metadata[f"{axis.lower()}origin"] = -place / float(volume.spacing[axis])
+    for axis, position in volume.metadata.origin.items():
+        if axis in volume.spacing:  # ImageJ stores the index of the voxel at 0
+            metadata[f"{axis.lower()}origin"] = -position / float(volume.spacing[axis])
     interval = seconds(volume.metadata.time_step, volume.metadata.time_unit)
     if interval is not None:
         metadata["finterval"], metadata["tunit"] = float(interval), "sec"
@@ -190,15 +190,15 @@ def _imagej_metadata(volume: Volume, axes: str) -> dict[str, Any]:
 
 
 def _imagej_display(volume: Volume) -> dict[str, Any]:
-    displays, found = _displays(volume), dict[str, Any]()
+    displays, options = _displays(volume), dict[str, Any]()
     if volume.size("C") > 1:
         grey = displays and all(d.lut is None and d.color in (None, "FFFFFF") for d in displays)
-        found["mode"] = "grayscale" if grey else "composite"
+        options["mode"] = "grayscale" if grey else "composite"
     if any(display.color or display.lut for display in displays):
-        found["LUTs"] = [to_table(display) for display in displays]
+        options["LUTs"] = [to_table(display) for display in displays]
     windows = [display.window for display in displays if display.window is not None]
     if windows and len(windows) == len(displays):
-        found["Ranges"] = tuple(float(limit) for window in windows for limit in window)
+        options["Ranges"] = tuple(float(limit) for window in windows for limit in window)
         if len(windows) == 1:
-            found["min"], found["max"] = found["Ranges"]
-    return found
+            options["min"], options["max"] = options["Ranges"]
+    return options
