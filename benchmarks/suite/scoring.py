@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.grid import even_grid
+from isoslice.data.psnr import psnr
 from isoslice.evaluation.benchmark.realism import Judge
 from isoslice.evaluation.benchmark.store import Store
 from isoslice.evaluation.evaluate import mean_scores, score
-from isoslice.evaluation.metrics import psnr
 from isoslice.evaluation.spectra import ShellCorrelation, power_spectrum_ratio, shell_correlation
 from suite.cases import CaseData
 from suite.store import Restored

@@ -15,6 +15,7 @@ from isoslice.data.coarse import turned
 from isoslice.data.grid import crop_to_grid, even_grid, thin
 from isoslice.data.interpolation import interpolate
 from isoslice.data.masking import fill_rows
+from isoslice.data.psnr import psnr
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation.holdout import run as checking
@@ -28,7 +29,7 @@ from isoslice.evaluation.holdout.extrapolation import (
 from isoslice.evaluation.holdout.hide import interpolate_hidden, restore_hidden
 from isoslice.evaluation.holdout.result import BIN, METHODS, binned
 from isoslice.evaluation.holdout.run import check, middle_of
-from isoslice.evaluation.metrics import data_range_of, psnr, ssim
+from isoslice.evaluation.metrics import data_range_of, ssim
 
 
 def linear_predict(monkeypatch, spoil=lambda planes: planes):

@@ -1,7 +1,8 @@
-"""How far a volume is from the truth: L1, PSNR, SSIM and gradient ratios. Arrays in, floats out."""
+"""Metrics of a volume against the truth: L1, SSIM and gradient ratios; `data.psnr` has PSNR."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -38,28 +39,10 @@ def data_range_of(truth: NDArray[Any]) -> float:
 
 def l1(image: NDArray[Any], truth: NDArray[Any]) -> float:
     """Mean absolute difference of two arrays of the same shape, in their units."""
-    # A volume goes plane by plane, as in `psnr`.
+    # A volume goes plane by plane, as in `data.psnr.psnr`.
     pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
     error = sum(float(np.abs(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
     return error / truth.size
-
-
-def psnr(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB; infinite where both are equal.
-
-    Parameters
-    ----------
-    image, truth
-        Arrays of the same shape, of any real type.
-    data_range
-        The peak: see `data_range_of`.
-    """
-    # A volume goes plane by plane: double precision throughout, and no copy of all of it.
-    pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
-    error = sum(float(np.square(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
-    if error == 0:
-        return float("inf")
-    return float(10 * np.log10(data_range**2 * truth.size / error))
 
 
 def ssim(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float | None:
@@ -94,6 +77,12 @@ def gradient_ratio(volume: NDArray[Any], truth: NDArray[Any]) -> tuple[float | N
         ours, theirs = _roughness(volume, axis), _roughness(truth, axis)
         ratios.append(ours / theirs if theirs > 0 else None)
     return tuple(ratios)
+
+
+def mean_known(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _roughness(volume: NDArray[Any], axis: int) -> float:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.psnr import psnr_from_mse
+
 #: Resamples behind each interval.
 RESAMPLES = 1000
-#: Mean squared error, relative to the data range, below which PSNR is no longer told apart: 120 dB.
-FLOOR = 1e-12
+#: Least mean squared error, relative to the squared data range: PSNR is at most 120 dB.
+MIN_MSE = 1e-12
 
 
 def mean_interval(values: NDArray[np.float64], seed: int) -> dict[str, float]:
@@ -33,6 +35,6 @@ def psnr_interval(squared: NDArray[np.float64], seed: int) -> dict[str, float]:
     -------
     As `mean_interval`, at most 120 dB.
     """
-    found = mean_interval(squared, seed)
+    interval = mean_interval(squared, seed)
     ends = {"value": "value", "low": "high", "high": "low"}  # the largest error, the lowest PSNR
-    return {key: float(-10 * np.log10(max(found[end], FLOOR))) for key, end in ends.items()}
+    return {key: psnr_from_mse(max(interval[end], MIN_MSE)) for key, end in ends.items()}

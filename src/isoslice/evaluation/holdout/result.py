@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import turned
+from isoslice.data.psnr import pooled_psnr, psnr_from_mse
 from isoslice.data.volume import Volume, VoxelSize, from_tczyx
-from isoslice.evaluation.metrics import data_range_of, ssim
+from isoslice.evaluation.metrics import data_range_of, mean_known, ssim
 from isoslice.inference.diagnostics import Doubts
 from isoslice.inference.passes import Mode
 
@@ -220,7 +221,7 @@ def score_planes(
         for way in METHODS:
             error = float(np.square(np.subtract(made[way][i], truth, dtype=np.float64)).mean())
             power[way] += error / count
-            ratios[way] = _decibels(error, peak)
+            ratios[way] = psnr_from_mse(error, peak)
             alike[way] = ssim(made[way][i], truth, peak)
         scores.append(PlaneScore(i + 1, ratios, alike))
     expected = {way: power[way] * ratio[way] if power[way] else 0.0 for way in METHODS}
@@ -229,9 +230,9 @@ def score_planes(
         channel,
         name,
         peak,
-        {way: _decibels(power[way], peak) for way in METHODS},
-        {way: mean_of([score.ssim[way] for score in scores]) for way in METHODS},
-        {way: _decibels(e, peak) if np.isfinite(e) else None for way, e in expected.items()},
+        {way: psnr_from_mse(power[way], peak) for way in METHODS},
+        {way: mean_known([score.ssim[way] for score in scores]) for way in METHODS},
+        {way: psnr_from_mse(e, peak) if np.isfinite(e) else None for way, e in expected.items()},
         tuple(scores),
     )
 
@@ -277,26 +278,11 @@ def binned(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(summed / counts, np.float32)
 
 
-def _decibels(error: float, peak: float) -> float:
-    return float("inf") if error == 0 else float(10 * np.log10(peak**2 / error))
-
-
 def _less(a: float, b: float) -> float:
     return 0.0 if a == b else a - b
 
 
-def pooled(ratios: Sequence[float]) -> float:
-    """PSNR of the mean of the squared errors that have these PSNRs."""
-    return _decibels(float(np.mean([10 ** (-ratio / 10) for ratio in ratios])), 1.0)
-
-
-def pooled_or_none(ratios: Sequence[float | None]) -> float | None:
-    """Do as `pooled` does; None if any is."""
-    known = [ratio for ratio in ratios if ratio is not None]
-    return pooled(known) if len(known) == len(ratios) else None
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """Mean of those that are not None; None if all are."""
+def pooled_or_none(values: Sequence[float | None]) -> float | None:
+    """Pool PSNRs as `pooled_psnr` does; None if any is None."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    return pooled_psnr(known) if len(known) == len(values) else None

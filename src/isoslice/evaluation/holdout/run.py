@@ -22,6 +22,7 @@ from isoslice.data.frames import Lost, lost_messages, mended
 from isoslice.data.interpolation import Method
 from isoslice.data.labels import label_messages
 from isoslice.data.normalization import Normalization, look_at
+from isoslice.data.psnr import pooled_psnr
 from isoslice.data.srh import srh_channels
 from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import AXES, Volume, from_tczyx
@@ -38,11 +39,10 @@ from isoslice.evaluation.holdout.result import (
     ChannelCheck,
     Fidelity,
     binned,
-    mean_of,
-    pooled,
     pooled_or_none,
     score_planes,
 )
+from isoslice.evaluation.metrics import mean_known
 from isoslice.inference.diagnostics import doubts_of
 from isoslice.inference.model import Model
 from isoslice.inference.passes import Mode
@@ -161,8 +161,8 @@ def check(
         shape=planes.shape,
         voxel_size=seen.voxel_size,
         unit=seen.unit,
-        psnr={way: pooled([c.psnr[way] for c in channels]) for way in METHODS},
-        ssim={way: mean_of([c.ssim[way] for c in channels]) for way in METHODS},
+        psnr={way: pooled_psnr([c.psnr[way] for c in channels]) for way in METHODS},
+        ssim={way: mean_known([c.ssim[way] for c in channels]) for way in METHODS},
         predicted={way: pooled_or_none([c.predicted[way] for c in channels]) for way in METHODS},
         tested=len(gains),
         better=sum(gain > 0 for gain in gains),
