@@ -20,6 +20,7 @@ from conftest import texture
 from isoslice.data.volume import VoxelSize
 from isoslice.errors import OutputError
 from isoslice.evaluation import report
+from isoslice.evaluation.figures import round_length
 from isoslice.evaluation.report import (
     Advice,
     Picture,
@@ -43,7 +44,7 @@ from isoslice.evaluation.report.encode import (
 from isoslice.evaluation.report.of_predict import prediction_report
 from isoslice.evaluation.report.page import html
 from isoslice.evaluation.report.pictures import scale_bar
-from isoslice.evaluation.report.svg import Line, line_plot, round_length, ticks
+from isoslice.evaluation.report.svg import Line, line_plot, ticks
 from isoslice.evaluation.report.text import embedded_json
 from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
 from report_page import Page, restored_stack

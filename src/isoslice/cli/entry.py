@@ -15,6 +15,7 @@ import typer
 from isoslice.cli.app import app
 from isoslice.cli.interrupts import Interrupted, sigterm_as_interrupt
 from isoslice.errors import WHERE_TO_REPORT, IsosliceError, IsosliceWarning, UnhandledError
+from isoslice.runtime.debug import debugging
 
 # Exit codes, beside 0: 1 and 2 as usual, 70 as sysexits.h has it, 130 as shells do.
 FAILED, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
@@ -80,11 +81,6 @@ def explain(error: Exception) -> tuple[str, int]:
         f"traceback, and report it {WHERE_TO_REPORT} with the output of 'isoslice env'",
         BUG,
     )
-
-
-def debugging() -> bool:
-    """Whether the user asked for tracebacks and for other libraries' warnings."""
-    return os.environ.get("ISOSLICE_DEBUG", "") not in ("", "0")
 
 
 def _fail(line: str, code: int) -> int:

@@ -257,9 +257,6 @@ ScoresFile = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-#: Minutes of training when neither --minutes nor --steps is given.
-DEFAULT_MINUTES = 10.0
-
 
 def part_of(text: str | None) -> tuple[int, int] | None:
     """Part as given on the command line."""

@@ -13,7 +13,6 @@ from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.large import how_to_work, is_in_blocks, memory_budget, threads_of
 from isoslice.cli.options import (
-    DEFAULT_MINUTES,
     Along,
     Axes,
     Channel,
@@ -38,6 +37,7 @@ from isoslice.cli.options import (
     Workers,
     reading_of,
 )
+from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume

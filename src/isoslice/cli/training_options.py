@@ -13,6 +13,7 @@ import typer
 from isoslice.cli.help import MACHINE
 from isoslice.cli.interrupts import Interrupted
 from isoslice.errors import OutputError, SettingsError
+from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from isoslice.runtime.progress import Progress
@@ -22,7 +23,7 @@ Minutes = Annotated[
     typer.Option(
         "--minutes",
         metavar="M",
-        help="Time to train, all of it. [default: 10]",
+        help=f"Time to train, all of it. [default: {DEFAULT_MINUTES:g}]",
         rich_help_panel=MACHINE,
     ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,11 @@ def choose_view(reference: NDArray[Any], factor: int = 1, crop: int = 128) -> Vi
     return View(z, y, x, rows, cols)
 
 
+def check_matplotlib() -> None:
+    """Raise `SettingsError` if matplotlib is missing."""
+    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
+
+
 def comparison_figure(
     volumes: Mapping[str, NDArray[Any]],
     voxel_size: Sequence[float],
@@ -123,7 +129,7 @@ def comparison_figure(
     SettingsError
         If matplotlib is missing.
     """
-    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
+    check_matplotlib()
     size = VoxelSize(*voxel_size)
     depth = max((volume.shape[0] for volume in volumes.values()), default=0)
     fitted = {name: _fit(name, volume, depth) for name, volume in volumes.items()}
@@ -248,7 +254,7 @@ def _mark_cuts(axes: Axes, view: View) -> None:
 def _annotate(axes: Axes, scale: float, view: View, unit: str) -> None:
     """Draw the scale bar, and say what is shown."""
     wide = axes.get_window_extent().width
-    length = _round_length(0.4 * PANEL / scale)
+    length = round_length(0.4 * PANEL / scale)
     axes.set_axis_off()
     axes.set(xlim=(0, wide), ylim=(0, 1))
     axes.plot((0, length * scale), (0.35, 0.35), color=TEXT, lw=3, solid_capstyle="butt")
@@ -271,7 +277,8 @@ def _annotate(axes: Axes, scale: float, view: View, unit: str) -> None:
     )
 
 
-def _round_length(at_most: float) -> float:
+def round_length(at_most: float) -> float:
     """Largest of 1, 2, 5, 10, ... (times any power of ten) that is no more than `at_most`."""
-    power = 10.0 ** np.floor(np.log10(at_most))
-    return float(max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9)) * power)
+    power = 10.0 ** math.floor(math.log10(at_most) + 1e-12)
+    factor = max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9))
+    return float(f"{factor * power:.12g}")

@@ -42,9 +42,6 @@ from isoslice.training.objectives import objective_of
 from isoslice.training.reliability import TIME_SHARE, learn_trust
 from isoslice.training.session import TrainingRun
 
-#: Training time where neither a time nor a step budget is given.
-DEFAULT_MINUTES = 10.0
-
 AnyTraining = TypeVar("AnyTraining", bound=TrainingSettings | MaskedTraining)
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -269,7 +266,7 @@ def training_budget(minutes: float | None, steps: int | None) -> float | None:
         raise SettingsError(f"got minutes {minutes}, expected a positive number")
     if steps is not None and steps < 1:
         raise SettingsError(f"got steps {steps}, expected at least 1")
-    return DEFAULT_MINUTES if minutes is None and steps is None else minutes
+    return budget.DEFAULT_MINUTES if minutes is None and steps is None else minutes
 
 
 def as_volumes(

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import SettingsError
+from isoslice.evaluation.figures import check_matplotlib
 from isoslice.io.atomic import atomic_output
-from isoslice.io.extras import require_installed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,11 +74,6 @@ class Words:
     across: Literal["left", "center"] = "center"
     along: Literal["baseline", "center"] = "center"
     bold: bool = False
-
-
-def check_matplotlib() -> None:
-    """Fail if matplotlib is missing."""
-    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
 
 
 def save_page(page: Page, path: str | Path, *, overwrite: bool = False) -> None:

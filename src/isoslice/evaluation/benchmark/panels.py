@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
-from isoslice.evaluation.benchmark.canvas import Block, Page, check_matplotlib, save_page
+from isoslice.evaluation.benchmark.canvas import Block, Page, save_page
+from isoslice.evaluation.figures import check_matplotlib
 
 #: With more columns than this, 2D figures show one scale below the other.
 MAX_COLUMNS = 12

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.data.display import srh_colours
 from isoslice.data.subsampling import evenly_spaced
-from isoslice.evaluation.benchmark.canvas import check_matplotlib
 from isoslice.evaluation.benchmark.cells import ScoreTable
 from isoslice.evaluation.benchmark.data import BenchmarkData, get_model, load_data
 from isoslice.evaluation.benchmark.fidelity import fidelity_of
@@ -42,6 +41,7 @@ from isoslice.evaluation.benchmark.restored import (
 from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store, open_store
 from isoslice.evaluation.benchmark.tables import write_tables
+from isoslice.evaluation.figures import check_matplotlib
 from isoslice.evaluation.slicefid.features import Extractor
 from isoslice.inference.model import Model
 from isoslice.runtime.progress import Progress

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from isoslice.evaluation.figures import round_length
 from isoslice.evaluation.report.data import COLOURED, Scene, Shown
 from isoslice.evaluation.report.encode import Windows, as_bytes, coloured, data_uri, png
-from isoslice.evaluation.report.svg import round_length
 from isoslice.evaluation.report.text import safe
 
 #: Axes (of Z, Y, X) that run down and across in each slice.

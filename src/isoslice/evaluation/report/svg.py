@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.evaluation.figures import round_length
 from isoslice.evaluation.report.text import safe
 
 WIDTH, HEIGHT = 360, 240
@@ -162,13 +163,6 @@ def ticks(low: float, high: float, whole: bool = False, most: int = 5) -> list[f
         step = max(1.0, round(step))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
-
-
-def round_length(at_most: float) -> float:
-    """Largest of 1, 2, 5, 10, ... (times any power of ten) that is no more than `at_most`."""
-    power = 10.0 ** math.floor(math.log10(at_most) + 1e-12)
-    factor = max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9))
-    return float(f"{factor * power:.12g}")
 
 
 def _finer(step: float) -> float:
