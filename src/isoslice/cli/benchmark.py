@@ -11,7 +11,6 @@ from isoslice.cli.help import MACHINE, RESULT
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import (
     Device,
-    DeviceOption,
     FeaturesPath,
     Light,
     Output,
@@ -36,7 +35,7 @@ def benchmark(
     ] = False,
     features: FeaturesPath = None,
     light: Light = False,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     report: ReportPath = None,
     overwrite: Annotated[
         bool,
@@ -58,10 +57,10 @@ def benchmark(
 
         check_report_path(report, overwrite)
     settings = read_settings(config, quick=quick)
-    extractor = texture() if light else inception(features, device.value)
+    extractor = texture() if light else inception(features, device)
     progress = terminal_progress(quiet)
     try:
-        tables = run_benchmark(settings, output, extractor, device=device.value, progress=progress)
+        tables = run_benchmark(settings, output, extractor, device=device, progress=progress)
         if report is not None:
             from isoslice.evaluation.report import write_report
             from isoslice.evaluation.report.of_benchmark import benchmark_report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,7 @@ from isoslice.cli.options import (
     Axes,
     Channel,
     Device,
-    DeviceOption,
     Factor,
-    Mode,
     Overwrite,
     Quiet,
     ReportPath,
@@ -27,6 +25,7 @@ from isoslice.cli.options import (
     VoxelSizeText,
     reading_of,
 )
+from isoslice.models.choices import Mode
 from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def check(
         typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
     ] = None,
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     json: ScoresFile = None,
     output: Annotated[
         Path | None,
@@ -103,18 +102,17 @@ def check(
 
         check_report_path(report, overwrite)
     volume = open_with(Path(stack), reading)
-    chosen: Literal["sample", "mean"] | None = None if mode is None else mode.value
     progress = terminal_progress(quiet)
     try:
         found = leave_out(
             volume,
             Model.load(model),
             factor=factor,
-            mode=chosen,
+            mode=mode,
             seed=seed,
-            device=device.value,
+            device=device,
             progress=progress,
-            along=None if along is None else along.value,
+            along=along,
         )
     finally:
         progress.close()

@@ -11,7 +11,6 @@ from isoslice.cli.options import (
     Axes,
     Channel,
     Device,
-    DeviceOption,
     Devices,
     Nodes,
     Output,
@@ -48,7 +47,7 @@ def distill(
     minutes: Minutes = None,
     steps: Steps = None,
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
     resume: Resume = False,
@@ -66,7 +65,7 @@ def distill(
 
     check_output(output, overwrite)
     teacher = Model.load(model)
-    place = find_place(devices, nodes, choose_device(device.value))
+    place = find_place(devices, nodes, choose_device(device))
     first = place is None or place.first
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     read = read_srh_images if teacher.config.srh else read_images
@@ -78,7 +77,7 @@ def distill(
             minutes=minutes,
             steps=steps,
             seed=seed,
-            device=device.value,
+            device=device,
             devices=devices,
             nodes=nodes,
             workdir=workdir,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,46 +11,6 @@ from isoslice.cli.help import INPUT, LARGE, MACHINE, RESULT, SCORES, TRUST
 
 if TYPE_CHECKING:
     from isoslice.io.options import ReadOptions
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-class Mode(StrEnum):
-    """What predict returns."""
-
-    sample = "sample"
-    mean = "mean"
-
-
-class Preset(StrEnum):
-    """Recipe to train."""
-
-    isoslice = "isoslice"
-    msdsr = "msdsr"
-    end_to_end = "end-to-end"
-
-
-class Direction(StrEnum):
-    """Slices that are restored."""
-
-    both = "both"
-    XZ = "XZ"
-    YZ = "YZ"
-
-
-class Axis(StrEnum):
-    """An axis of a stack."""
-
-    Z = "Z"
-    Y = "Y"
-    X = "X"
 
 
 Axes = Annotated[
@@ -111,7 +70,7 @@ Time = Annotated[
     ),
 ]
 Along = Annotated[
-    Axis | None,
+    Literal["Z", "Y", "X"] | None,
     typer.Option(
         "--along",
         case_sensitive=False,
@@ -128,8 +87,9 @@ Factor = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="Where to compute.", rich_help_panel=MACHINE)
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option("--device", help="Where to compute.", rich_help_panel=MACHINE),
 ]
 Devices = Annotated[
     int,

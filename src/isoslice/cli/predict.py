@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +17,8 @@ from isoslice.cli.options import (
     Axes,
     Channel,
     Device,
-    DeviceOption,
-    Direction,
     Factor,
     Memory,
-    Mode,
     Output,
     Overwrite,
     Part,
@@ -37,6 +34,7 @@ from isoslice.cli.options import (
     Workers,
     reading_of,
 )
+from isoslice.models.choices import Direction, Mode
 from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ def predict(
             help="Slices that msdsr and end-to-end models restore.",
             rich_help_panel=PAPER,
         ),
-    ] = Direction.both,
+    ] = "both",
     blur: Annotated[
         bool,
         typer.Option(
@@ -140,7 +138,7 @@ def predict(
             rich_help_panel=TRUST,
         ),
     ] = False,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     minutes: Annotated[
         float,
         typer.Option(
@@ -200,17 +198,15 @@ def predict(
     if model is None:
         check_output(own_model, overwrite)
     volume = open_with(Path(stack), reading)
-    axis = None if along is None else along.value
-    turned_volume = turned(volume, coarse_axis(volume, axis))
+    turned_volume = turned(volume, coarse_axis(volume, along))
     check_volume(output, volume)
     planned = check_stack(turned_volume, factor)
-    chosen = choose_device(device.value)
+    chosen = choose_device(device)
     restorer = None if model is None else Model.load(model)
     # What predict would refuse, before minutes of training.
     config = preset_config("isoslice") if restorer is None else restorer.config
-    chosen_mode: Literal["sample", "mean"] | None = None if mode is None else mode.value
-    resolved, _, _ = resolve_options(config, chosen_mode, steps, detail, seed, direction.value)
-    check_asked(config, chosen_mode, detail, uncertainty, samples, keep_samples, blur)
+    resolved, _, _ = resolve_options(config, mode, steps, detail, seed, direction)
+    check_asked(config, mode, detail, uncertainty, samples, keep_samples, blur)
     if restorer is not None and (uncertainty or samples):
         check_knows(restorer)
     in_blocks = is_in_blocks(output, config, blur or uncertainty or samples > 0, how)
@@ -224,7 +220,7 @@ def predict(
     trained = False
     try:
         if restorer is None:
-            restorer = _train_on(volume, axis, minutes, seed, device, progress)
+            restorer = _train_on(volume, along, minutes, seed, device, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
@@ -234,8 +230,8 @@ def predict(
 
             assert model is not None
             request = Request(
-                Path(stack), model, output, reading, factor, chosen_mode, steps, detail, seed,
-                device.value, budget, threads_of(how), slab, along=axis,
+                Path(stack), model, output, reading, factor, mode, steps, detail, seed,
+                device, budget, threads_of(how), slab, along=along,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
@@ -246,16 +242,16 @@ def predict(
                 factor=factor,
                 steps=steps,
                 seed=seed,
-                mode=chosen_mode,
+                mode=mode,
                 detail=detail,
-                direction=direction.value,
+                direction=direction,
                 blur=blur,
                 uncertainty=uncertainty,
                 samples=samples,
                 keep_samples=keep_samples,
-                device=device.value,
+                device=device,
                 progress=progress,
-                along=axis,
+                along=along,
             )
             seconds, voxels = perf_counter() - started, prediction.volume.size
             if prediction.std is not None:
@@ -351,7 +347,7 @@ def _train_on(
     along: str | None,
     minutes: float,
     seed: int,
-    device: Device,
+    device: str,
     progress: Progress,
 ) -> Model:
     from isoslice.data.coarse import coarse_axis
@@ -369,6 +365,4 @@ def _train_on(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
     )
-    return train(
-        planes, minutes=minutes, seed=seed, device=device.value, progress=progress, along="Z"
-    )
+    return train(planes, minutes=minutes, seed=seed, device=device, progress=progress, along="Z")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,7 +13,6 @@ from isoslice.cli.options import (
     Axes,
     Channel,
     Device,
-    DeviceOption,
     FeaturesPath,
     Light,
     Overwrite,
@@ -30,13 +28,6 @@ from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
     from isoslice.evaluation.slicefid.score import SliceFid
-
-
-class SliceProtocol(StrEnum):
-    """How volumes become images."""
-
-    default = "default"
-    msdsr = "msdsr"
 
 
 def slicefid(
@@ -76,14 +67,14 @@ def slicefid(
         ),
     ] = None,
     protocol: Annotated[
-        SliceProtocol,
+        Literal["default", "msdsr"],
         typer.Option(
             "--protocol",
             help="default: equal square tiles, one intensity mapping. msdsr: blocks of 48, each "
             "slice equalised, as that paper's code.",
             rich_help_panel=SCORES,
         ),
-    ] = SliceProtocol.default,
+    ] = "default",
     features: FeaturesPath = None,
     light: Light = False,
     factor: Annotated[
@@ -116,7 +107,7 @@ def slicefid(
         ),
     ] = None,
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     json: ScoresFile = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -124,7 +115,7 @@ def slicefid(
     """Score slices of volumes against real 2D images: FID, KID."""
     if light and features is not None:
         raise SettingsError("got both --light and --features, expected one; leave out --features")
-    if tile is not None and protocol is SliceProtocol.msdsr:
+    if tile is not None and protocol == "msdsr":
         raise SettingsError(
             "got --tile with --protocol msdsr, whose images have a side of 40; leave out --tile"
         )
@@ -137,7 +128,7 @@ def slicefid(
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
-    extractor = texture() if light else inception(features, device.value)
+    extractor = texture() if light else inception(features, device)
     images = read_images(real, axes=real_axes, channel=real_channel)
     reading = reading_of(axes, series=series, channel=channel, time=time)
     progress = terminal_progress(quiet)
@@ -146,7 +137,7 @@ def slicefid(
             [in_memory(open_with(Path(volume), reading)) for volume in volumes],
             images,
             extractor,
-            protocol=protocol.value,
+            protocol=protocol,
             factor=factor,
             stride=stride,
             tile=tile,

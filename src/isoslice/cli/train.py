@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,12 +12,10 @@ from isoslice.cli.options import (
     Axes,
     Channel,
     Device,
-    DeviceOption,
     Devices,
     Nodes,
     Output,
     Overwrite,
-    Preset,
     Quiet,
     Seed,
     Series,
@@ -34,9 +32,7 @@ from isoslice.cli.training_options import (
     kept_when_interrupted,
     prepare_workdir,
 )
-
-if TYPE_CHECKING:
-    from isoslice.models.presets import Preset as Recipe
+from isoslice.models.choices import Preset
 
 
 def train(
@@ -88,7 +84,7 @@ def train(
         ),
     ] = False,
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     devices: Devices = 1,
     nodes: Nodes = 1,
     resume: Resume = False,
@@ -107,14 +103,13 @@ def train(
 
     reading = reading_of(axes, voxel_size, unit, series, channel, time)
     check_output(output, overwrite)
-    recipe: Recipe | None = None if preset is None else preset.value
     begun = None if start is None else Model.load(start)
     if begun is None:
-        preset_config(recipe or "isoslice", width)
+        preset_config(preset or "isoslice", width)
     else:
-        check_start(begun, recipe, width, None, srh)
+        check_start(begun, preset, width, None, srh)
         srh = begun.config.srh
-    place = find_place(devices, nodes, choose_device(device.value))
+    place = find_place(devices, nodes, choose_device(device))
     first = place is None or place.first
     workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
     if srh:
@@ -128,12 +123,12 @@ def train(
             volumes,
             minutes=minutes,
             steps=steps,
-            preset=recipe,
+            preset=preset,
             width=width,
             start=begun,
             srh=srh,
             seed=seed,
-            device=device.value,
+            device=device,
             devices=devices,
             nodes=nodes,
             workdir=workdir,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,14 +19,13 @@ from torch import Tensor
 from isoslice.data.box import SlicePlane
 from isoslice.inference.interpolated import Base
 from isoslice.inference.tiling import Window, windows_of
+from isoslice.models.choices import Mode as Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.models.diffusion.noise import noise_block
 from isoslice.models.networks.denoiser import HEAD_REACH, reach
 from isoslice.runtime.device import autocast
 from isoslice.runtime.threads import on_all_cores
-
-Mode = Literal["sample", "mean"]
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
 SLICE_DIM: dict[SlicePlane, int] = {"XZ": 2, "YZ": 3}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -16,10 +16,10 @@ from isoslice.inference.detail.blend import DEFAULT_DETAIL
 from isoslice.inference.passes import Mode
 from isoslice.inference.sampler import restore
 from isoslice.inference.slicewise import ddim_estimate, direct_estimate, restore_slicewise
+from isoslice.models.choices import Direction as Direction
 from isoslice.models.config import AnyConfig, ModelConfig, MsdsrConfig
 from isoslice.models.diffusion.ddim import ddim_coefficients
 
-Direction = Literal["both", "XZ", "YZ"]
 #: Network evaluations of isoslice's own sampler.
 DEFAULT_STEPS = 5
 

@@ -11,9 +11,10 @@ end-to-end     the same                                    one pass, L1
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 from isoslice.errors import SettingsError
+from isoslice.models.choices import Preset as Preset
 from isoslice.models.config import (
     AnyConfig,
     DdimSettings,
@@ -26,8 +27,7 @@ from isoslice.models.config import (
     UNetSettings,
 )
 
-Preset = Literal["isoslice", "msdsr", "end-to-end"]
-PRESETS: tuple[Preset, ...] = ("isoslice", "msdsr", "end-to-end")
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 #: As released: 1,024 crops a step (128 on each of 4 GPUs, gradients of two batches summed), a rate
 #: of 1e-6 / 256 a crop, 13,560 steps. Here 32 are computed at a time, for the sake of memory.
