@@ -9,14 +9,7 @@ import typer
 
 from isoslice.cli.help import MACHINE, RESULT
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.options import (
-    Device,
-    FeaturesPath,
-    Light,
-    Output,
-    Quiet,
-    ReportPath,
-)
+from isoslice.cli.options import Device, FeaturesPath, Light, Output, Quiet, ReportPath
 from isoslice.errors import SettingsError
 
 

@@ -10,20 +10,15 @@ import typer
 from isoslice.cli.help import MODEL, RESULT, SCORES
 from isoslice.cli.options import (
     Along,
-    Axes,
-    Channel,
     Device,
     Factor,
     Overwrite,
     Quiet,
+    Reading,
     ReportPath,
     ScoresFile,
     Seed,
-    Series,
-    Time,
-    Unit,
-    VoxelSizeText,
-    reading_of,
+    with_option_groups,
 )
 from isoslice.models.choices import Mode
 from isoslice.runtime.text import as_json
@@ -35,8 +30,10 @@ if TYPE_CHECKING:
 LISTED, WORST = 12, 5
 
 
+@with_option_groups
 def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
+    reading: Reading,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -47,12 +44,6 @@ def check(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
     along: Along = None,
     factor: Factor = None,
     mode: Annotated[
@@ -85,7 +76,7 @@ def check(
     from isoslice.io.reading import open_with
     from isoslice.runtime.progress import terminal_progress
 
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
+    options = reading.options()
     if model is None:
         raise SettingsError(
             "got no model, expected the one to check; make one with 'isoslice train "
@@ -101,7 +92,7 @@ def check(
         from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
-    volume = open_with(Path(stack), reading)
+    volume = open_with(Path(stack), options)
     progress = terminal_progress(quiet)
     try:
         found = leave_out(

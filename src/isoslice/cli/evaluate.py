@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isoslice.cli.help import INPUT, SCORES
-from isoslice.cli.options import (
-    Axes,
-    Channel,
-    Overwrite,
-    ReportPath,
-    ScoresFile,
-    Series,
-    Time,
-    reading_of,
-)
+from isoslice.cli.options import Overwrite, ReportPath, ScoresFile, Selection, with_option_groups
 from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
@@ -26,15 +17,13 @@ if TYPE_CHECKING:
     from isoslice.evaluation.evaluate import Evaluation
 
 
+@with_option_groups
 def evaluate(
     truth: Annotated[str, typer.Argument(metavar="TRUTH", help="The true isotropic volume.")],
     outputs: Annotated[
         list[str], typer.Argument(metavar="OUT...", help="Restored volumes to compare with it.")
     ],
-    axes: Axes = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
+    selection: Selection,
     factor: Annotated[
         int | None,
         typer.Option(
@@ -68,8 +57,8 @@ def evaluate(
         from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
-    true = in_memory(open_with(Path(truth), reading_of(axes, None, None, series, channel, time)))
-    opened = [_opened(out, axes, channel, time) for out in outputs]
+    true = in_memory(open_with(Path(truth), selection.options()))
+    opened = [_opened(out, selection) for out in outputs]
     found = [compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened]
     if report is not None:
         from isoslice.evaluation.report import write_report
@@ -87,16 +76,16 @@ def evaluate(
             )
 
 
-def _opened(path: str, axes: str | None, channel: str | None, time: str | None) -> Volume:
+def _opened(path: str, selection: Selection) -> Volume:
     """Open a restored volume, and choose from it what it holds more than one of."""
     from isoslice.io.reading import open_volume
     from isoslice.io.selection import select
 
-    volume = open_volume(path, axes)
+    volume = open_volume(path, selection.axes)
     return select(
         volume,
-        channel if volume.size("C") > 1 else None,
-        time if volume.size("T") > 1 else None,
+        selection.channel if volume.size("C") > 1 else None,
+        selection.time if volume.size("T") > 1 else None,
     )
 
 

@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoslice.cli.options import (
-    Axes,
-    Channel,
-    JsonFlag,
-    Series,
-    Time,
-    Unit,
-    VoxelSizeText,
-    reading_of,
-)
+from isoslice.cli.options import JsonFlag, Reading, with_option_groups
 from isoslice.runtime.text import as_json, as_lines
 
 if TYPE_CHECKING:
@@ -26,18 +17,14 @@ if TYPE_CHECKING:
     from isoslice.io.options import ReadOptions
 
 
+@with_option_groups
 def info(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder.")],
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
+    reading: Reading,
     json: JsonFlag = False,
 ) -> None:
     """Describe a volume or a model."""
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
+    options = reading.options()
     # Only a folder can be a model; a file needs no torch.
     if Path(path).is_dir() and _is_model(path):
         found = describe_model(path)
@@ -45,7 +32,7 @@ def info(
             # Long lists are for programs.
             found = {n: v for n, v in found.items() if n not in ("history", "intensities")}
     else:
-        found = describe_file(Path(path), reading)
+        found = describe_file(Path(path), options)
         if not json:
             found = _for_people(found)
     typer.echo(as_json(found) if json else as_lines(found))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -230,19 +233,73 @@ def part_of(text: str | None) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
-def reading_of(
-    axes: str | None = None,
-    voxel_size: str | None = None,
-    unit: str | None = None,
-    series: str | None = None,
-    channel: str | None = None,
-    time: str | None = None,
-) -> ReadOptions:
-    """How an image is to be read, as given on the command line."""
-    from isoslice.io.options import ReadOptions
-    from isoslice.io.spacing import parse_spacing
+@dataclass(frozen=True)
+class Reading:
+    """Options that say how an image is to be read."""
 
-    size, unit = parse_spacing(voxel_size, unit)
-    return ReadOptions(
-        axes=axes, voxel_size=size, unit=unit, series=series, channel=channel, time=time
-    )
+    axes: Axes = None
+    voxel_size: VoxelSizeText = None
+    unit: Unit = None
+    series: Series = None
+    channel: Channel = None
+    time: Time = None
+
+    def options(self) -> ReadOptions:
+        """Parse them."""
+        from isoslice.io.options import ReadOptions
+        from isoslice.io.spacing import parse_spacing
+
+        size, unit = parse_spacing(self.voxel_size, self.unit)
+        return ReadOptions(
+            axes=self.axes,
+            voxel_size=size,
+            unit=unit,
+            series=self.series,
+            channel=self.channel,
+            time=self.time,
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Options that say which part of an image is to be read."""
+
+    axes: Axes = None
+    series: Series = None
+    channel: Channel = None
+    time: Time = None
+
+    def options(self) -> ReadOptions:
+        """Parse them."""
+        return Reading(self.axes, None, None, self.series, self.channel, self.time).options()
+
+
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Show typer each field of a parameter that is a dataclass as an option of the command."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+
+    def add(name: str, default: Any, annotation: Any) -> None:
+        kind = inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if default is MISSING else default
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+
+    hints = get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
+        if is_dataclass(hints[name]):
+            groups[name] = hints[name]
+            annotations = get_type_hints(hints[name], include_extras=True)
+            for field in fields(hints[name]):
+                add(field.name, field.default, annotations[field.name])
+        else:
+            add(name, parameter.default, hints[name])
+
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run

@@ -14,8 +14,6 @@ from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.large import how_to_work, is_in_blocks, memory_budget, threads_of
 from isoslice.cli.options import (
     Along,
-    Axes,
-    Channel,
     Device,
     Factor,
     Memory,
@@ -23,16 +21,13 @@ from isoslice.cli.options import (
     Overwrite,
     Part,
     Quiet,
+    Reading,
     ReportPath,
     Scheduler,
     Seed,
-    Series,
     Slab,
-    Time,
-    Unit,
-    VoxelSizeText,
     Workers,
-    reading_of,
+    with_option_groups,
 )
 from isoslice.models.choices import Direction, Mode
 from isoslice.runtime.budget import DEFAULT_MINUTES
@@ -44,9 +39,11 @@ if TYPE_CHECKING:
     from isoslice.runtime.progress import Progress
 
 
+@with_option_groups
 def predict(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to restore.")],
     output: Output,
+    reading: Reading,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -57,12 +54,6 @@ def predict(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
     along: Along = None,
     factor: Factor = None,
     steps: Annotated[
@@ -178,7 +169,7 @@ def predict(
     from isoslice.runtime.device import choose_device
     from isoslice.runtime.progress import terminal_progress
 
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
+    options = reading.options()
     check_suffix(output)
     check_apart(output, stack)
     how = how_to_work(workers, scheduler, part, resume, overwrite)
@@ -197,7 +188,7 @@ def predict(
         model = own_model
     if model is None:
         check_output(own_model, overwrite)
-    volume = open_with(Path(stack), reading)
+    volume = open_with(Path(stack), options)
     turned_volume = turned(volume, coarse_axis(volume, along))
     check_volume(output, volume)
     planned = check_stack(turned_volume, factor)
@@ -230,7 +221,7 @@ def predict(
 
             assert model is not None
             request = Request(
-                Path(stack), model, output, reading, factor, mode, steps, detail, seed,
+                Path(stack), model, output, options, factor, mode, steps, detail, seed,
                 device, budget, threads_of(how), slab, along=along,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)

@@ -10,8 +10,6 @@ import typer
 
 from isoslice.cli.help import INPUT, SCORES
 from isoslice.cli.options import (
-    Axes,
-    Channel,
     Device,
     FeaturesPath,
     Light,
@@ -19,9 +17,8 @@ from isoslice.cli.options import (
     Quiet,
     ScoresFile,
     Seed,
-    Series,
-    Time,
-    reading_of,
+    Selection,
+    with_option_groups,
 )
 from isoslice.errors import SettingsError
 from isoslice.runtime.text import as_json
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from isoslice.evaluation.slicefid.score import SliceFid
 
 
+@with_option_groups
 def slicefid(
     volumes: Annotated[
         list[str],
@@ -44,10 +42,7 @@ def slicefid(
             rich_help_panel=INPUT,
         ),
     ],
-    axes: Axes = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
+    selection: Selection,
     real_axes: Annotated[
         str | None,
         typer.Option(
@@ -130,11 +125,11 @@ def slicefid(
         check_output(Path(json), overwrite)
     extractor = texture() if light else inception(features, device)
     images = read_images(real, axes=real_axes, channel=real_channel)
-    reading = reading_of(axes, series=series, channel=channel, time=time)
+    options = selection.options()
     progress = terminal_progress(quiet)
     try:
         found = score_volumes(
-            [in_memory(open_with(Path(volume), reading)) for volume in volumes],
+            [in_memory(open_with(Path(volume), options)) for volume in volumes],
             images,
             extractor,
             protocol=protocol,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,12 @@ import typer
 
 from isoslice.cli.help import MACHINE
 from isoslice.cli.interrupts import Interrupted
+from isoslice.cli.options import Device, Devices, Nodes, Output, Overwrite, Quiet, Seed
 from isoslice.errors import OutputError, SettingsError
 from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
+    from isoslice.inference.model import Model
     from isoslice.runtime.progress import Progress
 
 Minutes = Annotated[
@@ -46,8 +49,53 @@ Resume = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of every command that trains."""
+
+    output: Output
+    minutes: Minutes = None
+    steps: Steps = None
+    seed: Seed = 0
+    device: Device = "auto"
+    devices: Devices = 1
+    nodes: Nodes = 1
+    resume: Resume = False
+    overwrite: Overwrite = False
+    quiet: Quiet = False
+
+    def prepare(self) -> tuple[Path, bool]:
+        """Prepare the working folder; return it, and whether this is the first process."""
+        from isoslice.runtime.device import choose_device
+        from isoslice.training.distributed.topology import find_place
+
+        place = find_place(self.devices, self.nodes, choose_device(self.device))
+        first = place is None or place.first
+        return prepare_workdir(self.output, self.resume, self.overwrite, first), first
+
+    def run(self, learn: Callable[..., Model], workdir: Path, first: bool) -> None:
+        """Call `learn` with these options, save the model and print where it is."""
+        with kept_when_interrupted(workdir, self.quiet, first) as progress:
+            model = learn(
+                minutes=self.minutes,
+                steps=self.steps,
+                seed=self.seed,
+                device=self.device,
+                devices=self.devices,
+                nodes=self.nodes,
+                workdir=workdir,
+                resume=self.resume,
+                progress=progress,
+            )
+            if first:
+                model.save(self.output, overwrite=self.overwrite)
+        if first and not self.quiet:
+            for line in closing_lines(self.output, model.info):
+                typer.echo(line)
+
+
 @contextmanager
-def kept_when_interrupted(workdir: Path, quiet: bool, first: bool = True) -> Iterator[Progress]:
+def kept_when_interrupted(workdir: Path, quiet: bool, first: bool) -> Iterator[Progress]:
     """Show progress of a training; interrupted, it says what is left in `workdir`.
 
     `workdir` goes once the model is written, or if nothing is in it. Of several processes the
@@ -68,7 +116,7 @@ def kept_when_interrupted(workdir: Path, quiet: bool, first: bool = True) -> Ite
         shutil.rmtree(workdir, ignore_errors=True)
 
 
-def prepare_workdir(output: Path, *, resume: bool, overwrite: bool, first: bool = True) -> Path:
+def prepare_workdir(output: Path, resume: bool, overwrite: bool, first: bool) -> Path:
     """Return the folder for what an interrupted training leaves, beside the output.
 
     Of several processes the first one prepares it: others may find it in use already.
