@@ -257,7 +257,7 @@ def test_output_format_unknown(refused, stack_file: Path, tmp_path: Path) -> Non
     [
         ("out.ome.tif", "tifffile.TiffWriter.write"),
         ("out.ome.zarr", "zarr.Group.create_array"),
-        ("out.ome.zarr", "isoslice.inference.engine.residuals.os.fsync"),
+        ("out.ome.zarr", "isoslice.io.atomic.os.fsync"),
     ],
 )
 def test_disk_full(

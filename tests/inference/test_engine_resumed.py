@@ -99,7 +99,7 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("isoslice.inference.engine.residuals.os.fsync", full)
+        patch.setattr("isoslice.io.atomic.os.fsync", full)
         with pytest.raises(OutputError, match="disk is full"):
             run(request_)
     with monkeypatch.context() as patch:
