@@ -86,6 +86,11 @@ def test_hidden_planes_are_interpolated_by_the_method_that_was_named(method, hal
     np.testing.assert_allclose(found, np.tensordot(half, around, 1), atol=1e-5)
 
 
+def test_an_unknown_interpolation_is_refused():
+    with pytest.raises(SettingsError, match="expected one of"):
+        interpolate_hidden(np.zeros((5, 3, 4), np.float32), "trilinear-misaligned")
+
+
 def test_a_stack_that_is_linear_along_z_has_no_error(tiny_model, monkeypatch):
     linear_predict(monkeypatch)
     slope, start = np.random.default_rng(0).integers(1, 9, (2, 40, 44))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,9 +149,8 @@ def bootstrap_interval(
     resampled values. Percentiles of those would mislead: a resample has fewer distinct images, and
     FID is biased upwards for small sets, so that all of them may lie above the estimate.
     """
-    estimate = fid(real, fake) if statistic == "fid" else kid(real, fake)
     values = bootstrap_values(statistic, real, fake, real_groups, fake_groups, samples, seed)
-    return interval(estimate, values, level)
+    return interval((fid if statistic == "fid" else kid)(real, fake), values, level)
 
 
 def bootstrap_values(
@@ -169,6 +168,8 @@ def bootstrap_values(
     Shape (samples,); NaN all over where a set has fewer than two groups. The real sets of equal
     `seed` are drawn alike, whatever the `stream`, so that values can be averaged over fake sets.
     """
+    if statistic not in get_args(Statistic):
+        raise SettingsError(f"got statistic {statistic!r}, expected one of {get_args(Statistic)}")
     first, second = _checked(real, fake)
     draw_real = _resampler(real_groups, len(first), np.random.default_rng([seed, 0]))
     draw_fake = _resampler(fake_groups, len(second), np.random.default_rng([seed, 1, stream]))
