@@ -18,7 +18,7 @@ from isoslice.evaluation.evaluate import SLICES
 from isoslice.evaluation.slicefid.features import Extractor, Features, extract
 from isoslice.evaluation.slicefid.score import slicefid
 from isoslice.evaluation.slicefid.slices import (
-    Protocol,
+    SliceProtocol,
     SliceSet,
     auto_tile,
     intensity_mapping,
@@ -53,7 +53,7 @@ class Judge:
     tile: int
     progress: Progress
 
-    def real(self, protocol: Protocol) -> Features:
+    def real(self, protocol: SliceProtocol) -> Features:
         """Features of the real images."""
         sets = [plane_images(p, protocol, self.mapping, self.tile) for p in self.data.real]
         chosen = _spread(joined(sets), self.settings.real_images)
@@ -70,7 +70,7 @@ class Judge:
         name: str,
         volume: Callable[[], NDArray[np.float32]],
         known: Sequence[int],
-        protocol: Protocol,
+        protocol: SliceProtocol,
     ) -> dict[str, Any]:
         """SliceFID of blocks (B, C, Z, Y, X) as plain data; `known` are measured planes."""
 
