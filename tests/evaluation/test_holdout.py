@@ -340,11 +340,11 @@ def test_a_model_that_has_seen_the_hidden_planes_is_told(tiny_model, sources, na
 
 
 def test_of_a_large_stack_the_middle_is_read(monkeypatch):
-    monkeypatch.setattr(checking, "LARGEST", 2 * 30 * 300 * 300)
+    monkeypatch.setattr(checking, "MAX_VOXELS", 2 * 30 * 300 * 300)
     data = np.random.default_rng(0).integers(0, 255, (40, 400, 300), np.uint8)
     notes: list[str] = []
     found = middle_of(Volume(data, "ZYX"), 2, notes).data
-    assert found.size * 2 <= checking.LARGEST * 1.05
+    assert found.size * 2 <= checking.MAX_VOXELS * 1.05
     depth, height, width = found.shape
     z, y, x = (40 - depth) // 2, (400 - height) // 2, (300 - width) // 2
     np.testing.assert_array_equal(found, data[z : z + depth, y : y + height, x : x + width])

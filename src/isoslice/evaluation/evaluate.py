@@ -1,4 +1,4 @@
-"""A restored volume against the truth: scores as data, and as rows of a table."""
+"""Score a restored volume against the truth; scores as data, and as rows of a table."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SLICES = {"XY": 0, "XZ": 1, "YZ": 2}
 
 @dataclass(frozen=True)
 class SliceScores:
-    """Means over all slices of one direction.
+    """Mean scores over all slices of one direction.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class ChannelScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found; ``dataclasses.asdict`` gives plain data.
+    """Result of `evaluate`; ``dataclasses.asdict`` gives plain data.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Evaluation:
     mean
         Mean over time points and channels, see `mean_scores`.
     channels
-        Each of them.
+        Scores of each.
     notes
         What the reader of the scores must know.
     """
@@ -192,7 +192,7 @@ def score(
     slices, similarities = {}, []
     for name, axis in SLICES.items():
         pairs = list(zip(np.moveaxis(volume, axis, 0), np.moveaxis(truth, axis, 0), strict=True))
-        # A measured plane that passed unchanged has an infinite PSNR, which says nothing here.
+        # Unchanged measured planes have an infinite PSNR, which `_finite_mean` leaves out.
         ratios = [psnr(ours, true, data_range) for ours, true in pairs]
         alike = [ssim(ours, true, data_range) for ours, true in pairs]
         similarities += alike
@@ -210,10 +210,10 @@ def score(
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Mean of every score; None where it is None for all.
+    """Average every score; None where it is None for all.
 
     PSNR is that of the mean squared error, so that one channel without an error does not make it
-    infinite; of slices, the mean over volumes with slices that differ.
+    infinite; PSNR of slices is the mean over volumes with slices that differ from the truth.
     """
     missing = [s.psnr_missing for s in scores if s.psnr_missing is not None]
     return Scores(
@@ -235,7 +235,7 @@ def mean_scores(scores: Sequence[Scores]) -> Scores:
 
 
 def evaluation_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
-    """One row per score: its name, then its value for each evaluation."""
+    """Make one row per score: its name, then its value for each evaluation."""
 
     def row(name: str, values: list[float | None], digits: int) -> tuple[str, ...]:
         return (name, *("-" if value is None else f"{value:.{digits}f}" for value in values))
@@ -279,7 +279,7 @@ def recorded_factor(restored: Volume, given: int | None, notes: list[str]) -> in
 def _aligned(
     truth: Volume, restored: Volume, factor: int | None, notes: list[str], axis: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Voxels of both as (T, C, Z, Y, X) of the same shape; `axis` is the one restored along."""
+    """Return both as (T, C, Z, Y, X) of the same shape; `axis` is the one restored along."""
     true, ours = truth.tczyx(), restored.tczyx()
     if factor is not None and true.shape != ours.shape:
         cropped = crop_to_grid(true, factor, axis=axis)

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 
-#: Side of the window that SSIM needs at sigma 1.5; smaller images have no SSIM.
+#: Side in pixels of SSIM's window at sigma 1.5; smaller images have no SSIM.
 SSIM_WINDOW = 11
 
 
 def data_range_of(truth: NDArray[Any]) -> float:
-    """Range that PSNR and SSIM refer to: the 99.9th minus the 0.1th percentile of the truth.
+    """Compute the range that PSNR and SSIM refer to: 99.9th minus 0.1th percentile of the truth.
 
-    Unlike the maximum, it doesn't hang on a single hot pixel. Where nearly every voxel has the same
-    value it falls back to the maximum minus the minimum.
+    Unlike the maximum, it doesn't depend on a single hot pixel. Where nearly every voxel has the
+    same value it falls back to the maximum minus the minimum.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def data_range_of(truth: NDArray[Any]) -> float:
 
 
 def l1(image: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Mean absolute difference of two arrays of the same shape, in their units."""
+    """Compute the mean absolute difference of two arrays of the same shape, in their units."""
     # A volume goes plane by plane, as in `data.psnr.psnr`.
     pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
     error = sum(float(np.abs(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
@@ -46,7 +46,7 @@ def l1(image: NDArray[Any], truth: NDArray[Any]) -> float:
 
 
 def ssim(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float | None:
-    """Structural similarity of two images as Wang et al. (2004) define it, Gaussian window.
+    """Compute the structural similarity of two images (Wang et al. 2004, Gaussian window).
 
     Returns None where a side is shorter than the window (11).
     """
@@ -67,7 +67,7 @@ def ssim(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float |
 
 
 def gradient_ratio(volume: NDArray[Any], truth: NDArray[Any]) -> tuple[float | None, ...]:
-    """Mean absolute difference between neighbours along each axis, relative to the truth's.
+    """Compute the mean absolute gradient along each axis, relative to the truth's.
 
     Below 1 the volume is smoother than the truth along that axis, above 1 rougher. None where the
     truth doesn't vary along an axis, or has a single plane.

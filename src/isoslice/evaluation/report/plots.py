@@ -7,7 +7,7 @@ import numpy as np
 from isoslice.evaluation.report.data import COLOURED, Scene, Shown
 from isoslice.evaluation.report.encode import Windows
 from isoslice.evaluation.report.svg import Band, Line, line_plot
-from isoslice.evaluation.spectra import FINE, MIN_LENGTH, power_spectrum
+from isoslice.evaluation.spectra import FINE_BAND, MIN_LENGTH, power_spectrum
 
 _AXES = "ZYX"
 
@@ -96,8 +96,8 @@ def fine_detail(volume: Shown) -> float | None:
     """
     if min(volume.voxels.shape) < 2 * MIN_LENGTH:
         return None
-    powers = []
+    powers, (low, high) = [], FINE_BAND
     for axis in range(3):
         frequency, density = power_spectrum(volume.voxels, axis)
-        powers.append(float(density[(frequency >= FINE[0]) & (frequency <= FINE[1])].sum()))
+        powers.append(float(density[(frequency >= low) & (frequency <= high)].sum()))
     return powers[0] / (0.5 * (powers[1] + powers[2])) if min(powers[1:]) > 0 else None
