@@ -1,4 +1,4 @@
-"""``isoslice benchmark``: the paper's evaluation on one's own data."""
+"""``isoslice benchmark``: the paper's evaluation on your own data."""
 
 from __future__ import annotations
 

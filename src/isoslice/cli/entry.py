@@ -1,4 +1,4 @@
-"""`main`: runs the application and turns every failure into one line and an exit code."""
+"""`main`: run the application; every failure becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with sigterm_as_interrupt(), _short_warnings():
             command = typer.main.get_command(app)
-            # Help instead of "Missing command" for someone who just tries the name.
+            # Without arguments: help instead of "Missing command".
             code = command.main(arguments or ["--help"], "isoslice", standalone_mode=False)
             sys.stdout.flush()
             return code if isinstance(code, int) else 0
     except BrokenPipeError:
-        # The reader (such as `head`) has left. Python flushes stdout at exit: give it a place.
+        # The reader (such as `head`) is gone. Python flushes stdout at exit: let it.
         with suppress(Exception):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """Return the line that tells a user about `error`, and the exit code that goes with it."""
+    """Return the line that explains `error` to a user, and the exit code."""
     text = " ".join(str(error).split())
     if isinstance(error, Interrupted):
         return f"interrupted: {text}", INTERRUPTED

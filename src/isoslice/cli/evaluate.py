@@ -59,25 +59,26 @@ def evaluate(
         check_report_path(report, overwrite)
     true = in_memory(open_with(Path(truth), selection.options()))
     opened = [_opened(out, selection) for out in outputs]
-    found = [compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened]
+    evaluations = [
+        compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened
+    ]
     if report is not None:
         from isoslice.evaluation.report import write_report
         from isoslice.evaluation.report.of_evaluate import evaluation_report
 
-        write_report(report, evaluation_report(true, opened, found), overwrite=overwrite)
+        write_report(report, evaluation_report(true, opened, evaluations), overwrite=overwrite)
+    scores = as_json([asdict(evaluation) for evaluation in evaluations])
     if json == "-":
-        typer.echo(as_json([asdict(evaluation) for evaluation in found]))
+        typer.echo(scores)
         return
-    _print_table(found)
+    _print_table(evaluations)
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(
-                as_json([asdict(evaluation) for evaluation in found]) + "\n", encoding="utf-8"
-            )
+            draft.write_text(scores + "\n", encoding="utf-8")
 
 
 def _opened(path: str, selection: Selection) -> Volume:
-    """Open a restored volume, and choose from it what it holds more than one of."""
+    """Open a restored volume; select channels or time points only where it has several."""
     from isoslice.io.reading import open_volume
     from isoslice.io.selection import select
 
@@ -89,7 +90,7 @@ def _opened(path: str, selection: Selection) -> Volume:
     )
 
 
-def _print_table(found: list[Evaluation]) -> None:
+def _print_table(evaluations: list[Evaluation]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -98,11 +99,11 @@ def _print_table(found: list[Evaluation]) -> None:
 
     console = Console(markup=False, highlight=False)
     table = Table("", box=box.SIMPLE_HEAD)
-    for evaluation in found:
+    for evaluation in evaluations:
         table.add_column(Path(evaluation.restored).name, justify="right", overflow="fold")
-    for row in evaluation_rows(found):
+    for row in evaluation_rows(evaluations):
         table.add_row(*row)
     console.print(table)
-    for evaluation in found:
+    for evaluation in evaluations:
         for note in evaluation.notes:
             console.print(f"{Path(evaluation.restored).name}: {note}", soft_wrap=True)

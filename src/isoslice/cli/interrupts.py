@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end a command in the same orderly way."""
+"""Ctrl-C and SIGTERM: both interrupt a command in the same way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Interrupted(Exception):  # noqa: N818 (not an error)
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` on SIGTERM, so that temporary files go and training is kept."""
+    """Raise `KeyboardInterrupt` on SIGTERM, so that files are tidied and training kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

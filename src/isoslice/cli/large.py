@@ -1,4 +1,4 @@
-"""Options of large volumes: who restores the blocks, in how much memory; checked together."""
+"""Options of large volumes, checked together: who restores the blocks, in how much memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from isoslice.models.config import AnyConfig
 
 
-def how_to_work(
+def execution_options(
     workers: int, scheduler: str | None, part: str | None, resume: bool, overwrite: bool
 ) -> How:
-    """Check the options that say who restores the blocks; at most one does."""
+    """Check that at most one option says who restores the blocks, and collect them."""
     from isoslice.errors import SettingsError
     from isoslice.inference.engine.run import How
 
@@ -30,7 +30,7 @@ def how_to_work(
 
 
 def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
-    """Whether the output is written block by block; if not, refuse options that need that."""
+    """Tell whether the output is written in blocks; if not, refuse options that need that."""
     from isoslice.errors import SettingsError
     from isoslice.inference.engine.begin import can_be_cut
 
@@ -52,7 +52,7 @@ def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool
 
 
 def memory_budget(memory: str | None, how: How) -> int:
-    """Return the bytes that a process may take: those asked for, or a share of what is free."""
+    """Return the bytes that a process may use: as given, or a share of what is free."""
     from isoslice.inference.engine.slabs import parse_memory
     from isoslice.io.limits import available_memory
 

@@ -222,7 +222,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def part_of(text: str | None) -> tuple[int, int] | None:
-    """Part as given on the command line."""
+    """Parse ``I/N``."""
     from isoslice.errors import SettingsError
 
     if text is None:

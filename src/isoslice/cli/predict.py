@@ -1,4 +1,4 @@
-"""``isoslice predict``: an anisotropic stack in, an isotropic one out."""
+"""``isoslice predict``: an anisotropic stack in, an isotropic volume out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.large import how_to_work, is_in_blocks, memory_budget, threads_of
+from isoslice.cli.large import execution_options, is_in_blocks, memory_budget, threads_of
 from isoslice.cli.options import (
     Along,
     Device,
@@ -172,13 +172,13 @@ def predict(
     options = reading.options()
     check_suffix(output)
     check_apart(output, stack)
-    how = how_to_work(workers, scheduler, part, resume, overwrite)
+    how = execution_options(workers, scheduler, part, resume, overwrite)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
             f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
         )
-    if how.part is None:  # of which another one may have made it
+    if how.part is None:  # another part may have made the output
         for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
             check_output(path, overwrite)
     if report is not None:
@@ -194,7 +194,7 @@ def predict(
     planned = check_stack(turned_volume, factor)
     chosen = choose_device(device)
     restorer = None if model is None else Model.load(model)
-    # What predict would refuse, before minutes of training.
+    # Refuse what predict would refuse, before minutes of training.
     config = preset_config("isoslice") if restorer is None else restorer.config
     resolved, _, _ = resolve_options(config, mode, steps, detail, seed, direction)
     check_asked(config, mode, detail, uncertainty, samples, keep_samples, blur)
@@ -206,7 +206,7 @@ def predict(
         check_fits(turned_volume, planned, wanted)
     budget = memory_budget(memory, how)
     if quiet:
-        warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
+        warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
     progress = terminal_progress(quiet)
     trained = False
     try:
@@ -250,7 +250,9 @@ def predict(
                 paths = _beside(output, uncertainty, samples, keep_samples)
                 for path, other in zip(paths, others, strict=True):
                     write_volume(path, other, overwrite=overwrite)
-            write_volume(output, prediction.to_volume(), overwrite=overwrite)  # last: all is there
+            write_volume(
+                output, prediction.to_volume(), overwrite=overwrite
+            )  # last, when the rest exists
         if report is not None:
             from isoslice.evaluation.report import write_report
             from isoslice.evaluation.report.of_predict import prediction_report
@@ -259,7 +261,7 @@ def predict(
             write_report(report, prediction_report(volume, restored), overwrite=overwrite)
             progress.note(f"report: {report}")
     except KeyboardInterrupt:
-        raise Interrupted(_what_is_left(output, own_model if trained else None)) from None
+        raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None
     finally:
         progress.close()
     if not quiet:
@@ -268,7 +270,7 @@ def predict(
 
 
 def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[Path]:
-    """Where standard deviations and samples go."""
+    """Return the paths of standard deviations and samples."""
     from isoslice.io.writing import beside
 
     wanted = ["std"] if uncertainty or samples else []
@@ -289,20 +291,20 @@ def _check_report(report: Path, how: How) -> None:
 
 
 def model_beside(output: Path) -> Path:
-    """Return where a model trained on the fly goes: ``cells.model`` for ``cells.ome.tif``."""
+    """Return the path of a model trained on the fly: ``cells.model`` for ``cells.ome.tif``."""
     name = output.name
     return output.with_name((name[: name.index(".", 1)] if "." in name[1:] else name) + ".model")
 
 
 def check_stack(volume: Volume, factor: int | None) -> int:
-    """Raise at once what Model.predict would raise after minutes of training.
+    """Raise now what Model.predict would raise after minutes of training.
 
     Parameters
     ----------
     volume
         The stack, its coarse axis called Z.
     factor
-        As asked for.
+        As given.
 
     Returns
     -------
@@ -323,7 +325,7 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     return factor
 
 
-def _what_is_left(output: Path, own_model: Path | None) -> str:
+def _what_is_kept(output: Path, own_model: Path | None) -> str:
     from isoslice.inference.engine.begin import unfinished
 
     if unfinished(output).exists():

@@ -1,4 +1,4 @@
-"""``isoslice slicefid``: how much volumes look like real 2D images, from all three sides."""
+"""``isoslice slicefid``: how much slices along all three axes look like real 2D images."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def slicefid(
     options = selection.options()
     progress = terminal_progress(quiet)
     try:
-        found = score_volumes(
+        results = score_volumes(
             [in_memory(open_with(Path(volume), options)) for volume in volumes],
             images,
             extractor,
@@ -142,30 +142,32 @@ def slicefid(
     finally:
         progress.close()
     if json == "-":
-        typer.echo(as_json([asdict(result) for result in found]))
+        typer.echo(as_json([asdict(result) for result in results]))
         return
-    _print_table(found)
+    _print_table(results)
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json([asdict(result) for result in found]) + "\n", encoding="utf-8")
+            draft.write_text(
+                as_json([asdict(result) for result in results]) + "\n", encoding="utf-8"
+            )
 
 
-def _print_table(found: list[SliceFid]) -> None:
+def _print_table(results: list[SliceFid]) -> None:
     from isoslice.evaluation.slicefid.score import slicefid_rows
 
-    names = [Path(result.volume).name for result in found]
-    rows = [("", *names), *slicefid_rows(found)]
+    names = [Path(result.volume).name for result in results]
+    rows = [("", *names), *slicefid_rows(results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         typer.echo("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-    first = found[0]
+    first = results[0]
     sides = sorted({f"{height} x {width}" for height, width in first.tile.values()})
     typer.echo(
         f"{first.extractor} features, {first.protocol} protocol, images of {', '.join(sides)}"
     )
     if first.extractor == "texture":
         typer.echo("texture features: a quick look, not comparable with any FID")
-    for name, result in zip(names, found, strict=True):
+    for name, result in zip(names, results, strict=True):
         for note in result.notes:
             typer.echo(f"{name}: {note}")

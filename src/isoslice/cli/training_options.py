@@ -1,4 +1,4 @@
-"""What ``train`` and ``distill`` share: options, unfinished work, closing words."""
+"""Options of ``train`` and ``distill``, their working folder and their final output."""
 
 from __future__ import annotations
 
@@ -96,10 +96,10 @@ class TrainingOptions:
 
 @contextmanager
 def kept_when_interrupted(workdir: Path, quiet: bool, first: bool) -> Iterator[Progress]:
-    """Show progress of a training; interrupted, it says what is left in `workdir`.
+    """Show progress of a training; if interrupted, say what is kept in `workdir`.
 
-    `workdir` goes once the model is written, or if nothing is in it. Of several processes the
-    first one does all that.
+    `workdir` is removed once the model is written, or if it is empty. Only the first of several
+    processes does this.
     """
     from isoslice.runtime.progress import terminal_progress
 
@@ -107,24 +107,24 @@ def kept_when_interrupted(workdir: Path, quiet: bool, first: bool) -> Iterator[P
     try:
         yield progress
     except KeyboardInterrupt:
-        raise Interrupted(what_is_left(workdir)) from None
+        raise Interrupted(_what_is_kept(workdir)) from None
     finally:
         progress.close()
         if first:
-            remove_if_empty(workdir)
+            _remove_if_empty(workdir)
     if first:
         shutil.rmtree(workdir, ignore_errors=True)
 
 
 def prepare_workdir(output: Path, resume: bool, overwrite: bool, first: bool) -> Path:
-    """Return the folder for what an interrupted training leaves, beside the output.
+    """Return the folder for an unfinished training, beside the output.
 
-    Of several processes the first one prepares it: others may find it in use already.
+    Only the first of several processes prepares it: others may find it in use already.
     """
     workdir = output.with_name(output.name + ".training")
     if not first:
         return workdir
-    remove_if_empty(workdir)
+    _remove_if_empty(workdir)
     if resume and not workdir.exists():
         raise SettingsError(
             f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
@@ -141,7 +141,7 @@ def prepare_workdir(output: Path, resume: bool, overwrite: bool, first: bool) ->
 
 
 def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
-    """Return where the model lies, how good it is, and what to run next."""
+    """Return lines with the model's path, its validation, and what to run next."""
     lines = [f"model: {output}"]
     for factor, score in (info.get("validation") or {}).items():
         lines.append(
@@ -151,14 +151,14 @@ def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
     return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
 
 
-def what_is_left(workdir: Path) -> str:
-    """Say what an interrupted training leaves."""
+def _what_is_kept(workdir: Path) -> str:
+    """Say what is kept of an interrupted training."""
     if workdir.is_dir() and any(workdir.iterdir()):
         return f"training is kept in {workdir}; run the same again with --resume"
     return "before the first checkpoint; nothing was written"
 
 
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing."""
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder if it is empty."""
     with suppress(OSError):
         folder.rmdir()
