@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
+from isoslice.cli.help import MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.large import execution_options, is_in_blocks, memory_budget, threads_of
+from isoslice.cli.large import LargeOptions, is_in_blocks, memory_budget, threads_of
 from isoslice.cli.options import (
     Along,
     Device,
     Factor,
-    Memory,
     Output,
     Overwrite,
-    Part,
     Quiet,
     Reading,
     ReportPath,
-    Scheduler,
     Seed,
-    Slab,
-    Workers,
     with_option_groups,
 )
 from isoslice.models.choices import Direction, Mode
@@ -36,26 +32,16 @@ if TYPE_CHECKING:
     from isoslice.data.volume import Volume
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
+    from isoslice.inference.prediction import Prediction
     from isoslice.runtime.progress import Progress
 
 
-@with_option_groups
-def predict(
-    stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to restore.")],
-    output: Output,
-    reading: Reading,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="Model folder that train wrote.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    along: Along = None,
-    factor: Factor = None,
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options that are arguments of `Model.predict`."""
+
+    along: Along = None
+    factor: Factor = None
     steps: Annotated[
         int | None,
         typer.Option(
@@ -67,8 +53,8 @@ def predict(
             "[default: 5; 200 for msdsr]",
             rich_help_panel=RESULT,
         ),
-    ] = None,
-    seed: Seed = 0,
+    ] = None
+    seed: Seed = 0
     mode: Annotated[
         Mode | None,
         typer.Option(
@@ -76,7 +62,7 @@ def predict(
             help="A plausible sample, or a smoother mean. [default: sample]",
             rich_help_panel=RESULT,
         ),
-    ] = None,
+    ] = None
     detail: Annotated[
         float | None,
         typer.Option(
@@ -86,7 +72,7 @@ def predict(
             "realistic. [default: 1]",
             rich_help_panel=RESULT,
         ),
-    ] = None,
+    ] = None
     direction: Annotated[
         Direction,
         typer.Option(
@@ -94,7 +80,7 @@ def predict(
             help="Slices that msdsr and end-to-end models restore.",
             rich_help_panel=PAPER,
         ),
-    ] = "both",
+    ] = "both"
     blur: Annotated[
         bool,
         typer.Option(
@@ -102,7 +88,7 @@ def predict(
             help="Blur the result a little, as the MSDSR paper may.",
             rich_help_panel=PAPER,
         ),
-    ] = False,
+    ] = False
     uncertainty: Annotated[
         bool,
         typer.Option(
@@ -110,7 +96,7 @@ def predict(
             help="Write every voxel's standard deviation beside the output.",
             rich_help_panel=TRUST,
         ),
-    ] = False,
+    ] = False
     samples: Annotated[
         int,
         typer.Option(
@@ -120,7 +106,7 @@ def predict(
             help="Draw N samples; write their mean, and the standard deviation beside it.",
             rich_help_panel=TRUST,
         ),
-    ] = 0,
+    ] = 0
     keep_samples: Annotated[
         bool,
         typer.Option(
@@ -128,8 +114,35 @@ def predict(
             help="Write the samples beside the output, too.",
             rich_help_panel=TRUST,
         ),
-    ] = False,
-    device: Device = "auto",
+    ] = False
+    device: Device = "auto"
+
+    def beside(self, output: Path) -> list[Path]:
+        """Return the paths of standard deviations and samples."""
+        from isoslice.io.writing import beside
+
+        names = ["std"] if self.uncertainty or self.samples else []
+        names += [f"sample-{i + 1}" for i in range(self.samples if self.keep_samples else 0)]
+        return [beside(output, name) for name in names]
+
+
+@with_option_groups
+def predict(
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to restore.")],
+    output: Output,
+    reading: Reading,
+    options: PredictOptions,
+    large: LargeOptions,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model folder that train wrote.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     minutes: Annotated[
         float,
         typer.Option(
@@ -139,17 +152,6 @@ def predict(
             rich_help_panel=MODEL,
         ),
     ] = DEFAULT_MINUTES,
-    memory: Memory = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
-    part: Part = None,
-    slab: Slab = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Go on with what an interrupted run left.", rich_help_panel=LARGE
-        ),
-    ] = False,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -157,61 +159,46 @@ def predict(
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.data.coarse import coarse_axis, turned
     from isoslice.errors import DoubtWarning, SettingsError
-    from isoslice.inference.memory import Wanted, check_fits
     from isoslice.inference.model import Model
-    from isoslice.inference.options import check_asked, check_knows
-    from isoslice.inference.recipes import resolve_options
-    from isoslice.io import check_suffix, write_volume
+    from isoslice.io import check_suffix
     from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_volume, open_with
     from isoslice.io.writing import check_volume
-    from isoslice.models.presets import preset_config
-    from isoslice.runtime.device import choose_device
     from isoslice.runtime.progress import terminal_progress
 
-    options = reading.options()
+    read_options = reading.options()
     check_suffix(output)
     check_apart(output, stack)
-    how = execution_options(workers, scheduler, part, resume, overwrite)
+    how = large.execution(overwrite)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
             f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
         )
     if how.part is None:  # another part may have made the output
-        for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
+        for path in (output, *options.beside(output)):
             check_output(path, overwrite)
     if report is not None:
         _check_report(report, how)
     own_model = model_beside(output)
-    if model is None and resume and (own_model / "config.json").is_file():
+    if model is None and large.resume and (own_model / "config.json").is_file():
         model = own_model
     if model is None:
         check_output(own_model, overwrite)
-    volume = open_with(Path(stack), options)
-    turned_volume = turned(volume, coarse_axis(volume, along))
+    volume = open_with(Path(stack), read_options)
+    turned_volume = turned(volume, coarse_axis(volume, options.along))
     check_volume(output, volume)
-    planned = check_stack(turned_volume, factor)
-    chosen = choose_device(device)
+    planned = check_stack(turned_volume, options.factor)
     restorer = None if model is None else Model.load(model)
-    # Refuse what predict would refuse, before minutes of training.
-    config = preset_config("isoslice") if restorer is None else restorer.config
-    resolved, _, _ = resolve_options(config, mode, steps, detail, seed, direction)
-    check_asked(config, mode, detail, uncertainty, samples, keep_samples, blur)
-    if restorer is not None and (uncertainty or samples):
-        check_knows(restorer)
-    in_blocks = is_in_blocks(output, config, blur or uncertainty or samples > 0, how)
-    if restorer is None and not in_blocks and chosen.type == "cpu":
-        wanted = Wanted(resolved == "mean", uncertainty, samples, keep_samples)
-        check_fits(turned_volume, planned, wanted)
-    budget = memory_budget(memory, how)
+    in_blocks = _check_options(options, restorer, output, how, turned_volume, planned)
+    memory = memory_budget(large.memory, how)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
     progress = terminal_progress(quiet)
     trained = False
     try:
         if restorer is None:
-            restorer = _train_on(volume, along, minutes, seed, device, progress)
+            restorer = _train_on(volume, options, minutes, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
@@ -221,38 +208,17 @@ def predict(
 
             assert model is not None
             request = Request(
-                Path(stack), model, output, options, factor, mode, steps, detail, seed,
-                device, budget, threads_of(how), slab, along=along,
+                Path(stack), model, output, read_options, options.factor, options.mode,
+                options.steps, options.detail, options.seed, options.device, memory,
+                threads_of(how), large.slab, along=options.along,
             )  # fmt: skip
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
         else:
             started = perf_counter()
-            prediction = restorer.predict(
-                volume,
-                factor=factor,
-                steps=steps,
-                seed=seed,
-                mode=mode,
-                detail=detail,
-                direction=direction,
-                blur=blur,
-                uncertainty=uncertainty,
-                samples=samples,
-                keep_samples=keep_samples,
-                device=device,
-                progress=progress,
-                along=along,
-            )
+            prediction = restorer.predict(volume, **vars(options), progress=progress)
             seconds, voxels = perf_counter() - started, prediction.volume.size
-            if prediction.std is not None:
-                others = [prediction.std_volume(), *prediction.sample_volumes()]
-                paths = _beside(output, uncertainty, samples, keep_samples)
-                for path, other in zip(paths, others, strict=True):
-                    write_volume(path, other, overwrite=overwrite)
-            write_volume(
-                output, prediction.to_volume(), overwrite=overwrite
-            )  # last, when the rest exists
+            _write(prediction, output, options.beside(output), overwrite)
         if report is not None:
             from isoslice.evaluation.report import write_report
             from isoslice.evaluation.report.of_predict import prediction_report
@@ -269,13 +235,46 @@ def predict(
         typer.echo(f"restored: {output} ({seconds:.1f} s, {speed:,.0f} voxels/s)")
 
 
-def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[Path]:
-    """Return the paths of standard deviations and samples."""
-    from isoslice.io.writing import beside
+def _check_options(
+    options: PredictOptions,
+    model: Model | None,
+    output: Path,
+    how: How,
+    stack: Volume,
+    factor: int,
+) -> bool:
+    """Refuse what predict would refuse, before minutes of training; tell if it works in blocks."""
+    from isoslice.inference.memory import Wanted, check_fits
+    from isoslice.inference.options import check_asked, check_knows
+    from isoslice.inference.recipes import resolve_options
+    from isoslice.models.presets import preset_config
+    from isoslice.runtime.device import choose_device
 
-    wanted = ["std"] if uncertainty or samples else []
-    wanted += [f"sample-{i + 1}" for i in range(samples if keep else 0)]
-    return [beside(output, name) for name in wanted]
+    device = choose_device(options.device)
+    config = preset_config("isoslice") if model is None else model.config
+    mode, uncertainty, samples = options.mode, options.uncertainty, options.samples
+    detail, keep = options.detail, options.keep_samples
+    resolved, _, _ = resolve_options(
+        config, mode, options.steps, detail, options.seed, options.direction
+    )
+    check_asked(config, mode, detail, uncertainty, samples, keep, options.blur)
+    if model is not None and (uncertainty or samples):
+        check_knows(model)
+    in_blocks = is_in_blocks(output, config, options.blur or uncertainty or samples > 0, how)
+    if model is None and not in_blocks and device.type == "cpu":
+        check_fits(stack, factor, Wanted(resolved == "mean", uncertainty, samples, keep))
+    return in_blocks
+
+
+def _write(prediction: Prediction, output: Path, beside: list[Path], overwrite: bool) -> None:
+    """Write standard deviations and samples, then the volume: once it exists, all do."""
+    from isoslice.io import write_volume
+
+    if prediction.std is not None:
+        others = [prediction.std_volume(), *prediction.sample_volumes()]
+        for path, other in zip(beside, others, strict=True):
+            write_volume(path, other, overwrite=overwrite)
+    write_volume(output, prediction.to_volume(), overwrite=overwrite)
 
 
 def _check_report(report: Path, how: How) -> None:
@@ -335,27 +334,27 @@ def _what_is_kept(output: Path, own_model: Path | None) -> str:
     return "nothing was written"
 
 
-def _train_on(
-    volume: Volume,
-    along: str | None,
-    minutes: float,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> Model:
+def _train_on(volume: Volume, options: PredictOptions, minutes: float, progress: Progress) -> Model:
     from isoslice.data.coarse import coarse_axis
     from isoslice.data.labels import label_messages
     from isoslice.errors import DoubtWarning
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.training.train import train
 
-    planes = planes_to_learn_from(volume, along=along)
+    planes = planes_to_learn_from(volume, along=options.along)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
         warnings.warn(message, DoubtWarning, stacklevel=2)
-    depth = volume.size(coarse_axis(volume, along))
+    depth = volume.size(coarse_axis(volume, options.along))
     of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
     )
-    return train(planes, minutes=minutes, seed=seed, device=device, progress=progress, along="Z")
+    return train(
+        planes,
+        minutes=minutes,
+        seed=options.seed,
+        device=options.device,
+        progress=progress,
+        along="Z",
+    )
