@@ -10,7 +10,7 @@ from types import FrameType
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error)
-    """The user ended the command; the message says what is left."""
+    """The user ended the command; the message says what is kept."""
 
 
 @contextlib.contextmanager

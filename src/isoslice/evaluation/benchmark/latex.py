@@ -82,7 +82,7 @@ def latex(table: ScoreTable) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` on one line, as LaTeX that shows it as it is."""
+    """Escape `text` for LaTeX, on one line."""
     return " ".join(text.split()).translate(_ESCAPES)
 
 

@@ -1,4 +1,4 @@
-"""The report of `isoslice check`: measured planes beside what was restored in their place."""
+"""The report of `isoslice check`: hidden planes as measured and as restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of an evaluation: the truth, what was restored, where they differ, the scores."""
+"""The report of `isoslice evaluate`: truth, restored volumes, their errors and scores."""
 
 from __future__ import annotations
 

@@ -86,9 +86,9 @@ def prediction_report(
             "predict wrote; restore the stack again"
         )
     factor = check_factor(made_by["factor"])
-    doubts = made_by.pop("warnings", ())
-    if not (isinstance(doubts, list | tuple) and all(isinstance(text, str) for text in doubts)):
-        doubts = ()  # another program's
+    messages = made_by.pop("warnings", ())
+    if not (isinstance(messages, list | tuple) and all(isinstance(text, str) for text in messages)):
+        messages = ()  # another program's
     along = recorded_axis(restored)
     stack, restored = turned(stack, along), turned(restored, along)
     uncertainty = None if uncertainty is None else turned(uncertainty, along)
@@ -137,7 +137,7 @@ def prediction_report(
             "Detail between the measured planes is invented: it is what the model's training "
             "images make plausible, not a measurement. Do not count, measure or diagnose from "
             "structures that exist only there."
-            + "".join(f" Warned of: {message}." for message in doubts)
+            + "".join(f" Warned of: {message}." for message in messages)
         ),
         advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
         scene=scene,

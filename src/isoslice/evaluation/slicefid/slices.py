@@ -256,7 +256,7 @@ def _tiles(slices: NDArray[np.uint8], side: int, source: str) -> SliceSet:
 
 
 def _tile_starts(length: int, side: int) -> list[int]:
-    """Return start offsets of evenly spaced tiles, as many as side by side, rounded."""
+    """Return start offsets of evenly spaced tiles, `length / side` of them, rounded."""
     count = max(1, int(length / side + 0.5))
     if count == 1:
         return [(length - side) // 2]
