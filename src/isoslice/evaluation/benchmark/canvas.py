@@ -29,7 +29,7 @@ _PIECES = tuple(map(re.compile, (r"\S+", r"[^-_/+]+[-_/+]*|[-_/+]+", r".")))
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows of pictures that belong together.
 
     Attributes
@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
-    """Columns, groups of columns and blocks of rows to draw.
+    """Columns, groups of columns, and blocks of rows to draw.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Page:
 
     columns: tuple[str, ...]
     groups: tuple[str, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[RowBlock, ...]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from isoslice.inference.rows import restore_rows
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
-Images = NDArray[np.float32]
+Crops = NDArray[np.float32]
 METHODS_2D = ("nearest", "linear", "cubic")
 
 
@@ -39,11 +39,11 @@ class PairedImages:
     Only the first `rows` rows are scored; the first and the last of them are known at every factor.
     """
 
-    images: Images
+    images: Crops
     rows: int
 
     @property
-    def truth(self) -> Images:
+    def truth(self) -> Crops:
         """Rows that are scored, shape (N, C, rows, side)."""
         return self.images[:, :, : self.rows]
 
@@ -80,7 +80,7 @@ def paired_results(
     store: Store,
     device: str,
     progress: Progress,
-) -> dict[str, Images]:
+) -> dict[str, Crops]:
     """Restore the crops by every method; returns images (N, C, rows, side) by method."""
     rows = pairs.rows
     grid = even_grid((rows - 1) // factor + 1, factor)
@@ -95,7 +95,7 @@ def paired_results(
         for mode in ("mean", "sample") if has_modes else (None,):
             name = f"{entry.name}, {mode}" if mode else entry.name
 
-            def compute(model: Model = model, mode: Any = mode, entry: Any = entry) -> Images:
+            def compute(model: Model = model, mode: Any = mode, entry: Any = entry) -> Crops:
                 progress.note(f"restoring rows at {factor}x by {name}")  # noqa: B023
                 images = torch.from_numpy(pairs.images).to(chosen)
                 restored = restore_rows(
@@ -114,7 +114,7 @@ def paired_results(
 
 
 def score_pairs(
-    pairs: PairedImages, images: Images, name: str, scorer: Scorer, settings: BenchmarkSettings
+    pairs: PairedImages, images: Crops, name: str, scorer: Scorer, settings: BenchmarkSettings
 ) -> dict[str, Any]:
     """Compute L1, PSNR, SSIM and FID against the true crops, with intervals, as plain data.
 
@@ -155,7 +155,7 @@ def score_pairs(
     return scorer.store.record(f"paired/scores/{name}", compute)
 
 
-def _features(images: Images, scorer: Scorer, title: str, keep: bool = False) -> Features:
+def _features(images: Crops, scorer: Scorer, title: str, keep: bool = False) -> Features:
     """Extract features of the square centres of `images`; intensities 0 to 1 are black to white."""
     mapping = fixed_normalization(0, 1, images.shape[1])
     shown = plane_images(_square(images), "default", mapping)
@@ -172,7 +172,7 @@ def _default_steps(model: Model) -> int:
     return int(getattr(sampler, "steps", DEFAULT_STEPS))
 
 
-def _square(images: Images) -> Images:
+def _square(images: Crops) -> Crops:
     """Crop to the central columns, as many as there are rows."""
     rows, columns = images.shape[2:]
     first = (columns - rows) // 2

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
-from isoslice.evaluation.benchmark.canvas import Block, Page, save_page
+from isoslice.evaluation.benchmark.canvas import Page, RowBlock, save_page
 from isoslice.evaluation.figures import check_matplotlib
 
 #: With more columns, 2D figures show one factor below the other.
@@ -206,9 +206,9 @@ def picture(
 
 def _block(
     label: str, names: Sequence[str], columns: Sequence[Sequence[NDArray[np.uint8]]]
-) -> Block:
+) -> RowBlock:
     rows = zip(*columns, strict=True)
-    return Block(label, tuple((name, row) for name, row in zip(names, rows, strict=True)))
+    return RowBlock(label, tuple((name, row) for name, row in zip(names, rows, strict=True)))
 
 
 def _scale(key: int | str) -> str:
