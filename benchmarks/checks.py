@@ -18,9 +18,10 @@ import numpy as np
 
 from isoslice.data.grid import crop_to_grid, even_grid, thin
 from isoslice.data.interpolation import interpolate
+from isoslice.data.psnr import psnr
 from isoslice.evaluation.holdout.result import METHODS
 from isoslice.evaluation.holdout.run import check
-from isoslice.evaluation.metrics import data_range_of, psnr
+from isoslice.evaluation.metrics import data_range_of
 from isoslice.inference.model import Model
 from suite.cases import CASES, load_case
 

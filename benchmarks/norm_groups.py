@@ -20,6 +20,7 @@ from torch import Tensor
 
 from isoslice.data.masking import even_rows
 from isoslice.data.planes import draw_crops, plane_stacks
+from isoslice.data.psnr import psnr_from_mse
 from isoslice.inference.model import Model
 from isoslice.inference.rows import restore_rows
 from isoslice.io import read_volume
@@ -73,7 +74,7 @@ def psnr_of_samples(model: Model, images: Tensor, known: Tensor, steps: int) -> 
     """PSNR over hidden rows after `steps` DDIM steps."""
     masks = known.expand(len(images), -1)
     found = restore_rows(model.network, model.config, images, masks, steps=steps)
-    return -10 * float(hidden_errors(found, images, known).square().mean().log10())
+    return psnr_from_mse(float(hidden_errors(found, images, known).square().mean()))
 
 
 @torch.inference_mode()

@@ -14,7 +14,8 @@ import numpy as np
 from isoslice.data.baselines import interpolate_planes
 from isoslice.data.grid import crop_to_grid, even_grid, thin
 from isoslice.data.normalization import percentile_normalization
-from isoslice.evaluation.metrics import data_range_of, psnr
+from isoslice.data.psnr import psnr
+from isoslice.evaluation.metrics import data_range_of
 from isoslice.evaluation.slicefid.distances import fid
 from isoslice.evaluation.slicefid.features import inception, texture
 from isoslice.evaluation.slicefid.slices import plane_images

@@ -34,14 +34,14 @@ def run_curve(
     """
     points: dict[float, dict[str, float]] = {}
     rows = []
-    bench, judge = open_bench(name, data, folder, settings, extractor, progress)
-    floor = scored_truth(bench.case, judge, SCALE)
-    linear = scored(bench.case, judge, bench.store, interpolation(bench, SCALE, "linear"))
+    bench, scorer = open_bench(name, data, folder, settings, extractor, progress)
+    floor = scored_truth(bench.case, scorer, SCALE)
+    linear = scored(bench.case, scorer, bench.store, interpolation(bench, SCALE, "linear"))
     for time in sorted(minutes):
         suffix = "" if time == settings.minutes else f" {time:g} min"
         chosen = replace(bench, settings=replace(settings, minutes=time))
         found = [
-            scored(bench.case, judge, bench.store, volume)
+            scored(bench.case, scorer, bench.store, volume)
             for volume in own_volumes(chosen, SCALE, suffix)
         ]
         mean, sample = found

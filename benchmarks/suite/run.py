@@ -10,7 +10,7 @@ from typing import Any
 
 from isoslice import __version__
 from isoslice.evaluation.benchmark.cells import ScoreTable
-from isoslice.evaluation.benchmark.realism import Judge, make_judge
+from isoslice.evaluation.benchmark.realism import Scorer, make_scorer
 from isoslice.evaluation.benchmark.store import open_store
 from isoslice.evaluation.benchmark.tables import to_json, write_tables
 from isoslice.evaluation.slicefid.features import Extractor
@@ -43,7 +43,7 @@ def open_bench(
     settings: SuiteSettings,
     extractor: Extractor,
     progress: Progress,
-) -> tuple[Bench, Judge]:
+) -> tuple[Bench, Scorer]:
     """Read a case and open its folder; results of other settings or data are refused there."""
     case = load_case(name, data, settings.block, settings.blocks, settings.seed)
     resolved = {
@@ -53,8 +53,8 @@ def open_bench(
         "data": case.benchmark().fingerprint(),
     }
     store = open_store(folder / name, resolved)
-    judge = make_judge(case.benchmark(), settings.benchmark(), store, extractor, progress)
-    return Bench(case, settings, store, progress), judge
+    scorer = make_scorer(case.benchmark(), settings.benchmark(), store, extractor, progress)
+    return Bench(case, settings, store, progress), scorer
 
 
 def run_suite(
@@ -86,9 +86,9 @@ def run_suite(
     outcome = Outcome({}, [], [], [])
     folder.mkdir(parents=True, exist_ok=True)
     for name in cases:
-        bench, judge = open_bench(name, data, folder, settings, extractor, progress)
+        bench, scorer = open_bench(name, data, folder, settings, extractor, progress)
         for factor in factors:
-            rows, errors = _rows(bench, judge, factor)
+            rows, errors = _rows(bench, scorer, factor)
             outcome.results.setdefault(name, {})[factor] = rows
             outcome.failures.extend(f"{name} {factor}x: {error}" for error in errors)
             notes = [caption(factor, settings.blocks, bench.case.block, rows[0].realism)]
@@ -104,8 +104,8 @@ def run_suite(
     return outcome
 
 
-def _rows(bench: Bench, judge: Judge, factor: int) -> tuple[list[Scored], list[str]]:
-    truth = scored_truth(bench.case, judge, factor)
+def _rows(bench: Bench, scorer: Scorer, factor: int) -> tuple[list[Scored], list[str]]:
+    truth = scored_truth(bench.case, scorer, factor)
     rows = [replace(truth, science=science(bench.case, bench.store, None))]
     errors = []
     for found in restored(bench, factor):
@@ -113,7 +113,7 @@ def _rows(bench: Bench, judge: Judge, factor: int) -> tuple[list[Scored], list[s
             errors.append(str(found))
             continue
         bench.progress.note(f"{bench.case.name}: scoring {factor}x {found.method}")
-        row = scored(bench.case, judge, bench.store, found)
+        row = scored(bench.case, scorer, bench.store, found)
         rows.append(replace(row, science=science(bench.case, bench.store, found)))
     return rows, errors
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.grid import even_grid
-from isoslice.evaluation.benchmark.realism import Judge
+from isoslice.data.psnr import psnr
+from isoslice.evaluation.benchmark.realism import Scorer
 from isoslice.evaluation.benchmark.store import Store
 from isoslice.evaluation.evaluate import mean_scores, score
-from isoslice.evaluation.metrics import psnr
 from isoslice.evaluation.spectra import ShellCorrelation, power_spectrum_ratio, shell_correlation
 from suite.cases import CaseData
 from suite.store import Restored
@@ -50,7 +50,7 @@ class Scored:
     science: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def scored(case: CaseData, judge: Judge, store: Store, found: Restored) -> Scored:
+def scored(case: CaseData, scorer: Scorer, store: Store, found: Restored) -> Scored:
     """Score one volume, unless that was done before."""
     truth = case.truth.data
     true_blocks = case.blocks(truth)
@@ -70,20 +70,20 @@ def scored(case: CaseData, judge: Judge, store: Store, found: Restored) -> Score
         found,
         on_blocks if found.blocks_only else store.record(f"scores/whole/{found.key}", of_all),
         on_blocks,
-        realism(judge, found.key, blocks, found.factor),
+        realism(scorer, found.key, blocks, found.factor),
     )
 
 
-def scored_truth(case: CaseData, judge: Judge, factor: int) -> Scored:
+def scored_truth(case: CaseData, scorer: Scorer, factor: int) -> Scored:
     """SliceFID of the true blocks: the floor."""
     blocks = case.blocks(case.truth.data)
-    return Scored(TRUTH, None, {}, {}, realism(judge, f"{factor}x/{TRUTH}", blocks, factor))
+    return Scored(TRUTH, None, {}, {}, realism(scorer, f"{factor}x/{TRUTH}", blocks, factor))
 
 
-def realism(judge: Judge, name: str, blocks: NDArray[Any], factor: int) -> dict[str, Any]:
+def realism(scorer: Scorer, name: str, blocks: NDArray[Any], factor: int) -> dict[str, Any]:
     """SliceFID and KID of blocks (B, Z, Y, X); measured planes are left out of XY."""
     known = even_grid((blocks.shape[1] - 1) // factor + 1, factor).known
-    return judge.score(name, lambda: blocks[:, None].astype(np.float32), known, "default")
+    return scorer.score(name, lambda: blocks[:, None].astype(np.float32), known, "default")
 
 
 def fidelity(

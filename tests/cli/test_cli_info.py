@@ -143,8 +143,8 @@ class Counting:
 
 @pytest.mark.parametrize("shape", [(200, 30, 40), (1, 6000, 40), (4, 600, 400)])
 def test_little_of_a_large_volume_is_read(monkeypatch, shape) -> None:
-    monkeypatch.setattr(intensities, "LOOKED_AT", 20_000)
-    monkeypatch.setattr(intensities, "AT_ONCE", 4_000)
+    monkeypatch.setattr(intensities, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(intensities, "BYTES_AT_ONCE", 4_000)
     data = texture(*shape)
     stored = Counting(data, (1, *shape[1:]))
     found = intensity_range(Volume(LazyArray(stored), "ZYX"))
@@ -157,7 +157,7 @@ def test_little_of_a_large_volume_is_read(monkeypatch, shape) -> None:
 
 
 def test_all_of_a_small_volume_is_read_in_any_order(monkeypatch) -> None:
-    monkeypatch.setattr(intensities, "AT_ONCE", 300)
+    monkeypatch.setattr(intensities, "BYTES_AT_ONCE", 300)
     data = np.zeros((3, 2, 20, 30), np.float32)
     data[2, 1, 19, 29], data[0, 0, 0, 0], data[1, 1, 5, 5] = 7, -3, np.nan
     volume = Volume(data, "ZCYX")

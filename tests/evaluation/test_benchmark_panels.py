@@ -9,7 +9,7 @@ import pytest
 from conftest import texture
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.evaluation.benchmark import canvas, panels
-from isoslice.evaluation.benchmark.canvas import Block, Page, compose, wrap
+from isoslice.evaluation.benchmark.canvas import Page, RowBlock, compose, wrap
 from isoslice.evaluation.benchmark.panels import picture, planes, rows_figure, volume_figure
 
 pytest.importorskip("matplotlib")
@@ -143,7 +143,7 @@ def test_long_names_do_not_overlap():
     names = ("truth", "a rather long name of a method, blur 1.5", "snake_case_name_without_spaces")
     black = np.zeros((8, 16, 3), np.uint8)
     rows = tuple((name, (black,) * 3) for name in ("XY", "XZ"))
-    page = Page(names, ("", "4x", "4x"), (Block("scale one", rows), Block("2", rows)))
+    page = Page(names, ("", "4x", "4x"), (RowBlock("scale one", rows), RowBlock("2", rows)))
     pixels, words = compose(page, canvas.text_width)
     figure = canvas._draw(pixels, words)
     boxes = [text.get_window_extent() for text in figure.texts]

@@ -15,7 +15,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, OutputError, SettingsError
 from isoslice.evaluation.benchmark.data import load_data
 from isoslice.evaluation.benchmark.paired import paired_images, score_pairs
-from isoslice.evaluation.benchmark.realism import make_judge
+from isoslice.evaluation.benchmark.realism import make_scorer
 from isoslice.evaluation.benchmark.run import run_benchmark
 from isoslice.evaluation.benchmark.settings import QUICK_STEPS, QUICK_WIDTH, read_settings
 from isoslice.evaluation.benchmark.store import open_store
@@ -234,14 +234,14 @@ def test_paired_errors_are_pooled_before_the_logarithm(bench, tmp_path):
     settings = read_settings(bench)
     data = load_data(settings)
     pairs = paired_images(data, settings)
-    judge = make_judge(data, settings, open_store(tmp_path / "s", {}), texture(), Progress())
+    scorer = make_scorer(data, settings, open_store(tmp_path / "s", {}), texture(), Progress())
     errors = np.array([0, 0.1, 0.1, 0.3], np.float32)  # the first crop is exact, as of plain air
     images = pairs.truth + errors[:, None, None, None]
-    found = score_pairs(pairs, images, "4x, mine", judge, settings)
+    found = score_pairs(pairs, images, "4x, mine", scorer, settings)
     assert found["psnr"]["value"] == pytest.approx(-10 * np.log10(0.11 / 4), abs=1e-4)
     assert found["l1"]["value"] == pytest.approx(0.125, abs=1e-4)
     assert found["psnr"]["low"] < found["psnr"]["value"] < found["psnr"]["high"] < np.inf
-    exact = score_pairs(pairs, pairs.truth, "4x, exact", judge, settings)
+    exact = score_pairs(pairs, pairs.truth, "4x, exact", scorer, settings)
     assert exact["psnr"] == pytest.approx({"value": 120, "low": 120, "high": 120})
 
 

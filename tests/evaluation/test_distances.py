@@ -210,6 +210,12 @@ def test_interval_of_kid_has_about_the_true_width() -> None:
     assert np.mean(guessed) == pytest.approx(true, rel=0.3)
 
 
+def test_an_unknown_statistic_is_refused() -> None:
+    features, groups = np.zeros((4, 3)), np.arange(4)
+    with pytest.raises(SettingsError, match="expected one of"):
+        bootstrap_interval("mmd", features, features, groups, groups)
+
+
 def test_copies_within_groups_do_not_narrow_the_interval() -> None:
     real, fake = features(30, 6), features(30, 6, 1, 0.2)
     twice = [np.repeat(x, 4, axis=0) for x in (real, fake)]

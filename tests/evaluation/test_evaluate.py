@@ -8,10 +8,11 @@ import pytest
 from isoslice.data.coarse import turned
 from isoslice.data.grid import crop_to_grid, even_grid, thin
 from isoslice.data.interpolation import interpolate
+from isoslice.data.psnr import psnr
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation.evaluate import SLICES, evaluate, evaluation_rows
-from isoslice.evaluation.metrics import data_range_of, psnr, ssim
+from isoslice.evaluation.metrics import data_range_of, ssim
 
 K = 3
 

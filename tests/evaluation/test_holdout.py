@@ -15,6 +15,7 @@ from isoslice.data.coarse import turned
 from isoslice.data.grid import crop_to_grid, even_grid, thin
 from isoslice.data.interpolation import interpolate
 from isoslice.data.masking import fill_rows
+from isoslice.data.psnr import psnr
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation.holdout import run as checking
@@ -28,7 +29,7 @@ from isoslice.evaluation.holdout.extrapolation import (
 from isoslice.evaluation.holdout.hide import interpolate_hidden, restore_hidden
 from isoslice.evaluation.holdout.result import BIN, METHODS, binned
 from isoslice.evaluation.holdout.run import check, middle_of
-from isoslice.evaluation.metrics import data_range_of, psnr, ssim
+from isoslice.evaluation.metrics import data_range_of, ssim
 
 
 def linear_predict(monkeypatch, spoil=lambda planes: planes):
@@ -83,6 +84,11 @@ def test_hidden_planes_are_interpolated_by_the_method_that_was_named(method, hal
     around = planes[7 - len(half) : 6 + len(half) : 2]  # of plane 6, far from the ends
     found = interpolate_hidden(planes, method)[5]
     np.testing.assert_allclose(found, np.tensordot(half, around, 1), atol=1e-5)
+
+
+def test_an_unknown_interpolation_is_refused():
+    with pytest.raises(SettingsError, match="expected one of"):
+        interpolate_hidden(np.zeros((5, 3, 4), np.float32), "trilinear-misaligned")
 
 
 def test_a_stack_that_is_linear_along_z_has_no_error(tiny_model, monkeypatch):
@@ -334,11 +340,11 @@ def test_a_model_that_has_seen_the_hidden_planes_is_told(tiny_model, sources, na
 
 
 def test_of_a_large_stack_the_middle_is_read(monkeypatch):
-    monkeypatch.setattr(checking, "LARGEST", 2 * 30 * 300 * 300)
+    monkeypatch.setattr(checking, "MAX_VOXELS", 2 * 30 * 300 * 300)
     data = np.random.default_rng(0).integers(0, 255, (40, 400, 300), np.uint8)
     notes: list[str] = []
     found = middle_of(Volume(data, "ZYX"), 2, notes).data
-    assert found.size * 2 <= checking.LARGEST * 1.05
+    assert found.size * 2 <= checking.MAX_VOXELS * 1.05
     depth, height, width = found.shape
     z, y, x = (40 - depth) // 2, (400 - height) // 2, (300 - width) // 2
     np.testing.assert_array_equal(found, data[z : z + depth, y : y + height, x : x + width])

@@ -20,13 +20,14 @@ from conftest import texture
 from isoslice.data.volume import VoxelSize
 from isoslice.errors import OutputError
 from isoslice.evaluation import report
+from isoslice.evaluation.figures import round_length
 from isoslice.evaluation.report import (
     Advice,
+    Layer,
     Picture,
     Plot,
     Report,
     Scene,
-    Shown,
     Table,
     write_report,
 )
@@ -43,7 +44,7 @@ from isoslice.evaluation.report.encode import (
 from isoslice.evaluation.report.of_predict import prediction_report
 from isoslice.evaluation.report.page import html
 from isoslice.evaluation.report.pictures import scale_bar
-from isoslice.evaluation.report.svg import Line, line_plot, round_length, ticks
+from isoslice.evaluation.report.svg import Line, line_plot, ticks
 from isoslice.evaluation.report.text import embedded_json
 from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
 from report_page import Page, restored_stack
@@ -53,7 +54,7 @@ shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 500
 
 def scene_of(voxels: np.ndarray, **others: Any) -> Scene:
     whole = voxels.shape
-    volumes = (Shown("Restored", "restored", voxels), *others.pop("more", ()))
+    volumes = (Layer("Restored", "restored", voxels), *others.pop("more", ()))
     return Scene(volumes, VoxelSize(8, 8, 8), "nm", Crop((0, 0, 0), whole), whole, **others)
 
 
@@ -177,7 +178,7 @@ def test_packed_volumes_fit_the_budget_and_use_most_of_it(budget: int) -> None:
 def test_a_page_of_four_noisy_volumes_of_256_cubed_stays_below_25_megabytes(tmp_path: Path) -> None:
     noise = np.random.default_rng(2).integers(0, 256, (256, 256, 256), np.uint8)
     more = tuple(
-        Shown(role, role, np.roll(noise, n, axis=n))  # type: ignore[arg-type]
+        Layer(role, role, np.roll(noise, n, axis=n))  # type: ignore[arg-type]
         for n, role in enumerate(("input", "linear", "uncertainty"))
     )
     path = tmp_path / "noise.html"
@@ -186,9 +187,9 @@ def test_a_page_of_four_noisy_volumes_of_256_cubed_stays_below_25_megabytes(tmp_
 
 
 def test_one_window_for_intensities_and_one_from_zero_for_doubt() -> None:
-    truth = Shown("Truth", "truth", np.linspace(50, 150, 4 * 5 * 6).reshape(4, 5, 6))
+    truth = Layer("Truth", "truth", np.linspace(50, 150, 4 * 5 * 6).reshape(4, 5, 6))
     wild = np.full((4, 5, 6), 1000.0)
-    doubt = Shown("Uncertainty", "uncertainty", np.full((4, 5, 6), 7.0))
+    doubt = Layer("Uncertainty", "uncertainty", np.full((4, 5, 6), 7.0))
     scale = windows(scene_of(wild, more=(truth, doubt)))
     assert scale.grey == pytest.approx((50, 150), abs=1)
     assert scale.coloured == pytest.approx((0, 7))
@@ -201,7 +202,7 @@ def test_places_are_where_doubt_is_highest_and_apart() -> None:
     doubt = np.full((40, 60, 60), 0.5, np.float32)
     for strength, (z, y, x) in enumerate(((30, 10, 50), (8, 45, 12)), 2):
         doubt[z - 4 : z + 5, y - 4 : y + 5, x - 4 : x + 5] = strength
-    scene = scene_of(texture(40, 60, 60), more=(Shown("Uncertainty", "uncertainty", doubt),))
+    scene = scene_of(texture(40, 60, 60), more=(Layer("Uncertainty", "uncertainty", doubt),))
     words, places = doubtful_places(scene)
     assert "least certain" in words
     assert [place.at for place in places[:2]] == [(8, 45, 12), (30, 10, 50)]
@@ -274,7 +275,7 @@ def test_long_tables_are_folded_and_drawn() -> None:
 def test_fine_detail_is_compared_where_voxels_are_cubes() -> None:
     voxels = texture(24, 30, 30)
     for size, compared in ((VoxelSize(8, 8, 8), True), (VoxelSize(32, 8, 8), False)):
-        shown = (Shown("Restored", "restored", voxels),)
+        shown = (Layer("Restored", "restored", voxels),)
         scene = Scene(shown, size, "nm", Crop((0, 0, 0), voxels.shape), voxels.shape)
         text = html(Report("t", "check", "s", scene=scene))
         assert ("relative to that along X and Y" in text) == compared
@@ -284,7 +285,7 @@ def test_fine_detail_is_compared_where_voxels_are_cubes() -> None:
 def report_with(text: str) -> Report:
     voxels = texture(9, 12, 10)
     scene = Scene(
-        (Shown(f"a{text}", "restored", voxels), Shown(f"b{text}", "error", voxels)),
+        (Layer(f"a{text}", "restored", voxels), Layer(f"b{text}", "error", voxels)),
         VoxelSize(1, 1, 1), text, Crop((0, 0, 0), voxels.shape), voxels.shape, 4, text,
     )  # fmt: skip
     return Report(

@@ -180,12 +180,12 @@ def test_the_page_makes_the_same_volumes_as_python(live: Opened, made: Any) -> N
     scene, scale, _ = fitted(made.scene)
     for number, volume in enumerate(scene.volumes):
         found = live.page.evaluate(f"Array.from(isosliceReport.volumes[{number}].voxels)")
-        if volume.made is None:
+        if volume.derived is None:
             wanted = as_bytes(volume.voxels, scale.of(volume))
         else:  # made of bytes, so of values that are cut off at the ends of the window
-            (base,) = (v for v in scene.volumes if v.name == volume.made.of[0])
+            (base,) = (v for v in scene.volumes if v.name == volume.derived.of[0])
             planes = as_bytes(base.voxels[list(scene.known)], scale.grey)
-            wanted = interpolate(planes, PlaneGrid(scene.known), volume.made.by)  # type: ignore[arg-type]
+            wanted = interpolate(planes, PlaneGrid(scene.known), volume.derived.by)  # type: ignore[arg-type]
         assert np.abs(np.asarray(found) - wanted.ravel()).max() <= 0.51, volume.name
 
 

@@ -88,7 +88,7 @@ def test_lost_planes_are_no_measured_ones() -> None:
     for volume, method in zip(scene.volumes, ("nearest", "linear"), strict=False):
         whole = interpolate(stack.data[kept], grid, method)
         np.testing.assert_array_equal(volume.voxels, whole[scene.box.slices])
-        assert volume.made is None
+        assert volume.derived is None
     assert "Checked" in report.advice[0].text
     assert report.facts["Measured planes"].endswith("lost: 2-3 (counted from 0)")
     html(report)
@@ -214,7 +214,7 @@ def test_a_page_can_be_made_of_any_small_volume(
 
 
 def test_a_benchmark_shows_its_tables_and_figures(tmp_path: Path) -> None:
-    scores = cells.Table(
+    scores = cells.ScoreTable(
         "slicefid", "SliceFID", "by method", (cells.Column("FID", "4x", "low", 1),),
         (
             cells.Row("linear", (cells.Cell(219.04, 210.0, 230.0),)),

@@ -25,10 +25,10 @@ from isoslice.evaluation.slicefid.score import floor, slicefid, slicefid_rows
 from isoslice.evaluation.slicefid.slices import (
     SliceSet,
     auto_tile,
+    clipped_share,
     halves,
     intensity_mapping,
     joined,
-    outside,
     plane_images,
     slice_images,
     views,
@@ -112,7 +112,7 @@ def test_mapping_is_the_real_images_percentiles_and_clips() -> None:
     data[0, 0], data[0, 1] = -50, 2000
     cut = slice_images(data, "default", mapping)
     assert [int(image[0, 0, 0]) for image in cut["XY"].images[:3]] == [0, 255, 128]
-    assert outside(data, mapping) == pytest.approx(2 / 16)
+    assert clipped_share(data, mapping) == pytest.approx(2 / 16)
 
 
 def test_blocks_of_the_released_code() -> None:

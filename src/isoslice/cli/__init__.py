@@ -1,4 +1,4 @@
-"""The command line. `main` is the entry point; every command lies in its own file.
+"""The command line. `main` is the entry point; every command has its own file.
 
 Nothing here may import torch, zarr or scikit-image at the top: ``isoslice --help`` must be quick.
 """

@@ -1,4 +1,4 @@
-"""The typer application: which commands there are."""
+"""The typer application and its commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from isoslice.cli.train import train
 
 
 class Commands(TyperGroup):
-    """A group that lets an interruption through as an exception of ours.
+    """A group of commands that turns an interruption into `Interrupted`.
 
     typer would turn it into a silent exit, or print "Aborted!", depending on its version.
     """
@@ -39,7 +39,7 @@ class Commands(TyperGroup):
             raise RuntimeError(f"EOFError: {error}") from error
 
 
-# Plain help loads no rich (half of the time that help takes) and can be searched.
+# Plain help can be searched, and needs no rich, whose import would double the time it takes.
 app = typer.Typer(
     cls=Commands,
     add_completion=False,

@@ -1,4 +1,4 @@
-"""``isoslice benchmark``: the paper's evaluation on one's own data."""
+"""``isoslice benchmark``: the paper's evaluation on your own data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,7 @@ import typer
 
 from isoslice.cli.help import MACHINE, RESULT
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.options import (
-    Device,
-    DeviceOption,
-    FeaturesPath,
-    Light,
-    Output,
-    Quiet,
-    ReportPath,
-)
+from isoslice.cli.options import Device, FeaturesPath, Light, Output, Quiet, ReportPath
 from isoslice.errors import SettingsError
 
 
@@ -36,7 +28,7 @@ def benchmark(
     ] = False,
     features: FeaturesPath = None,
     light: Light = False,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     report: ReportPath = None,
     overwrite: Annotated[
         bool,
@@ -58,10 +50,10 @@ def benchmark(
 
         check_report_path(report, overwrite)
     settings = read_settings(config, quick=quick)
-    extractor = texture() if light else inception(features, device.value)
+    extractor = texture() if light else inception(features, device)
     progress = terminal_progress(quiet)
     try:
-        tables = run_benchmark(settings, output, extractor, device=device.value, progress=progress)
+        tables = run_benchmark(settings, output, extractor, device=device, progress=progress)
         if report is not None:
             from isoslice.evaluation.report import write_report
             from isoslice.evaluation.report.of_benchmark import benchmark_report

@@ -1,43 +1,40 @@
-"""``isoslice check``: measured planes are hidden, restored and compared with themselves."""
+"""``isoslice check``: hide measured planes, restore them and compare them with the measurement."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoslice.cli.help import MODEL, RESULT, SCORES
 from isoslice.cli.options import (
     Along,
-    Axes,
-    Channel,
     Device,
-    DeviceOption,
     Factor,
-    Mode,
     Overwrite,
     Quiet,
+    Reading,
     ReportPath,
     ScoresFile,
     Seed,
-    Series,
-    Time,
-    Unit,
-    VoxelSizeText,
-    reading_of,
+    with_option_groups,
 )
+from isoslice.models.choices import Mode
 from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
     from isoslice.evaluation.holdout.result import Fidelity, PlaneScore
 
-#: Planes that are listed one by one; of more, quartiles and the worst.
-LISTED, WORST = 12, 5
+#: Most planes that are listed one by one; of more, quartiles and so many of the worst.
+MAX_LISTED, WORST_LISTED = 12, 5
 
 
+@with_option_groups
 def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
+    reading: Reading,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -48,12 +45,6 @@ def check(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
     along: Along = None,
     factor: Factor = None,
     mode: Annotated[
@@ -61,7 +52,7 @@ def check(
         typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
     ] = None,
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     json: ScoresFile = None,
     output: Annotated[
         Path | None,
@@ -86,7 +77,7 @@ def check(
     from isoslice.io.reading import open_with
     from isoslice.runtime.progress import terminal_progress
 
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
+    options = reading.options()
     if model is None:
         raise SettingsError(
             "got no model, expected the one to check; make one with 'isoslice train "
@@ -102,39 +93,38 @@ def check(
         from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
-    volume = open_with(Path(stack), reading)
-    chosen: Literal["sample", "mean"] | None = None if mode is None else mode.value
+    volume = open_with(Path(stack), options)
     progress = terminal_progress(quiet)
     try:
-        found = leave_out(
+        result = leave_out(
             volume,
             Model.load(model),
             factor=factor,
-            mode=chosen,
+            mode=mode,
             seed=seed,
-            device=device.value,
+            device=device,
             progress=progress,
-            along=None if along is None else along.value,
+            along=along,
         )
     finally:
         progress.close()
     if output is not None:
-        write_volume(output, found.errors_volume(), overwrite=overwrite)
+        write_volume(output, result.errors_volume(), overwrite=overwrite)
     if report is not None:
         from isoslice.evaluation.report import write_report
         from isoslice.evaluation.report.of_check import check_report
 
-        write_report(report, check_report(found), overwrite=overwrite)
+        write_report(report, check_report(result), overwrite=overwrite)
     if json == "-":
-        typer.echo(as_json(found.to_json()))
+        typer.echo(as_json(result.to_json()))
         return
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json(found.to_json()) + "\n", encoding="utf-8")
-    _print(found, output)
+            draft.write_text(as_json(result.to_json()) + "\n", encoding="utf-8")
+    _print(result, output)
 
 
-def _print(found: Fidelity, output: Path | None) -> None:
+def _print(result: Fidelity, output: Path | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -145,49 +135,44 @@ def _print(found: Fidelity, output: Path | None) -> None:
     table = Table("", box=box.SIMPLE_HEAD)
     for name in ("model", "linear", "cubic", "gain (dB)"):
         table.add_column(name, justify="right")
-    hidden = found.psnr
-    at = f"{2 * found.factor}x"
-    table.add_row(f"PSNR, hidden planes, {at} (dB)", *_cells(hidden, 2), f"{found.gain:+.2f}")
-    table.add_row(f"SSIM, hidden planes, {at}", *_cells(found.ssim, 3), "")
-    expected = found.predicted_gain
+    at = f"{2 * result.factor}x"
+    table.add_row(f"PSNR, hidden planes, {at} (dB)", *_cells(result.psnr, 2), f"{result.gain:+.2f}")
+    table.add_row(f"SSIM, hidden planes, {at}", *_cells(result.ssim, 3), "")
+    expected = result.predicted_gain
     table.add_row(
-        f"PSNR to expect at {found.factor}x (dB)",
-        *_cells(found.predicted, 2),
+        f"PSNR to expect at {result.factor}x (dB)",
+        *_cells(result.predicted, 2),
         "-" if expected is None else f"{expected:+.2f}",
     )
     console.print(table)
-    for channel in found.channels:
-        many = len(found.channels) > 1
-        if many:
+    for channel in result.channels:
+        if len(result.channels) > 1:
             name = channel.name or f"channel {channel.channel}"
             console.print(
                 f"{name}, time {channel.time}: PSNR "
-                + ", ".join(f"{way} {channel.psnr[way]:.2f}" for way in METHODS),
+                + ", ".join(f"{method} {channel.psnr[method]:.2f}" for method in METHODS),
                 soft_wrap=True,
             )
         for line in _plane_lines(channel.planes):
             console.print(line, soft_wrap=True)
-    for note in found.notes:
+    for note in result.notes:
         console.print(f"note: {note}", soft_wrap=True)
-    for message in found.doubts.messages:
+    for message in result.doubts.messages:
         console.print(f"warning: {message}", soft_wrap=True)
     if output is not None:
         console.print(f"errors: {output}", soft_wrap=True)
-    console.print(f"verdict: {found.verdict}", soft_wrap=True)
+    console.print(f"verdict: {result.verdict}", soft_wrap=True)
 
 
-def _cells(values: object, digits: int) -> list[str]:
-    from collections.abc import Mapping
-
+def _cells(values: Mapping[str, float | None], digits: int) -> list[str]:
     from isoslice.evaluation.holdout.result import METHODS
 
-    assert isinstance(values, Mapping)
-    found = [values[way] for way in METHODS]
-    return ["-" if value is None else f"{value:.{digits}f}" for value in found]
+    known = [values[method] for method in METHODS]
+    return ["-" if value is None else f"{value:.{digits}f}" for value in known]
 
 
 def _plane_lines(planes: tuple[PlaneScore, ...]) -> list[str]:
-    """Planes one by one, or their quartiles and the worst."""
+    """List the scores of planes one by one, or their quartiles and the worst."""
     import numpy as np
 
     def line(plane: PlaneScore) -> str:
@@ -197,11 +182,11 @@ def _plane_lines(planes: tuple[PlaneScore, ...]) -> list[str]:
             f"gain {plane.gain:+.2f} dB"
         )
 
-    if len(planes) <= LISTED:
+    if len(planes) <= MAX_LISTED:
         return [line(plane) for plane in planes]
     ours = np.quantile([plane.psnr["model"] for plane in planes], (0, 0.25, 0.5, 0.75, 1))
     gains = np.quantile([plane.gain for plane in planes], (0, 0.25, 0.5, 0.75, 1))
-    worst = sorted(planes, key=lambda plane: plane.psnr["model"])[:WORST]
+    worst = sorted(planes, key=lambda plane: plane.psnr["model"])[:WORST_LISTED]
     return [
         f"  {len(planes)} planes, least / quartiles / most",
         "  model PSNR (dB)  " + " / ".join(f"{value:.2f}" for value in ours),

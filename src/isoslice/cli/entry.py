@@ -1,4 +1,4 @@
-"""`main`: runs the application and turns every failure into one line and an exit code."""
+"""`main`: run the application; every failure becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from isoslice.cli.app import app
 from isoslice.cli.interrupts import Interrupted, sigterm_as_interrupt
 from isoslice.errors import WHERE_TO_REPORT, IsosliceError, IsosliceWarning, UnhandledError
+from isoslice.runtime.debug import debugging
 
 # Exit codes, beside 0: 1 and 2 as usual, 70 as sysexits.h has it, 130 as shells do.
 FAILED, USAGE, BUG, INTERRUPTED = 1, 2, 70, 130
@@ -32,12 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with sigterm_as_interrupt(), _short_warnings():
             command = typer.main.get_command(app)
-            # Help instead of "Missing command" for someone who just tries the name.
+            # Without arguments: help instead of "Missing command".
             code = command.main(arguments or ["--help"], "isoslice", standalone_mode=False)
             sys.stdout.flush()
             return code if isinstance(code, int) else 0
     except BrokenPipeError:
-        # The reader (such as `head`) has left. Python flushes stdout at exit: give it a place.
+        # The reader (such as `head`) is gone. Python flushes stdout at exit: let it.
         with suppress(Exception):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """Return the line that tells a user about `error`, and the exit code that goes with it."""
+    """Return the line that explains `error` to a user, and the exit code."""
     text = " ".join(str(error).split())
     if isinstance(error, Interrupted):
         return f"interrupted: {text}", INTERRUPTED
@@ -80,11 +81,6 @@ def explain(error: Exception) -> tuple[str, int]:
         f"traceback, and report it {WHERE_TO_REPORT} with the output of 'isoslice env'",
         BUG,
     )
-
-
-def debugging() -> bool:
-    """Whether the user asked for tracebacks and for other libraries' warnings."""
-    return os.environ.get("ISOSLICE_DEBUG", "") not in ("", "0")
 
 
 def _fail(line: str, code: int) -> int:

@@ -1,4 +1,4 @@
-"""``isoslice env``: what a bug report needs."""
+"""``isoslice env``: versions and hardware for a bug report."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def env(json: JsonFlag = False) -> None:
     """Show versions and hardware, for a bug report."""
     from isoslice.runtime.environment import environment
 
-    found = asdict(environment())
-    typer.echo(as_json(found) if json else as_lines(found))
+    described = asdict(environment())
+    typer.echo(as_json(described) if json else as_lines(described))

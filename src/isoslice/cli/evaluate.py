@@ -9,16 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isoslice.cli.help import INPUT, SCORES
-from isoslice.cli.options import (
-    Axes,
-    Channel,
-    Overwrite,
-    ReportPath,
-    ScoresFile,
-    Series,
-    Time,
-    reading_of,
-)
+from isoslice.cli.options import Overwrite, ReportPath, ScoresFile, Selection, with_option_groups
 from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
@@ -26,15 +17,13 @@ if TYPE_CHECKING:
     from isoslice.evaluation.evaluate import Evaluation
 
 
+@with_option_groups
 def evaluate(
     truth: Annotated[str, typer.Argument(metavar="TRUTH", help="The true isotropic volume.")],
     outputs: Annotated[
         list[str], typer.Argument(metavar="OUT...", help="Restored volumes to compare with it.")
     ],
-    axes: Axes = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
+    selection: Selection,
     factor: Annotated[
         int | None,
         typer.Option(
@@ -68,39 +57,40 @@ def evaluate(
         from isoslice.evaluation.report import check_report_path
 
         check_report_path(report, overwrite)
-    true = in_memory(open_with(Path(truth), reading_of(axes, None, None, series, channel, time)))
-    opened = [_opened(out, axes, channel, time) for out in outputs]
-    found = [compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened]
+    true = in_memory(open_with(Path(truth), selection.options()))
+    opened = [_opened(out, selection) for out in outputs]
+    evaluations = [
+        compare(true, in_memory(out), factor=factor, data_range=data_range) for out in opened
+    ]
     if report is not None:
         from isoslice.evaluation.report import write_report
         from isoslice.evaluation.report.of_evaluate import evaluation_report
 
-        write_report(report, evaluation_report(true, opened, found), overwrite=overwrite)
+        write_report(report, evaluation_report(true, opened, evaluations), overwrite=overwrite)
+    scores = as_json([asdict(evaluation) for evaluation in evaluations])
     if json == "-":
-        typer.echo(as_json([asdict(evaluation) for evaluation in found]))
+        typer.echo(scores)
         return
-    _print_table(found)
+    _print_table(evaluations)
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(
-                as_json([asdict(evaluation) for evaluation in found]) + "\n", encoding="utf-8"
-            )
+            draft.write_text(scores + "\n", encoding="utf-8")
 
 
-def _opened(path: str, axes: str | None, channel: str | None, time: str | None) -> Volume:
-    """Open a restored volume, and choose from it what it holds more than one of."""
+def _opened(path: str, selection: Selection) -> Volume:
+    """Open a restored volume; select channels or time points only where it has several."""
     from isoslice.io.reading import open_volume
     from isoslice.io.selection import select
 
-    volume = open_volume(path, axes)
+    volume = open_volume(path, selection.axes)
     return select(
         volume,
-        channel if volume.size("C") > 1 else None,
-        time if volume.size("T") > 1 else None,
+        selection.channel if volume.size("C") > 1 else None,
+        selection.time if volume.size("T") > 1 else None,
     )
 
 
-def _print_table(found: list[Evaluation]) -> None:
+def _print_table(evaluations: list[Evaluation]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -109,11 +99,11 @@ def _print_table(found: list[Evaluation]) -> None:
 
     console = Console(markup=False, highlight=False)
     table = Table("", box=box.SIMPLE_HEAD)
-    for evaluation in found:
+    for evaluation in evaluations:
         table.add_column(Path(evaluation.restored).name, justify="right", overflow="fold")
-    for row in evaluation_rows(found):
+    for row in evaluation_rows(evaluations):
         table.add_row(*row)
     console.print(table)
-    for evaluation in found:
+    for evaluation in evaluations:
         for note in evaluation.notes:
             console.print(f"{Path(evaluation.restored).name}: {note}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Help that is read in a terminal: options in groups by purpose, and an example."""
+"""Help of commands as plain text: options in groups by purpose, and an example."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAPER = "The paper's recipes and ablations"
 GENERAL = "General"
 GROUPS = (INPUT, MODEL, RESULT, TRUST, SCORES, MACHINE, LARGE, PAPER, GENERAL)
 
-#: What click appends of the range of a number: ``[x>=1]``, ``[default: 0; x>=0]``.
+#: Range of a number, as click appends it: ``[x>=1]``, ``[default: 0; x>=0]``.
 _BOUNDS = r"(?:[\d.]+<=)?x[<>]=[\d.]+"
 _RANGE = re.compile(rf" *\[{_BOUNDS}\]|; {_BOUNDS}(?=\])")
 
@@ -52,7 +52,7 @@ class GroupedCommand(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the example as it is: a command that is cut in two cannot be copied."""
+        """Write the example without wrapping, so that it can be copied."""
         if self.epilog:
             formatter.write_paragraph()
             formatter.write(f"Example: {self.epilog}\n")

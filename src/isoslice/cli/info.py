@@ -1,4 +1,4 @@
-"""``isoslice info``: what isoslice sees in a volume or a model folder."""
+"""``isoslice info``: describe a volume or a model folder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoslice.cli.options import (
-    Axes,
-    Channel,
-    JsonFlag,
-    Series,
-    Time,
-    Unit,
-    VoxelSizeText,
-    reading_of,
-)
+from isoslice.cli.options import JsonFlag, Reading, with_option_groups
 from isoslice.runtime.text import as_json, as_lines
 
 if TYPE_CHECKING:
@@ -26,39 +17,35 @@ if TYPE_CHECKING:
     from isoslice.io.options import ReadOptions
 
 
+@with_option_groups
 def info(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder.")],
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
+    reading: Reading,
     json: JsonFlag = False,
 ) -> None:
     """Describe a volume or a model."""
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
+    options = reading.options()
     # Only a folder can be a model; a file needs no torch.
     if Path(path).is_dir() and _is_model(path):
-        found = describe_model(path)
+        described = describe_model(path)
         if not json:
-            # Long lists are for programs.
-            found = {n: v for n, v in found.items() if n not in ("history", "intensities")}
+            # Long lists are only in the JSON.
+            described = {n: v for n, v in described.items() if n not in ("history", "intensities")}
     else:
-        found = describe_file(Path(path), reading)
+        described = describe_file(Path(path), options)
         if not json:
-            found = _for_people(found)
-    typer.echo(as_json(found) if json else as_lines(found))
+            described = _for_terminal(described)
+    typer.echo(as_json(described) if json else as_lines(described))
 
 
 def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
-    """Return what `info` shows of an image, as plain values."""
+    """Describe an image file, as plain values."""
     from isoslice.errors import IsosliceWarning
     from isoslice.io.decoded import to_volume
     from isoslice.io.reading import read_raw
 
     with warnings.catch_warnings():
-        # Which one of several is shown, is shown.
+        # The output says which of several images it describes.
         warnings.filterwarnings("ignore", ".*--series", IsosliceWarning)
         raw = read_raw(path, reading.series)
         volume = to_volume(raw, path, reading)
@@ -66,7 +53,7 @@ def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
 
 
 def describe_volume(volume: Volume) -> dict[str, Any]:
-    """Return what `info` shows of a volume."""
+    """Describe a volume, as plain values."""
     from isoslice.cli.intensities import intensity_range
 
     shown = volume.metadata
@@ -118,7 +105,7 @@ def _series(raw: Raw) -> dict[str, Any]:
 
 
 def _sampling(volume: Volume) -> dict[str, Any]:
-    """Tell which axis is coarse, by how much, and which factor that gives."""
+    """Describe which axis is coarse, by how much, and the factor that follows."""
     from isoslice.data.coarse import COARSE_RATIO
     from isoslice.data.grid import factor_from_voxel_size
     from isoslice.data.volume import VoxelSize
@@ -138,7 +125,7 @@ def _sampling(volume: Volume) -> dict[str, Any]:
         "anisotropy": ratios["Z"],
         "coarse_along": coarse,
         "coarse_by": None if coarse is None else ratios[coarse],
-        # The other two steps count by their mean alone.
+        # Relative to the geometric mean of the other two.
         "factor": None
         if coarse is None
         else factor_from_voxel_size(VoxelSize(ratios[coarse], 1, 1)),
@@ -154,15 +141,15 @@ def _orientation(volume: Volume) -> dict[str, Any] | None:
     return {"codes": axis_codes(place.affine), "affine": [list(row) for row in place.affine]}
 
 
-def _for_people(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what is shown in a terminal: fewer, longer lines."""
+def _for_terminal(described: dict[str, Any]) -> dict[str, Any]:
+    """Rearrange a description for a terminal, in fewer, longer lines."""
     shown: dict[str, Any] = {}
-    for name, value in found.items():
+    for name, value in described.items():
         if name == "anisotropy":
-            shown["sampling"] = _sampling_told(found)
-        elif name not in _MERGED:
+            shown["sampling"] = _sampling_text(described)
+        elif name not in _MERGED_KEYS:
             shown[name] = value
-    if "series" in found:
+    if "series" in described:
         shown["series"] = {
             str(one["number"]): _joined(
                 one["name"],
@@ -170,10 +157,10 @@ def _for_people(found: dict[str, Any]) -> dict[str, Any]:
                 one["dtype"],
                 "shown here" if one["shown"] else None,
             )
-            for one in found["series"]
+            for one in described["series"]
         }
-    shown["shape"] = " x ".join(map(str, found["shape"]))
-    names, displays = found["channels"], found["displays"]
+    shown["shape"] = " x ".join(map(str, described["shape"]))
+    names, displays = described["channels"], described["displays"]
     if displays is not None:
         names = names if isinstance(names, list) else [None] * len(displays)
         shown["channels"] = {
@@ -185,19 +172,19 @@ def _for_people(found: dict[str, Any]) -> dict[str, Any]:
             )
             for number, (name, display) in enumerate(zip(names, displays, strict=True))
         }
-    if found["time_step"] is not None:
-        shown["time step"] = f"{found['time_step']:.6g} {found['time_unit'] or ''}".rstrip()
-    if found["origin"] is not None:
-        shown["origin"] = found["origin"]
-    if found["orientation"] is not None:
-        codes = found["orientation"]["codes"] or "unknown"
+    if described["time_step"] is not None:
+        shown["time step"] = f"{described['time_step']:.6g} {described['time_unit'] or ''}".rstrip()
+    if described["origin"] is not None:
+        shown["origin"] = described["origin"]
+    if described["orientation"] is not None:
+        codes = described["orientation"]["codes"] or "unknown"
         shown["orientation"] = f"{codes} (where X, Y and Z run to)"
     last = {name: shown.pop(name) for name in ("intensity", "provenance")}
     return {**shown, **last}
 
 
-#: What has a line of another form in a terminal, or none.
-_MERGED = (
+#: Keys that a terminal shows in another form, or not at all.
+_MERGED_KEYS = (
     "coarse_along",
     "coarse_by",
     "displays",
@@ -208,13 +195,13 @@ _MERGED = (
 )
 
 
-def _sampling_told(found: dict[str, Any]) -> str:
+def _sampling_text(described: dict[str, Any]) -> str:
     from isoslice.data.coarse import COARSE_RATIO
 
-    if found["coarse_along"] is not None:
-        return f"coarse along {found['coarse_along']} by {found['coarse_by']:.1f}"
-    if found["anisotropy"] is not None:
-        return "isotropic" if found["anisotropy"] > 1 / COARSE_RATIO else "finer along Z"
+    if described["coarse_along"] is not None:
+        return f"coarse along {described['coarse_along']} by {described['coarse_by']:.1f}"
+    if described["anisotropy"] is not None:
+        return "isotropic" if described["anisotropy"] > 1 / COARSE_RATIO else "finer along Z"
     return "unknown, without a voxel size along Z, Y and X"
 
 
@@ -223,7 +210,7 @@ def _joined(*parts: str | None) -> str:
 
 
 def describe_model(path: str) -> dict[str, Any]:
-    """Return what `info` shows of a model folder."""
+    """Describe a model folder, as plain values."""
     from isoslice.inference.model import Model
 
     model = Model.load(Path(path))

@@ -1,4 +1,4 @@
-"""Darkest and brightest voxel of a volume of any size, by a part of it where it is large."""
+"""Lowest and highest voxel of a volume of any size; of a large one, of a part."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.io.lazy_array import LazyArray
 
-#: Bytes that are looked at in a volume that is read where it is indexed, and at a time.
-LOOKED_AT, AT_ONCE = 2**28, 2**25
+#: Most bytes that are read of a lazily opened volume, and at a time.
+MAX_BYTES, BYTES_AT_ONCE = 2**28, 2**25
 
 
 def intensity_range(volume: Volume) -> dict[str, Any]:
-    """Return the least and the greatest finite voxel.
+    """Find the lowest and the highest finite voxel.
 
     Parameters
     ----------
@@ -26,20 +26,20 @@ def intensity_range(volume: Volume) -> dict[str, Any]:
 
     Returns
     -------
-    ``min`` and ``max``, None where no voxel is finite; of a part, ``planes``, how many were
-    looked at.
+    ``min`` and ``max``, None where no voxel is finite; of a part also ``planes``, how many were
+    read.
     """
     times, channels, depth, height, width = (volume.size(axis) for axis in "TCZYX")
     total = times * channels * depth
     row = max(1, width * volume.data.dtype.itemsize)
     most, rows = total, height
-    if isinstance(volume.data, LazyArray) and volume.data.nbytes > LOOKED_AT:
-        # What is decoded at once costs as much as what is looked at.
+    if isinstance(volume.data, LazyArray) and volume.data.nbytes > MAX_BYTES:
+        # Chunks are decoded whole, so planes and channels decoded along count too.
         together = dict(zip(volume.axes, volume.data.chunks, strict=True))
         cost = min(depth, together.get("Z", 1)) * min(channels, together.get("C", 1))
-        rows = max(1, min(height, LOOKED_AT // (row * cost)))
-        most = max(1, min(total, LOOKED_AT // (row * rows * cost)))
-    first, step = (height - rows) // 2, max(1, AT_ONCE // row)
+        rows = max(1, min(height, MAX_BYTES // (row * cost)))
+        most = max(1, min(total, MAX_BYTES // (row * rows * cost)))
+    first, step = (height - rows) // 2, max(1, BYTES_AT_ONCE // row)
     low, high = math.inf, -math.inf
     for number in evenly_spaced(total, most):
         time, channel, plane = (int(n) for n in np.unravel_index(number, (times, channels, depth)))
@@ -50,9 +50,8 @@ def intensity_range(volume: Volume) -> dict[str, Any]:
                 part = part[np.isfinite(part)]
             if part.size:
                 low, high = min(low, float(part.min())), max(high, float(part.max()))
-    found: dict[str, Any] = {"min": None, "max": None}
-    if low <= high:
-        found = {"min": low, "max": high}
+    known = low <= high
+    extremes: dict[str, Any] = {"min": low if known else None, "max": high if known else None}
     if most < total or rows < height:
-        found["planes"] = f"{most} of {total}" + ("" if rows == height else ", in part")
-    return found
+        extremes["planes"] = f"{most} of {total}" + ("" if rows == height else ", in part")
+    return extremes

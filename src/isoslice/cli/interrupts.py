@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end a command in the same orderly way."""
+"""Ctrl-C and SIGTERM: both interrupt a command in the same way."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from types import FrameType
 
 
 class Interrupted(Exception):  # noqa: N818 (not an error)
-    """The user ended the command; the message says what is left."""
+    """The user ended the command; the message says what is kept."""
 
 
 @contextlib.contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` on SIGTERM, so that temporary files go and training is kept."""
+    """Raise `KeyboardInterrupt` on SIGTERM, so that files are tidied and training kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,36 +1,58 @@
-"""Options of large volumes: who restores the blocks, in how much memory; checked together."""
+"""Options of large volumes, checked together: who restores the blocks, in how much memory."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from isoslice.cli.options import part_of
+import typer
+
+from isoslice.cli.help import LARGE
+from isoslice.cli.options import Memory, Part, Scheduler, Slab, Workers, part_of
 
 if TYPE_CHECKING:
     from isoslice.inference.engine.run import How
     from isoslice.models.config import AnyConfig
 
 
-def how_to_work(
-    workers: int, scheduler: str | None, part: str | None, resume: bool, overwrite: bool
-) -> How:
-    """Check the options that say who restores the blocks; at most one does."""
-    from isoslice.errors import SettingsError
-    from isoslice.inference.engine.run import How
+@dataclass(frozen=True)
+class LargeOptions:
+    """Options of how the blocks of a large volume are restored."""
 
-    given = {"--workers": workers > 1, "--scheduler": scheduler, "--part": part}
-    names = [name for name, value in given.items() if value]
-    if len(names) > 1:
-        raise SettingsError(
-            f"got {' and '.join(names)}, expected one of them at most, which says who restores "
-            f"the blocks; leave out {' and '.join(names[1:])}"
-        )
-    return How(workers, scheduler, part_of(part), resume, overwrite)
+    memory: Memory = None
+    workers: Workers = 1
+    scheduler: Scheduler = None
+    part: Part = None
+    slab: Slab = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with what an interrupted run left.", rich_help_panel=LARGE
+        ),
+    ] = False
+
+    def execution(self, overwrite: bool) -> How:
+        """Check that at most one option says who restores the blocks."""
+        from isoslice.errors import SettingsError
+        from isoslice.inference.engine.run import How
+
+        given = {
+            "--workers": self.workers > 1,
+            "--scheduler": self.scheduler,
+            "--part": self.part,
+        }
+        names = [name for name, value in given.items() if value]
+        if len(names) > 1:
+            raise SettingsError(
+                f"got {' and '.join(names)}, expected one of them at most, which says who restores "
+                f"the blocks; leave out {' and '.join(names[1:])}"
+            )
+        return How(self.workers, self.scheduler, part_of(self.part), self.resume, overwrite)
 
 
 def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool:
-    """Whether the output is written block by block; if not, refuse options that need that."""
+    """Tell whether the output is written in blocks; if not, refuse options that need that."""
     from isoslice.errors import SettingsError
     from isoslice.inference.recipes import recipe_of
 
@@ -52,7 +74,7 @@ def is_in_blocks(output: Path, config: AnyConfig, whole: bool, how: How) -> bool
 
 
 def memory_budget(memory: str | None, how: How) -> int:
-    """Return the bytes that a process may take: those asked for, or a share of what is free."""
+    """Return the bytes that a process may use: as given, or a share of what is free."""
     from isoslice.inference.engine.slabs import parse_memory
     from isoslice.io.limits import available_memory
 

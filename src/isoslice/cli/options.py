@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -12,46 +14,6 @@ from isoslice.cli.help import INPUT, LARGE, MACHINE, RESULT, SCORES, TRUST
 
 if TYPE_CHECKING:
     from isoslice.io.options import ReadOptions
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-class Mode(StrEnum):
-    """What predict returns."""
-
-    sample = "sample"
-    mean = "mean"
-
-
-class Preset(StrEnum):
-    """Recipe to train."""
-
-    isoslice = "isoslice"
-    msdsr = "msdsr"
-    end_to_end = "end-to-end"
-
-
-class Direction(StrEnum):
-    """Slices that are restored."""
-
-    both = "both"
-    XZ = "XZ"
-    YZ = "YZ"
-
-
-class Axis(StrEnum):
-    """An axis of a stack."""
-
-    Z = "Z"
-    Y = "Y"
-    X = "X"
 
 
 Axes = Annotated[
@@ -111,7 +73,7 @@ Time = Annotated[
     ),
 ]
 Along = Annotated[
-    Axis | None,
+    Literal["Z", "Y", "X"] | None,
     typer.Option(
         "--along",
         case_sensitive=False,
@@ -128,8 +90,9 @@ Factor = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
-DeviceOption = Annotated[
-    Device, typer.Option("--device", help="Where to compute.", rich_help_panel=MACHINE)
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option("--device", help="Where to compute.", rich_help_panel=MACHINE),
 ]
 Devices = Annotated[
     int,
@@ -257,12 +220,9 @@ ScoresFile = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-#: Minutes of training when neither --minutes nor --steps is given.
-DEFAULT_MINUTES = 10.0
-
 
 def part_of(text: str | None) -> tuple[int, int] | None:
-    """Part as given on the command line."""
+    """Parse ``I/N``."""
     from isoslice.errors import SettingsError
 
     if text is None:
@@ -273,19 +233,73 @@ def part_of(text: str | None) -> tuple[int, int] | None:
     return int(first), int(last)
 
 
-def reading_of(
-    axes: str | None = None,
-    voxel_size: str | None = None,
-    unit: str | None = None,
-    series: str | None = None,
-    channel: str | None = None,
-    time: str | None = None,
-) -> ReadOptions:
-    """How an image is to be read, as given on the command line."""
-    from isoslice.io.options import ReadOptions
-    from isoslice.io.spacing import parse_spacing
+@dataclass(frozen=True)
+class Reading:
+    """Options that say how an image is to be read."""
 
-    size, unit = parse_spacing(voxel_size, unit)
-    return ReadOptions(
-        axes=axes, voxel_size=size, unit=unit, series=series, channel=channel, time=time
-    )
+    axes: Axes = None
+    voxel_size: VoxelSizeText = None
+    unit: Unit = None
+    series: Series = None
+    channel: Channel = None
+    time: Time = None
+
+    def options(self) -> ReadOptions:
+        """Parse them."""
+        from isoslice.io.options import ReadOptions
+        from isoslice.io.spacing import parse_spacing
+
+        size, unit = parse_spacing(self.voxel_size, self.unit)
+        return ReadOptions(
+            axes=self.axes,
+            voxel_size=size,
+            unit=unit,
+            series=self.series,
+            channel=self.channel,
+            time=self.time,
+        )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Options that say which part of an image is to be read."""
+
+    axes: Axes = None
+    series: Series = None
+    channel: Channel = None
+    time: Time = None
+
+    def options(self) -> ReadOptions:
+        """Parse them."""
+        return Reading(self.axes, None, None, self.series, self.channel, self.time).options()
+
+
+def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Show typer each field of a parameter that is a dataclass as an option of the command."""
+    parameters: list[inspect.Parameter] = []
+    groups: dict[str, type[Any]] = {}
+
+    def add(name: str, default: Any, annotation: Any) -> None:
+        kind = inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if default is MISSING else default
+        parameters.append(inspect.Parameter(name, kind, default=default, annotation=annotation))
+
+    hints = get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
+        if is_dataclass(hints[name]):
+            groups[name] = hints[name]
+            annotations = get_type_hints(hints[name], include_extras=True)
+            for field in fields(hints[name]):
+                add(field.name, field.default, annotations[field.name])
+        else:
+            add(name, parameter.default, hints[name])
+
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run

@@ -1,72 +1,48 @@
-"""``isoslice predict``: an anisotropic stack in, an isotropic one out."""
+"""``isoslice predict``: an anisotropic stack in, an isotropic volume out."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoslice.cli.help import LARGE, MODEL, PAPER, RESULT, TRUST
+from isoslice.cli.help import MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.large import how_to_work, is_in_blocks, memory_budget, threads_of
+from isoslice.cli.large import LargeOptions, is_in_blocks, memory_budget, threads_of
 from isoslice.cli.options import (
-    DEFAULT_MINUTES,
     Along,
-    Axes,
-    Channel,
     Device,
-    DeviceOption,
-    Direction,
     Factor,
-    Memory,
-    Mode,
     Output,
     Overwrite,
-    Part,
     Quiet,
+    Reading,
     ReportPath,
-    Scheduler,
     Seed,
-    Series,
-    Slab,
-    Time,
-    Unit,
-    VoxelSizeText,
-    Workers,
-    reading_of,
+    with_option_groups,
 )
+from isoslice.models.choices import Direction, Mode
+from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
+    from isoslice.inference.options import PredictOptions
+    from isoslice.inference.prediction import Prediction
     from isoslice.runtime.progress import Progress
 
 
-def predict(
-    stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to restore.")],
-    output: Output,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="Model folder that train wrote.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
-    along: Along = None,
-    factor: Factor = None,
+@dataclass(frozen=True)
+class PredictArguments:
+    """Options that are arguments of `Model.predict`."""
+
+    along: Along = None
+    factor: Factor = None
     steps: Annotated[
         int | None,
         typer.Option(
@@ -78,8 +54,8 @@ def predict(
             "[default: 5; 200 for msdsr]",
             rich_help_panel=RESULT,
         ),
-    ] = None,
-    seed: Seed = 0,
+    ] = None
+    seed: Seed = 0
     mode: Annotated[
         Mode | None,
         typer.Option(
@@ -87,7 +63,7 @@ def predict(
             help="A plausible sample, or a smoother mean. [default: sample]",
             rich_help_panel=RESULT,
         ),
-    ] = None,
+    ] = None
     detail: Annotated[
         float | None,
         typer.Option(
@@ -97,7 +73,7 @@ def predict(
             "realistic. [default: 1]",
             rich_help_panel=RESULT,
         ),
-    ] = None,
+    ] = None
     direction: Annotated[
         Direction,
         typer.Option(
@@ -105,7 +81,7 @@ def predict(
             help="Slices that msdsr and end-to-end models restore.",
             rich_help_panel=PAPER,
         ),
-    ] = Direction.both,
+    ] = "both"
     blur: Annotated[
         bool,
         typer.Option(
@@ -113,7 +89,7 @@ def predict(
             help="Blur the result a little, as the MSDSR paper may.",
             rich_help_panel=PAPER,
         ),
-    ] = False,
+    ] = False
     uncertainty: Annotated[
         bool,
         typer.Option(
@@ -121,7 +97,7 @@ def predict(
             help="Write every voxel's standard deviation beside the output.",
             rich_help_panel=TRUST,
         ),
-    ] = False,
+    ] = False
     samples: Annotated[
         int,
         typer.Option(
@@ -131,7 +107,7 @@ def predict(
             help="Draw N samples; write their mean, and the standard deviation beside it.",
             rich_help_panel=TRUST,
         ),
-    ] = 0,
+    ] = 0
     keep_samples: Annotated[
         bool,
         typer.Option(
@@ -139,8 +115,41 @@ def predict(
             help="Write the samples beside the output, too.",
             rich_help_panel=TRUST,
         ),
-    ] = False,
-    device: DeviceOption = Device.auto,
+    ] = False
+    device: Device = "auto"
+
+    def options(self) -> PredictOptions:
+        """Return those that do not depend on the stack and the machine."""
+        from isoslice.inference.options import PredictOptions
+
+        return PredictOptions(**{name: getattr(self, name) for name in PredictOptions.model_fields})
+
+    def beside(self, output: Path) -> list[Path]:
+        """Return the paths of standard deviations and samples."""
+        from isoslice.io.writing import beside
+
+        names = ["std"] if self.uncertainty or self.samples else []
+        names += [f"sample-{i + 1}" for i in range(self.samples if self.keep_samples else 0)]
+        return [beside(output, name) for name in names]
+
+
+@with_option_groups
+def predict(
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to restore.")],
+    output: Output,
+    reading: Reading,
+    arguments: PredictArguments,
+    large: LargeOptions,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Model folder that train wrote.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     minutes: Annotated[
         float,
         typer.Option(
@@ -150,17 +159,6 @@ def predict(
             rich_help_panel=MODEL,
         ),
     ] = DEFAULT_MINUTES,
-    memory: Memory = None,
-    workers: Workers = 1,
-    scheduler: Scheduler = None,
-    part: Part = None,
-    slab: Slab = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Go on with what an interrupted run left.", rich_help_panel=LARGE
-        ),
-    ] = False,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -168,72 +166,47 @@ def predict(
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.data.coarse import coarse_axis, turned
     from isoslice.errors import DoubtWarning, SettingsError
-    from isoslice.inference.memory import check_fits
     from isoslice.inference.model import Model
-    from isoslice.inference.options import PredictOptions
-    from isoslice.inference.recipes import recipe_of
-    from isoslice.inference.uncertainty import error_estimator
-    from isoslice.io import check_suffix, write_volume
+    from isoslice.io import check_suffix
     from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_volume, open_with
     from isoslice.io.writing import check_volume
-    from isoslice.models.presets import preset_config
-    from isoslice.runtime.device import choose_device
     from isoslice.runtime.progress import terminal_progress
 
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
+    read_options = reading.options()
     check_suffix(output)
     check_apart(output, stack)
-    how = how_to_work(workers, scheduler, part, resume, overwrite)
+    how = large.execution(overwrite)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
             f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
         )
-    if how.part is None:  # of which another one may have made it
-        for path in (output, *_beside(output, uncertainty, samples, keep_samples)):
+    if how.part is None:  # another part may have made the output
+        for path in (output, *arguments.beside(output)):
             check_output(path, overwrite)
     if report is not None:
         _check_report(report, how)
     own_model = model_beside(output)
-    if model is None and resume and (own_model / "config.json").is_file():
+    if model is None and large.resume and (own_model / "config.json").is_file():
         model = own_model
     if model is None:
         check_output(own_model, overwrite)
-    volume = open_with(Path(stack), reading)
-    axis = None if along is None else along.value
-    turned_volume = turned(volume, coarse_axis(volume, axis))
+    volume = open_with(Path(stack), read_options)
+    turned_volume = turned(volume, coarse_axis(volume, arguments.along))
     check_volume(output, volume)
-    planned = check_stack(turned_volume, factor)
-    chosen = choose_device(device.value)
+    planned = check_stack(turned_volume, arguments.factor)
     restorer = None if model is None else Model.load(model)
-    # What predict would refuse, before minutes of training.
-    config = preset_config("isoslice") if restorer is None else restorer.config
-    options = PredictOptions(
-        mode=None if mode is None else mode.value,
-        steps=steps,
-        detail=detail,
-        seed=seed,
-        direction=direction.value,
-        blur=blur,
-        uncertainty=uncertainty,
-        samples=samples,
-        keep_samples=keep_samples,
-    )
-    resolved = recipe_of(config).resolve(options)
-    if restorer is not None and options.estimates_errors:
-        error_estimator(restorer)
-    in_blocks = is_in_blocks(output, config, blur or options.estimates_errors, how)
-    if restorer is None and not in_blocks and chosen.type == "cpu":
-        check_fits(turned_volume, planned, resolved)
-    budget = memory_budget(memory, how)
+    options = arguments.options()
+    in_blocks = _check_options(arguments, restorer, output, how, turned_volume, planned)
+    memory = memory_budget(large.memory, how)
     if quiet:
-        warnings.simplefilter("ignore", DoubtWarning)  # the entry point puts filters back
+        warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
     progress = terminal_progress(quiet)
     trained = False
     try:
         if restorer is None:
-            restorer = _train_on(volume, axis, minutes, seed, device, progress)
+            restorer = _train_on(volume, arguments, minutes, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained, model = True, own_model
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
@@ -246,34 +219,22 @@ def predict(
                 stack=Path(stack),
                 model=model,
                 output=output,
-                reading=reading,
+                reading=read_options,
                 options=options,
-                factor=factor,
-                along=axis,
-                device=device.value,
-                memory=budget,
+                factor=arguments.factor,
+                along=arguments.along,
+                device=arguments.device,
+                memory=memory,
                 threads=threads_of(how),
-                slab=slab,
+                slab=large.slab,
             )
             outcome = restore_image(request, how, progress)
             seconds, voxels = outcome.seconds, outcome.voxels
         else:
             started = perf_counter()
-            prediction = restorer.predict(
-                volume,
-                factor=factor,
-                **options.model_dump(),
-                device=device.value,
-                progress=progress,
-                along=axis,
-            )
+            prediction = restorer.predict(volume, **vars(arguments), progress=progress)
             seconds, voxels = perf_counter() - started, prediction.volume.size
-            if prediction.std is not None:
-                others = [prediction.std_volume(), *prediction.sample_volumes()]
-                paths = _beside(output, uncertainty, samples, keep_samples)
-                for path, other in zip(paths, others, strict=True):
-                    write_volume(path, other, overwrite=overwrite)
-            write_volume(output, prediction.to_volume(), overwrite=overwrite)  # last: all is there
+            _write(prediction, output, arguments.beside(output), overwrite)
         if report is not None:
             from isoslice.evaluation.report import write_report
             from isoslice.evaluation.report.of_predict import prediction_report
@@ -282,7 +243,7 @@ def predict(
             write_report(report, prediction_report(volume, restored), overwrite=overwrite)
             progress.note(f"report: {report}")
     except KeyboardInterrupt:
-        raise Interrupted(_what_is_left(output, own_model if trained else None)) from None
+        raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None
     finally:
         progress.close()
     if not quiet:
@@ -290,13 +251,41 @@ def predict(
         typer.echo(f"restored: {output} ({seconds:.1f} s, {speed:,.0f} voxels/s)")
 
 
-def _beside(output: Path, uncertainty: bool, samples: int, keep: bool) -> list[Path]:
-    """Where standard deviations and samples go."""
-    from isoslice.io.writing import beside
+def _check_options(
+    arguments: PredictArguments,
+    model: Model | None,
+    output: Path,
+    how: How,
+    stack: Volume,
+    factor: int,
+) -> bool:
+    """Refuse what predict would refuse, before minutes of training; tell if it works in blocks."""
+    from isoslice.inference.memory import check_fits
+    from isoslice.inference.recipes import recipe_of
+    from isoslice.inference.uncertainty import error_estimator
+    from isoslice.models.presets import preset_config
+    from isoslice.runtime.device import choose_device
 
-    wanted = ["std"] if uncertainty or samples else []
-    wanted += [f"sample-{i + 1}" for i in range(samples if keep else 0)]
-    return [beside(output, name) for name in wanted]
+    device = choose_device(arguments.device)
+    config = preset_config("isoslice") if model is None else model.config
+    options = recipe_of(config).resolve(arguments.options())
+    if model is not None and options.estimates_errors:
+        error_estimator(model)
+    in_blocks = is_in_blocks(output, config, options.blur or options.estimates_errors, how)
+    if model is None and not in_blocks and device.type == "cpu":
+        check_fits(stack, factor, options)
+    return in_blocks
+
+
+def _write(prediction: Prediction, output: Path, beside: list[Path], overwrite: bool) -> None:
+    """Write standard deviations and samples, then the volume: once it exists, all do."""
+    from isoslice.io import write_volume
+
+    if prediction.std is not None:
+        others = [prediction.std_volume(), *prediction.sample_volumes()]
+        for path, other in zip(beside, others, strict=True):
+            write_volume(path, other, overwrite=overwrite)
+    write_volume(output, prediction.to_volume(), overwrite=overwrite)
 
 
 def _check_report(report: Path, how: How) -> None:
@@ -312,20 +301,20 @@ def _check_report(report: Path, how: How) -> None:
 
 
 def model_beside(output: Path) -> Path:
-    """Return where a model trained on the fly goes: ``cells.model`` for ``cells.ome.tif``."""
+    """Return the path of a model trained on the fly: ``cells.model`` for ``cells.ome.tif``."""
     name = output.name
     return output.with_name((name[: name.index(".", 1)] if "." in name[1:] else name) + ".model")
 
 
 def check_stack(volume: Volume, factor: int | None) -> int:
-    """Raise at once what Model.predict would raise after minutes of training.
+    """Raise now what Model.predict would raise after minutes of training.
 
     Parameters
     ----------
     volume
         The stack, its coarse axis called Z.
     factor
-        As asked for.
+        As given.
 
     Returns
     -------
@@ -346,7 +335,7 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     return factor
 
 
-def _what_is_left(output: Path, own_model: Path | None) -> str:
+def _what_is_kept(output: Path, own_model: Path | None) -> str:
     from isoslice.inference.engine.begin import unfinished
 
     if unfinished(output).exists():
@@ -357,12 +346,7 @@ def _what_is_left(output: Path, own_model: Path | None) -> str:
 
 
 def _train_on(
-    volume: Volume,
-    along: str | None,
-    minutes: float,
-    seed: int,
-    device: Device,
-    progress: Progress,
+    volume: Volume, arguments: PredictArguments, minutes: float, progress: Progress
 ) -> Model:
     from isoslice.data.coarse import coarse_axis
     from isoslice.data.labels import label_messages
@@ -370,15 +354,20 @@ def _train_on(
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.training.train import train
 
-    planes = planes_to_learn_from(volume, along=along)
+    planes = planes_to_learn_from(volume, along=arguments.along)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
         warnings.warn(message, DoubtWarning, stacklevel=2)
-    depth = volume.size(coarse_axis(volume, along))
+    depth = volume.size(coarse_axis(volume, arguments.along))
     of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
     )
     return train(
-        planes, minutes=minutes, seed=seed, device=device.value, progress=progress, along="Z"
+        planes,
+        minutes=minutes,
+        seed=arguments.seed,
+        device=arguments.device,
+        progress=progress,
+        along="Z",
     )

@@ -1,29 +1,24 @@
-"""``isoslice slicefid``: how much volumes look like real 2D images, from all three sides."""
+"""``isoslice slicefid``: how much slices along all three axes look like real 2D images."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from isoslice.cli.help import INPUT, SCORES
 from isoslice.cli.options import (
-    Axes,
-    Channel,
     Device,
-    DeviceOption,
     FeaturesPath,
     Light,
     Overwrite,
     Quiet,
     ScoresFile,
     Seed,
-    Series,
-    Time,
-    reading_of,
+    Selection,
+    with_option_groups,
 )
 from isoslice.errors import SettingsError
 from isoslice.runtime.text import as_json
@@ -32,13 +27,7 @@ if TYPE_CHECKING:
     from isoslice.evaluation.slicefid.score import SliceFid
 
 
-class SliceProtocol(StrEnum):
-    """How volumes become images."""
-
-    default = "default"
-    msdsr = "msdsr"
-
-
+@with_option_groups
 def slicefid(
     volumes: Annotated[
         list[str],
@@ -53,10 +42,7 @@ def slicefid(
             rich_help_panel=INPUT,
         ),
     ],
-    axes: Axes = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
+    selection: Selection,
     real_axes: Annotated[
         str | None,
         typer.Option(
@@ -76,14 +62,14 @@ def slicefid(
         ),
     ] = None,
     protocol: Annotated[
-        SliceProtocol,
+        Literal["default", "msdsr"],
         typer.Option(
             "--protocol",
             help="default: equal square tiles, one intensity mapping. msdsr: blocks of 48, each "
             "slice equalised, as that paper's code.",
             rich_help_panel=SCORES,
         ),
-    ] = SliceProtocol.default,
+    ] = "default",
     features: FeaturesPath = None,
     light: Light = False,
     factor: Annotated[
@@ -116,7 +102,7 @@ def slicefid(
         ),
     ] = None,
     seed: Seed = 0,
-    device: DeviceOption = Device.auto,
+    device: Device = "auto",
     json: ScoresFile = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -124,7 +110,7 @@ def slicefid(
     """Score slices of volumes against real 2D images: FID, KID."""
     if light and features is not None:
         raise SettingsError("got both --light and --features, expected one; leave out --features")
-    if tile is not None and protocol is SliceProtocol.msdsr:
+    if tile is not None and protocol == "msdsr":
         raise SettingsError(
             "got --tile with --protocol msdsr, whose images have a side of 40; leave out --tile"
         )
@@ -137,16 +123,16 @@ def slicefid(
 
     if json not in (None, "-"):
         check_output(Path(json), overwrite)
-    extractor = texture() if light else inception(features, device.value)
+    extractor = texture() if light else inception(features, device)
     images = read_images(real, axes=real_axes, channel=real_channel)
-    reading = reading_of(axes, series=series, channel=channel, time=time)
+    options = selection.options()
     progress = terminal_progress(quiet)
     try:
-        found = score_volumes(
-            [in_memory(open_with(Path(volume), reading)) for volume in volumes],
+        results = score_volumes(
+            [in_memory(open_with(Path(volume), options)) for volume in volumes],
             images,
             extractor,
-            protocol=protocol.value,
+            protocol=protocol,
             factor=factor,
             stride=stride,
             tile=tile,
@@ -156,30 +142,32 @@ def slicefid(
     finally:
         progress.close()
     if json == "-":
-        typer.echo(as_json([asdict(result) for result in found]))
+        typer.echo(as_json([asdict(result) for result in results]))
         return
-    _print_table(found)
+    _print_table(results)
     if json is not None:
         with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json([asdict(result) for result in found]) + "\n", encoding="utf-8")
+            draft.write_text(
+                as_json([asdict(result) for result in results]) + "\n", encoding="utf-8"
+            )
 
 
-def _print_table(found: list[SliceFid]) -> None:
+def _print_table(results: list[SliceFid]) -> None:
     from isoslice.evaluation.slicefid.score import slicefid_rows
 
-    names = [Path(result.volume).name for result in found]
-    rows = [("", *names), *slicefid_rows(found)]
+    names = [Path(result.volume).name for result in results]
+    rows = [("", *names), *slicefid_rows(results)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         typer.echo("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-    first = found[0]
+    first = results[0]
     sides = sorted({f"{height} x {width}" for height, width in first.tile.values()})
     typer.echo(
         f"{first.extractor} features, {first.protocol} protocol, images of {', '.join(sides)}"
     )
     if first.extractor == "texture":
         typer.echo("texture features: a quick look, not comparable with any FID")
-    for name, result in zip(names, found, strict=True):
+    for name, result in zip(names, results, strict=True):
         for note in result.notes:
             typer.echo(f"{name}: {note}")

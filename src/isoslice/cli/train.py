@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from isoslice.cli.help import INPUT, MODEL, PAPER
-from isoslice.cli.options import (
-    Axes,
-    Channel,
-    Device,
-    DeviceOption,
-    Devices,
-    Nodes,
-    Output,
-    Overwrite,
-    Preset,
-    Quiet,
-    Seed,
-    Series,
-    Time,
-    Unit,
-    VoxelSizeText,
-    reading_of,
-)
-from isoslice.cli.training_options import (
-    Minutes,
-    Resume,
-    Steps,
-    closing_lines,
-    kept_when_interrupted,
-    prepare_workdir,
-)
-
-if TYPE_CHECKING:
-    from isoslice.models.presets import Preset as Recipe
+from isoslice.cli.options import Reading, with_option_groups
+from isoslice.cli.training_options import TrainingOptions
+from isoslice.models.choices import Preset
 
 
+@with_option_groups
 def train(
     images: Annotated[
         list[str],
         typer.Argument(metavar="IMAGES...", help="2D images or stacks: files, folders, patterns."),
     ],
-    output: Output,
-    axes: Axes = None,
-    voxel_size: VoxelSizeText = None,
-    unit: Unit = None,
-    series: Series = None,
-    channel: Channel = None,
-    time: Time = None,
-    minutes: Minutes = None,
-    steps: Steps = None,
+    training: TrainingOptions,
+    reading: Reading,
     start: Annotated[
         Path | None,
         typer.Option(
@@ -87,61 +56,29 @@ def train(
             rich_help_panel=INPUT,
         ),
     ] = False,
-    seed: Seed = 0,
-    device: DeviceOption = Device.auto,
-    devices: Devices = 1,
-    nodes: Nodes = 1,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    quiet: Quiet = False,
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
     from isoslice.inference.model import Model
     from isoslice.io import read_images
     from isoslice.io.atomic import check_output
     from isoslice.models.presets import preset_config
-    from isoslice.runtime.device import choose_device
-    from isoslice.training.distributed.topology import find_topology
     from isoslice.training.finetune import check_start
     from isoslice.training.train import train as train_model
 
-    reading = reading_of(axes, voxel_size, unit, series, channel, time)
-    check_output(output, overwrite)
-    recipe: Recipe | None = None if preset is None else preset.value
+    options = reading.options()
+    check_output(training.output, training.overwrite)
     begun = None if start is None else Model.load(start)
     if begun is None:
-        preset_config(recipe or "isoslice", width)
+        preset_config(preset or "isoslice", width)
     else:
-        check_start(begun, recipe, width, None, srh)
+        check_start(begun, preset, width, None, srh)
         srh = begun.config.srh
-    place = find_topology(devices, nodes, choose_device(device.value))
-    first = place is None or place.first
-    workdir = prepare_workdir(output, resume=resume, overwrite=overwrite, first=first)
+    workdir, first = training.prepare()
     if srh:
         from isoslice.io.srh import read_srh_images
 
-        volumes = read_srh_images(images, **dict(reading))
+        volumes = read_srh_images(images, **dict(options))
     else:
-        volumes = read_images(images, **dict(reading))
-    with kept_when_interrupted(workdir, quiet, first) as progress:
-        model = train_model(
-            volumes,
-            minutes=minutes,
-            steps=steps,
-            preset=recipe,
-            width=width,
-            start=begun,
-            srh=srh,
-            seed=seed,
-            device=device.value,
-            devices=devices,
-            nodes=nodes,
-            workdir=workdir,
-            resume=resume,
-            progress=progress,
-        )
-        if first:
-            model.save(output, overwrite=overwrite)
-    if first and not quiet:
-        for line in closing_lines(output, model.info):
-            typer.echo(line)
+        volumes = read_images(images, **dict(options))
+    learn = partial(train_model, volumes, preset=preset, width=width, start=begun, srh=srh)
+    training.run(learn, workdir, first)

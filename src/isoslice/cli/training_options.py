@@ -1,10 +1,11 @@
-"""What ``train`` and ``distill`` share: options, unfinished work, closing words."""
+"""Options of ``train`` and ``distill``, their working folder and their final output."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +13,12 @@ import typer
 
 from isoslice.cli.help import MACHINE
 from isoslice.cli.interrupts import Interrupted
+from isoslice.cli.options import Device, Devices, Nodes, Output, Overwrite, Quiet, Seed
 from isoslice.errors import OutputError, SettingsError
+from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
+    from isoslice.inference.model import Model
     from isoslice.runtime.progress import Progress
 
 Minutes = Annotated[
@@ -22,7 +26,7 @@ Minutes = Annotated[
     typer.Option(
         "--minutes",
         metavar="M",
-        help="Time to train, all of it. [default: 10]",
+        help=f"Time to train, all of it. [default: {DEFAULT_MINUTES:g}]",
         rich_help_panel=MACHINE,
     ),
 ]
@@ -45,12 +49,57 @@ Resume = Annotated[
 ]
 
 
-@contextmanager
-def kept_when_interrupted(workdir: Path, quiet: bool, first: bool = True) -> Iterator[Progress]:
-    """Show progress of a training; interrupted, it says what is left in `workdir`.
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of every command that trains."""
 
-    `workdir` goes once the model is written, or if nothing is in it. Of several processes the
-    first one does all that.
+    output: Output
+    minutes: Minutes = None
+    steps: Steps = None
+    seed: Seed = 0
+    device: Device = "auto"
+    devices: Devices = 1
+    nodes: Nodes = 1
+    resume: Resume = False
+    overwrite: Overwrite = False
+    quiet: Quiet = False
+
+    def prepare(self) -> tuple[Path, bool]:
+        """Prepare the working folder; return it, and whether this is the first process."""
+        from isoslice.runtime.device import choose_device
+        from isoslice.training.distributed.topology import find_topology
+
+        place = find_topology(self.devices, self.nodes, choose_device(self.device))
+        first = place is None or place.first
+        return prepare_workdir(self.output, self.resume, self.overwrite, first), first
+
+    def run(self, learn: Callable[..., Model], workdir: Path, first: bool) -> None:
+        """Call `learn` with these options, save the model and print where it is."""
+        with kept_when_interrupted(workdir, self.quiet, first) as progress:
+            model = learn(
+                minutes=self.minutes,
+                steps=self.steps,
+                seed=self.seed,
+                device=self.device,
+                devices=self.devices,
+                nodes=self.nodes,
+                workdir=workdir,
+                resume=self.resume,
+                progress=progress,
+            )
+            if first:
+                model.save(self.output, overwrite=self.overwrite)
+        if first and not self.quiet:
+            for line in closing_lines(self.output, model.info):
+                typer.echo(line)
+
+
+@contextmanager
+def kept_when_interrupted(workdir: Path, quiet: bool, first: bool) -> Iterator[Progress]:
+    """Show progress of a training; if interrupted, say what is kept in `workdir`.
+
+    `workdir` is removed once the model is written, or if it is empty. Only the first of several
+    processes does this.
     """
     from isoslice.runtime.progress import terminal_progress
 
@@ -58,24 +107,24 @@ def kept_when_interrupted(workdir: Path, quiet: bool, first: bool = True) -> Ite
     try:
         yield progress
     except KeyboardInterrupt:
-        raise Interrupted(what_is_left(workdir)) from None
+        raise Interrupted(_what_is_kept(workdir)) from None
     finally:
         progress.close()
         if first:
-            remove_if_empty(workdir)
+            _remove_if_empty(workdir)
     if first:
         shutil.rmtree(workdir, ignore_errors=True)
 
 
-def prepare_workdir(output: Path, *, resume: bool, overwrite: bool, first: bool = True) -> Path:
-    """Return the folder for what an interrupted training leaves, beside the output.
+def prepare_workdir(output: Path, resume: bool, overwrite: bool, first: bool) -> Path:
+    """Return the folder for an unfinished training, beside the output.
 
-    Of several processes the first one prepares it: others may find it in use already.
+    Only the first of several processes prepares it: others may find it in use already.
     """
     workdir = output.with_name(output.name + ".training")
     if not first:
         return workdir
-    remove_if_empty(workdir)
+    _remove_if_empty(workdir)
     if resume and not workdir.exists():
         raise SettingsError(
             f"got --resume, but there is no unfinished training at {workdir}; leave out --resume "
@@ -92,7 +141,7 @@ def prepare_workdir(output: Path, *, resume: bool, overwrite: bool, first: bool 
 
 
 def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
-    """Return where the model lies, how good it is, and what to run next."""
+    """Return lines with the model's path, its validation, and what to run next."""
     lines = [f"model: {output}"]
     for factor, score in (info.get("validation") or {}).items():
         lines.append(
@@ -102,14 +151,14 @@ def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
     return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
 
 
-def what_is_left(workdir: Path) -> str:
-    """Say what an interrupted training leaves."""
+def _what_is_kept(workdir: Path) -> str:
+    """Say what is kept of an interrupted training."""
     if workdir.is_dir() and any(workdir.iterdir()):
         return f"training is kept in {workdir}; run the same again with --resume"
     return "before the first checkpoint; nothing was written"
 
 
-def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing."""
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a folder if it is empty."""
     with suppress(OSError):
         folder.rmdir()

@@ -1,4 +1,4 @@
-"""A restored volume against the truth: scores as data, and as rows of a table."""
+"""Score a restored volume against the truth; scores as data, and as rows of a table."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.grid import check_factor, crop_to_grid, even_grid
+from isoslice.data.psnr import pooled_psnr, psnr
 from isoslice.data.recorded import recorded_axis, recorded_lost
 from isoslice.data.units import METRES, convert
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
-from isoslice.evaluation.metrics import SSIM_WINDOW, data_range_of, gradient_ratio, l1, psnr, ssim
+from isoslice.evaluation.metrics import (
+    SSIM_WINDOW,
+    data_range_of,
+    gradient_ratio,
+    l1,
+    mean_known,
+    ssim,
+)
 
 #: Slice directions, and the array axis of a (Z, Y, X) volume that each one runs along.
 SLICES = {"XY": 0, "XZ": 1, "YZ": 2}
@@ -22,7 +30,7 @@ SLICES = {"XY": 0, "XZ": 1, "YZ": 2}
 
 @dataclass(frozen=True)
 class SliceScores:
-    """Means over all slices of one direction.
+    """Mean scores over all slices of one direction.
 
     Attributes
     ----------
@@ -77,7 +85,7 @@ class ChannelScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found; ``dataclasses.asdict`` gives plain data.
+    """Result of `evaluate`; ``dataclasses.asdict`` gives plain data.
 
     Attributes
     ----------
@@ -90,7 +98,7 @@ class Evaluation:
     mean
         Mean over time points and channels, see `mean_scores`.
     channels
-        Each of them.
+        Scores of each.
     notes
         What the reader of the scores must know.
     """
@@ -184,50 +192,50 @@ def score(
     slices, similarities = {}, []
     for name, axis in SLICES.items():
         pairs = list(zip(np.moveaxis(volume, axis, 0), np.moveaxis(truth, axis, 0), strict=True))
-        # A measured plane that passed unchanged has an infinite PSNR, which says nothing here.
+        # Unchanged measured planes have an infinite PSNR, which `_finite_mean` leaves out.
         ratios = [psnr(ours, true, data_range) for ours, true in pairs]
         alike = [ssim(ours, true, data_range) for ours, true in pairs]
         similarities += alike
-        slices[name] = SliceScores(_finite_mean(ratios), _mean(alike))
+        slices[name] = SliceScores(_finite_mean(ratios), mean_known(alike))
     return Scores(
         l1=l1(volume, truth) / data_range,
         psnr=psnr(volume, truth, data_range),
         psnr_missing=None
         if missing is None
         else psnr(volume.compress(missing, along), truth.compress(missing, along), data_range),
-        ssim=_mean(similarities),
+        ssim=mean_known(similarities),
         slices=slices,
         gradient_ratio=dict(zip("ZYX", gradient_ratio(volume, truth), strict=True)),
     )
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Mean of every score; None where it is None for all.
+    """Average every score; None where it is None for all.
 
     PSNR is that of the mean squared error, so that one channel without an error does not make it
-    infinite; of slices, the mean over volumes with slices that differ.
+    infinite; PSNR of slices is the mean over volumes with slices that differ from the truth.
     """
     missing = [s.psnr_missing for s in scores if s.psnr_missing is not None]
     return Scores(
         l1=float(np.mean([s.l1 for s in scores])),
-        psnr=_pooled_psnr([s.psnr for s in scores]),
-        psnr_missing=_pooled_psnr(missing) if missing else None,
-        ssim=_mean([s.ssim for s in scores]),
+        psnr=pooled_psnr([s.psnr for s in scores]),
+        psnr_missing=pooled_psnr(missing) if missing else None,
+        ssim=mean_known([s.ssim for s in scores]),
         slices={
             name: SliceScores(
                 psnr=_finite_mean([s.slices[name].psnr for s in scores]),
-                ssim=_mean([s.slices[name].ssim for s in scores]),
+                ssim=mean_known([s.slices[name].ssim for s in scores]),
             )
             for name in SLICES
         },
         gradient_ratio={
-            axis: _mean([s.gradient_ratio[axis] for s in scores]) for axis in ("Z", "Y", "X")
+            axis: mean_known([s.gradient_ratio[axis] for s in scores]) for axis in ("Z", "Y", "X")
         },
     )
 
 
 def evaluation_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
-    """One row per score: its name, then its value for each evaluation."""
+    """Make one row per score: its name, then its value for each evaluation."""
 
     def row(name: str, values: list[float | None], digits: int) -> tuple[str, ...]:
         return (name, *("-" if value is None else f"{value:.{digits}f}" for value in values))
@@ -253,20 +261,9 @@ def evaluation_rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
-
-
 def _finite_mean(ratios: Sequence[float]) -> float:
     finite = [ratio for ratio in ratios if np.isfinite(ratio)]
     return float(np.mean(finite)) if finite else float("inf")
-
-
-def _pooled_psnr(ratios: Sequence[float]) -> float:
-    """PSNR of the mean of the squared errors that have these PSNRs."""
-    error = float(np.mean([10 ** (-ratio / 10) for ratio in ratios]))
-    return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
 def recorded_factor(restored: Volume, given: int | None, notes: list[str]) -> int | None:
@@ -282,7 +279,7 @@ def recorded_factor(restored: Volume, given: int | None, notes: list[str]) -> in
 def _aligned(
     truth: Volume, restored: Volume, factor: int | None, notes: list[str], axis: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Voxels of both as (T, C, Z, Y, X) of the same shape; `axis` is the one restored along."""
+    """Return both as (T, C, Z, Y, X) of the same shape; `axis` is the one restored along."""
     true, ours = truth.tczyx(), restored.tczyx()
     if factor is not None and true.shape != ours.shape:
         cropped = crop_to_grid(true, factor, axis=axis)

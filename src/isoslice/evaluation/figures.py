@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Everything of the layout in pixels of the finished picture.
+#: Layout, in pixels of the finished picture.
 DPI = 200
 PANEL, GAP, MARGIN, TITLE, LABEL, FOOT = 300, 10, 24, 44, 52, 44
 BACKGROUND, TEXT, FAINT = "#0e1014", "#f2f3f5", "#9aa0aa"
-#: One colour per cut: how it is drawn in the XY panel, and its row's name.
+#: Rows of panels, and the colour of their names and of their cuts through the XY panel.
 ROWS = {"XY": TEXT, "XZ": "#ffb454", "YZ": "#59c2ff"}
 
 
 @dataclass(frozen=True)
 class View:
-    """What all panels show: one plane of each direction, cut to one window.
+    """What all panels show: one plane of each direction, cropped to one window.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class View:
 
 
 def choose_view(reference: NDArray[Any], factor: int = 1, crop: int = 128) -> View:
-    """Choose what is worth looking at: the window and the cuts with the highest variance.
+    """Choose the window and the planes with the highest variance.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def choose_view(reference: NDArray[Any], factor: int = 1, crop: int = 128) -> Vi
     along_z = columns.var(axis=0) + columns.mean(axis=0).var()  # structure along Z, in one image
     rows, cols = _best_window(along_z, min(crop, height), min(crop, width))
     inside = columns[:, rows, cols]
-    # Cuts at the very edge of the window would say nothing about the XY panel.
+    # Planes at the very edge of the window would say nothing about the XY panel.
     y = rows.start + _best_inside(inside.var(axis=(0, 2)))
     x = cols.start + _best_inside(inside.var(axis=(0, 1)))
     planes = np.arange(depth)
@@ -79,6 +80,11 @@ def choose_view(reference: NDArray[Any], factor: int = 1, crop: int = 128) -> Vi
     candidates = midway if len(midway) else planes
     z = int(candidates[inside[candidates].var(axis=(1, 2)).argmax()])
     return View(z, y, x, rows, cols)
+
+
+def check_matplotlib() -> None:
+    """Raise `SettingsError` if matplotlib is missing."""
+    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
 
 
 def comparison_figure(
@@ -93,14 +99,14 @@ def comparison_figure(
 ) -> None:
     """Draw volumes side by side: one column each, with rows XY, XZ and YZ, and save a PNG.
 
-    All panels show the same place in the same intensity window at the same physical scale. The
-    last volume (the truth, where there is one) chooses the window and the place.
+    All panels show the same region in the same intensity window at the same physical scale, both
+    chosen by the last volume (the truth, where there is one).
 
     Parameters
     ----------
     volumes
         Title and voxels, shape (Z, Y, X), of each column. A coarse stack, with one plane for
-        every `k` of the deepest, is shown as what it is: each plane as thick as its spacing.
+        every `k` of the deepest, is shown by nearest neighbour: planes as thick as their spacing.
     voxel_size
         Spacing along Z, Y and X of the deepest volume.
     path
@@ -123,7 +129,7 @@ def comparison_figure(
     SettingsError
         If matplotlib is missing.
     """
-    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
+    check_matplotlib()
     size = VoxelSize(*voxel_size)
     depth = max((volume.shape[0] for volume in volumes.values()), default=0)
     fitted = {name: _fit(name, volume, depth) for name, volume in volumes.items()}
@@ -137,7 +143,7 @@ def comparison_figure(
 
 
 def _fit(name: str, volume: NDArray[Any], depth: int) -> NDArray[Any]:
-    """Repeat the planes of a coarse stack so that each one reaches halfway to its neighbours."""
+    """Repeat planes of a coarse stack: each reaches halfway to its neighbours."""
     planes = volume.shape[0] if volume.ndim == 3 else 0
     if planes == depth:
         return volume
@@ -163,7 +169,7 @@ def _window(reference: NDArray[Any]) -> tuple[float, float]:
 
 
 def _best_window(image: NDArray[np.float64], height: int, width: int) -> tuple[slice, slice]:
-    """Window of the given sides over which `image` sums up highest."""
+    """Find the window of the given sides with the highest sum of `image`."""
     total = np.pad(image, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     sums = (
         total[height:, width:]
@@ -237,7 +243,7 @@ def _panel_sizes(
 
 
 def _mark_cuts(axes: Axes, view: View) -> None:
-    """Mark at the edges of an XY panel where the XZ and YZ planes cut it."""
+    """Mark at the edges of an XY panel where the XZ and YZ planes intersect it."""
     at_y = 1 - (view.y + 0.5 - view.rows.start) / (view.rows.stop - view.rows.start)
     at_x = (view.x + 0.5 - view.columns.start) / (view.columns.stop - view.columns.start)
     for ends in ((0, 0.05), (0.95, 1)):
@@ -246,9 +252,9 @@ def _mark_cuts(axes: Axes, view: View) -> None:
 
 
 def _annotate(axes: Axes, scale: float, view: View, unit: str) -> None:
-    """Draw the scale bar, and say what is shown."""
+    """Draw the scale bar and a legend."""
     wide = axes.get_window_extent().width
-    length = _round_length(0.4 * PANEL / scale)
+    length = round_length(0.4 * PANEL / scale)
     axes.set_axis_off()
     axes.set(xlim=(0, wide), ylim=(0, 1))
     axes.plot((0, length * scale), (0.35, 0.35), color=TEXT, lw=3, solid_capstyle="butt")
@@ -271,7 +277,8 @@ def _annotate(axes: Axes, scale: float, view: View, unit: str) -> None:
     )
 
 
-def _round_length(at_most: float) -> float:
-    """Largest of 1, 2, 5, 10, ... (times any power of ten) that is no more than `at_most`."""
-    power = 10.0 ** np.floor(np.log10(at_most))
-    return float(max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9)) * power)
+def round_length(at_most: float) -> float:
+    """Return the largest of 1, 2, 5 times a power of ten that is no more than `at_most`."""
+    power = 10.0 ** math.floor(math.log10(at_most) + 1e-12)
+    factor = max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9))
+    return float(f"{factor * power:.12g}")

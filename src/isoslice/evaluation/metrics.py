@@ -1,7 +1,8 @@
-"""How far a volume is from the truth: L1, PSNR, SSIM and gradient ratios. Arrays in, floats out."""
+"""Metrics of a volume against the truth: L1, SSIM and gradient ratios; `data.psnr` has PSNR."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,15 +11,15 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError
 
-#: Side of the window that SSIM needs at sigma 1.5; smaller images have no SSIM.
+#: Side in pixels of SSIM's window at sigma 1.5; smaller images have no SSIM.
 SSIM_WINDOW = 11
 
 
 def data_range_of(truth: NDArray[Any]) -> float:
-    """Range that PSNR and SSIM refer to: the 99.9th minus the 0.1th percentile of the truth.
+    """Compute the range that PSNR and SSIM refer to: 99.9th minus 0.1th percentile of the truth.
 
-    Unlike the maximum, it doesn't hang on a single hot pixel. Where nearly every voxel has the same
-    value it falls back to the maximum minus the minimum.
+    Unlike the maximum, it doesn't depend on a single hot pixel. Where nearly every voxel has the
+    same value it falls back to the maximum minus the minimum.
 
     Raises
     ------
@@ -37,33 +38,15 @@ def data_range_of(truth: NDArray[Any]) -> float:
 
 
 def l1(image: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Mean absolute difference of two arrays of the same shape, in their units."""
-    # A volume goes plane by plane, as in `psnr`.
+    """Compute the mean absolute difference of two arrays of the same shape, in their units."""
+    # A volume goes plane by plane, as in `data.psnr.psnr`.
     pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
     error = sum(float(np.abs(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
     return error / truth.size
 
 
-def psnr(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float:
-    """Peak signal-to-noise ratio in dB; infinite where both are equal.
-
-    Parameters
-    ----------
-    image, truth
-        Arrays of the same shape, of any real type.
-    data_range
-        The peak: see `data_range_of`.
-    """
-    # A volume goes plane by plane: double precision throughout, and no copy of all of it.
-    pairs = zip(image, truth, strict=True) if truth.ndim > 2 else [(image, truth)]
-    error = sum(float(np.square(np.subtract(i, t, dtype=np.float64)).sum()) for i, t in pairs)
-    if error == 0:
-        return float("inf")
-    return float(10 * np.log10(data_range**2 * truth.size / error))
-
-
 def ssim(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float | None:
-    """Structural similarity of two images as Wang et al. (2004) define it, Gaussian window.
+    """Compute the structural similarity of two images (Wang et al. 2004, Gaussian window).
 
     Returns None where a side is shorter than the window (11).
     """
@@ -84,7 +67,7 @@ def ssim(image: NDArray[Any], truth: NDArray[Any], data_range: float) -> float |
 
 
 def gradient_ratio(volume: NDArray[Any], truth: NDArray[Any]) -> tuple[float | None, ...]:
-    """Mean absolute difference between neighbours along each axis, relative to the truth's.
+    """Compute the mean absolute gradient along each axis, relative to the truth's.
 
     Below 1 the volume is smoother than the truth along that axis, above 1 rougher. None where the
     truth doesn't vary along an axis, or has a single plane.
@@ -94,6 +77,12 @@ def gradient_ratio(volume: NDArray[Any], truth: NDArray[Any]) -> tuple[float | N
         ours, theirs = _roughness(volume, axis), _roughness(truth, axis)
         ratios.append(ours / theirs if theirs > 0 else None)
     return tuple(ratios)
+
+
+def mean_known(values: Sequence[float | None]) -> float | None:
+    """Return the mean of the values that are not None; None if all are."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _roughness(volume: NDArray[Any], axis: int) -> float:

@@ -1,4 +1,4 @@
-"""What frequencies a volume has, and up to which it agrees with the truth."""
+"""Power spectra of volumes, and their Fourier shell correlation with the truth."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from isoslice.errors import DataError, SettingsError
 
-#: Band of fine detail, in cycles a voxel; 1/2 is the finest there is.
-FINE = (0.25, 0.5)
-#: Correlation at which two volumes are said to agree no more.
-THRESHOLD = 0.5
-#: Fewest voxels along an axis that spectra are taken of.
+#: Band of fine detail in cycles a voxel, up to the Nyquist frequency.
+FINE_BAND = (0.25, 0.5)
+#: Correlation below which two volumes no longer agree.
+CUTOFF_CORRELATION = 0.5
+#: Least number of voxels along an axis for its spectrum.
 MIN_LENGTH = 8
 
 
@@ -33,13 +33,13 @@ class ShellCorrelation:
     frequency: NDArray[np.float64]
     correlation: NDArray[np.float64]
 
-    def cutoff(self, threshold: float = THRESHOLD) -> float:
-        """Frequency at which the correlation first falls below `threshold`, in cycles a voxel.
+    def cutoff(self, threshold: float = CUTOFF_CORRELATION) -> float:
+        """Find the frequency where the correlation first falls below `threshold`.
 
-        Interpolated between shells; the last frequency where it never does.
+        In cycles a voxel, interpolated between shells; the last frequency where it never does.
         """
-        found = ~np.isnan(self.correlation)
-        frequency, correlation = self.frequency[found], self.correlation[found]
+        known = ~np.isnan(self.correlation)
+        frequency, correlation = self.frequency[known], self.correlation[known]
         below = np.flatnonzero(correlation < threshold)
         if len(below) == 0:
             return float(frequency[-1]) if len(frequency) else float("nan")
@@ -52,11 +52,11 @@ class ShellCorrelation:
 
 
 def power_spectrum_ratio(
-    volume: NDArray[Any], truth: NDArray[Any], band: tuple[float, float] = FINE
+    volume: NDArray[Any], truth: NDArray[Any], band: tuple[float, float] = FINE_BAND
 ) -> tuple[float | None, ...]:
-    """Power of fine detail along each axis, relative to the truth's.
+    """Compute the power of fine detail along each axis, relative to the truth's.
 
-    Mean over all lines along an axis of their periodograms (Hann window, mean taken off), summed
+    Periodograms (Hann window, mean subtracted), averaged over all lines along an axis and summed
     over `band`. 1: as much fine detail as in the truth, less: blurred, more: noisy.
 
     Parameters
@@ -90,10 +90,10 @@ def power_spectrum_ratio(
 def power_spectrum(
     volume: NDArray[Any], axis: int, spacing: float = 1.0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Power spectral density along an axis, mean over all lines along it.
+    """Compute the power spectral density along an axis, averaged over all lines along it.
 
-    Periodograms with a Hann window, mean taken off; densities, so that lines with coarser samples
-    can be compared with finer ones: the two-sided density, doubled.
+    From periodograms with a Hann window, mean subtracted. One-sided densities, so that lines of
+    different spacing can be compared.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def power_spectrum(
     length: int = volume.shape[axis]
     window = _hann(length)
     total = np.zeros(length // 2 + 1)
-    # A plane of lines at a time, for the sake of memory.
+    # A plane of lines at a time, to save memory.
     for plane in np.atleast_2d(np.moveaxis(volume, axis, -1)):
         lines = plane.astype(np.float64)
         lines = (lines - lines.mean(-1, keepdims=True)) * window
@@ -131,19 +131,19 @@ def shell_correlation(
     axis: int | None = None,
     angle: float = 30.0,
 ) -> ShellCorrelation:
-    """Fourier shell correlation (Saxton & Baumeister 1982; van Heel & Schatz 2005, equation 1).
+    """Compute the Fourier shell correlation (van Heel & Schatz 2005, equation 1).
 
     Shells are as wide as one frequency step of the shortest axis; a Hann window along every axis
-    keeps the edges out of it.
+    suppresses the edges. First described by Saxton & Baumeister (1982).
 
     Parameters
     ----------
     volume, truth
         Arrays (Z, Y, X) of the same shape, of any real type.
     axis
-        Only frequencies within `angle` degrees of this axis, which tells detail along it.
+        Use only frequencies within a cone around this axis, for detail along it.
     angle
-        Half the opening of that cone.
+        Half the opening of that cone, in degrees.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def shell_correlation(
     weight = np.broadcast_to(weight, radius.shape)[inside]
     a, b = _transform(volume)[inside], _transform(truth)[inside]
     count = int(0.5 / step + 1e-9) + 1
-    # Shell 0 is the mean, which was taken off.
+    # Shell 0 is the mean, which was subtracted.
     cross, *powers = (
         np.bincount(shell, weight * x, count)[1:]
         for x in ((a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2)
@@ -199,7 +199,7 @@ def _band_power(array: NDArray[Any], axis: int, band: tuple[float, float]) -> fl
     frequency = np.fft.rfftfreq(length)
     chosen = (frequency >= band[0] - 1e-9) & (frequency <= band[1] + 1e-9)
     total = 0.0
-    # Lines along `axis` last; a plane of them at a time, for the sake of memory.
+    # Lines along `axis` last; a plane of them at a time, to save memory.
     for plane in np.atleast_2d(np.moveaxis(array, axis, -1)):
         lines = plane.astype(np.float64)
         lines = (lines - lines.mean(-1, keepdims=True)) * _hann(length)

@@ -16,7 +16,7 @@ from isoslice.data.normalization import Normalization
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
 from isoslice.inference.inspection import diagnose, inspect, warn_of
 from isoslice.inference.memory import check_fits
-from isoslice.inference.options import Direction, Mode, PredictOptions, ResolvedOptions
+from isoslice.inference.options import PredictOptions, ResolvedOptions
 from isoslice.inference.plan import Plan, plan_restoration
 from isoslice.inference.prediction import Prediction, provenance
 from isoslice.inference.recipes import recipe_of
@@ -27,6 +27,7 @@ from isoslice.inference.uncertainty import (
     error_estimator,
     restore_with_std,
 )
+from isoslice.models.choices import Direction, Mode
 from isoslice.models.diffusion.masked import blur as blurred
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import choose_device, describe

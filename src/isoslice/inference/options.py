@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from isoslice.errors import SettingsError
+from isoslice.models.choices import Direction, Mode
 
-#: The expected volume, or one plausible volume.
-Mode = Literal["sample", "mean"]
-#: Slices that the paper's recipes restore.
-Direction = Literal["both", "XZ", "YZ"]
 #: Fewest and most samples.
 SAMPLES = (2, 1000)
 

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from isoslice.data.box import SlicePlane
 from isoslice.inference.interpolated import Base
-from isoslice.inference.options import Mode
 from isoslice.inference.tiling import Window, windows_of
+from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.models.diffusion.noise import noise_block

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from isoslice.inference.options import Mode
 from isoslice.inference.recipes import recipe_of
+from isoslice.models.choices import Mode
 from isoslice.models.config import AnyConfig
 from isoslice.models.diffusion.masked import put_known
 from isoslice.runtime.device import autocast

@@ -24,8 +24,8 @@ from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains, blend_detail,
 from isoslice.inference.detail.patches import reader
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.interpolated import Base, make_base
-from isoslice.inference.options import Mode
 from isoslice.inference.passes import all_passes, run_pass
+from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import Network
 from isoslice.models.diffusion.variance_stabilization import unstretch

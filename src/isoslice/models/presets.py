@@ -11,9 +11,10 @@ end-to-end     the same                                    one pass, L1
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 from isoslice.errors import SettingsError
+from isoslice.models.choices import Preset
 from isoslice.models.config import (
     AnyConfig,
     DdimSettings,
@@ -26,8 +27,7 @@ from isoslice.models.config import (
     UNetSettings,
 )
 
-Preset = Literal["isoslice", "msdsr", "end-to-end"]
-PRESETS: tuple[Preset, ...] = ("isoslice", "msdsr", "end-to-end")
+PRESETS: tuple[Preset, ...] = get_args(Preset)
 
 #: As released: width 224, 13,560 steps of 1,024 crops (128 on each of 4 GPUs, two accumulated
 #: batches), learning rate 1e-6 / 256 a crop. Here micro-batches of 32 save memory.

@@ -6,6 +6,9 @@ import math
 import time
 from dataclasses import dataclass
 
+#: Minutes of training where neither a time nor a number of steps is given.
+DEFAULT_MINUTES = 10.0
+
 
 def now() -> float:
     """Return seconds of a monotonic clock that all processes of a machine share."""

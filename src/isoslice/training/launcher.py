@@ -29,6 +29,7 @@ import torch
 from isoslice import errors
 from isoslice.inference.model import Model
 from isoslice.io.atomic import atomic_write
+from isoslice.runtime.debug import debugging
 from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.session import TrainingRun, run_here
@@ -124,7 +125,7 @@ def _start(folder: Path, rank: int, count: int, threads: int) -> subprocess.Pope
             arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if rank == 0 else log,
-            stderr=None if _debugging() else log,
+            stderr=None if debugging() else log,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # only the caller gets Ctrl-C, and passes it on
         )
@@ -234,7 +235,7 @@ def run_worker() -> None:
         line = [time.time(), type(error).__name__, str(error)]
         with atomic_write(_error(folder, rank)) as stream:
             stream.write(json.dumps(line).encode())
-        if _debugging():
+        if debugging():
             sys.excepthook(type(error), error, error.__traceback__)
     with suppress(OSError):
         channel.close()
@@ -273,10 +274,6 @@ def _listen(orphaned: threading.Event) -> None:
     _thread.interrupt_main()
     time.sleep(SHUTDOWN_TIMEOUT)
     os._exit(INTERRUPTED)
-
-
-def _debugging() -> bool:
-    return os.environ.get("ISOSLICE_DEBUG", "") not in ("", "0")  # as `cli.entry` has it
 
 
 def _pipe(stream: Any) -> Any:

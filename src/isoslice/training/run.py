@@ -30,9 +30,6 @@ from isoslice.training.objectives import Objective
 from isoslice.training.reliability import TIME_SHARE, learn_errors
 from isoslice.training.session import TrainingRun
 
-#: Training time where neither a time nor a step budget is given.
-DEFAULT_MINUTES = 10.0
-
 Images = NDArray[Any] | Volume | Sequence[NDArray[Any] | Volume]
 
 
@@ -89,7 +86,7 @@ class RunOptions:
         chosen = choose_device(device)
         return cls(
             began,
-            DEFAULT_MINUTES if minutes is None and steps is None else minutes,
+            budget.DEFAULT_MINUTES if minutes is None and steps is None else minutes,
             steps,
             chosen,
             devices,

@@ -14,6 +14,7 @@ from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.planes import PlaneStack, crop_size, draw_crops, split
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
+from isoslice.models.choices import Preset
 from isoslice.models.config import (
     EndToEndConfig,
     MaskedTraining,
@@ -24,7 +25,7 @@ from isoslice.models.config import (
 from isoslice.models.diffusion.masked_example import draw_example, mask_images
 from isoslice.models.diffusion.variance_stabilization import fit_softening
 from isoslice.models.networks.factory import build_network
-from isoslice.models.presets import Preset, preset_config
+from isoslice.models.presets import preset_config
 from isoslice.runtime.progress import Progress
 from isoslice.training.finetune import check_channels, check_start, continued_config
 from isoslice.training.objectives import objective_of

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from isoslice.data.masking import even_rows, fill_rows
 from isoslice.data.planes import PlaneStack, draw_crops
+from isoslice.data.psnr import psnr_from_mse
 from isoslice.inference.rows import restore_rows
 from isoslice.models.config import AnyConfig, MsdsrConfig
 
@@ -60,4 +61,4 @@ def evaluations(config: AnyConfig, held_out: Sequence[PlaneStack]) -> int:
 
 def _psnr(error: Tensor, hidden: Tensor) -> float:
     where = hidden[:, None, :, None].expand_as(error)
-    return float(-10 * torch.log10(error[where].square().mean().clamp(min=1e-12)))
+    return psnr_from_mse(float(error[where].square().mean().clamp(min=1e-12)))

@@ -1,4 +1,4 @@
-"""Blocks of pictures on one white page, every pixel of theirs a whole number of the page's."""
+"""Lay out blocks of pictures on a white page, enlarged by a whole number of pixels."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import SettingsError
+from isoslice.evaluation.figures import check_matplotlib
 from isoslice.io.atomic import atomic_output
-from isoslice.io.extras import require_installed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Everything of the layout in pixels of the finished page.
+#: Layout, in pixels of the finished page.
 DPI = 200
 MARGIN, GAP, GROUP_GAP, BLOCK_GAP, PAD = 24, 8, 24, 28, 12
 #: Panels are enlarged by the smallest whole number that makes them at least this wide.
 PANEL = 160
 FONT, LINE = 8, 28
 TEXT, RULE = "#16181d", 120
-#: What headings are broken into: words, else parts of words, else characters.
+#: Pieces that headings are broken into: words, else parts of words, else characters.
 _PIECES = tuple(map(re.compile, (r"\S+", r"[^-_/+]+[-_/+]*|[-_/+]+", r".")))
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows of pictures that belong together.
 
     Attributes
     ----------
     label
-        At the left of all its rows.
+        Shown at the left of all its rows.
     rows
         Label and pictures, shape (H, W, 3), of each row; one picture for each of the page's
         columns, all of a row equally high.
@@ -48,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Page:
-    """What to draw.
+    """Columns, groups of columns, and blocks of rows to draw.
 
     Attributes
     ----------
@@ -62,12 +61,12 @@ class Page:
 
     columns: tuple[str, ...]
     groups: tuple[str, ...]
-    blocks: tuple[Block, ...]
+    blocks: tuple[RowBlock, ...]
 
 
 @dataclass(frozen=True)
-class Words:
-    """Text on the page; `x` and `y` are what its alignment refers to, in pixels from the top."""
+class TextItem:
+    """Text on the page; `x` and `y` are its anchor, in pixels from the left and the top."""
 
     text: str
     x: float
@@ -75,11 +74,6 @@ class Words:
     across: Literal["left", "center"] = "center"
     along: Literal["baseline", "center"] = "center"
     bold: bool = False
-
-
-def check_matplotlib() -> None:
-    """Fail if matplotlib is missing."""
-    require_installed("matplotlib", "matplotlib", "a figure to draw", SettingsError)
 
 
 def save_page(page: Page, path: str | Path, *, overwrite: bool = False) -> None:
@@ -101,14 +95,14 @@ def save_page(page: Page, path: str | Path, *, overwrite: bool = False) -> None:
 
 def compose(
     page: Page, measure: Callable[[str, bool], float]
-) -> tuple[NDArray[np.uint8], list[Words]]:
-    """Lay out `page`: its pixels, shape (H, W, 3), and the words to write on them.
+) -> tuple[NDArray[np.uint8], list[TextItem]]:
+    """Lay out `page`: its pixels, shape (H, W, 3), and the text to write on them.
 
-    `measure` gives the width in pixels of a text, bold or not.
+    `measure` returns the width in pixels of a text, bold or not.
     """
     zoom, widths = _panel_widths(page)
     lefts, right = _column_lefts(page, widths, measure)
-    words: list[Words] = []
+    words: list[TextItem] = []
     heads = [
         wrap(name, wide - GAP, lambda text: measure(text, False))
         for name, wide in zip(page.columns, widths, strict=True)
@@ -120,12 +114,12 @@ def compose(
             ends = lefts[first], lefts[last] + widths[last]
             if page.groups[first]:
                 middle = sum(ends) / 2
-                words.append(Words(page.groups[first], middle, top + LINE / 2, bold=True))
+                words.append(TextItem(page.groups[first], middle, top + LINE / 2, bold=True))
                 lines.append((top + LINE + 4, *ends))
         top += LINE + PAD
     top += LINE * max(map(len, heads), default=0)
     for head, left, wide in zip(heads, lefts, widths, strict=True):
-        words.append(Words("\n".join(head), left + wide / 2, top - PAD, along="baseline"))
+        words.append(TextItem("\n".join(head), left + wide / 2, top - PAD, along="baseline"))
     top += 4
     panels: list[tuple[int, int, NDArray[np.uint8]]] = []
     name_left = MARGIN + _label_width([block.label for block in page.blocks], True, measure)
@@ -135,10 +129,10 @@ def compose(
             for left, picture in zip(lefts, pictures, strict=True):
                 panels.append((top, left, picture))
             high = zoom * pictures[0].shape[0]
-            words.append(Words(name, name_left, top + high / 2, "left"))
+            words.append(TextItem(name, name_left, top + high / 2, "left"))
             top += high + GAP
         top -= GAP
-        words.append(Words(block.label, MARGIN, (start + top) / 2, "left", bold=True))
+        words.append(TextItem(block.label, MARGIN, (start + top) / 2, "left", bold=True))
         top += BLOCK_GAP
     bottom = top - BLOCK_GAP + MARGIN
     pixels = np.full((bottom, right + MARGIN, 3), 255, np.uint8)
@@ -153,8 +147,8 @@ def compose(
 def wrap(name: str, width: float, measure: Callable[[str], float]) -> list[str]:
     """Break `name` into lines no wider than `width`.
 
-    Lines end at spaces; within a word only if it is too wide for a line of its own, then behind
-    ``-``, ``_``, ``/`` and ``+``, and elsewhere only if need be.
+    Lines end at spaces; within a word only if it is too wide for a line of its own: after ``-``,
+    ``_``, ``/`` or ``+`` if possible, else anywhere.
     """
     return _fill(name, width, measure, level=0)
 
@@ -175,12 +169,12 @@ def _fill(name: str, width: float, measure: Callable[[str], float], level: int) 
 
 
 def text_width(text: str, bold: bool) -> float:
-    """Width in pixels of `text` on one line, as drawn on the page."""
+    """Measure the width in pixels of `text` on one line, as drawn on the page."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
     font = FontProperties(weight="bold" if bold else "normal")
-    # Dollars are themselves here, not the ends of a formula.
+    # A dollar does not begin a formula here.
     path = TextPath((0, 0), text.replace("$", r"\$"), size=FONT * DPI / 72, prop=font)
     return float(path.get_extents().width)
 
@@ -196,7 +190,7 @@ def _panel_widths(page: Page) -> tuple[int, list[int]]:
 def _column_lefts(
     page: Page, widths: Sequence[int], measure: Callable[[str, bool], float]
 ) -> tuple[list[int], int]:
-    """Left ends of the columns, and the right end of the last one."""
+    """Return left ends of the columns, and the right end of the last one."""
     left = MARGIN + _label_width([block.label for block in page.blocks], True, measure)
     left += _label_width([name for block in page.blocks for name, _ in block.rows], False, measure)
     starts = {first for first, _ in _runs(page.groups)}
@@ -215,17 +209,17 @@ def _label_width(labels: Sequence[str], bold: bool, measure: Callable[[str, bool
 
 
 def _runs(groups: Sequence[str]) -> list[tuple[int, int]]:
-    """First and last column of each run of the same group."""
+    """Return first and last column of each run of the same group."""
     starts = [i for i, group in enumerate(groups) if not i or group != groups[i - 1]]
     return list(zip(starts, [start - 1 for start in starts[1:]] + [len(groups) - 1], strict=True))
 
 
-def _draw(pixels: NDArray[np.uint8], words: Sequence[Words]) -> Figure:
+def _draw(pixels: NDArray[np.uint8], words: Sequence[TextItem]) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height, width = pixels.shape[:2]
-    # Matplotlib rounds the size down, and one pixel less would shift the rest.
+    # Matplotlib rounds the size down; one pixel less would shift the rest.
     figure = Figure(figsize=((width + 0.1) / DPI, (height + 0.1) / DPI), dpi=DPI)
     FigureCanvasAgg(figure)
     figure.figimage(pixels, origin="upper")

@@ -1,4 +1,4 @@
-"""A table of scores as plain data, and what every way of writing it has in common."""
+"""A table of scores as plain data, and what its output formats share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 
 from isoslice.errors import DataError
 
-#: What stands where a value is missing.
+#: Shown where a value is missing.
 MISSING = "–"
 
 
@@ -48,14 +48,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """What one column holds.
+    """Heading and format of one column.
 
     Attributes
     ----------
     name
-        Of the score, such as ``FID``.
+        Name of the score, such as ``FID``.
     group
-        What it shares with its neighbours, such as ``4x``.
+        Heading shared with its neighbours, such as ``4x``.
     better
         Whether low or high values are better; empty where neither is.
     digits
@@ -75,7 +75,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One method; `ranked` is False for what is out of competition, such as the ground truth."""
+    """Scores of one method; `ranked` is False for one out of competition, such as the truth."""
 
     name: str
     cells: tuple[Cell, ...]
@@ -91,7 +91,7 @@ class ScoreTable:
     key
         Name of its files, without suffix.
     title, caption
-        Heading, and what the reader must know.
+        Heading, and notes for the reader.
     columns, rows
         Every row has one cell for each column.
 
@@ -127,7 +127,7 @@ class ScoreTable:
 
 
 def check_unique(what: str, names: Sequence[str]) -> None:
-    """Fail if a name occurs more than once."""
+    """Raise `DataError` if a name occurs more than once."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(
@@ -136,10 +136,10 @@ def check_unique(what: str, names: Sequence[str]) -> None:
 
 
 def best_cells(table: ScoreTable) -> set[tuple[int, int]]:
-    """Row and column numbers of the best value of each column, among the ranked rows.
+    """Find (row, column) of the best value of each column, among the ranked rows.
 
-    Values that look equal with the digits shown share it. The best of one would say nothing, so a
-    column with a single ranked value has none.
+    Values that are equal with the digits shown are all best. A column with a single ranked value
+    has no best.
     """
     best = set()
     for c, column in enumerate(table.columns):
@@ -152,7 +152,7 @@ def best_cells(table: ScoreTable) -> set[tuple[int, int]]:
 
 
 def column_groups(table: ScoreTable) -> list[tuple[str, list[int]]]:
-    """Return each run of neighbouring columns with the same group: it, and their numbers."""
+    """Return each run of neighbouring columns of one group: the group, and their numbers."""
     numbered = groupby(enumerate(table.columns), key=lambda pair: pair[1].group)
     return [(group, [index for index, _ in pairs]) for group, pairs in numbered]
 

@@ -23,7 +23,7 @@ from isoslice.runtime.progress import Progress
 
 @dataclass(frozen=True)
 class BenchmarkData:
-    """What methods are trained on and compared with.
+    """Data that methods are trained on and compared with.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class BenchmarkData:
     truth: NDArray[np.float32]
 
     def fingerprint(self) -> dict[str, str]:
-        """Hashes that tell whether the data is that of an earlier run."""
+        """Hash the data, to recognise that of an earlier run."""
         return {
             "train": _digest([volume.data for volume in self.train]),
             "test": _digest([self.truth]),
@@ -98,16 +98,16 @@ def load_data(settings: BenchmarkSettings) -> BenchmarkData:
 def _blocks(
     voxels: NDArray[Any], size: tuple[int, int, int], count: int, seed: int
 ) -> NDArray[Any]:
-    """Cut `count` blocks out of (C, Z, Y, X): the middle, or a Latin hypercube of places.
+    """Crop `count` blocks out of (C, Z, Y, X): the middle one, or a Latin hypercube of positions.
 
-    Along every axis the places are evenly apart, one block at each; which goes with which along
-    the other axes is drawn.
+    Along every axis the positions are evenly spaced, one block at each; how they combine with
+    those along the other axes is random.
     """
-    found = [
+    blocks = [
         voxels[:, z : z + size[0], y : y + size[1], x : x + size[2]]
         for z, y, x in block_corners(voxels.shape[1:], size, count, seed)
     ]
-    return np.stack(found)
+    return np.stack(blocks)
 
 
 def block_corners(
@@ -130,7 +130,7 @@ def get_model(
     device: str,
     progress: Progress,
 ) -> Model:
-    """Load a model, or train it; an interrupted training goes on where it was."""
+    """Load a model, or train it; an interrupted training is resumed."""
     if entry.path is not None:
         return Model.load(entry.path)
     folder = store.path(f"models/{entry.name}", "")

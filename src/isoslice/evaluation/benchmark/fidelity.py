@@ -1,4 +1,4 @@
-"""How far a volume is from the truth: numbers beside SliceFID, which sees no truth."""
+"""Distance of volumes from the truth: L1, PSNR, SSIM, which SliceFID does not measure."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from isoslice.data.grid import PlaneGrid
 from isoslice.evaluation.benchmark.data import BenchmarkData
 from isoslice.evaluation.benchmark.intervals import mean_interval, psnr_interval
-from isoslice.evaluation.benchmark.realism import Judge
+from isoslice.evaluation.benchmark.realism import Scorer
 from isoslice.evaluation.evaluate import mean_scores, score
 from isoslice.evaluation.metrics import data_range_of
 
 
 def fidelity_of(
-    name: str, volume: NDArray[np.float32], data: BenchmarkData, grid: PlaneGrid, judge: Judge
+    name: str, volume: NDArray[np.float32], data: BenchmarkData, grid: PlaneGrid, scorer: Scorer
 ) -> dict[str, Any]:
-    """L1 and PSNR over unmeasured planes, SSIM, roughness along Z; each with its interval.
+    """Compute L1 and PSNR over unmeasured planes with intervals, SSIM and roughness along Z.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def fidelity_of(
         error = error.reshape(len(volume), len(ranges), *error.shape[1:])
         absolute = np.abs(error).mean((1, 3, 4)).ravel()
         squared = np.square(error).mean((1, 3, 4)).ravel()
-        seed = judge.settings.seed
+        seed = scorer.settings.seed
         return {
             "l1": mean_interval(absolute, seed),
             "psnr": psnr_interval(squared, seed),
@@ -46,4 +46,4 @@ def fidelity_of(
             "gradient_z": {"value": scores.gradient_ratio["Z"]},
         }
 
-    return judge.store.record(f"fidelity/{name}", compute)
+    return scorer.store.record(f"fidelity/{name}", compute)

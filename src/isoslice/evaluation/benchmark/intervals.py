@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-#: Resamples behind each interval.
+from isoslice.data.psnr import psnr_from_mse
+
+#: Resamples for each interval.
 RESAMPLES = 1000
-#: Mean squared error, relative to the data range, below which PSNR is no longer told apart: 120 dB.
-FLOOR = 1e-12
+#: Least mean squared error, relative to the squared data range: PSNR is at most 120 dB.
+MIN_MSE = 1e-12
 
 
 def mean_interval(values: NDArray[np.float64], seed: int) -> dict[str, float]:
-    """Mean of one value an image, and the 2.5 and 97.5 percentiles of resampled means.
+    """Average one value per image; 2.5 and 97.5 percentiles of means over resampled images.
 
     Returns
     -------
@@ -24,15 +26,15 @@ def mean_interval(values: NDArray[np.float64], seed: int) -> dict[str, float]:
 
 
 def psnr_interval(squared: NDArray[np.float64], seed: int) -> dict[str, float]:
-    """PSNR in dB of the mean of one squared error an image, relative to the data range.
+    """Compute the PSNR in dB of the mean of one squared error per image, for data range 1.
 
-    Errors are pooled before the logarithm: the mean of the images' own PSNRs would be ruled by
-    those without an error, and infinite where one, of plain background, is restored exactly.
+    Errors are averaged before the logarithm: the mean of PSNRs is dominated by images with small
+    errors, and infinite where one, of plain background, is restored exactly.
 
     Returns
     -------
     As `mean_interval`, at most 120 dB.
     """
-    found = mean_interval(squared, seed)
-    ends = {"value": "value", "low": "high", "high": "low"}  # the largest error, the lowest PSNR
-    return {key: float(-10 * np.log10(max(found[end], FLOOR))) for key, end in ends.items()}
+    interval = mean_interval(squared, seed)
+    ends = {"value": "value", "low": "high", "high": "low"}  # the largest error has the lowest PSNR
+    return {key: psnr_from_mse(max(interval[end], MIN_MSE)) for key, end in ends.items()}

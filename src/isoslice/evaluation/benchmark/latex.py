@@ -26,7 +26,7 @@ _ESCAPES = str.maketrans(
         "_": r"\_",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
-        "[": "{[}",  # behind a line's end a bracket would begin an option
+        "[": "{[}",  # after a line's end a bracket would begin an option
         "]": "{]}",
         "<": "$<$",
         ">": "$>$",
@@ -50,12 +50,12 @@ _ESCAPES = str.maketrans(
 
 
 def latex(table: ScoreTable) -> str:
-    r"""Return a float that needs the package booktabs.
+    r"""Return a LaTeX table float that needs the package booktabs.
 
-    The best ranked values are bold. An interval is a half width after ``\pm`` where all those of
-    the table reach equally far to both sides, within the digits shown; else both ends in brackets.
+    The best ranked values are bold. An interval is a half width after ``\pm`` where all intervals
+    of the table are symmetric, within the digits shown; else both ends in brackets.
     """
-    best, even = best_cells(table), _all_even(table)
+    best, symmetric = best_cells(table), _all_symmetric(table)
     about = " ".join(
         part for part in (rf"\textbf{{{escape(table.title)}.}}", escape(table.caption)) if part
     )
@@ -73,7 +73,7 @@ def latex(table: ScoreTable) -> str:
         if r and row.ranked != table.rows[r - 1].ranked:
             lines.append(r"\addlinespace")
         cells = [
-            _cell(cell, table.columns[c].digits, (r, c) in best, even)
+            _cell(cell, table.columns[c].digits, (r, c) in best, symmetric)
             for c, cell in enumerate(row.cells)
         ]
         lines.append(" & ".join([escape(row.name), *cells]) + r" \\")
@@ -82,7 +82,7 @@ def latex(table: ScoreTable) -> str:
 
 
 def escape(text: str) -> str:
-    """Return `text` on one line, as LaTeX that shows it as it is."""
+    """Escape `text` for LaTeX, on one line."""
     return " ".join(text.split()).translate(_ESCAPES)
 
 
@@ -103,7 +103,7 @@ def _heads(table: ScoreTable) -> list[str]:
     return [*lines, " & ".join(["", *names]) + r" \\"]
 
 
-def _cell(cell: Cell, digits: int, bold: bool, even: bool) -> str:
+def _cell(cell: Cell, digits: int, bold: bool, symmetric: bool) -> str:
     if cell.known is None:
         return "--"
     value = _number(cell.known, digits)
@@ -112,7 +112,7 @@ def _cell(cell: Cell, digits: int, bold: bool, even: bool) -> str:
     if cell.interval is None:
         return value
     low, high = cell.interval
-    if even:
+    if symmetric:
         return rf"{value} {{\scriptsize $\pm$ {_number((high - low) / 2, digits)}}}"
     return rf"{value} {{\scriptsize [{_number(low, digits)}, {_number(high, digits)}]}}"
 
@@ -121,14 +121,14 @@ def _number(value: float, digits: int) -> str:
     return shown_number(value, digits).replace("-", "$-$").replace("∞", r"$\infty$")
 
 
-def _all_even(table: ScoreTable) -> bool:
-    """Whether no interval is lopsided by as much as one digit shown."""
+def _all_symmetric(table: ScoreTable) -> bool:
+    """Tell whether all intervals are symmetric, within half a unit of the last digit shown."""
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells, strict=True):
             if cell.known is None or cell.interval is None:
                 continue
             low, high = cell.interval
-            lopsided = abs((low + high) / 2 - cell.known)
-            if not (math.isfinite(lopsided) and lopsided <= 0.5 * 10.0**-column.digits):
+            asymmetry = abs((low + high) / 2 - cell.known)
+            if not (math.isfinite(asymmetry) and asymmetry <= 0.5 * 10.0**-column.digits):
                 return False
     return True

@@ -1,4 +1,4 @@
-"""The paired task: rows of real 2D images hidden and restored (paper, section 4.3)."""
+"""The paired task: hide and restore rows of real 2D images (paper, section 4.3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from isoslice.data.grid import even_grid
 from isoslice.data.normalization import fixed_normalization, percentile_normalization
 from isoslice.evaluation.benchmark.data import BenchmarkData
 from isoslice.evaluation.benchmark.intervals import mean_interval, psnr_interval
-from isoslice.evaluation.benchmark.realism import Judge
+from isoslice.evaluation.benchmark.realism import Scorer
 from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store
 from isoslice.evaluation.metrics import ssim
@@ -28,7 +28,7 @@ from isoslice.inference.rows import restore_rows
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
-Images = NDArray[np.float32]
+Crops = NDArray[np.float32]
 METHODS_2D = ("nearest", "linear", "cubic")
 
 
@@ -36,15 +36,15 @@ METHODS_2D = ("nearest", "linear", "cubic")
 class PairedImages:
     """Crops of true planes, normalised, shape (N, C, side, side).
 
-    Only the first `rows` rows are scored: a known row begins and ends them at every factor.
+    Only the first `rows` rows are scored; the first and the last of them are known at every factor.
     """
 
-    images: Images
+    images: Crops
     rows: int
 
     @property
-    def truth(self) -> Images:
-        """What is scored against, shape (N, C, rows, side)."""
+    def truth(self) -> Crops:
+        """Rows that are scored, shape (N, C, rows, side)."""
         return self.images[:, :, : self.rows]
 
 
@@ -59,7 +59,7 @@ def paired_images(data: BenchmarkData, settings: BenchmarkSettings) -> PairedIma
         if settings.srh
         else percentile_normalization(truth.swapaxes(0, 1).reshape(channels, -1))
     )
-    # Of few planes each is cropped several times.
+    # Few planes are each cropped several times.
     planes = np.linspace(0, count * depth - 1, settings.paired_images).round().astype(int)
     tops, lefts = (rng.integers(0, n - side + 1, len(planes)) for n in (height, width))
     crops = [
@@ -80,8 +80,8 @@ def paired_results(
     store: Store,
     device: str,
     progress: Progress,
-) -> dict[str, Images]:
-    """Restore the crops by every method: method to images (N, C, rows, side)."""
+) -> dict[str, Crops]:
+    """Restore the crops by every method; returns images (N, C, rows, side) by method."""
     rows = pairs.rows
     grid = even_grid((rows - 1) // factor + 1, factor)
     known = pairs.truth[:, :, list(grid.known)]
@@ -91,14 +91,14 @@ def paired_results(
     mask[list(grid.known)] = True
     for entry in settings.models:
         model = models[entry.name]
-        own = model.config.recipe == "isoslice"
-        for mode in ("mean", "sample") if own else (None,):
+        has_modes = model.config.recipe == "isoslice"
+        for mode in ("mean", "sample") if has_modes else (None,):
             name = f"{entry.name}, {mode}" if mode else entry.name
 
-            def compute(model: Model = model, mode: Any = mode, entry: Any = entry) -> Images:
+            def compute(model: Model = model, mode: Any = mode, entry: Any = entry) -> Crops:
                 progress.note(f"restoring rows at {factor}x by {name}")  # noqa: B023
                 images = torch.from_numpy(pairs.images).to(chosen)
-                found = restore_rows(
+                restored = restore_rows(
                     model.network.to(chosen),
                     model.config,
                     images,
@@ -107,16 +107,16 @@ def paired_results(
                     steps=entry.steps or _default_steps(model),
                     seed=settings.seed,
                 )
-                return found.cpu().numpy()[:, :, :rows]
+                return restored.cpu().numpy()[:, :, :rows]
 
             results[name] = store.array(f"paired/{factor}x/{name}", compute)
     return results
 
 
 def score_pairs(
-    pairs: PairedImages, images: Images, name: str, judge: Judge, settings: BenchmarkSettings
+    pairs: PairedImages, images: Crops, name: str, scorer: Scorer, settings: BenchmarkSettings
 ) -> dict[str, Any]:
-    """L1, PSNR, SSIM and FID against the true crops, with intervals, as plain data.
+    """Compute L1, PSNR, SSIM and FID against the true crops, with intervals, as plain data.
 
     L1 and PSNR are over known and hidden rows; PSNR is that of the mean squared error over all
     crops. Intensities as normalised, data range 1.
@@ -138,9 +138,9 @@ def score_pairs(
             "psnr": psnr_interval(np.square(error).mean((1, 2, 3)), settings.seed),
             "ssim": mean_interval(alike.mean(1), settings.seed),
         }
-        real = _features(truth, judge, "paired truth", keep=True)
-        fake = _features(images, judge, f"paired {name}")
-        found = bootstrap_interval(
+        real = _features(truth, scorer, "paired truth", keep=True)
+        fake = _features(images, scorer, f"paired {name}")
+        interval = bootstrap_interval(
             "fid",
             real.values,
             fake.values,
@@ -149,22 +149,22 @@ def score_pairs(
             settings.resamples,
             seed=settings.seed,
         )
-        scores["fid"] = {"value": found.estimate, "low": found.low, "high": found.high}
+        scores["fid"] = {"value": interval.estimate, "low": interval.low, "high": interval.high}
         return scores
 
-    return judge.store.record(f"paired/scores/{name}", compute)
+    return scorer.store.record(f"paired/scores/{name}", compute)
 
 
-def _features(images: Images, judge: Judge, title: str, keep: bool = False) -> Features:
-    """Features of the square middles of `images`; intensities 0 and 1 become black and white."""
+def _features(images: Crops, scorer: Scorer, title: str, keep: bool = False) -> Features:
+    """Extract features of the square centres of `images`; intensities 0 to 1 are black to white."""
     mapping = fixed_normalization(0, 1, images.shape[1])
     shown = plane_images(_square(images), "default", mapping)
 
     def compute() -> NDArray[np.float32]:
-        return judge.features(shown, title).values
+        return scorer.features(shown, title).values
 
-    values = judge.store.array(f"features/{title}", compute) if keep else compute()
-    return Features(values, judge.extractor.name, shown.groups)
+    values = scorer.store.array(f"features/{title}", compute) if keep else compute()
+    return Features(values, scorer.extractor.name, shown.groups)
 
 
 def _default_steps(model: Model) -> int:
@@ -172,8 +172,8 @@ def _default_steps(model: Model) -> int:
     return int(getattr(sampler, "steps", DEFAULT_STEPS))
 
 
-def _square(images: Images) -> Images:
-    """Take the middle columns, as many as there are rows."""
+def _square(images: Crops) -> Crops:
+    """Crop to the central columns, as many as there are rows."""
     rows, columns = images.shape[2:]
     first = (columns - rows) // 2
     return images[..., first : first + rows]

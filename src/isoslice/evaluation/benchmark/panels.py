@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.errors import DataError
-from isoslice.evaluation.benchmark.canvas import Block, Page, check_matplotlib, save_page
+from isoslice.evaluation.benchmark.canvas import Page, RowBlock, save_page
+from isoslice.evaluation.figures import check_matplotlib
 
-#: With more columns than this, 2D figures show one scale below the other.
+#: With more columns, 2D figures show one factor below the other.
 MAX_COLUMNS = 12
-#: Turns an image of shape (C, H, W) into one of shape (H, W, 3) to look at, in uint8.
+#: Converts an image of shape (C, H, W) for display, to uint8 of shape (H, W, 3).
 Colours = Callable[[NDArray[Any]], NDArray[np.uint8]]
-Window = tuple[float, float]
+IntensityWindow = tuple[float, float]
 
 
 def rows_figure(
@@ -26,7 +27,7 @@ def rows_figure(
     results: Mapping[int, Mapping[str, Sequence[NDArray[Any]]]],
     *,
     colours: Colours | None = None,
-    window: Window | None = None,
+    window: IntensityWindow | None = None,
     overwrite: bool = False,
 ) -> None:
     """Draw 2D images restored from some of their rows, and save a PNG.
@@ -81,7 +82,7 @@ def rows_figure(
     pictures = {}
     for factor, restored in results.items():
         at = f"at {_scale(factor)}"
-        known = [_spread(image, shape, factor) for image in inputs[factor]]
+        known = [_place_rows(image, shape, factor) for image in inputs[factor]]
         pictures[factor] = [
             shown(f"input {at}", known),
             *(shown(f"{name} {at}", restored[name]) for name in methods),
@@ -111,7 +112,7 @@ def volume_figure(
     path: str | Path,
     volumes: Mapping[int, Mapping[str, NDArray[Any]]] | Mapping[str, Mapping[str, NDArray[Any]]],
     at: tuple[int, int, int],
-    window: Window | None = None,
+    window: IntensityWindow | None = None,
     *,
     colours: Colours | None = None,
     overwrite: bool = False,
@@ -128,8 +129,7 @@ def volume_figure(
         For each factor, or each label of another kind, the volumes of shape (C, Z, Y, X) by
         method, the truth first; the same methods for all. Blocks lie one below the other.
     at
-        Plane, row and column (z, y, x) that the planes pass through; a plane that was not measured
-        says most.
+        Voxel (z, y, x) that the planes pass through, best one that was not measured.
     window
         Intensities shown as black and white; by default percentiles of the truth.
     colours
@@ -175,9 +175,9 @@ def planes(volume: NDArray[Any], at: tuple[int, int, int]) -> tuple[NDArray[Any]
 
 
 def picture(
-    image: NDArray[Any], window: Window, colours: Colours | None = None
+    image: NDArray[Any], window: IntensityWindow, colours: Colours | None = None
 ) -> NDArray[np.uint8]:
-    """Return an image of shape (C, H, W) as (H, W, 3), to look at; pixels with a NaN are black.
+    """Convert an image (C, H, W) for display, to (H, W, 3); pixels with a NaN are black.
 
     Without `colours`, `window` becomes black to white; with it, `window` has no effect.
     """
@@ -206,9 +206,9 @@ def picture(
 
 def _block(
     label: str, names: Sequence[str], columns: Sequence[Sequence[NDArray[np.uint8]]]
-) -> Block:
+) -> RowBlock:
     rows = zip(*columns, strict=True)
-    return Block(label, tuple((name, row) for name, row in zip(names, rows, strict=True)))
+    return RowBlock(label, tuple((name, row) for name, row in zip(names, rows, strict=True)))
 
 
 def _scale(key: int | str) -> str:
@@ -222,7 +222,7 @@ def _factors(keys: Mapping[int, Any]) -> str:
 def _same_methods(
     blocks: Mapping[int, Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
 ) -> tuple[str, ...]:
-    """Methods of the first block, in its order; all blocks must have them."""
+    """Return the methods of the first block, in its order; all blocks must have them."""
     first = tuple(next(iter(blocks.values()), {}))
     for key, block in blocks.items():
         missing = [name for name in first if name not in block]
@@ -264,7 +264,7 @@ def _check_inside(at: tuple[int, int, int], shape: tuple[int, ...]) -> None:
         )
 
 
-def _window(truths: Sequence[NDArray[Any]], given: Window | None) -> Window:
+def _window(truths: Sequence[NDArray[Any]], given: IntensityWindow | None) -> IntensityWindow:
     if given is not None:
         if not given[0] < given[1]:
             raise DataError(f"got the window {given}, expected the lower end first; swap them")
@@ -277,8 +277,8 @@ def _window(truths: Sequence[NDArray[Any]], given: Window | None) -> Window:
     return float(low), float(max(high, low + 1e-12))
 
 
-def _spread(image: NDArray[Any], shape: tuple[int, ...], factor: int) -> NDArray[Any]:
-    """Put known rows where they lie in the image, NaN between them."""
+def _place_rows(image: NDArray[Any], shape: tuple[int, ...], factor: int) -> NDArray[Any]:
+    """Place known rows in an image of the full height, NaN between them."""
     if image.ndim != 3 or image.shape[1] == shape[1]:
         return image
     known = np.arange(0, shape[1], factor)

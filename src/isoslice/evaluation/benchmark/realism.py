@@ -1,4 +1,4 @@
-"""SliceFID of the benchmark's volumes, by both protocols; each score is computed once."""
+"""Score the benchmark's volumes by SliceFID, in both protocols; each score is computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from isoslice.evaluation.evaluate import SLICES
 from isoslice.evaluation.slicefid.features import Extractor, Features, extract
 from isoslice.evaluation.slicefid.score import slicefid
 from isoslice.evaluation.slicefid.slices import (
-    Protocol,
+    SliceProtocol,
     SliceSet,
     auto_tile,
     intensity_mapping,
@@ -30,19 +30,17 @@ from isoslice.runtime.progress import Progress
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Real images and how volumes are compared with them.
+class Scorer:
+    """Scores volumes against the real images, with one intensity mapping and tile size.
 
     Attributes
     ----------
     extractor
         See `isoslice.evaluation.slicefid.features`.
     mapping
-        Intensities that become black and white in the default protocol: the real images'.
+        Intensities that become black and white in the default protocol, from the real images.
     tile
         Side of the default protocol's tiles.
-    real
-        Features of the real images, by protocol; computed when first asked for.
     """
 
     data: BenchmarkData
@@ -53,10 +51,10 @@ class Judge:
     tile: int
     progress: Progress
 
-    def real(self, protocol: Protocol) -> Features:
-        """Features of the real images."""
+    def real(self, protocol: SliceProtocol) -> Features:
+        """Extract the features of the real images; computed once."""
         sets = [plane_images(p, protocol, self.mapping, self.tile) for p in self.data.real]
-        chosen = _spread(joined(sets), self.settings.real_images)
+        chosen = _subsample(joined(sets), self.settings.real_images)
 
         def compute() -> NDArray[np.float32]:
             title = f"features of {len(chosen.images)} real images"
@@ -70,19 +68,19 @@ class Judge:
         name: str,
         volume: Callable[[], NDArray[np.float32]],
         known: Sequence[int],
-        protocol: Protocol,
+        protocol: SliceProtocol,
     ) -> dict[str, Any]:
-        """SliceFID of blocks (B, C, Z, Y, X) as plain data; `known` are measured planes."""
+        """Compute SliceFID of blocks (B, C, Z, Y, X) as plain data; `known` are measured planes."""
 
         def compute() -> dict[str, Any]:
             cut = [
                 slice_images(block, protocol, self.mapping, known, self.tile, source=name)
                 for block in volume()
             ]
-            sets = {axis: joined([found[axis] for found in cut]) for axis in SLICES}
+            sets = {axis: joined([block[axis] for block in cut]) for axis in SLICES}
             if self.settings.images_per_axis is not None:
                 limit = self.settings.images_per_axis
-                sets = {axis: _spread(found, limit) for axis, found in sets.items()}
+                sets = {axis: _subsample(images, limit) for axis, images in sets.items()}
             result = slicefid(
                 sets,
                 self.real(protocol),
@@ -98,7 +96,7 @@ class Judge:
         return self.store.record(f"slicefid/{protocol}/{name}", compute)
 
     def features(self, images: SliceSet, title: str) -> Features:
-        """Features of any set of images."""
+        """Extract the features of any set of images."""
 
         def report(part: float) -> None:
             self.progress.update(title, part)
@@ -106,17 +104,17 @@ class Judge:
         return extract(images.images, images.groups, self.extractor, report)
 
 
-def make_judge(
+def make_scorer(
     data: BenchmarkData,
     settings: BenchmarkSettings,
     store: Store,
     extractor: Extractor,
     progress: Progress,
-) -> Judge:
+) -> Scorer:
     """Choose one intensity mapping and one tile for all volumes and real images."""
     lengths = [*data.truth.shape[2:]]
     lengths += [length for planes in data.real for length in planes.shape[2:]]
-    return Judge(
+    return Scorer(
         data,
         settings,
         store,
@@ -127,9 +125,9 @@ def make_judge(
     )
 
 
-def _spread(found: SliceSet, limit: int) -> SliceSet:
-    """At most `limit` images, evenly spread over all."""
-    if len(found.images) <= limit:
-        return found
-    chosen = evenly_spaced(len(found.images), limit)
-    return SliceSet(found.images[chosen], found.groups[chosen])
+def _subsample(images: SliceSet, limit: int) -> SliceSet:
+    """Choose at most `limit` images, evenly spaced."""
+    if len(images.images) <= limit:
+        return images
+    chosen = evenly_spaced(len(images.images), limit)
+    return SliceSet(images.images[chosen], images.groups[chosen])

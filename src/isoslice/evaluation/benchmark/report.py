@@ -1,4 +1,4 @@
-"""The benchmark's scores as the paper's four kinds of table."""
+"""Arrange the benchmark's scores in tables like the paper's four."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, Literal
 from isoslice.evaluation.benchmark.cells import Cell, Column, Row, ScoreTable
 from isoslice.evaluation.benchmark.restored import BLURRED, TRUTH
 
-Scores = Mapping[int, Mapping[str, Mapping[str, Any]]]
+#: Scores by factor, method and metric.
+ScoresByFactor = Mapping[int, Mapping[str, Mapping[str, Any]]]
 DIRECTIONS = ("XY", "XZ", "YZ")
 
 
-def paired_table(scores: Scores, extractor: str, count: int) -> ScoreTable:
-    """Table 1: hidden rows of 2D images restored. `scores`: factor, method, metric."""
+def paired_table(scores: ScoresByFactor, extractor: str, count: int) -> ScoreTable:
+    """Make table 1: hidden rows of 2D images restored."""
     metrics = (
         ("L1", "l1", "low", 4),
         ("PSNR (dB)", "psnr", "high", 2),
@@ -47,8 +48,8 @@ def paired_table(scores: Scores, extractor: str, count: int) -> ScoreTable:
     )
 
 
-def volume_table(realism: Scores, extractor: str, protocol: str) -> ScoreTable:
-    """Table 2: SliceFID by method and factor."""
+def volume_table(realism: ScoresByFactor, extractor: str, protocol: str) -> ScoreTable:
+    """Make table 2: SliceFID by method and factor."""
     fid, digits = _distance(extractor)
     columns, cells = [], {method: list[Cell]() for method in next(iter(realism.values()))}
     for factor, methods in realism.items():
@@ -77,8 +78,8 @@ def volume_table(realism: Scores, extractor: str, protocol: str) -> ScoreTable:
     )
 
 
-def fidelity_table(fidelity: Scores) -> ScoreTable:
-    """How far volumes are from the truth, beside how real they look."""
+def fidelity_table(fidelity: ScoresByFactor) -> ScoreTable:
+    """Make the table of distances from the truth."""
     metrics = (
         ("L1", "l1", "low", 4),
         ("PSNR (dB)", "psnr", "high", 2),
@@ -105,8 +106,8 @@ def fidelity_table(fidelity: Scores) -> ScoreTable:
     )
 
 
-def direction_table(realism: Scores, models: Sequence[str], extractor: str) -> ScoreTable:
-    """Table 3: XZ slices alone, YZ slices alone, their average."""
+def direction_table(realism: ScoresByFactor, models: Sequence[str], extractor: str) -> ScoreTable:
+    """Make table 3: XZ slices alone, YZ slices alone, their average."""
     fid, digits = _distance(extractor)
     columns = [
         Column(name, f"{factor}x", "low", digits)
@@ -132,8 +133,8 @@ def direction_table(realism: Scores, models: Sequence[str], extractor: str) -> S
     )
 
 
-def blur_table(realism: Scores, models: Sequence[str], extractor: str) -> ScoreTable:
-    """Table 4: with and without the Gaussian of 3 x 3 x 3 voxels, sigma 0.5."""
+def blur_table(realism: ScoresByFactor, models: Sequence[str], extractor: str) -> ScoreTable:
+    """Make table 4: with and without the Gaussian of 3 x 3 x 3 voxels, sigma 0.5."""
     columns = [
         Column(name, f"{factor}x", "low", _distance(extractor)[1])
         for factor in realism
@@ -164,7 +165,7 @@ def blur_table(realism: Scores, models: Sequence[str], extractor: str) -> ScoreT
 
 
 def cost_table(costs: Mapping[str, Mapping[str, float]]) -> ScoreTable:
-    """Show what the models cost: size, training, prediction. `costs`: model, quantity."""
+    """Make the table of the models' costs by model and quantity: size, training, prediction."""
     quantities = list(next(iter(costs.values())))
     return ScoreTable(
         "cost",
@@ -176,7 +177,7 @@ def cost_table(costs: Mapping[str, Mapping[str, float]]) -> ScoreTable:
 
 
 def _distance(extractor: str) -> tuple[str, int]:
-    """Name and digits of the distance: only Inception's features make it an FID."""
+    """Return name and digits of the distance: only Inception's features make it an FID."""
     return ("FID", 1) if extractor.startswith("inception") else ("FD", 4)
 
 

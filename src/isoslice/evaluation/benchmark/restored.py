@@ -1,4 +1,4 @@
-"""Every method's volume at every factor, computed once."""
+"""Restore volumes by every method at every factor; each is computed once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from isoslice.evaluation.benchmark.data import BenchmarkData
 from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store
 from isoslice.inference.model import Model
-from isoslice.inference.options import Direction, Mode
+from isoslice.models.choices import Direction, Mode
 from isoslice.runtime.progress import Progress
 
 Voxels = NDArray[np.float32]
@@ -24,7 +24,7 @@ BLURRED = ", blurred"
 
 
 def grid_of(data: BenchmarkData, factor: int) -> PlaneGrid:
-    """Where the planes lie that methods get at `factor`."""
+    """Return the grid of the planes that methods are given at `factor`."""
     return even_grid((data.truth.shape[2] - 1) // factor + 1, factor)
 
 
@@ -42,7 +42,7 @@ def method_volumes(
     Returns
     -------
     dict
-        Method to blocks (B, C, Z, Y, X), in the order of the tables, the truth first. Measured
+        Blocks (B, C, Z, Y, X) by method, in the order of the tables, the truth first. Measured
         planes are exact in all but the misaligned baseline.
     """
     planes, grid = thin(data.truth, factor, axis=2), grid_of(data, factor)
@@ -73,7 +73,7 @@ def method_volumes(
                     mode=mode,
                     direction=direction,
                     device=device,
-                    progress=_Quiet(progress),
+                    progress=_WithoutNotes(progress),
                 )
                 seconds = time.perf_counter() - started
                 store.record(f"seconds/{factor}x/{key}", lambda: {"seconds": seconds})
@@ -93,37 +93,39 @@ def method_volumes(
 def ablation_volumes(
     data: BenchmarkData, factor: int, volumes: Mapping[str, Voxels], name: str, store: Store
 ) -> dict[str, Voxels]:
-    """Directions of a model by themselves, and everything blurred.
+    """Collect a model's volumes of one direction each and their average, and blur everything.
 
     Returns
     -------
     dict
         ``NAME, XZ only``, ``NAME, YZ only``, ``NAME`` (the average) and ``linear``; the same with
-        ``, blurred``: as the paper's code does it, then measured planes put back.
+        ``, blurred``: as the paper's code does, then measured planes are put back.
     """
     apart = {
-        f"{name}, {direction} only": store.array(f"volumes/{factor}x/{name}, {direction} only", _no)
+        f"{name}, {direction} only": store.array(
+            f"volumes/{factor}x/{name}, {direction} only", _unexpected
+        )
         for direction in ("XZ", "YZ")
     }
-    found = {**apart, name: volumes[name], "linear": volumes["linear"]}
+    ablated = {**apart, name: volumes[name], "linear": volumes["linear"]}
     known = list(grid_of(data, factor).known)
-    for method, volume in list(found.items()):
+    for method, volume in list(ablated.items()):
         blurred = np.stack([gaussian_blur3(block, 0.5) for block in volume])
         blurred[:, :, known] = volume[:, :, known]
-        found[method + BLURRED] = blurred
-    return found
+        ablated[method + BLURRED] = blurred
+    return ablated
 
 
-def _no() -> Voxels:
+def _unexpected() -> Voxels:
     raise AssertionError("restored before")
 
 
-class _Quiet(Progress):
-    """Passes progress on, but not the notes of every prediction."""
+class _WithoutNotes(Progress):
+    """Forwards progress, but not the notes of every prediction."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def update(self, task: str, fraction: float, detail: str = "") -> None:
-        """Show it."""
+        """Forward it."""
         self._progress.update(task, fraction, detail)

@@ -1,4 +1,4 @@
-"""``isoslice benchmark``: models, volumes, scores, tables, figures; each step only once."""
+"""``isoslice benchmark``: models, volumes, scores, tables, figures; each is computed once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.data.display import srh_colours
 from isoslice.data.subsampling import evenly_spaced
-from isoslice.evaluation.benchmark.canvas import check_matplotlib
 from isoslice.evaluation.benchmark.cells import ScoreTable
 from isoslice.evaluation.benchmark.data import BenchmarkData, get_model, load_data
 from isoslice.evaluation.benchmark.fidelity import fidelity_of
@@ -23,7 +22,7 @@ from isoslice.evaluation.benchmark.paired import (
     score_pairs,
 )
 from isoslice.evaluation.benchmark.panels import Colours, rows_figure, volume_figure
-from isoslice.evaluation.benchmark.realism import Judge, make_judge
+from isoslice.evaluation.benchmark.realism import Scorer, make_scorer
 from isoslice.evaluation.benchmark.report import (
     blur_table,
     cost_table,
@@ -42,6 +41,7 @@ from isoslice.evaluation.benchmark.restored import (
 from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store, open_store
 from isoslice.evaluation.benchmark.tables import write_tables
+from isoslice.evaluation.figures import check_matplotlib
 from isoslice.evaluation.slicefid.features import Extractor
 from isoslice.inference.model import Model
 from isoslice.runtime.progress import Progress
@@ -57,15 +57,15 @@ def run_benchmark(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> list[ScoreTable]:
-    """Run a benchmark, or what is left of it.
+    """Run a benchmark, or the rest of an interrupted one.
 
     Parameters
     ----------
     settings
         What to run, see `settings.read_settings`.
     folder
-        For models, volumes, scores, ``tables/`` and ``figures/``; what it holds of the same
-        settings and data is not computed again.
+        For models, volumes, scores, ``tables/`` and ``figures/``; results that it holds already,
+        of the same settings and data, are not computed again.
     extractor
         See `isoslice.evaluation.slicefid.features`.
     device
@@ -94,21 +94,21 @@ def run_benchmark(
         "isoslice": __version__,
         "data": data.fingerprint(),
     }
-    judge_check(data, settings)
+    check_image_sizes(data, settings)
     store = open_store(Path(folder), resolved)
     models = {
         entry.name: get_model(entry, data, settings, store, device, progress)
         for entry in settings.models
     }
-    judge = make_judge(data, settings, store, extractor, progress)
+    scorer = make_scorer(data, settings, store, extractor, progress)
 
-    tables = [_paired(data, models, judge, device)]
+    tables = [_paired(data, models, scorer, device)]
     volumes = {
         factor: method_volumes(data, factor, models, settings, store, device, progress)
         for factor in settings.factors
     }
-    tables += _slices(data, volumes, judge)
-    tables += _ablations(data, volumes, models, judge)
+    tables += _slices(data, volumes, scorer)
+    tables += _ablations(data, volumes, models, scorer)
     tables.append(cost_table(_costs(models, store, settings)))
     (store.folder / "tables").mkdir(exist_ok=True)
     write_tables(tables, store.folder / "tables")
@@ -116,8 +116,8 @@ def run_benchmark(
     return tables
 
 
-def judge_check(data: BenchmarkData, settings: BenchmarkSettings) -> None:
-    """Cut everything into images once, so that what is too small fails before hours of work."""
+def check_image_sizes(data: BenchmarkData, settings: BenchmarkSettings) -> None:
+    """Cut everything into images once: what is too small fails before hours of work."""
     from isoslice.evaluation.slicefid.slices import (
         auto_tile,
         intensity_mapping,
@@ -136,9 +136,9 @@ def judge_check(data: BenchmarkData, settings: BenchmarkSettings) -> None:
 
 
 def _paired(
-    data: BenchmarkData, models: Mapping[str, Model], judge: Judge, device: str
+    data: BenchmarkData, models: Mapping[str, Model], scorer: Scorer, device: str
 ) -> ScoreTable:
-    settings, store, progress = judge.settings, judge.store, judge.progress
+    settings, store, progress = scorer.settings, scorer.store, scorer.progress
     pairs = paired_images(data, settings)
     results = {
         factor: paired_results(pairs, factor, models, settings, store, device, progress)
@@ -147,13 +147,13 @@ def _paired(
     progress.note("scoring the paired task")
     scores = {
         factor: {
-            name: score_pairs(pairs, images, f"{factor}x, {name}", judge, settings)
+            name: score_pairs(pairs, images, f"{factor}x, {name}", scorer, settings)
             for name, images in methods.items()
         }
         for factor, methods in results.items()
     }
     _figure(store, "paired", lambda path: _paired_figure(path, pairs, results, _colours(settings)))
-    return paired_table(scores, judge.extractor.name, len(pairs.images))
+    return paired_table(scores, scorer.extractor.name, len(pairs.images))
 
 
 def _paired_figure(
@@ -183,14 +183,14 @@ def _colours(settings: BenchmarkSettings) -> Colours | None:
 
 
 def _slices(
-    data: BenchmarkData, volumes: Mapping[int, Mapping[str, Voxels]], judge: Judge
+    data: BenchmarkData, volumes: Mapping[int, Mapping[str, Voxels]], scorer: Scorer
 ) -> list[ScoreTable]:
-    settings, tables = judge.settings, []
-    judge.progress.note("scoring volumes")
+    settings, tables = scorer.settings, []
+    scorer.progress.note("scoring volumes")
     for protocol in settings.protocols:
         scores = {
             factor: {
-                name: judge.score(
+                name: scorer.score(
                     f"{factor}x, {name}",
                     lambda volume=volume: volume,  # type: ignore[misc]
                     grid_of(data, factor).known,
@@ -200,10 +200,10 @@ def _slices(
             }
             for factor, methods in volumes.items()
         }
-        tables.append(volume_table(scores, judge.extractor.name, protocol))
+        tables.append(volume_table(scores, scorer.extractor.name, protocol))
     fidelity = {
         factor: {
-            name: fidelity_of(f"{factor}x, {name}", volume, data, grid_of(data, factor), judge)
+            name: fidelity_of(f"{factor}x, {name}", volume, data, grid_of(data, factor), scorer)
             for name, volume in methods.items()
             if name != TRUTH
         }
@@ -211,7 +211,7 @@ def _slices(
     }
     tables.append(fidelity_table(fidelity))
     _figure(
-        judge.store,
+        scorer.store,
         "volumes",
         lambda path: volume_figure(
             path,
@@ -230,9 +230,9 @@ def _ablations(
     data: BenchmarkData,
     volumes: Mapping[int, Mapping[str, Voxels]],
     models: Mapping[str, Model],
-    judge: Judge,
+    scorer: Scorer,
 ) -> list[ScoreTable]:
-    settings = judge.settings
+    settings = scorer.settings
     names = [name for name, model in models.items() if model.config.recipe == "msdsr"]
     if not names:
         return []
@@ -241,9 +241,9 @@ def _ablations(
     for factor in settings.ablated:
         scores[factor] = {}
         for name in names:
-            found = ablation_volumes(data, factor, volumes[factor], name, judge.store)
-            for method, volume in found.items():
-                scores[factor][method] = judge.score(
+            ablated = ablation_volumes(data, factor, volumes[factor], name, scorer.store)
+            for method, volume in ablated.items():
+                scores[factor][method] = scorer.score(
                     f"{factor}x, {method}",
                     lambda volume=volume: volume,  # type: ignore[misc]
                     grid_of(data, factor).known,
@@ -252,29 +252,25 @@ def _ablations(
             panels = {
                 label: {
                     TRUTH: data.truth[0],
-                    **{n: found[n + suffix][0] for n in list(found) if _plain(n)},
+                    **{n: ablated[n + suffix][0] for n in list(ablated) if not n.endswith(BLURRED)},
                 }
                 for label, suffix in (("as it is", ""), ("blurred", BLURRED))
             }
             _figure(
-                judge.store,
+                scorer.store,
                 f"ablation {name} {factor}x",
                 lambda path, panels=panels: volume_figure(  # type: ignore[misc]
                     path, panels, _middle(data, settings), colours=_colours(settings)
                 ),
             )
     return [
-        direction_table(scores, names, judge.extractor.name),
-        blur_table(scores, names, judge.extractor.name),
+        direction_table(scores, names, scorer.extractor.name),
+        blur_table(scores, names, scorer.extractor.name),
     ]
 
 
-def _plain(name: str) -> bool:
-    return not name.endswith(BLURRED)
-
-
 def _middle(data: BenchmarkData, settings: BenchmarkSettings) -> tuple[int, int, int]:
-    """Return a middle point on a plane that no factor measures, far from those of the largest."""
+    """Choose a central voxel on a plane that no factor measures, far from the largest's planes."""
     depth, height, width = data.truth.shape[2:]
     step = max(settings.factors)
     ideal = (depth // 2) // step * step + step // 2

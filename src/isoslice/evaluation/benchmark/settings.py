@@ -1,4 +1,4 @@
-"""What a benchmark runs: a small TOML file, resolved and saved beside the results."""
+"""Settings of a benchmark: a TOML file, resolved and saved beside the results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from isoslice.errors import SettingsError
-from isoslice.models.presets import Preset
+from isoslice.models.choices import Preset
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$")]
@@ -26,7 +26,7 @@ class ModelEntry(_Frozen):
     preset: Preset = "isoslice"
     #: A trained model to take instead of training one.
     path: str | None = None
-    #: Of the networks of msdsr and end-to-end.
+    #: Width of the networks of msdsr and end-to-end.
     width: Annotated[int, Field(ge=8, le=512)] | None = None
     #: Sampling steps; the model's own default where absent.
     steps: Count | None = None
@@ -37,7 +37,7 @@ class BenchmarkSettings(_Frozen):
 
     #: Images or stacks to learn from; their planes are the real images of FID too.
     train: Annotated[tuple[str, ...], Field(min_length=1)]
-    #: A truly isotropic volume, nothing of it in `train`.
+    #: A truly isotropic volume, no part of it in `train`.
     test: str
     axes: str | None = None
     srh: bool = False
@@ -51,11 +51,11 @@ class BenchmarkSettings(_Frozen):
         ModelEntry(name="msdsr", preset="msdsr", width=32, steps=100),
         ModelEntry(name="isoslice", preset="isoslice"),
     )
-    #: Training time of each model.
+    #: Training time of each model in minutes.
     minutes: Annotated[float, Field(gt=0, le=1e6)] = 60.0
     #: Size (Z, Y, X) of the blocks of `test` that are used; all of it by default.
     region: tuple[Count, Count, Count] | None = None
-    #: How many blocks of that size, spread over `test`; one lies in the middle.
+    #: Number of blocks of that size, spread over `test`; a single one lies in the middle.
     blocks: Annotated[int, Field(ge=1, le=1000)] = 1
     #: Square crops of planes of `test` for the paired task, and their side.
     paired_images: Annotated[int, Field(ge=2, le=100_000)] = 512
@@ -66,9 +66,9 @@ class BenchmarkSettings(_Frozen):
     #: Images per direction, evenly spread over all slices; all of them by default.
     images_per_axis: Annotated[int, Field(ge=2)] | None = None
     real_images: Annotated[int, Field(ge=2)] = 2048
-    #: Factors at which directions and blur are taken apart; all by default.
+    #: Factors of the ablations of direction and blur; all by default.
     ablation_factors: tuple[Count, ...] | None = None
-    #: Resamples behind each confidence interval.
+    #: Resamples for each confidence interval.
     resamples: Annotated[int, Field(ge=10, le=10_000)] = 200
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -112,7 +112,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     Parameters
     ----------
     path
-        The file. Paths in it are made absolute, seen from its folder.
+        The file. Paths in it are relative to its folder, and made absolute.
     quick
         Change what `QUICK` lists, and give the U-Nets width 16 and 50 sampling steps.
 
@@ -133,7 +133,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     try:
         settings = BenchmarkSettings.model_validate(content)
         if quick:
-            settings = quickened(settings)
+            settings = quick_variant(settings)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -154,7 +154,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     )
 
 
-def quickened(settings: BenchmarkSettings) -> BenchmarkSettings:
+def quick_variant(settings: BenchmarkSettings) -> BenchmarkSettings:
     """Return the quick variant of `settings`."""
     models = [
         model

@@ -1,4 +1,4 @@
-"""What has been computed, on disk: found there it is not computed again."""
+"""Results of a benchmark on disk; those already there are not computed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Store:
     folder: Path
 
     def path(self, name: str, suffix: str) -> Path:
-        """Where `name` is kept; its folder is made."""
+        """Return the path of `name`, and create its folder."""
         path = self.folder / f"{name}{suffix}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,10 +44,10 @@ class Store:
             with atomic_output(path) as draft, draft.open("wb") as file:
                 np.save(file, values)
         try:
-            found: NDArray[Any] = np.load(path, allow_pickle=False)
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise _damaged(path) from error
-        return found
+        return array
 
     def record(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return the record called `name`; compute it if it isn't there."""
@@ -57,10 +57,10 @@ class Store:
             with atomic_output(path) as draft:
                 draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
         try:
-            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise _damaged(path) from error
-        return found
+        return record
 
 
 def open_store(folder: Path, resolved: dict[str, Any]) -> Store:

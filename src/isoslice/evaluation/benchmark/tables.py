@@ -59,7 +59,7 @@ def markdown(table: ScoreTable) -> str:
 
 
 def csv(table: ScoreTable) -> str:
-    """Return CSV, one line for each cell, in full precision; empty where there is no value."""
+    """Return CSV, one line per cell, in full precision; empty where there is no value."""
     stream = io.StringIO()
     writer = csv_files.writer(stream, lineterminator="\n")
     writer.writerow(("row", "ranked", "group", "column", "value", "low", "high"))
@@ -100,10 +100,10 @@ def to_json(table: ScoreTable) -> dict[str, Any]:
 
 
 def text(table: ScoreTable, width: int = 110) -> str:
-    """Return the table for a terminal, with a star behind the best ranked values.
+    """Return the table for a terminal, with a star after the best ranked values.
 
-    A table of more than `width` characters is split between groups of columns, and within a group
-    only where that alone is too wide; every part repeats the row names.
+    A table wider than `width` characters is split between groups of columns, and within a group
+    only if that alone is too wide; every part repeats the row names.
     """
     best = best_cells(table)
     columns = [_text_column(table, c, best) for c in range(len(table.columns))]
@@ -188,7 +188,7 @@ def _one_line(words: str) -> str:
 
 
 def _marked(name: str) -> str:
-    """Return a name that Markdown shows as it is."""
+    """Escape a name for Markdown."""
     return _one_line(name).translate(_MARKS)
 
 
@@ -197,7 +197,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _text_column(table: ScoreTable, index: int, best: set[tuple[int, int]]) -> list[str]:
-    """Lines of one column, equally wide: group (over a group's first), name, then the values."""
+    """Return the lines of one column, equally wide: group (if first of it), name, values."""
     column = table.columns[index]
     shown = [shown_cell(row.cells[index], column.digits) for row in table.rows]
     values = [f"{v}{'*' if (r, index) in best else ' '}" for r, (v, _) in enumerate(shown)]
@@ -206,7 +206,7 @@ def _text_column(table: ScoreTable, index: int, best: set[tuple[int, int]]) -> l
         f"{value.rjust(wide[0])} {interval.rjust(wide[1])}" if wide[1] else value
         for value, (_, interval) in zip(values, shown, strict=True)
     ]
-    # Behind every number there is room for a star, and so behind the name.
+    # Every number is followed by room for a star, and so is the name.
     name = f"{column.name}{_ARROWS[column.better]}" + ("" if wide[1] else " ")
     lines = [column.group + ("" if wide[1] else " ") if column.group else "", name, *cells]
     width = max(map(len, lines))
@@ -214,7 +214,7 @@ def _text_column(table: ScoreTable, index: int, best: set[tuple[int, int]]) -> l
 
 
 def _blocks(table: ScoreTable, widths: Sequence[int], room: int) -> list[list[int]]:
-    """Divide the columns, by number, into blocks no wider than `room` if that can be."""
+    """Divide the columns, by number, into blocks no wider than `room` where possible."""
     blocks: list[list[int]] = [[]]
     for _, run in column_groups(table):
         fits = sum(widths[c] for c in run) <= room

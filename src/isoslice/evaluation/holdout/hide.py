@@ -1,8 +1,8 @@
-"""Measured planes hidden in turn and restored from the others: a truth that every stack has.
+"""Hide measured planes and restore them from the others: a truth that every stack has.
 
 Every other plane is hidden, first those with odd numbers, then those with even ones, so that each
-but the first and the last is hidden once. What is kept is twice as coarse as the stack: a hidden
-plane lies in the middle of a gap of two spacings, a harder place than any the user will look at.
+but the first and the last is hidden once. The planes kept are twice as coarse as the stack: a
+hidden plane lies in the middle of a gap of two spacings, harder to restore than any output plane.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def check_planes(planes: int, source: str) -> None:
 
 
 def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> Voxels:
-    """Restore every measured plane but the first and the last from others.
+    """Restore every measured plane but the first and the last from the planes beside it.
 
     Parameters
     ----------
     planes
         Shape (T, C, n, Y, X), with n of at least 3.
     restore
-        From the planes that are kept (T, C, m, Y, X) and the round (0 or 1), the m - 1 planes half
-        way between them, (T, C, m - 1, Y, X).
+        Function of the planes kept (T, C, m, Y, X) and the round (0 or 1) that returns the planes
+        halfway between them, (T, C, m - 1, Y, X).
 
     Returns
     -------
@@ -60,9 +60,13 @@ def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> 
 
 
 def interpolate_hidden(planes: Voxels, method: Method) -> NDArray[np.float32]:
-    """Interpolate every plane (n, Y, X) but the first and the last from others, (n - 2, Y, X).
+    """Interpolate every plane (n, Y, X) but the first and the last as `restore_hidden` does.
 
-    By any method of `interpolation`; ``nearest`` takes the plane before.
+    ``nearest`` takes the plane before.
+
+    Returns
+    -------
+    Shape (n - 2, Y, X).
     """
 
     def between(kept: Voxels, _: int) -> Voxels:

@@ -1,4 +1,4 @@
-"""What leaving out measured planes tells: scores, maps of errors and a verdict, as data."""
+"""Result of `isoslice check`: scores at hidden planes, maps of errors and a verdict, as data."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import turned
+from isoslice.data.psnr import pooled_psnr, psnr_from_mse
 from isoslice.data.volume import Volume, VoxelSize, from_tczyx
-from isoslice.evaluation.metrics import data_range_of, ssim
+from isoslice.evaluation.metrics import data_range_of, mean_known, ssim
 from isoslice.inference.diagnostics import Doubts
-from isoslice.inference.options import Mode
+from isoslice.models.choices import Mode
 
-#: What planes are restored by; the model comes first.
+#: Methods that restore hidden planes, the model first.
 METHODS = ("model", "linear", "cubic")
-#: Side of the squares of pixels that one value of the error map stands for.
+#: Side in pixels of the squares over which maps of errors are averaged.
 BIN = 8
-#: Gains in dB that are worth speaking of.
-CLEAR, SLIGHT = 0.5, 0.1
+#: Gains in dB above which a model is clearly better, and slightly.
+CLEAR_GAIN_DB, SLIGHT_GAIN_DB = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class PlaneScore:
     plane
         Its number in the stack, from 0.
     psnr, ssim
-        By ``model``, ``linear`` and ``cubic``; SSIM is None of planes below 11 pixels a side.
+        By ``model``, ``linear`` and ``cubic``; SSIM is None for sides below 11 pixels.
     """
 
     plane: int
@@ -43,24 +44,24 @@ class PlaneScore:
     @property
     def gain(self) -> float:
         """PSNR of the model less that of linear interpolation, in dB; 0 where both are exact."""
-        return _less(self.psnr["model"], self.psnr["linear"])
+        return _difference(self.psnr["model"], self.psnr["linear"])
 
 
 @dataclass(frozen=True)
 class ChannelCheck:
-    """What was found in one channel at one time point.
+    """Scores of one channel at one time point.
 
     Attributes
     ----------
     data_range
-        That PSNR and SSIM refer to: 0.1th to 99.9th percentile of the measured planes.
+        Range that PSNR and SSIM refer to: 0.1th to 99.9th percentile of the measured planes.
     psnr, ssim
         Of all hidden planes together, and the mean over planes, by method.
     predicted
-        PSNR to be expected over the planes that were not measured, at the user's factor; None
-        where it cannot be told.
+        PSNR to expect over the planes that were not measured, at the user's factor; None where it
+        cannot be extrapolated.
     planes
-        Each of them.
+        Scores of each.
     """
 
     time: int
@@ -75,7 +76,7 @@ class ChannelCheck:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """What `check` found.
+    """Result of `check`.
 
     Attributes
     ----------
@@ -84,15 +85,15 @@ class Fidelity:
     factor
         Output planes per measured plane; planes were hidden at twice the spacing.
     shape
-        Of what was checked, (T, C, n, Y, X).
+        Of the stack checked, (T, C, n, Y, X).
     psnr, ssim, predicted
         As in `ChannelCheck`, over all channels and time points.
     tested, better
-        Planes that were hidden, and those of them at which the model beats linear interpolation.
+        Numbers of hidden planes, and of those at which the model beats linear interpolation.
     channels
         Each channel at each time point.
     doubts
-        How like the training images the stack looks, and how like its XY planes it is along Z.
+        How far the stack resembles the training images, and along Z its own XY planes.
     notes
         What the reader of the scores must know.
     error_map
@@ -100,8 +101,8 @@ class Fidelity:
     errors
         The same over squares of `BIN` pixels in each hidden plane, (T, C, n - 2, y, x).
     measured, restored
-        Voxels of all planes, (T, C, n, Y, X), and what was restored of those between the first and
-        the last. Of planes that were lost, `measured` holds what lies on the line between others.
+        Voxels of all planes, (T, C, n, Y, X), and those restored of all but the first and the last.
+        `measured` holds lost planes as interpolated linearly from others.
     along
         The stack's name of the coarse axis, which is called Z in all of these.
     lost
@@ -134,13 +135,13 @@ class Fidelity:
     @property
     def gain(self) -> float:
         """PSNR of the model less that of linear interpolation at hidden planes, in dB."""
-        return _less(self.psnr["model"], self.psnr["linear"])
+        return _difference(self.psnr["model"], self.psnr["linear"])
 
     @property
     def predicted_gain(self) -> float | None:
-        """The same to be expected of the user's own volume."""
+        """The same, to expect of the user's own volume."""
         ours, theirs = self.predicted["model"], self.predicted["linear"]
-        return None if ours is None or theirs is None else _less(ours, theirs)
+        return None if ours is None or theirs is None else _difference(ours, theirs)
 
     @property
     def verdict(self) -> str:
@@ -150,8 +151,8 @@ class Fidelity:
     def errors_volume(self) -> Volume:
         """Return `errors` as a volume, to be written with `isoslice.write_volume`.
 
-        Its first plane is that of measured plane 1, and pixels are `BIN` times as large; NaN in
-        planes that were lost.
+        Its first plane is that of measured plane 1, and pixels are `BIN` times as large; lost
+        planes are NaN.
         """
         size = self.voxel_size
         spacing = {} if size is None else {"Z": size.z, "Y": size.y * BIN, "X": size.x * BIN}
@@ -217,49 +218,49 @@ def score_planes(
         if i + 1 in lost:
             continue
         ratios, alike = {}, {}
-        for way in METHODS:
-            error = float(np.square(np.subtract(made[way][i], truth, dtype=np.float64)).mean())
-            power[way] += error / count
-            ratios[way] = _decibels(error, peak)
-            alike[way] = ssim(made[way][i], truth, peak)
+        for method in METHODS:
+            error = float(np.square(np.subtract(made[method][i], truth, dtype=np.float64)).mean())
+            power[method] += error / count
+            ratios[method] = psnr_from_mse(error, peak)
+            alike[method] = ssim(made[method][i], truth, peak)
         scores.append(PlaneScore(i + 1, ratios, alike))
-    expected = {way: power[way] * ratio[way] if power[way] else 0.0 for way in METHODS}
+    expected = {m: power[m] * ratio[m] if power[m] else 0.0 for m in METHODS}
     return ChannelCheck(
         time,
         channel,
         name,
         peak,
-        {way: _decibels(power[way], peak) for way in METHODS},
-        {way: mean_of([score.ssim[way] for score in scores]) for way in METHODS},
-        {way: _decibels(e, peak) if np.isfinite(e) else None for way, e in expected.items()},
+        {m: psnr_from_mse(power[m], peak) for m in METHODS},
+        {m: mean_known([score.ssim[m] for score in scores]) for m in METHODS},
+        {m: psnr_from_mse(e, peak) if np.isfinite(e) else None for m, e in expected.items()},
         tuple(scores),
     )
 
 
-def verdict(found: Fidelity) -> str:
-    """Say in plain words what was found."""
-    gain, expected = found.gain, found.predicted_gain
+def verdict(result: Fidelity) -> str:
+    """Put the result into plain words."""
+    gain, expected = result.gain, result.predicted_gain
     against = "linear interpolation"
-    if gain >= CLEAR:
+    if gain >= CLEAR_GAIN_DB:
         first = f"the model is {gain:.1f} dB better than {against}"
-    elif gain >= SLIGHT:
+    elif gain >= SLIGHT_GAIN_DB:
         first = f"the model is slightly better than {against} ({gain:+.1f} dB)"
-    elif gain > -SLIGHT:
+    elif gain > -SLIGHT_GAIN_DB:
         first = f"the model is no better than {against}"
     else:
         first = f"the model is {-gain:.1f} dB worse than {against}"
-    text = f"at hidden planes of this stack {first}, better at {found.better} of {found.tested}"
-    if expected is not None and found.predicted["model"] is not None:
+    text = f"at hidden planes of this stack {first}, better at {result.better} of {result.tested}"
+    if expected is not None and result.predicted["model"] is not None:
         text += (
-            f"; between your measured planes expect about {found.predicted['model']:.1f} dB "
+            f"; between your measured planes expect about {result.predicted['model']:.1f} dB "
             f"({expected:+.1f} dB against linear)"
         )
     decisive = gain if expected is None else min(gain, expected)
-    if found.mode == "sample":
+    if result.mode == "sample":
         advice = "a sample trades accuracy for realism: see what --mode mean reaches"
-    elif decisive >= SLIGHT and not found.doubts.messages:
+    elif decisive >= SLIGHT_GAIN_DB and not result.doubts.messages:
         advice = "it may be used here; detail between planes is still invented"
-    elif decisive >= SLIGHT:
+    elif decisive >= SLIGHT_GAIN_DB:
         advice = "heed the warnings"
     else:
         advice = "do not trust it here: train it on such images, or interpolate"
@@ -267,7 +268,7 @@ def verdict(found: Fidelity) -> str:
 
 
 def binned(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of squares of `BIN` pixels, those at the end as far as they go: (n, y, x)."""
+    """Average squares of `BIN` pixels, smaller at the ends: (n, Y, X) to (n, y, x)."""
     summed: Any = planes
     counts: Any = np.ones(planes.shape[1:], np.float32)[None]
     for axis in (1, 2):
@@ -277,26 +278,11 @@ def binned(planes: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(summed / counts, np.float32)
 
 
-def _decibels(error: float, peak: float) -> float:
-    return float("inf") if error == 0 else float(10 * np.log10(peak**2 / error))
-
-
-def _less(a: float, b: float) -> float:
+def _difference(a: float, b: float) -> float:
     return 0.0 if a == b else a - b
 
 
-def pooled(ratios: Sequence[float]) -> float:
-    """PSNR of the mean of the squared errors that have these PSNRs."""
-    return _decibels(float(np.mean([10 ** (-ratio / 10) for ratio in ratios])), 1.0)
-
-
-def pooled_or_none(ratios: Sequence[float | None]) -> float | None:
-    """Do as `pooled` does; None if any is."""
-    known = [ratio for ratio in ratios if ratio is not None]
-    return pooled(known) if len(known) == len(ratios) else None
-
-
-def mean_of(values: Sequence[float | None]) -> float | None:
-    """Mean of those that are not None; None if all are."""
+def pooled_or_none(values: Sequence[float | None]) -> float | None:
+    """Pool PSNRs as `pooled_psnr` does; None if any is None."""
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    return pooled_psnr(known) if len(known) == len(values) else None

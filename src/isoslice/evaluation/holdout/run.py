@@ -1,8 +1,8 @@
-"""Can a model be trusted on this stack? Measured planes are hidden, restored and compared.
+"""Hide measured planes of a stack, restore them and compare: how far a model can be trusted.
 
 `check` hides every other measured plane (`hide`), restores it by the model and by
-interpolation, and scores both (`result`); from that it foretells the scores of the volume that
-the user is after (`extrapolation`).
+interpolation, and scores both (`result`); from that it extrapolates the scores of the volume at
+the user's factor (`extrapolation`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Lost, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.normalization import Normalization
+from isoslice.data.psnr import pooled_psnr
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import AXES, Volume, from_tczyx
 from isoslice.errors import DataError, DoubtWarning
@@ -36,17 +37,17 @@ from isoslice.evaluation.holdout.result import (
     ChannelCheck,
     Fidelity,
     binned,
-    mean_of,
-    pooled,
     pooled_or_none,
     score_planes,
 )
+from isoslice.evaluation.metrics import mean_known
 from isoslice.inference.inspection import diagnose, inspect
 from isoslice.inference.model import Model
-from isoslice.inference.options import Mode, PredictOptions
+from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
+from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
     from isoslice.models.reliability.out_of_distribution import OodReference
 
 INTERPOLATIONS: tuple[Method, ...] = ("linear", "cubic")
-#: Voxels that are restored at once in each of two rounds; of larger stacks the middle is checked.
-LARGEST = 2**26
+#: Most voxels that are restored in each of two rounds; of larger stacks the middle is checked.
+MAX_VOXELS = 2**26
 
 
 def check(
@@ -74,7 +75,7 @@ def check(
     progress: Progress | None = None,
     along: str | None = None,
 ) -> Fidelity:
-    """Hide measured planes, restore them, and tell how far the model can be trusted here.
+    """Hide measured planes, restore them, and score how far the model can be trusted here.
 
     Parameters
     ----------
@@ -88,11 +89,11 @@ def check(
     steps, seed, device, progress, along
         As `Model.predict` takes them.
     familiar
-        What the model's training images look like; by default what the model knows of them.
+        Texture of the model's training images; by default the model's own record.
 
     Returns
     -------
-    Scores, maps of errors, doubts and a verdict.
+    Scores, maps of errors, warnings and a verdict.
 
     Raises
     ------
@@ -148,9 +149,9 @@ def check(
         shape=planes.shape,
         voxel_size=seen.voxel_size,
         unit=seen.unit,
-        psnr={way: pooled([c.psnr[way] for c in channels]) for way in METHODS},
-        ssim={way: mean_of([c.ssim[way] for c in channels]) for way in METHODS},
-        predicted={way: pooled_or_none([c.predicted[way] for c in channels]) for way in METHODS},
+        psnr={m: pooled_psnr([c.psnr[m] for c in channels]) for m in METHODS},
+        ssim={m: mean_known([c.ssim[m] for c in channels]) for m in METHODS},
+        predicted={m: pooled_or_none([c.predicted[m] for c in channels]) for m in METHODS},
         tested=len(gains),
         better=sum(gain > 0 for gain in gains),
         channels=tuple(channels),
@@ -193,8 +194,8 @@ def _compare(
             errors.append(np.full_like(binned(np.zeros_like(planes[t, c, 1:-1], "f4")), np.nan))
             continue
         made = {"model": restored[t, c]}
-        made |= {way: interpolate_hidden(planes[t, c], way) for way in INTERPOLATIONS}
-        ratio = {way: float(values[c]) for way, values in ratios.items()}
+        made |= {method: interpolate_hidden(planes[t, c], method) for method in INTERPOLATIONS}
+        ratio = {method: float(values[c]) for method, values in ratios.items()}
         channels.append(score_planes(t, c, name, planes[t, c], made, ratio, lost[t][c]))
         square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
         gone = [z - 1 for z in lost[t][c]]
@@ -213,13 +214,13 @@ def middle_of(volume: Volume, factor: int, notes: list[str]) -> Volume:
     """Read a stack, or the middle of one that is too large to be restored at once."""
     times, channels, count, height, width = (volume.size(axis) for axis in AXES)
     every = slice(None)
-    share = LARGEST / (times * channels * count * factor * height * width)
+    share = MAX_VOXELS / (times * channels * count * factor * height * width)
     if share >= 1:
         data = volume.read((every,) * 5)
         return replace(volume, data=from_tczyx(data, volume.axes))
-    planes = count  # planes are what is tested: sides give way first, down to 256 pixels
+    # Planes are what is tested: sides are cut first, down to 256 pixels.
     sides = [max(min(side, 256), int(side * share**0.5)) for side in (height, width)]
-    room = LARGEST // (times * channels * factor * sides[0] * sides[1])
+    room = MAX_VOXELS // (times * channels * factor * sides[0] * sides[1])
     planes = max(min(count, 5), min(count, room))
     index = [
         slice((whole - part) // 2, (whole - part) // 2 + part)
@@ -246,7 +247,7 @@ def _restore(
     """Restore hidden planes, (T, C, n - 2, Y, X), as the model would restore a coarser stack."""
 
     def restore(kept: NDArray[Any], start: int) -> NDArray[Any]:
-        with warnings.catch_warnings():  # given already, of the whole stack
+        with warnings.catch_warnings():  # the whole stack's were given already
             warnings.simplefilter("ignore", DoubtWarning)
             result = model.predict(
                 replace(volume, data=from_tczyx(kept, volume.axes), spacing={}),
@@ -263,7 +264,7 @@ def _restore(
 
 
 class _Round(Progress):
-    """Half of the restoring; notes of a coarser stack would only confuse."""
+    """Progress of one of two rounds, without the notes, which are of a coarser stack."""
 
     def __init__(self, progress: Progress, number: int) -> None:
         self.progress, self.number = progress, number
@@ -282,22 +283,22 @@ def _ratios(
     device: str,
     notes: list[str],
 ) -> dict[str, NDArray[np.float64]]:
-    """Errors at the user's factor over those at hidden planes: by method, per channel."""
+    """Compute errors at the user's factor over those at hidden planes, by method, (C,)."""
     height, width = planes.shape[3:]
     if not rows_fit(height, width, factor):
         notes.append(
             f"planes of {height} x {width} are too small to foretell scores at factor {factor}"
         )
-        return {way: np.full(planes.shape[1], np.nan) for way in METHODS}
+        return {method: np.full(planes.shape[1], np.nan) for method in METHODS}
     seen = np.concatenate([normalization.apply(stack) for stack in planes], axis=1)
-    linear, cubic = (interpolation_errors(seen, factor, way) for way in INTERPOLATIONS)
+    linear, cubic = (interpolation_errors(seen, factor, method) for method in INTERPOLATIONS)
     config, ratio = model.config, linear.ratio
     if isinstance(config, ModelConfig) and rows_fit(height, width, factor, 8):
         chosen = choose_device(device)
         network = model.network.to(chosen)
 
         def fill(images: Tensor, masks: Tensor) -> Tensor:
-            # A model of one channel is given each by itself.
+            # A model of one channel restores each by itself.
             each = images.reshape(-1, config.network.channels, *images.shape[2:])
             rows = masks.repeat_interleave(len(each) // len(images), dim=0)
             made = restore_rows(

@@ -1,18 +1,27 @@
-"""Reports: one HTML file each, which shows volumes, tables and how far to trust them."""
+"""Reports: one HTML file each, with volumes, tables and advice on how far to trust them."""
 
 from __future__ import annotations
 
-from isoslice.evaluation.report.data import Advice, Made, Picture, Plot, Report, Scene, Shown, Table
+from isoslice.evaluation.report.data import (
+    Advice,
+    Derived,
+    Layer,
+    Picture,
+    Plot,
+    Report,
+    Scene,
+    Table,
+)
 from isoslice.evaluation.report.write import check_report_path, write_report
 
 __all__ = [
     "Advice",
-    "Made",
+    "Derived",
+    "Layer",
     "Picture",
     "Plot",
     "Report",
     "Scene",
-    "Shown",
     "Table",
     "check_report_path",
     "write_report",

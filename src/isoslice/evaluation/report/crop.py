@@ -1,4 +1,4 @@
-"""Which part of a volume a report shows: full resolution, few enough voxels, worth looking at."""
+"""Choose the part of a volume that a report shows, at full resolution."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Most voxels of each volume of a page: a phone's graphics memory has to hold four of them.
-VOXELS = 6_000_000
-#: Places along Y and along X that are compared.
-PLACES = 5
+MAX_VOXELS = 6_000_000
+#: Positions along Y, and along X, that are compared.
+POSITIONS = 5
 
 #: Reads the part given by three slices (Z, Y, X).
 Reader = Callable[[slice, slice, slice], NDArray[Any]]
@@ -33,27 +33,27 @@ class Crop:
 
     @property
     def voxels(self) -> int:
-        """How many it has."""
+        """Number of voxels."""
         return self.shape[0] * self.shape[1] * self.shape[2]
 
 
 def sides(
     whole: tuple[int, int, int], limit: float, factor: int | None = None
 ) -> tuple[int, int, int]:
-    """Sides of the part that is as near to a cube as `limit` voxels of the whole allow.
+    """Compute the sides of the part closest to a cube with at most `limit` voxels.
 
-    With a factor, the first and the last plane can both be measured ones: (n - 1) factor + 1
-    planes, where that many there are.
+    With a factor, it has (n - 1) factor + 1 planes where possible, so that the first and the last
+    can be measured ones.
     """
-    found = [0, 0, 0]
+    chosen = [0, 0, 0]
     left = limit
     for done, axis in enumerate(sorted(range(3), key=lambda a: whole[a])):
-        # Short sides are taken whole; the longer ones share what that leaves.
-        found[axis] = max(1, min(whole[axis], int(left ** (1 / (3 - done)) + 1e-6)))
-        left /= found[axis]
-    if factor is not None and found[0] > factor:
-        found[0] = (found[0] - 1) // factor * factor + 1
-    return found[0], found[1], found[2]
+        # Short sides are taken whole; longer ones share the rest.
+        chosen[axis] = max(1, min(whole[axis], int(left ** (1 / (3 - done)) + 1e-6)))
+        left /= chosen[axis]
+    if factor is not None and chosen[0] > factor:
+        chosen[0] = (chosen[0] - 1) // factor * factor + 1
+    return chosen[0], chosen[1], chosen[2]
 
 
 def centred(
@@ -61,7 +61,7 @@ def centred(
     within: Crop,
     factor: int | None = None,
 ) -> Crop:
-    """Return the middle part of a box; with a factor, it begins at a measured plane."""
+    """Return the central part of a box; with a factor, it begins at a measured plane."""
     start = [a + (n - m) // 2 for a, n, m in zip(within.start, within.shape, shape, strict=True)]
     if factor is not None:
         start[0] = max(start[0] // factor * factor, -(-within.start[0] // factor) * factor)
@@ -70,11 +70,11 @@ def centred(
 
 
 def choose_box(
-    read: Reader, whole: tuple[int, int, int], factor: int | None = None, limit: float = VOXELS
+    read: Reader, whole: tuple[int, int, int], factor: int | None = None, limit: float = MAX_VOXELS
 ) -> Crop:
-    """Choose the part to show: in the middle along Z, and in XY where most is to be seen.
+    """Choose the part to show: central along Z, and with the highest variance in XY.
 
-    Compares the variance of one plane at `PLACES` places along Y and X; only these are read.
+    Compares one plane at `POSITIONS` positions along Y and X; only these are read.
     """
     shape = sides(whole, limit, factor)
     middle = centred(shape, Crop((0, 0, 0), whole), factor)
@@ -83,7 +83,7 @@ def choose_box(
     z = middle.start[0] + shape[0] // 2
     z = z if factor is None else z // factor * factor
     starts = [middle.start[1:]] + [
-        (y, x) for y in _places(whole[1], shape[1]) for x in _places(whole[2], shape[2])
+        (y, x) for y in _positions(whole[1], shape[1]) for x in _positions(whole[2], shape[2])
     ]
 
     def variance(start: tuple[int, int]) -> float:
@@ -94,10 +94,10 @@ def choose_box(
             )
         )
 
-    # The middle comes first, and of equals the first is taken.
+    # The centre comes first, and `max` returns the first of equals.
     y, x = max(starts, key=variance)
     return Crop((middle.start[0], y, x), shape)
 
 
-def _places(whole: int, side: int) -> list[int]:
-    return sorted({round(i * (whole - side) / (PLACES - 1)) for i in range(PLACES)})
+def _positions(whole: int, side: int) -> list[int]:
+    return sorted({round(i * (whole - side) / (POSITIONS - 1)) for i in range(POSITIONS)})

@@ -1,4 +1,4 @@
-"""A report as data: what it says and shows, and nothing about how it is drawn."""
+"""A report as data: its texts, volumes, tables and pictures, independent of layout."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from isoslice.errors import DataError
 from isoslice.evaluation.report.crop import Crop
 from isoslice.evaluation.report.svg import Line
 
-#: What a volume is. `input`, `linear`, `restored`, `sample` and `truth` share one window of
-#: intensities; `uncertainty` and `error` share one of their own, from 0, in colours.
+#: Kind of a volume. `input`, `linear`, `restored`, `sample` and `truth` share one intensity window;
+#: `uncertainty` and `error` share another, from 0, shown in colours.
 Role = Literal["input", "linear", "restored", "sample", "truth", "uncertainty", "error"]
 COLOURED = ("uncertainty", "error")
-#: How the page makes a volume of others: the measured planes of one, each as thick as its spacing;
-#: linear interpolation between these planes; the absolute difference of two.
+#: How the page computes a volume from others: nearest-neighbour or linear interpolation of the
+#: measured planes of one; the absolute difference of two.
 Operation = Literal["nearest", "linear", "difference"]
 
 
 @dataclass(frozen=True)
-class Made:
-    """A volume that the page makes of others, so that it need not carry it.
+class Derived:
+    """How the page computes a volume from others, so that it need not embed its voxels.
 
     Attributes
     ----------
     by
-        How, see `Operation`.
+        See `Operation`.
     of
-        Names of the volumes it is made of: two for a difference, else one.
+        Names of the volumes used: two for a difference, else one.
     """
 
     by: Operation
@@ -40,30 +40,30 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Shown:
+class Layer:
     """One volume of a report.
 
     Attributes
     ----------
     name
-        Its label, unlike the others'.
+        Its label, unique in the scene.
     role
-        What it is.
+        See `Role`.
     voxels
         Shape (Z, Y, X), finite.
-    made
-        How the page makes it of others; None if the page has to carry its voxels.
+    derived
+        How the page computes it from others; None if its voxels are embedded.
     """
 
     name: str
     role: Role
     voxels: NDArray[Any]
-    made: Made | None = None
+    derived: Derived | None = None
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Volumes of the same place, on one output grid.
+    """Volumes of the same region, on one output grid.
 
     Attributes
     ----------
@@ -74,17 +74,17 @@ class Scene:
     unit
         Symbol of the unit, such as ``nm``; ``voxels`` where none is known.
     box, whole
-        Which part of a volume of which shape (Z, Y, X) this is.
+        The part shown, and the shape (Z, Y, X) of the whole volume.
     factor
         Output planes per measured plane: those at multiples of it in the whole volume are
         measured. None where unknown.
     lost
-        Planes at such multiples, counted in the whole volume, that were not measured: lost ones.
+        Planes at such multiples, counted in the whole volume, that were lost in acquisition.
     band
-        What a line of the uncertainty's profile is around the restored one, as words.
+        Label of the band around the restored profile, from the uncertainty.
     """
 
-    volumes: tuple[Shown, ...]
+    volumes: tuple[Layer, ...]
     voxel_size: VoxelSize
     unit: str
     box: Crop
@@ -94,7 +94,7 @@ class Scene:
     lost: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check that volumes have names of their own and fill the box."""
+        """Check that volumes have unique names and fill the box."""
         names = [volume.name for volume in self.volumes]
         if not names or len(set(names)) < len(names):
             raise DataError(f"got volumes named {names}, expected one or more, each a name")
@@ -104,8 +104,10 @@ class Scene:
                     f"{volume.name}: got shape {volume.voxels.shape}, expected that of the part "
                     f"shown, {self.box.shape}; cut it to the same box"
                 )
-            if volume.made and not set(volume.made.of) < set(names):
-                raise DataError(f"{volume.name}: got {volume.made.of}, expected names of {names}")
+            if volume.derived and not set(volume.derived.of) < set(names):
+                raise DataError(
+                    f"{volume.name}: got {volume.derived.of}, expected names of {names}"
+                )
 
     @property
     def known(self) -> tuple[int, ...]:
@@ -116,24 +118,24 @@ class Scene:
         measured = set(range(-start % self.factor, depth, self.factor))
         return tuple(sorted(measured - {z - start for z in self.lost}))
 
-    def kind(self, volume: Shown) -> str:
-        """Role of a volume, and which of those with it this is: ``restored``, ``restored-2``."""
+    def kind(self, volume: Layer) -> str:
+        """Return the role of a volume, numbered from its second: ``restored``, ``restored-2``."""
         alike = [other.name for other in self.volumes if other.role == volume.role]
         number = alike.index(volume.name) + 1
         return volume.role if number == 1 else f"{volume.role}-{number}"
 
-    def first(self, *roles: Role) -> Shown | None:
-        """Return the first volume of the first of these roles that any has."""
+    def first(self, *roles: Role) -> Layer | None:
+        """Return the first volume that has one of these roles, in their order; None if none has."""
         return next((v for role in roles for v in self.volumes if v.role == role), None)
 
     def cut(self, box: Crop) -> Scene:
-        """Return a smaller part, `box` counted in the whole volume."""
+        """Crop to `box`, counted in the whole volume."""
         inside = tuple(
             slice(new - old, new - old + n)
             for new, old, n in zip(box.start, self.box.start, box.shape, strict=True)
         )
         volumes = tuple(
-            Shown(v.name, v.role, np.ascontiguousarray(v.voxels[inside]), v.made)
+            Layer(v.name, v.role, np.ascontiguousarray(v.voxels[inside]), v.derived)
             for v in self.volumes
         )
         return replace(self, volumes=volumes, box=box)
@@ -150,18 +152,18 @@ class Plot:
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers as text: the first column names the row.
+    """A table of texts; the first column names the row.
 
     Attributes
     ----------
     title, caption
-        Heading, and what the reader must know.
+        Heading, and notes for the reader.
     columns
         Heading of each column, the first one's included.
     rows
         One text for each column.
     plot
-        The same as curves, drawn above.
+        Curves of the same numbers, drawn above.
     """
 
     title: str
@@ -173,7 +175,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to know, in plain words: a short title, a few sentences."""
+    """Advice to the reader: a short title, a few sentences."""
 
     title: str
     text: str
@@ -181,7 +183,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture: PNG bytes, and what it shows for those who can't see it."""
+    """A PNG picture, and its alternative text."""
 
     title: str
     png: bytes
@@ -195,11 +197,11 @@ class Report:
     Attributes
     ----------
     title, kind, summary
-        Heading; what made it, such as ``predict``; one sentence under the heading.
+        Heading; the command, such as ``predict``; one sentence under the heading.
     facts
-        A few names and values worth seeing first.
+        Names and values shown first.
     warning
-        What must not be missed.
+        Shown prominently.
     advice
         What this is, and where to doubt it.
     scene
@@ -207,7 +209,7 @@ class Report:
     tables, pictures
         In the order they are shown.
     provenance
-        How everything was made; values may be nested.
+        How the volumes were made; values may be nested.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Volumes as bytes for a page: 8-bit NIfTI, packed; slices as PNG; colours."""
+"""Encode volumes for a page as gzipped 8-bit NIfTI, and slices as PNG, grey or coloured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from isoslice.data.volume import VoxelSize
 from isoslice.evaluation.report.crop import centred, sides
-from isoslice.evaluation.report.data import COLOURED, Scene, Shown
+from isoslice.evaluation.report.data import COLOURED, Layer, Scene
 
-#: Bytes that all packed volumes of a page may take, as base64; the page has some 2 MB besides.
-BUDGET = 18_000_000
-#: Nine colours of viridis, evenly spaced (van der Walt & Smith 2015): even steps look even, to
-#: those who see few colours too.
+#: Most bytes of all embedded volumes of a page, as base64; the page has some 2 MB besides.
+MAX_EMBEDDED_BYTES = 18_000_000
+#: Nine evenly spaced colours of viridis (van der Walt & Smith 2015), perceptually uniform also for
+#: the colour-blind.
 VIRIDIS = (
     (68, 1, 84),
     (71, 44, 122),
@@ -30,32 +30,34 @@ VIRIDIS = (
     (170, 220, 50),
     (253, 231, 37),
 )
-_HEADER = 352
+#: Bytes before the voxels of a NIfTI-1 file.
+_HEADER_BYTES = 352
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Values that become 0 and 255: of intensities, and of what is shown in colours."""
+    """Values shown as 0 and 255: of intensities, and of volumes shown in colours."""
 
     grey: tuple[float, float]
     coloured: tuple[float, float]
 
-    def of(self, volume: Shown) -> tuple[float, float]:
+    def of(self, volume: Layer) -> tuple[float, float]:
         """Return the window of a volume."""
         return self.coloured if volume.role in COLOURED else self.grey
 
 
 def windows(scene: Scene) -> Windows:
-    """One window for all intensities, by what is surest; one from 0 for uncertainty and error."""
-    surest = scene.first("truth", "input", "restored", "sample", "linear")
-    grey = (0.0, 1.0) if surest is None else _percentiles(surest.voxels, 0.1, 99.9)
-    doubts = [v.voxels for v in scene.volumes if v.role in COLOURED]
-    top = max((float(np.percentile(_some(v), 99.5)) for v in doubts), default=0.0)
+    """Choose one window for all intensities, and one from 0 for uncertainty and error."""
+    # The most trustworthy volume decides.
+    reference = scene.first("truth", "input", "restored", "sample", "linear")
+    grey = (0.0, 1.0) if reference is None else _percentiles(reference.voxels, 0.1, 99.9)
+    coloured_volumes = [v.voxels for v in scene.volumes if v.role in COLOURED]
+    top = max((float(np.percentile(_subsample(v), 99.5)) for v in coloured_volumes), default=0.0)
     return Windows(grey, (0.0, top if top > 0 else 1.0))
 
 
 def as_bytes(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.uint8]:
-    """Map a window to 0 ... 255; what lies outside is cut off."""
+    """Map a window to 0 ... 255; values outside are clipped."""
     low, high = window
     exact: Any = np.float64 if values.dtype == np.float64 else np.float32
     scaled: NDArray[np.floating] = (values.astype(exact) - low) * (255 / (high - low))
@@ -64,18 +66,18 @@ def as_bytes(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.ui
 
 
 def nifti(levels: NDArray[np.uint8], voxel_size: VoxelSize, window: tuple[float, float]) -> bytes:
-    """One NIfTI-1 file of bytes, shape (Z, Y, X); slope and intercept give the values back.
+    """Encode voxels (Z, Y, X) as a NIfTI-1 file; slope and intercept restore the values.
 
-    Spacings are relative to X. Y and Z run downwards, as images of microscopes are shown.
+    Spacings are relative to X. Y and Z run downwards, as microscopy images are shown.
     """
     depth, height, width = levels.shape
     z, y, x = (step / voxel_size.x for step in voxel_size)
-    header = bytearray(_HEADER)
+    header = bytearray(_HEADER_BYTES)
     struct.pack_into("<i", header, 0, 348)
     struct.pack_into("<8h", header, 40, 3, width, height, depth, 1, 1, 1, 1)
     struct.pack_into("<hh", header, 70, 2, 8)  # uint8, 8 bits
     struct.pack_into("<8f", header, 76, 1, x, y, z, 1, 1, 1, 1)
-    struct.pack_into("<3f", header, 108, _HEADER, (window[1] - window[0]) / 255, window[0])
+    struct.pack_into("<3f", header, 108, _HEADER_BYTES, (window[1] - window[0]) / 255, window[0])
     struct.pack_into("<2h", header, 252, 0, 1)
     rows = ((x, 0, 0, 0), (0, -y, 0, (height - 1) * y), (0, 0, -z, (depth - 1) * z))
     struct.pack_into("<12f", header, 280, *(number for row in rows for number in row))
@@ -83,31 +85,31 @@ def nifti(levels: NDArray[np.uint8], voxel_size: VoxelSize, window: tuple[float,
     return bytes(header) + levels.tobytes()
 
 
-def packed(scene: Scene, scale: Windows) -> dict[str, str]:
-    """Name to gzipped NIfTI as base64, of the volumes that the page does not make itself."""
-    found = {}
+def embedded(scene: Scene, scale: Windows) -> dict[str, str]:
+    """Encode the volumes that the page does not compute: gzipped NIfTI in base64, by name."""
+    encoded = {}
     for volume in scene.volumes:
-        if volume.made is None:
+        if volume.derived is None:
             window = scale.of(volume)
             file = nifti(as_bytes(volume.voxels, window), scene.voxel_size, window)
-            found[volume.name] = base64.b64encode(gzip.compress(file, 6, mtime=0)).decode()
-    return found
+            encoded[volume.name] = base64.b64encode(gzip.compress(file, 6, mtime=0)).decode()
+    return encoded
 
 
-def fitted(scene: Scene, budget: int = BUDGET) -> tuple[Scene, Windows, dict[str, str]]:
-    """Cut a scene to the middle part whose packed volumes fit in `budget` bytes.
+def fitted(scene: Scene, budget: int = MAX_EMBEDDED_BYTES) -> tuple[Scene, Windows, dict[str, str]]:
+    """Crop a scene to the central part whose embedded volumes fit in `budget` bytes.
 
     Returns
     -------
-    The scene, its windows, and the packed volumes.
+    The scene, its windows, and the embedded volumes.
     """
     while True:
         scale = windows(scene)
-        found = packed(scene, scale)
-        size = sum(map(len, found.values()))
+        encoded = embedded(scene, scale)
+        size = sum(map(len, encoded.values()))
         if size <= budget or scene.box.voxels == 1:
-            return scene, scale, found
-        # A little less than the share, since noise may be uneven.
+            return scene, scale, encoded
+        # A little less than proportional, since noise may be uneven.
         shape = sides(scene.box.shape, scene.box.voxels * budget / size * 0.97, scene.factor)
         scene = scene.cut(centred(shape, scene.box, scene.factor))
 
@@ -121,7 +123,7 @@ def png(image: NDArray[np.uint8]) -> bytes:
 
 
 def coloured(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Colour levels by `VIRIDIS`: shape (H, W) to (H, W, 3)."""
+    """Apply the colour map `VIRIDIS`: shape (H, W) to (H, W, 3)."""
     at = np.linspace(0, 255, len(VIRIDIS))
     table = np.stack(
         [np.interp(np.arange(256), at, channel) for channel in np.transpose(VIRIDIS)], axis=-1
@@ -131,15 +133,15 @@ def coloured(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def data_uri(encoded: bytes) -> str:
-    """Return a PNG as an address that needs no file."""
+    """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(encoded).decode()
 
 
 def _percentiles(values: NDArray[Any], low: float, high: float) -> tuple[float, float]:
-    first, last = (float(v) for v in np.percentile(_some(values), (low, high)))
+    first, last = (float(v) for v in np.percentile(_subsample(values), (low, high)))
     return first, last if last > first else first + 1.0
 
 
-def _some(values: NDArray[Any]) -> NDArray[Any]:
-    """Two million voxels, evenly spread, say enough of a distribution."""
+def _subsample(values: NDArray[Any]) -> NDArray[Any]:
+    """Subsample to about two million voxels, enough for percentiles."""
     return values.ravel()[:: max(1, values.size // 2_000_000)]

@@ -10,23 +10,23 @@ from isoslice.evaluation.benchmark.cells import ScoreTable, shown_cell
 from isoslice.evaluation.report.data import Advice, Picture, Report, Table
 
 _ARROWS = {"low": " ↓", "high": " ↑", "": ""}
-#: Bytes of all pictures that a page carries.
-PICTURES = 14_000_000
+#: Most bytes of all embedded pictures, as base64.
+MAX_PICTURE_BYTES = 14_000_000
 
 
 def benchmark_report(
     tables: Sequence[ScoreTable], folder: str | Path, settings: Mapping[str, Any]
 ) -> Report:
-    """Compose the report of what `isoslice benchmark` measured and drew.
+    """Compose the report of `isoslice benchmark`.
 
     Parameters
     ----------
     tables
-        What `run_benchmark` returned.
+        Result of `run_benchmark`.
     folder
-        Where it worked; its figures are shown.
+        Its folder, whose figures are shown.
     settings
-        What was run.
+        Its settings.
     """
     pictures, left_out = _pictures(Path(folder) / "figures")
     missing = (
@@ -80,7 +80,7 @@ def _pictures(folder: Path) -> tuple[tuple[Picture, ...], list[str]]:
     shown, left_out, size = [], [], 0
     for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
         size += path.stat().st_size * 4 // 3
-        if size > PICTURES:
+        if size > MAX_PICTURE_BYTES:
             left_out.append(path.name)
         else:
             alt = f"Figure {path.stem}: slices by every method, side by side"

@@ -1,4 +1,4 @@
-"""The report of `isoslice check`: measured planes beside what was restored in their place."""
+"""The report of `isoslice check`: hidden planes as measured and as restored."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.holdout.hide import interpolate_hidden
 from isoslice.evaluation.holdout.result import METHODS, ChannelCheck, Fidelity, PlaneScore
-from isoslice.evaluation.report.crop import VOXELS, choose_box
-from isoslice.evaluation.report.data import Advice, Made, Plot, Report, Scene, Shown, Table
+from isoslice.evaluation.report.crop import MAX_VOXELS, choose_box
+from isoslice.evaluation.report.data import (
+    Advice,
+    Derived,
+    Layer,
+    Plot,
+    Report,
+    Scene,
+    Table,
+)
 from isoslice.evaluation.report.parts import (
-    by,
+    lengths,
     name_of,
     read_box,
     reader,
@@ -27,19 +35,18 @@ MEASURED, LINEAR, RESTORED = "Measured", "Linear", "Restored"
 
 
 def check_report(
-    found: Fidelity, *, channel: int = 0, time: int = 0, limit: float = VOXELS
+    result: Fidelity, *, channel: int = 0, time: int = 0, limit: float = MAX_VOXELS
 ) -> Report:
     """Compose the report of what `isoslice check` found.
 
-    The volumes hold hidden planes alone: what was measured there, and what was made of the planes
-    around.
+    The volumes hold hidden planes alone, as measured and as restored from the planes around.
 
     Parameters
     ----------
-    found
+    result
         The result of `isoslice.check`.
     channel, time
-        Which one is shown.
+        Indices of those shown.
     limit
         Most voxels of the part shown.
 
@@ -48,62 +55,62 @@ def check_report(
     DataError
         If there is no such channel or time point.
     """
-    t, c, planes, height, width = found.shape
+    t, c, planes, height, width = result.shape
     if not (0 <= channel < c and 0 <= time < t):
         raise DataError(
             f"got channel {channel} at time point {time}, expected ones below {c} and {t}"
         )
-    measured = found.measured[time, channel]
+    measured = result.measured[time, channel]
     shape = (planes - 2, height, width)
-    size = found.voxel_size
+    size = result.voxel_size
     hidden = Volume(
         measured[1:-1],
         "ZYX",
         {} if size is None else dict(zip("ZYX", size, strict=True)),
-        found.unit,
-        source=found.source,
+        result.unit,
+        source=result.source,
     )
     box = choose_box(reader(hidden), shape, None, limit)
-    ours = found.restored[time, channel][box.slices]
-    # Interpolated over all of the depth, within the part shown.
+    ours = result.restored[time, channel][box.slices]
+    # Interpolated over the whole depth, within the part shown.
     linear = interpolate_hidden(measured[:, box.slices[1], box.slices[2]], "linear")[box.slices[0]]
     error = np.abs(ours.astype(np.float64) - measured[1:-1][box.slices]).astype(np.float32)
     scene = Scene(
         (
-            Shown(LINEAR, "linear", linear),
-            Shown(RESTORED, "sample" if found.mode == "sample" else "restored", ours),
-            Shown(MEASURED, "truth", read_box(hidden, box)),
-            Shown("Error of restored", "error", error, Made("difference", (RESTORED, MEASURED))),
+            Layer(LINEAR, "linear", linear),
+            Layer(RESTORED, "sample" if result.mode == "sample" else "restored", ours),
+            Layer(MEASURED, "truth", read_box(hidden, box)),
+            Layer("Error of restored", "error", error, Derived("difference", (RESTORED, MEASURED))),
         ),
         *spacing(hidden),
         box,
         shape,
     )
-    shown = which_part(_channels(found), time, channel)
-    lost = found.lost[time][channel] if found.lost else ()
-    expected = found.predicted["model"]
+    shown = which_part(_channels(result), time, channel)
+    lost = result.lost[time][channel] if result.lost else ()
+    expected = result.predicted["model"]
     return Report(
         title=f"{name_of(hidden)}, checked by leaving planes out",
         kind="check",
-        summary=_sentence(found.verdict),
+        summary=_sentence(result.verdict),
         facts={
-            "Gain over linear": f"{found.gain:+.2f} dB",
-            "Planes better": f"{found.better} of {found.tested}",
+            "Gain over linear": f"{result.gain:+.2f} dB",
+            "Planes better": f"{result.better} of {result.tested}",
             "Expected PSNR": "–" if expected is None else f"{expected:.2f} dB",
-            "Factor": f"{times(found.factor)}, hidden at {times(2 * found.factor)}",
-            "Shape (Z, Y, X)": by(*shape),
-            "Model": found.model,
+            "Factor": f"{times(result.factor)}, hidden at {times(2 * result.factor)}",
+            "Shape (Z, Y, X)": lengths(*shape),
+            "Model": result.model,
             **({"Lost": f"{format_planes(lost)}, interpolated here, not scored"} if lost else {}),
-            **({} if found.along == "Z" else {"Turned": turned_text(found.along)}),
+            **({} if result.along == "Z" else {"Turned": turned_text(result.along)}),
             **({"Shown": shown} if shown else {}),
         },
         warning=" ".join(
-            f"{message[0].upper()}{message[1:]}." for message in found.doubts.messages
+            f"{message[0].upper()}{message[1:]}." for message in result.doubts.messages
         ),
-        advice=_advice(found),
+        advice=_advice(result),
         scene=scene,
-        tables=(_scores(found), *_planes(found)),
-        provenance=found.summary(),
+        tables=(_scores(result), *_planes(result)),
+        provenance=result.summary(),
     )
 
 
@@ -111,33 +118,33 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _channels(found: Fidelity) -> Volume:
-    names = tuple(one.name or "" for one in found.channels if one.time == 0)
-    complete = len(names) == found.shape[1] and all(names)
+def _channels(result: Fidelity) -> Volume:
+    names = tuple(one.name or "" for one in result.channels if one.time == 0)
+    complete = len(names) == result.shape[1] and all(names)
     return Volume(
-        np.zeros((*found.shape[:2], 1, 1), np.uint8), "TCYX", {}, None, names if complete else None
+        np.zeros((*result.shape[:2], 1, 1), np.uint8), "TCYX", {}, None, names if complete else None
     )
 
 
-def _scores(found: Fidelity) -> Table:
+def _scores(result: Fidelity) -> Table:
     def cell(value: float | None, digits: int) -> str:
         return "–" if value is None else f"{value:.{digits}f}"
 
     rows = tuple(
-        (way, cell(found.psnr[way], 2), cell(found.ssim[way], 4), cell(found.predicted[way], 2))
-        for way in METHODS
+        (m, cell(result.psnr[m], 2), cell(result.ssim[m], 4), cell(result.predicted[m], 2))
+        for m in METHODS
     )
     return Table(
         "Scores",
         ("", "PSNR at hidden planes (dB)", "SSIM at hidden planes", "PSNR to expect (dB)"),
         rows,
-        f"Planes were hidden at twice your spacing ({times(2 * found.factor)}), a harder task than "
-        "yours; what is to be expected between your own planes follows from rows hidden within "
-        "them. " + " ".join(map(_sentence, found.notes)),
+        f"Planes were hidden at twice your spacing ({times(2 * result.factor)}), a harder task "
+        "than yours; what is to be expected between your own planes follows from rows hidden "
+        "within them. " + " ".join(map(_sentence, result.notes)),
     )
 
 
-def _planes(found: Fidelity) -> tuple[Table, ...]:
+def _planes(result: Fidelity) -> tuple[Table, ...]:
     def row(plane: PlaneScore) -> tuple[str, ...]:
         alike = plane.ssim["model"]
         return (
@@ -149,7 +156,7 @@ def _planes(found: Fidelity) -> tuple[Table, ...]:
         )
 
     columns = ("Plane", "Model (dB)", "Linear (dB)", "Gain (dB)", "SSIM of the model")
-    several = len(found.channels) > 1
+    several = len(result.channels) > 1
     return tuple(
         Table(
             f"Plane by plane, channel {one.name or one.channel}, time point {one.time}"
@@ -159,21 +166,21 @@ def _planes(found: Fidelity) -> tuple[Table, ...]:
             tuple(row(plane) for plane in one.planes),
             plot=_along_z(one),
         )
-        for one in found.channels
+        for one in result.channels
     )
 
 
 def _along_z(channel: ChannelCheck) -> Plot:
     planes = np.array([one.plane for one in channel.planes], np.float64)
 
-    def line(way: str, kind: str, label: str) -> Line:
-        return Line(kind, label, planes, np.array([one.psnr[way] for one in channel.planes]))
+    def line(method: str, kind: str, label: str) -> Line:
+        return Line(kind, label, planes, np.array([one.psnr[method] for one in channel.planes]))
 
     lines = (line("linear", "linear", LINEAR), line("model", "restored", RESTORED))
     return Plot(lines, "measured plane", "PSNR (dB)")
 
 
-def _advice(found: Fidelity) -> tuple[Advice, ...]:
+def _advice(result: Fidelity) -> tuple[Advice, ...]:
     return (
         Advice(
             "What was done",
@@ -183,8 +190,8 @@ def _advice(found: Fidelity) -> tuple[Advice, ...]:
         ),
         Advice(
             "How to read it",
-            f"Hiding planes makes a stack twice as coarse ({times(2 * found.factor)} instead of "
-            f"{times(found.factor)}), and hidden planes lie in the middle of gaps. So these are "
+            f"Hiding planes makes a stack twice as coarse ({times(2 * result.factor)} instead of "
+            f"{times(result.factor)}), and hidden planes lie in the middle of gaps. So these are "
             "worse than what you will get; whether the model beats linear interpolation is what "
             "to look for.",
         ),

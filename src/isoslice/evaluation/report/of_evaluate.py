@@ -1,4 +1,4 @@
-"""The report of an evaluation: the truth, what was restored, where they differ, the scores."""
+"""The report of `isoslice evaluate`: truth, restored volumes, their errors and scores."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from isoslice.data.recorded import recorded_axis
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.evaluate import Evaluation, evaluation_rows
-from isoslice.evaluation.report.crop import VOXELS, Crop, choose_box
-from isoslice.evaluation.report.data import Advice, Made, Report, Scene, Shown, Table
+from isoslice.evaluation.report.crop import MAX_VOXELS, Crop, choose_box
+from isoslice.evaluation.report.data import Advice, Derived, Layer, Report, Scene, Table
 from isoslice.evaluation.report.of_predict import measured_and_linear
 from isoslice.evaluation.report.parts import (
-    by,
     finite,
+    finite_reader,
+    lengths,
     name_of,
     read_box,
     reader,
-    shown,
     spacing,
     times,
     turned_text,
@@ -30,8 +30,8 @@ from isoslice.evaluation.report.parts import (
 from isoslice.evaluation.spectra import power_spectrum_ratio
 
 TRUTH = "Truth"
-#: Restored volumes that are shown; of all of them, the scores are.
-MOST_SHOWN = 3
+#: Most restored volumes that are shown; tables have all.
+MAX_SHOWN = 3
 
 
 def evaluation_report(
@@ -41,18 +41,18 @@ def evaluation_report(
     *,
     channel: int = 0,
     time: int = 0,
-    limit: float = VOXELS,
+    limit: float = MAX_VOXELS,
 ) -> Report:
-    """Compose the report of what `isoslice evaluate` found.
+    """Compose the report of `isoslice evaluate`.
 
     Parameters
     ----------
     truth, restored
-        The volumes; those opened are read in parts.
+        The volumes; lazily opened ones are read in parts.
     evaluations
-        What `isoslice.evaluation.evaluate.evaluate` found of each.
+        Result of `isoslice.evaluation.evaluate.evaluate` for each.
     channel, time
-        Which one is shown.
+        Indices of those shown.
     limit
         Most voxels of the part shown.
 
@@ -71,15 +71,16 @@ def evaluation_report(
     truth, restored = turned(truth, along), [turned(volume, along) for volume in restored]
     depth = min(volume.size("Z") for volume in (truth, *restored))
     whole = (depth, *whole_shape(truth)[1:])
-    box = choose_box(shown(reader(truth, time, channel)), whole, factor, limit)
-    true = Shown(TRUTH, "truth", finite(read_box(truth, box, time, channel)))
+    box = choose_box(finite_reader(reader(truth, time, channel)), whole, factor, limit)
+    true = Layer(TRUTH, "truth", finite(read_box(truth, box, time, channel)))
     names = unique_names(restored)
     volumes = [true]
-    for name, volume in list(zip(names, restored, strict=True))[:MOST_SHOWN]:
+    for name, volume in list(zip(names, restored, strict=True))[:MAX_SHOWN]:
         ours = finite(read_box(volume, box, time, channel))
         error = np.abs(ours.astype(np.float64) - true.voxels).astype(np.float32)
-        volumes.append(Shown(name, "restored", ours))
-        volumes.append(Shown(f"Error of {name}", "error", error, Made("difference", (name, TRUTH))))
+        difference = Derived("difference", (name, TRUTH))
+        volumes.append(Layer(name, "restored", ours))
+        volumes.append(Layer(f"Error of {name}", "error", error, difference))
     if factor is not None:
         volumes[:0] = measured_and_linear(truth, box, factor, time, channel, TRUTH)[1:]
     size, unit = spacing(truth)
@@ -88,8 +89,8 @@ def evaluation_report(
     scores = evaluations[0].mean
     quality = scores.psnr if scores.psnr_missing is None else scores.psnr_missing
     facts = {
-        "Shape (Z, Y, X)": by(*whole),
-        "Voxel size (Z, Y, X)": f"{by(*map(float, size))} {unit}",
+        "Shape (Z, Y, X)": lengths(*whole),
+        "Voxel size (Z, Y, X)": f"{lengths(*map(float, size))} {unit}",
         "Factor": "unknown" if factor is None else times(factor),
         f"PSNR of {names[0]}": f"{quality:.2f} dB",
         **({} if along == "Z" else {"Turned": turned_text(along)}),
@@ -102,7 +103,7 @@ def evaluation_report(
         kind="evaluate",
         summary=f"{', '.join(names)}, compared voxel by voxel with {name_of(truth)}.",
         facts=facts,
-        advice=_advice(factor, len(restored) > MOST_SHOWN),
+        advice=_advice(factor, len(restored) > MAX_SHOWN),
         scene=scene,
         tables=(
             _scores(names, evaluations),
@@ -116,7 +117,7 @@ def evaluation_report(
 
 
 def unique_names(volumes: Sequence[Volume]) -> list[str]:
-    """File names, numbered where two are the same or one is the truth's label."""
+    """Return file names, numbered where two are the same or one is a label of the report."""
     names: list[str] = []
     for number, volume in enumerate(volumes, 1):
         name = name_of(volume)
@@ -167,7 +168,7 @@ def _spectra(
 
 def _advice(factor: int | None, left_out: bool) -> tuple[Advice, ...]:
     more = (
-        f" Only the first {MOST_SHOWN} volumes are shown; the tables have all." if left_out else ""
+        f" Only the first {MAX_SHOWN} volumes are shown; the tables have all." if left_out else ""
     )
     measured = (
         "The factor is unknown, so scores are over all planes."

@@ -16,15 +16,15 @@ from isoslice.data.recorded import recorded_axis, recorded_lost
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.evaluation.report.crop import VOXELS, Crop, choose_box
-from isoslice.evaluation.report.data import Advice, Made, Report, Scene, Shown
+from isoslice.evaluation.report.crop import MAX_VOXELS, Crop, choose_box
+from isoslice.evaluation.report.data import Advice, Derived, Layer, Report, Scene
 from isoslice.evaluation.report.parts import (
-    by,
     finite,
+    finite_reader,
+    lengths,
     name_of,
     read_box,
     reader,
-    shown,
     spacing,
     times,
     turned_text,
@@ -46,23 +46,23 @@ def prediction_report(
     band: str = "± 1 standard deviation",
     channel: int = 0,
     time: int = 0,
-    limit: float = VOXELS,
+    limit: float = MAX_VOXELS,
 ) -> Report:
     """Compose the report of a volume that `isoslice predict` restored.
 
     Parameters
     ----------
     stack
-        What was measured; an array has the result's axes.
+        The measured stack; an array has the result's axes.
     restored
-        The result, with its provenance; opened volumes are read in parts.
+        The result, with its provenance; lazily opened volumes are read in parts.
     uncertainty
-        How far off each voxel may be, in intensities, of the result's shape; by default a
+        Uncertainty of each voxel, in intensities, of the result's shape; by default the
         prediction's own, if it has one.
     band
-        What the uncertainty around the profile is, as words.
+        Label of the uncertainty around the profile.
     channel, time
-        Which one is shown.
+        Indices of those shown.
     limit
         Most voxels of the part shown.
 
@@ -86,24 +86,24 @@ def prediction_report(
             "predict wrote; restore the stack again"
         )
     factor = check_factor(made_by["factor"])
-    doubts = made_by.pop("warnings", ())
-    if not (isinstance(doubts, list | tuple) and all(isinstance(text, str) for text in doubts)):
-        doubts = ()  # another program's
+    messages = made_by.pop("warnings", ())
+    if not (isinstance(messages, list | tuple) and all(isinstance(text, str) for text in messages)):
+        messages = ()  # another program's
     along = recorded_axis(restored)
     stack, restored = turned(stack, along), turned(restored, along)
     uncertainty = None if uncertainty is None else turned(uncertainty, along)
     lost = tuple(z for z in recorded_lost(made_by, time, channel) if z < stack.size("Z") - 1)
     whole = whole_shape(restored)
     _check(stack, restored, uncertainty, factor, channel, time)
-    box = choose_box(shown(reader(restored, time, channel)), whole, factor, limit)
+    box = choose_box(finite_reader(reader(restored, time, channel)), whole, factor, limit)
     ours = read_box(restored, box, time, channel)
     volumes = list(measured_and_linear(restored, box, factor, time, channel, RESTORED, lost))
     volumes.append(
-        Shown(RESTORED, "sample" if made_by.get("mode") == "sample" else "restored", finite(ours))
+        Layer(RESTORED, "sample" if made_by.get("mode") == "sample" else "restored", finite(ours))
     )
     if uncertainty is not None:
-        doubt = read_box(uncertainty, box, time, channel)
-        volumes.append(Shown(UNCERTAINTY, "uncertainty", np.nan_to_num(doubt)))
+        std = read_box(uncertainty, box, time, channel)
+        volumes.append(Layer(UNCERTAINTY, "uncertainty", np.nan_to_num(std)))
     size, unit = spacing(restored)
     gone = tuple(z * factor for z in lost)
     scene = Scene(tuple(volumes), size, unit, box, whole, factor, band, gone)
@@ -112,13 +112,13 @@ def prediction_report(
         checked = _check_planes(stack, ours, box, factor, time, channel, lost)
     planes = stack.size("Z")
     part = which_part(restored, time, channel)
-    apart = f"{by(size.z * factor)} {unit} apart"
+    apart = f"{lengths(size.z * factor)} {unit} apart"
     missing = f"; lost: {format_planes(lost)} (counted from 0)" if lost else ""
     facts = {
         "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
-        "Restored planes": f"{whole[0]}, {by(size.z)} {unit} apart ({times(factor)})",
-        "Voxel size (Z, Y, X)": f"{by(*map(float, size))} {unit}",
-        "Shape (Z, Y, X)": by(*whole),
+        "Restored planes": f"{whole[0]}, {lengths(size.z)} {unit} apart ({times(factor)})",
+        "Voxel size (Z, Y, X)": f"{lengths(*map(float, size))} {unit}",
+        "Shape (Z, Y, X)": lengths(*whole),
         "Mode": str(made_by.get("mode", "–")),
         "Model": str(made_by.get("model", "–")),
         **({} if along == "Z" else {"Turned": turned_text(along)}),
@@ -137,7 +137,7 @@ def prediction_report(
             "Detail between the measured planes is invented: it is what the model's training "
             "images make plausible, not a measurement. Do not count, measure or diagnose from "
             "structures that exist only there."
-            + "".join(f" Warned of: {message}." for message in doubts)
+            + "".join(f" Warned of: {message}." for message in messages)
         ),
         advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
         scene=scene,
@@ -153,12 +153,12 @@ def measured_and_linear(
     channel: int,
     name: str,
     lost: tuple[int, ...] = (),
-) -> tuple[Shown, ...]:
-    """Measured planes of a volume, each as thick as its spacing, and linear interpolation.
+) -> tuple[Layer, ...]:
+    """Interpolate the measured planes of a volume by nearest neighbour and linearly.
 
-    Both are made of the planes at multiples of the factor of the volume shown as `name`, without
-    the `lost` ones; those just outside the part shown are read too, so that its first and last
-    planes are right.
+    Measured planes are those at multiples of the factor of the volume shown as `name`, without the
+    `lost` ones; those just outside the part shown are read too, so that its first and last planes
+    are right.
     """
     count = (source.size("Z") - 1) // factor + 1
     kept = [z * factor for z in range(count) if z not in lost]
@@ -168,17 +168,17 @@ def measured_and_linear(
     around = reader(source, time, channel)(slice(start, kept[last] + 1), y, x)
     planes = finite(fill_along_z(around[[z - start for z in kept[first : last + 1]]]))
     inside = slice(box.start[0] - start, behind(box) - start)
-    found = []
+    volumes = []
     for role, method in (("input", "nearest"), ("linear", "linear")):
         filled = interpolate(planes, grid, method)[inside]  # type: ignore[arg-type]
-        # A page knows the planes of its part alone: beside lost ones it cannot make these.
-        made = None if lost else Made(method, (name,))  # type: ignore[arg-type]
-        found.append(Shown(role.capitalize(), role, filled, made))  # type: ignore[arg-type]
-    return tuple(found)
+        # The page has only the planes of its part, so it cannot interpolate across lost ones.
+        derived = None if lost else Derived(method, (name,))  # type: ignore[arg-type]
+        volumes.append(Layer(role.capitalize(), role, filled, derived))  # type: ignore[arg-type]
+    return tuple(volumes)
 
 
 def behind(box: Crop) -> int:
-    """Plane behind the last one of a box."""
+    """Return the index of the plane behind the last one of a box."""
     return box.start[0] + box.shape[0]
 
 
@@ -216,14 +216,13 @@ def _check_planes(
     channel: int,
     lost: tuple[int, ...],
 ) -> str:
-    """Compare the measured planes of the part shown with the input's, and say what was found."""
+    """Compare the measured planes of the part shown with the input's, and describe the result."""
     first, last = -(-box.start[0] // factor), (behind(box) - 1) // factor
     _, y, x = box.slices
     measured = reader(stack, time, channel)(slice(first, last + 1), y, x)
-    found = ours[first * factor - box.start[0] :: factor]
-    pairs = [
-        (a, b) for z, (a, b) in enumerate(zip(measured, found, strict=True), first) if z not in lost
-    ]
+    output = ours[first * factor - box.start[0] :: factor]
+    numbered = enumerate(zip(measured, output, strict=True), first)
+    pairs = [(a, b) for z, (a, b) in numbered if z not in lost]
     nan = ours.dtype.kind == "f"
     differ = sum(not np.array_equal(a, b, equal_nan=nan) for a, b in pairs)
     if differ:

@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs nothing else: no network, no other file."""
+"""Render a report as one self-contained HTML page: no network, no other file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from isoslice import __version__
 from isoslice.evaluation.report.data import COLOURED, Plot, Report, Scene, Table
-from isoslice.evaluation.report.encode import BUDGET, VIRIDIS, Windows, data_uri, fitted
+from isoslice.evaluation.report.encode import MAX_EMBEDDED_BYTES, VIRIDIS, Windows, data_uri, fitted
 from isoslice.evaluation.report.pictures import column, position
 from isoslice.evaluation.report.plots import fine_detail, profile_plot, spectrum_plots
 from isoslice.evaluation.report.svg import line_plot
@@ -19,31 +19,31 @@ from isoslice.runtime.text import flat_pairs
 
 #: The page's own scripts, in the order they run.
 SCRIPTS = ("volumes.js", "plot.js", "views.js", "page.js")
-#: Longer tables are folded.
-MOST_ROWS = 24
+#: Rows above which a table is folded.
+MAX_OPEN_ROWS = 24
 
 
-def html(report: Report, budget: int = BUDGET) -> str:
+def html(report: Report, budget: int = MAX_EMBEDDED_BYTES) -> str:
     """Return the page as text.
 
     Parameters
     ----------
     report
-        What it says and shows. Every text in it is shown as text, whatever it holds.
+        Its texts are escaped.
     budget
-        Bytes that the packed volumes may take; the part shown is cut down to that.
+        Most bytes of the embedded volumes; the part shown is cropped to that.
     """
     body = [_header(report)]
     data = ""
     if report.scene is not None:
-        scene, scale, found = fitted(report.scene, budget)
+        scene, scale, blobs = fitted(report.scene, budget)
         at = first_place(scene)
         body += [
             _views(scene, scale, at),
             f'<div class="pair">{_comparison(scene)}{_advice(report)}</div>',
             _spectra(scene),
         ]
-        data = _data(scene, scale, found, at)
+        data = _data(scene, scale, blobs, at)
     body += [
         _advice(report) if report.scene is None else "",
         *(_table(table) for table in report.tables),
@@ -56,7 +56,7 @@ def html(report: Report, budget: int = BUDGET) -> str:
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    # What is at the end is big; the page is there before it is read.
+    # The large parts come last: the page appears before they are loaded.
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -145,7 +145,7 @@ cut.</span></p>
 
 
 def _aspect(scene: Scene) -> float:
-    """Width of a column of three slices, relative to its height."""
+    """Compute the width of a column of three slices, relative to its height."""
     z, y, x = (n * step for n, step in zip(scene.box.shape, scene.voxel_size, strict=True))
     return max(x, y) / (y + 2 * z)
 
@@ -158,15 +158,15 @@ def _legends(scene: Scene, scale: Windows) -> str:
         )
 
     roles = {volume.role for volume in scene.volumes}
-    found = [legend("grey", "intensity", scale.grey)] if roles - set(COLOURED) else []
+    legends = [legend("grey", "intensity", scale.grey)] if roles - set(COLOURED) else []
     names = [role for role in COLOURED if role in roles]
     if names:
-        found.append(legend("viridis", f"{' and '.join(names)}, in intensities", scale.coloured))
-    return "".join(found)
+        legends.append(legend("viridis", f"{' and '.join(names)}, in intensities", scale.coloured))
+    return "".join(legends)
 
 
 def _key(scene: Scene, points: bool = False) -> str:
-    """Say what the lines of a plot are, and its points if it has any, and a band."""
+    """Render the key of a plot: its lines, and if it has points, these and a band."""
     items = [
         f'<li class="{"dots" if points and volume.role == "input" else ""}">'
         f'<i class="{scene.kind(volume)}"></i>'
@@ -184,7 +184,7 @@ def _key(scene: Scene, points: bool = False) -> str:
 
 
 def _comparison(scene: Scene) -> str:
-    """Return the before/after slider; it takes its pictures from those of the views."""
+    """Render the before/after slider, which shows the pictures of the views."""
     roles = [volume.role for volume in scene.volumes]
     if len(roles) < 2:
         return ""
@@ -262,7 +262,7 @@ def _table(table: Table) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(table.title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    if len(table.rows) > MOST_ROWS:
+    if len(table.rows) > MAX_OPEN_ROWS:
         shown = f"<details><summary>All {len(table.rows)} rows</summary>{shown}</details>"
     plot = _plot(table.plot, table.title) if table.plot else ""
     return f'\n<section class="table"><h2>{safe(table.title)}</h2>{plot}{shown}{caption}</section>'
@@ -316,7 +316,7 @@ def _footer(report: Report) -> str:
     )
 
 
-def _data(scene: Scene, scale: Windows, found: Mapping[str, str], at: tuple[int, int, int]) -> str:
+def _data(scene: Scene, scale: Windows, blobs: Mapping[str, str], at: tuple[int, int, int]) -> str:
     names = [volume.name for volume in scene.volumes]
     volumes = [
         {
@@ -326,8 +326,8 @@ def _data(scene: Scene, scale: Windows, found: Mapping[str, str], at: tuple[int,
             "coloured": volume.role in COLOURED,
             "window": scale.of(volume),
             "made": None
-            if volume.made is None
-            else {"by": volume.made.by, "of": [names.index(name) for name in volume.made.of]},
+            if volume.derived is None
+            else {"by": volume.derived.by, "of": [names.index(n) for n in volume.derived.of]},
         }
         for volume in scene.volumes
     ]
@@ -344,8 +344,8 @@ def _data(scene: Scene, scale: Windows, found: Mapping[str, str], at: tuple[int,
     }
     parts = [f'<script type="application/json" id="scene">{embedded_json(value)}</script>\n']
     for number, name in enumerate(names):
-        if name in found:
-            parts.append(f'<script type="text/plain" id="voxels-{number}">{found[name]}</script>\n')
+        if name in blobs:
+            parts.append(f'<script type="text/plain" id="voxels-{number}">{blobs[name]}</script>\n')
     return "".join(parts)
 
 

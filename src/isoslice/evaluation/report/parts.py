@@ -1,4 +1,4 @@
-"""What reports of several commands share: which part of a volume is read, how things are called."""
+"""Functions that the reports of several commands share: reading parts of volumes, labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from isoslice.evaluation.report.crop import Crop, Reader
 
 
 def reader(volume: Volume, time: int = 0, channel: int = 0) -> Reader:
-    """Read parts (Z, Y, X) of one channel at one time point, and nothing else."""
+    """Return a function that reads parts (Z, Y, X) of one channel at one time point."""
 
     def read(z: slice, y: slice, x: slice) -> NDArray[Any]:
         return volume.read((time, channel, z, y, x))
@@ -22,8 +22,8 @@ def reader(volume: Volume, time: int = 0, channel: int = 0) -> Reader:
     return read
 
 
-def shown(read: Reader) -> Reader:
-    """Read as `read` does, without voxels that are not finite; see `finite`."""
+def finite_reader(read: Reader) -> Reader:
+    """Return a function that reads as `read` does, with finite voxels; see `finite`."""
     return lambda z, y, x: finite(read(z, y, x))
 
 
@@ -33,22 +33,22 @@ def read_box(volume: Volume, box: Crop, time: int = 0, channel: int = 0) -> NDAr
 
 
 def finite(values: NDArray[Any]) -> NDArray[Any]:
-    """Return voxels (Z, Y, X) that can be shown: those that are not finite as the least that is."""
+    """Replace voxels that are NaN or infinite by the lowest finite one."""
     if values.dtype.kind != "f":
         return values
-    good = np.isfinite(values)
-    if good.all():
+    known = np.isfinite(values)
+    if known.all():
         return values
-    return np.where(good, values, values[good].min() if good.any() else values.dtype.type(0))
+    return np.where(known, values, values[known].min() if known.any() else values.dtype.type(0))
 
 
 def whole_shape(volume: Volume) -> tuple[int, int, int]:
-    """Lengths along Z, Y and X."""
+    """Return the lengths along Z, Y and X."""
     return volume.size("Z"), volume.size("Y"), volume.size("X")
 
 
 def spacing(volume: Volume) -> tuple[VoxelSize, str]:
-    """Voxel size and symbol of its unit; voxels where the size is unknown."""
+    """Return voxel size and symbol of its unit; voxels where the size is unknown."""
     size = volume.voxel_size
     if size is None:
         return VoxelSize(1.0, 1.0, 1.0), "voxels"
@@ -61,7 +61,7 @@ def name_of(volume: Volume) -> str:
 
 
 def which_part(volume: Volume, time: int, channel: int) -> str:
-    """Say which channel and time point are shown; empty where there is but one of each."""
+    """Name the channel and time point shown; empty where there is only one of each."""
     parts = []
     if volume.size("C") > 1:
         named = f" ({volume.channel_names[channel]})" if volume.channel_names else ""
@@ -72,15 +72,15 @@ def which_part(volume: Volume, time: int, channel: int) -> str:
 
 
 def turned_text(along: str) -> str:
-    """Say that the coarse axis is called Z on the page, whatever the file calls it."""
+    """Explain that the coarse axis is called Z on the page, whatever the file calls it."""
     return f"the file's {along} is coarse, and called Z here; its Z is called {along}"
 
 
 def times(factor: float) -> str:
-    """Say a factor: ``4×``."""
+    """Format a factor: ``4×``."""
     return f"{factor:g}×"
 
 
-def by(*numbers: float) -> str:
-    """Say lengths along several axes: ``8 × 8 × 8``."""
+def lengths(*numbers: float) -> str:
+    """Format lengths along several axes: ``8 × 8 × 8``."""
     return " × ".join(f"{n:.4g}" if isinstance(n, float) else str(n) for n in numbers)

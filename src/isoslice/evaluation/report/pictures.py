@@ -1,21 +1,21 @@
-"""Slices as pictures with scale bars, which need no script and no WebGL."""
+"""Static pictures of slices with scale bars, for browsers without scripts or WebGL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoslice.evaluation.report.data import COLOURED, Scene, Shown
+from isoslice.evaluation.figures import round_length
+from isoslice.evaluation.report.data import COLOURED, Layer, Scene
 from isoslice.evaluation.report.encode import Windows, as_bytes, coloured, data_uri, png
-from isoslice.evaluation.report.svg import round_length
 from isoslice.evaluation.report.text import safe
 
 #: Axes (of Z, Y, X) that run down and across in each slice.
-SLICES = {"XY": (1, 2), "XZ": (0, 2), "YZ": (0, 1)}
+SLICE_AXES = {"XY": (1, 2), "XZ": (0, 2), "YZ": (0, 1)}
 
 
 @dataclass(frozen=True)
 class ScaleBar:
-    """A round length, and its share of a picture's width."""
+    """A round length, its share of a picture's width, and its label."""
 
     length: float
     share: float
@@ -29,17 +29,17 @@ def scale_bar(width: float, unit: str) -> ScaleBar:
 
 
 def extents(scene: Scene) -> tuple[float, float, float]:
-    """Physical sides of the part shown, along Z, Y and X."""
+    """Compute the physical sides of the part shown, along Z, Y and X."""
     z, y, x = (n * step for n, step in zip(scene.box.shape, scene.voxel_size, strict=True))
     return z, y, x
 
 
-def column(scene: Scene, volume: Shown, scale: Windows, at: tuple[int, int, int]) -> str:
-    """Three pictures of a volume, XY over XZ over YZ, as HTML."""
+def column(scene: Scene, volume: Layer, scale: Windows, at: tuple[int, int, int]) -> str:
+    """Render three pictures of a volume, XY over XZ over YZ, as HTML."""
     sizes = extents(scene)
     widest = max(sizes[1], sizes[2])
     parts = []
-    for slice_name, (down, across) in SLICES.items():
+    for slice_name, (down, across) in SLICE_AXES.items():
         fixed = ({0, 1, 2} - {down, across}).pop()
         levels = as_bytes(volume.voxels.take(at[fixed], axis=fixed), scale.of(volume))
         encoded = png(coloured(levels) if volume.role in COLOURED else levels)
@@ -59,7 +59,7 @@ def column(scene: Scene, volume: Shown, scale: Windows, at: tuple[int, int, int]
 
 
 def bar_html(bar: ScaleBar) -> str:
-    """Return a scale bar over the lower right corner of a picture."""
+    """Render a scale bar over the lower right corner of a picture."""
     return (
         f'<span class="bar" style="width:{100 * bar.share:.2f}%"><span>{safe(bar.label)}</span>'
         "</span>"
@@ -67,6 +67,6 @@ def bar_html(bar: ScaleBar) -> str:
 
 
 def position(scene: Scene, axis: int, index: int) -> str:
-    """Where a voxel of the part shown lies in the whole volume, with its unit."""
+    """Format the position of a voxel of the part shown in the whole volume, with its unit."""
     length = (scene.box.start[axis] + index) * scene.voxel_size[axis]
     return f"{length:.4g} {scene.unit}"

@@ -1,13 +1,13 @@
-"""The report's own plots: intensities along Z, and power spectra along each axis."""
+"""Plots of a scene: intensities along Z, and power spectra along each axis."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from isoslice.evaluation.report.data import COLOURED, Scene, Shown
+from isoslice.evaluation.report.data import COLOURED, Layer, Scene
 from isoslice.evaluation.report.encode import Windows
 from isoslice.evaluation.report.svg import Band, Line, line_plot
-from isoslice.evaluation.spectra import FINE, MIN_LENGTH, power_spectrum
+from isoslice.evaluation.spectra import FINE_BAND, MIN_LENGTH, power_spectrum
 
 _AXES = "ZYX"
 
@@ -18,7 +18,7 @@ def profile_plot(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     planes = np.arange(scene.box.shape[0], dtype=np.float64)
     z = (scene.box.start[0] + planes) * scene.voxel_size.z
 
-    def line(volume: Shown) -> Line:
+    def line(volume: Layer) -> Line:
         return Line(scene.kind(volume), volume.name, z, volume.voxels[:, y, x].astype(np.float64))
 
     lines = [line(v) for v in scene.volumes if v.role not in (*COLOURED, "input")]
@@ -29,9 +29,9 @@ def profile_plot(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
         values = measured.voxels[known, y, x].astype(np.float64)
         dots.append(Line("input", "measured planes", z[known], values))
     bands = []
-    ours, doubt = scene.first("restored", "sample"), scene.first("uncertainty")
-    if ours is not None and doubt is not None:
-        middle, half = line(ours).y, doubt.voxels[:, y, x].astype(np.float64)
+    ours, uncertainty = scene.first("restored", "sample"), scene.first("uncertainty")
+    if ours is not None and uncertainty is not None:
+        middle, half = line(ours).y, uncertainty.voxels[:, y, x].astype(np.float64)
         bands.append(Band(z, middle - half, middle + half))
     return line_plot(
         lines,
@@ -52,7 +52,7 @@ def spectrum_plots(scene: Scene) -> list[tuple[str, str]]:
     -------
     Heading and SVG of each.
     """
-    found = []
+    plots = []
     for axis, name in enumerate(_AXES):
         if scene.box.shape[axis] < MIN_LENGTH:
             continue
@@ -73,14 +73,14 @@ def spectrum_plots(scene: Scene) -> list[tuple[str, str]]:
             shade_label=label,
             alt=f"Power spectra along {name}",
         )
-        found.append((f"Along {name}", plot))
-    return found
+        plots.append((f"Along {name}", plot))
+    return plots
 
 
-def _spectrum(scene: Scene, volume: Shown, axis: int) -> Line | None:
+def _spectrum(scene: Scene, volume: Layer, axis: int) -> Line | None:
     voxels, step = volume.voxels, scene.voxel_size[axis]
     if volume.role == "input" and axis == 0:
-        # Repeated planes have no spectrum of their own: that of the measured ones ends sooner.
+        # Planes are repeated: the spectrum is that of the measured ones, up to their Nyquist limit.
         known = list(scene.known)
         if len(known) < 3 or len(set(np.diff(known))) > 1 or scene.factor is None:
             return None
@@ -89,15 +89,15 @@ def _spectrum(scene: Scene, volume: Shown, axis: int) -> Line | None:
     return Line(scene.kind(volume), volume.name, frequency, density)
 
 
-def fine_detail(volume: Shown) -> float | None:
-    """Power of fine detail along Z relative to that along Y and X; 1 if it is alike in all.
+def fine_detail(volume: Layer) -> float | None:
+    """Compute the power of fine detail along Z relative to that along Y and X.
 
-    None where an axis is too short or flat.
+    1 where it is isotropic; None where an axis is too short or flat.
     """
     if min(volume.voxels.shape) < 2 * MIN_LENGTH:
         return None
-    powers = []
+    powers, (low, high) = [], FINE_BAND
     for axis in range(3):
         frequency, density = power_spectrum(volume.voxels, axis)
-        powers.append(float(density[(frequency >= FINE[0]) & (frequency <= FINE[1])].sum()))
+        powers.append(float(density[(frequency >= low) & (frequency <= high)].sum()))
     return powers[0] / (0.5 * (powers[1] + powers[2])) if min(powers[1:]) > 0 else None

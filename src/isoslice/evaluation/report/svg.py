@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.evaluation.figures import round_length
 from isoslice.evaluation.report.text import safe
 
+#: Size of a plot and its margins, in SVG user units.
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
-#: Powers of ten that a logarithmic axis covers at most.
-DECADES = 6
+#: Most powers of ten that a logarithmic axis covers.
+MAX_DECADES = 6
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Line:
     Attributes
     ----------
     kind
-        Role of what it shows, which decides its colour and dashes.
+        Role of the volume, which sets colour and dashes; see `Scene.kind`.
     x, y
         Shape (n,); points that are not finite are left out.
     """
@@ -42,6 +44,51 @@ class Band:
     x: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Ranges of a plot's axes, the y axis in logarithms if `logarithmic`."""
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    logarithmic: bool
+
+    def across(self, x: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Map x values to SVG coordinates."""
+        share = (np.asarray(x) - self.x_range[0]) / (self.x_range[1] - self.x_range[0])
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+    def down(self, y: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Map y values to SVG coordinates, clipped to the plot."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = np.log10(np.asarray(y, float)) if self.logarithmic else np.asarray(y, float)
+        low, high = self.y_range
+        return TOP + (1 - ((value - low) / (high - low)).clip(0, 1)) * (HEIGHT - TOP - BOTTOM)
+
+    def path(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
+        """Draw a path through the finite points."""
+        points = zip(self.across(x), self.down(y), strict=True)
+        shown = "L".join(f"{a:.1f} {b:.1f}" for a, b in points if math.isfinite(b))
+        return f"M{shown}" if shown else ""
+
+    def grid(self) -> list[str]:
+        """Draw lines and numbers at the ticks of both axes."""
+        parts = []
+        for value in ticks(*self.y_range, whole=self.logarithmic):
+            at = float(self.down(10.0**value if self.logarithmic else value))
+            text = f"10{_superscript(round(value))}" if self.logarithmic else f"{value:g}"
+            parts.append(
+                f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" '
+                f'y="{at + 3.5:.1f}" text-anchor="end">{text}</text>'
+            )
+        for value in ticks(*self.x_range):
+            at = float(self.across(value))
+            parts.append(
+                f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{at:.1f}" '
+                f'y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{value:g}</text>'
+            )
+        return parts
 
 
 def line_plot(
@@ -63,19 +110,19 @@ def line_plot(
     Parameters
     ----------
     lines, bands, dots
-        What to draw; y values must be positive if `logarithmic`.
+        Curves, areas and points; y values must be positive if `logarithmic`.
     x_label, y_label
-        With units.
+        Labels, with units.
     alt
-        What it shows, for those who can't see it.
+        Alternative text.
     logarithmic
-        Whether the y axis counts powers of ten.
+        Whether the y axis is logarithmic.
     y_range
-        What the y axis covers (logarithms if `logarithmic`); by default what is drawn.
+        Range of the y axis (logarithms if `logarithmic`); by default that of the data.
     marker
-        Where on the x axis a vertical line stands.
+        Position of a vertical line on the x axis.
     shade_from, shade_label
-        From where on the x axis a region is shaded, and what it is.
+        Start of a shaded region on the x axis, and its label.
     """
     curves = [*lines, *dots]
     xs = [curve.x for curve in curves] + [band.x for band in bands]
@@ -83,60 +130,35 @@ def line_plot(
     x_range = _range(xs)
     y_range = y_range or _range([np.log10(y[y > 0]) for y in ys] if logarithmic else ys)
     if logarithmic:
-        y_range = max(y_range[0], y_range[1] - DECADES), y_range[1]
+        y_range = max(y_range[0], y_range[1] - MAX_DECADES), y_range[1]
     margin = 0.05 * (y_range[1] - y_range[0])
     y_range = (y_range[0] - margin, y_range[1] + margin)
 
-    def across(x: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        share = (np.asarray(x) - x_range[0]) / (x_range[1] - x_range[0])
-        return LEFT + share * (WIDTH - LEFT - RIGHT)
-
-    def down(y: NDArray[np.float64] | float) -> NDArray[np.float64]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.log10(np.asarray(y, float)) if logarithmic else np.asarray(y, float)
-        share = ((value - y_range[0]) / (y_range[1] - y_range[0])).clip(0, 1)
-        return TOP + (1 - share) * (HEIGHT - TOP - BOTTOM)
-
-    def path(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
-        points = [(a, b) for a, b in zip(across(x), down(y), strict=True) if math.isfinite(b)]
-        return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in points) if points else ""
-
+    axes = _Axes(x_range, y_range, logarithmic)
     parts = [
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{safe(alt)}">'
     ]
     if shade_from is not None and shade_from < x_range[1]:
-        left = float(across(shade_from))
+        left = float(axes.across(shade_from))
         parts.append(
             f'<rect class="shade" x="{left:.1f}" y="{TOP}" width="{WIDTH - RIGHT - left:.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}"/><text class="shade-label" x="{WIDTH - RIGHT - 4}" '
             f'y="{TOP + 12}" text-anchor="end">{safe(shade_label)}</text>'
         )
-    for value in ticks(*y_range, whole=logarithmic):
-        at = float(down(10.0**value if logarithmic else value))
-        text = f"10{_superscript(round(value))}" if logarithmic else f"{value:g}"
-        parts.append(
-            f'<path class="grid" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" '
-            f'y="{at + 3.5:.1f}" text-anchor="end">{text}</text>'
-        )
-    for value in ticks(*x_range):
-        at = float(across(value))
-        parts.append(
-            f'<path class="grid" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{at:.1f}" '
-            f'y="{HEIGHT - BOTTOM + 14}" text-anchor="middle">{value:g}</text>'
-        )
+    parts += axes.grid()
     for band in bands:
-        there, back = path(band.x, band.high), path(band.x[::-1], band.low[::-1])
+        there, back = axes.path(band.x, band.high), axes.path(band.x[::-1], band.low[::-1])
         if there and back:
             parts.append(f'<path class="band" d="{there}L{back[1:]}Z"/>')
-    parts += [f'<path class="line {safe(c.kind)}" d="{path(c.x, c.y)}"/>' for c in lines]
+    parts += [f'<path class="line {safe(c.kind)}" d="{axes.path(c.x, c.y)}"/>' for c in lines]
     for curve in dots:
-        for a, b in zip(across(curve.x), down(curve.y), strict=True):
+        for a, b in zip(axes.across(curve.x), axes.down(curve.y), strict=True):
             if math.isfinite(b):
                 kind = safe(curve.kind)
                 parts.append(f'<circle class="dot {kind}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>')
     if marker is not None:
         parts.append(
-            f'<path class="marker" d="M{float(across(marker)):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
+            f'<path class="marker" d="M{float(axes.across(marker)):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
         )
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     parts.append(
@@ -149,7 +171,7 @@ def line_plot(
 
 
 def ticks(low: float, high: float, whole: bool = False, most: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`, at most `most` and a few: 1, 2 or 5 times a power of ten.
+    """Choose about `most` ticks from `low` to `high` in steps of 1, 2 or 5 times a power of ten.
 
     With `whole`, only integers.
     """
@@ -162,13 +184,6 @@ def ticks(low: float, high: float, whole: bool = False, most: int = 5) -> list[f
         step = max(1.0, round(step))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
-
-
-def round_length(at_most: float) -> float:
-    """Largest of 1, 2, 5, 10, ... (times any power of ten) that is no more than `at_most`."""
-    power = 10.0 ** math.floor(math.log10(at_most) + 1e-12)
-    factor = max(step for step in (1, 2, 5) if step * power <= at_most * (1 + 1e-9))
-    return float(f"{factor * power:.12g}")
 
 
 def _finer(step: float) -> float:

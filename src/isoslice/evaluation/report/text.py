@@ -1,4 +1,4 @@
-"""Texts from files and users, made safe to stand in a page."""
+"""Escape texts from files and users for a page."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _FORBIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def safe(value: object) -> str:
-    """Escape a text for an element or a quoted attribute; forbidden characters become a mark."""
+    """Escape a text for an element or a quoted attribute; forbidden characters become U+FFFD."""
     return escape(_FORBIDDEN.sub("\ufffd", str(value)))
 
 
 def embedded_json(value: Any) -> str:
-    """JSON that is safe inside a script element: no text in it can end the element."""
+    """Encode JSON for a script element: no text in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

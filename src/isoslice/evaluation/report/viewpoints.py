@@ -1,4 +1,4 @@
-"""Where to look: the slices shown at first, and the places that need a second look."""
+"""Choose the slices shown first, and the places to check."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 from isoslice.evaluation.figures import choose_view
 from isoslice.evaluation.report.data import Scene
 
-#: Places named, and the side of the neighbourhood they stand for, in voxels.
-COUNT, SIDE = 4, 9
+#: Most places listed, and the side in voxels of the neighbourhood that each is the mean of.
+MAX_PLACES, NEIGHBOURHOOD_SIDE = 4, 9
 
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """A voxel (z, y, x) of the part shown, and how strong what is found there is."""
+    """A voxel (z, y, x) of the part shown, and the mean value around it."""
 
     at: tuple[int, int, int]
     value: float
 
 
 def first_place(scene: Scene) -> tuple[int, int, int]:
-    """Return the voxel (z, y, x) to begin at: slices with the most structure, between planes."""
+    """Choose the first voxel (z, y, x): slices with the most structure, between measured planes."""
     reference = scene.first("truth", "restored", "sample", "linear", "input") or scene.volumes[0]
     # choose_view counts from a measured plane, with which the part shown need not begin.
     first = scene.known[0] if scene.known else 0
@@ -32,19 +32,19 @@ def first_place(scene: Scene) -> tuple[int, int, int]:
 
 
 def doubtful_places(scene: Scene) -> tuple[str, tuple[Viewpoint, ...]]:
-    """Places to look at first: the least certain, the most wrong, or the most invented.
+    """Find the places to look at first: the least certain, the most wrong, or the most invented.
 
     Returns
     -------
-    What is highest there, as words, and the places, highest first, none near another.
+    A description, and the places, highest values first, none near another.
     """
     for role, words in (
         ("uncertainty", "where the model is least certain"),
         ("error", "where the restored volume is furthest from the truth"),
     ):
-        found = scene.first(role)  # type: ignore[arg-type]
-        if found is not None:
-            return words, _peaks(found.voxels.astype(np.float32))
+        volume = scene.first(role)  # type: ignore[arg-type]
+        if volume is not None:
+            return words, _peaks(volume.voxels.astype(np.float32))
     ours, linear = scene.first("restored", "sample"), scene.first("linear")
     if ours is None or linear is None:
         return "", ()
@@ -53,24 +53,24 @@ def doubtful_places(scene: Scene) -> tuple[str, tuple[Viewpoint, ...]]:
 
 
 def _peaks(values: NDArray[np.float32]) -> tuple[Viewpoint, ...]:
-    side = min(SIDE, *values.shape)
+    side = min(NEIGHBOURHOOD_SIDE, *values.shape)
     left = _box_means(values, side)
-    found: list[Viewpoint] = []
-    while len(found) < COUNT:
+    peaks: list[Viewpoint] = []
+    while len(peaks) < MAX_PLACES:
         at = np.unravel_index(int(left.argmax()), left.shape)
         value = float(left[at])
         if not value > 1e-6:
             break
         z, y, x = (int(i) + side // 2 for i in at)
-        found.append(Viewpoint((z, y, x), value))
-        reach = [max(2 * SIDE, n // 6) for n in values.shape]
+        peaks.append(Viewpoint((z, y, x), value))
+        reach = [max(2 * NEIGHBOURHOOD_SIDE, n // 6) for n in values.shape]
         near = tuple(slice(max(0, i - r), i + r + 1) for i, r in zip(at, reach, strict=True))
         left[near] = -np.inf
-    return tuple(found)
+    return tuple(peaks)
 
 
 def _box_means(values: NDArray[np.float32], side: int) -> NDArray[np.float64]:
-    """Mean over each cube of a side that lies inside, at the place of its first voxel."""
+    """Average over each cube of `side` that lies inside, at the index of its first voxel."""
     means = values.astype(np.float64)
     for axis in range(3):
         total = np.insert(means.cumsum(axis), 0, 0, axis)

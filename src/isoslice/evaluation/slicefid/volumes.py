@@ -1,4 +1,4 @@
-"""SliceFID of volumes read from files: channels, units, measured planes, and what to be told."""
+"""Score volumes by SliceFID: channels, tile size, measured planes, notes on what limits scores."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from isoslice.evaluation.slicefid.score import (
     summary,
 )
 from isoslice.evaluation.slicefid.slices import (
-    Protocol,
+    SliceProtocol,
     auto_tile,
     check_settings,
+    clipped_share,
     intensity_mapping,
     joined,
-    outside,
     plane_images,
     slice_images,
     views,
 )
 from isoslice.runtime.progress import Progress
 
-#: Share of clipped voxels from which on a note asks whether units agree.
-CLIPPED = 0.05
+#: Share of clipped voxels above which a note asks whether units agree.
+MAX_CLIPPED_SHARE = 0.05
 
 
 def score_volumes(
@@ -43,7 +43,7 @@ def score_volumes(
     real: Sequence[Volume],
     extractor: Extractor,
     *,
-    protocol: Protocol = "default",
+    protocol: SliceProtocol = "default",
     factor: int | None = None,
     stride: int = 1,
     tile: int | None = None,
@@ -54,7 +54,7 @@ def score_volumes(
 ) -> list[SliceFid]:
     """Score volumes against the planes of real images or stacks.
 
-    A true isotropic volume may be among the volumes: what it scores is the best to hope for.
+    A true isotropic volume may be among the volumes: its score is the best to expect.
     Three channels count as RGB; of any other number each is scored by itself, then averaged. Time
     points are pooled.
 
@@ -70,10 +70,10 @@ def score_volumes(
         Output planes per measured plane: with the default protocol, planes 0, k, 2k, ... are left
         out of XY. By default what each volume's provenance says; nothing where it says nothing.
     stride
-        Every so many-th slice of volumes, and plane of stacks of real images.
+        Step between slices of volumes, and between planes of stacks of real images.
     tile
         Side of tiles (default protocol). By default `slices.auto_tile` of all volumes and real
-        images: the same for all, so that their scores compare.
+        images: the same for all, so that scores are comparable.
     samples, level, seed, progress
         As in `score.slicefid`.
 
@@ -86,12 +86,7 @@ def score_volumes(
     progress = progress or Progress()
     planes = _planes(real, stride)
     channels = planes[0].shape[1]
-    for volume in volumes:
-        if volume.size("C") != channels:
-            raise DataError(
-                f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as in "
-                "the real images; pick the same channels of both"
-            )
+    _check_channels(volumes, channels)
     lengths = [length for volume in volumes for length in volume.tczyx().shape[2:]]
     lengths += [length for stack in planes for length in stack.shape[2:]]
     side = tile or auto_tile(lengths)
@@ -100,13 +95,13 @@ def score_volumes(
             f"got volumes and images with a side of only {min(lengths)} pixels, expected at least "
             f"{MIN_SIDE} along Z, Y and X for features; score larger ones"
         )
-    looks = []
+    references = []
     for view in views(channels):
         chosen = [stack[:, view] for stack in planes]
         mapping = None if protocol == "msdsr" else intensity_mapping(chosen)
         cut = joined([plane_images(stack, protocol, mapping, side) for stack in chosen])
         title = "features of real images" + _of_channel(view, channels)
-        looks.append((view, mapping, features_of(cut, extractor, title, progress)))
+        references.append((view, mapping, features_of(cut, extractor, title, progress)))
     results = []
     for given in volumes:
         notes: list[str] = []
@@ -116,14 +111,17 @@ def score_volumes(
             notes.append(f"restored along {along}, which is called Z here")
         known = _known(volume, recorded_factor(volume, factor, notes), protocol, notes)
         _compare_scale(volume, real, notes)
-        found, tiles = [], {}
-        for view, mapping, features in looks:
+        by_view, tiles = [], {}
+        for view, mapping, features in references:
             sets = []
             for voxels in volume.tczyx()[:, view]:
                 sets.append(
                     slice_images(voxels, protocol, mapping, known, side, stride, volume.source)
                 )
-                if mapping is not None and (clipped := outside(voxels, mapping)) > CLIPPED:
+                if (
+                    mapping is not None
+                    and (clipped := clipped_share(voxels, mapping)) > MAX_CLIPPED_SHARE
+                ):
                     notes.append(
                         f"{clipped:.0%} of the voxels are outside of the real images' intensities"
                         f"{_of_channel(view, channels)}; check that both have the same units"
@@ -131,11 +129,11 @@ def score_volumes(
             pooled = {name: joined([cut[name] for cut in sets]) for name in SLICES}
             tiles = {name: size_of(pooled[name]) for name in SLICES}
             title = volume.source + _of_channel(view, channels)
-            found.append(distances(pooled, features, extractor, samples, seed, title, progress))
-        count = len(looks[0][2].values)
+            by_view.append(distances(pooled, features, extractor, samples, seed, title, progress))
+        count = len(references[0][2].values)
         notes += _protocol_notes(protocol, stride, tiles)
-        notes += count_notes(found[0], count, extractor.dims)
-        axes, mean = summary(found, level)
+        notes += count_notes(by_view[0], count, extractor.dims)
+        axes, mean = summary(by_view, level)
         results.append(
             SliceFid(
                 volume=volume.source,
@@ -152,8 +150,17 @@ def score_volumes(
     return results
 
 
+def _check_channels(volumes: Sequence[Volume], channels: int) -> None:
+    for volume in volumes:
+        if volume.size("C") != channels:
+            raise DataError(
+                f"{volume.source}: got {volume.size('C')} channel(s), expected {channels} as in "
+                "the real images; pick the same channels of both"
+            )
+
+
 def _planes(real: Sequence[Volume], stride: int) -> list[NDArray[np.generic]]:
-    """Every plane of the real images, each (N, C, H, W); images of one size together."""
+    """List the planes of the real images, (N, C, H, W) for each size of image."""
     stacks: dict[tuple[int, ...], list[NDArray[np.generic]]] = {}
     for volume in real:
         view = volume.tczyx().swapaxes(1, 2)
@@ -168,7 +175,7 @@ def _planes(real: Sequence[Volume], stride: int) -> list[NDArray[np.generic]]:
 
 
 def _known(
-    volume: Volume, factor: int | None, protocol: Protocol, notes: list[str]
+    volume: Volume, factor: int | None, protocol: SliceProtocol, notes: list[str]
 ) -> range | tuple[int, ...]:
     if factor is None or protocol == "msdsr":
         return ()
@@ -196,7 +203,7 @@ def _compare_scale(volume: Volume, real: Sequence[Volume], notes: list[str]) -> 
 
 
 def _protocol_notes(
-    protocol: Protocol, stride: int, tiles: Mapping[str, tuple[int, int]]
+    protocol: SliceProtocol, stride: int, tiles: Mapping[str, tuple[int, int]]
 ) -> list[str]:
     notes = []
     if stride > 1:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from isoslice.data.grid import PlaneGrid
 from isoslice.errors import SettingsError
-from isoslice.inference.options import Mode, PredictOptions, ResolvedOptions
+from isoslice.inference.options import PredictOptions, ResolvedOptions
 from isoslice.inference.recipes.protocol import Noise
 from isoslice.inference.slicewise import (
     Estimate,
@@ -20,6 +20,7 @@ from isoslice.inference.slicewise import (
     direct_estimate,
     restore_slicewise,
 )
+from isoslice.models.choices import Mode
 from isoslice.models.config import EndToEndConfig, MsdsrConfig
 from isoslice.models.diffusion.ddim import ddim_coefficients
 from isoslice.models.diffusion.masked import ddim, direct

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isoslice.data.grid import PlaneGrid
-from isoslice.inference.options import Mode, PredictOptions, ResolvedOptions
+from isoslice.inference.options import PredictOptions, ResolvedOptions
+from isoslice.models.choices import Mode
 
 #: Gaussian noise of the images' shape and device; the argument numbers sampling steps.
 Noise = Callable[[int], Tensor]

@@ -14,10 +14,11 @@ from isoslice.data.grid import PlaneGrid
 from isoslice.data.masking import fill_rows
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import DEFAULT_DETAIL
-from isoslice.inference.options import Mode, PredictOptions, ResolvedOptions
+from isoslice.inference.options import PredictOptions, ResolvedOptions
 from isoslice.inference.passes import distilled_passes, sampling_passes
 from isoslice.inference.recipes.protocol import Noise
 from isoslice.inference.sampler import restore
+from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
 from isoslice.models.diffusion.variance_stabilization import stretch, unstretch

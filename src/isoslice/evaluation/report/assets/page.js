@@ -1,10 +1,10 @@
-// What the page does: the before/after slider always, linked views where WebGL2 works.
+// The before/after slider, and linked views where WebGL2 works.
 
 const byId = (id) => document.getElementById(id);
 const scene = JSON.parse(byId("scene").textContent);
 const AXES = ["z", "y", "x"];
 
-/** Before and after: two of the still pictures over each other. */
+/** Before and after: one still picture over another. */
 function startComparison() {
   const section = byId("compare");
   if (!section) return;
@@ -117,7 +117,7 @@ async function startViews() {
       const fixed = SLICE_AXES[found.slice][2];
       move(found.at.map((i, axis) => (axis === fixed ? state.cursor[axis] : i)));
     };
-    // A finger taps; dragging it scrolls the page.
+    // On touch screens taps move the cursor; dragging scrolls the page.
     view.canvas.addEventListener("click", jump);
     view.canvas.addEventListener("pointermove", (event) => {
       if (event.buttons === 1 && event.pointerType === "mouse" && state.zoom === 1) jump(event);
@@ -167,7 +167,7 @@ async function startViews() {
   return state;
 }
 
-/** Which volumes are shown, and whether moving or still. */
+/** Controls of which volumes are shown, and whether as linked views or still pictures. */
 function startTools(live, views, refresh) {
   const toggles = byId("toggles"), still = byId("still");
   document.querySelectorAll(".tools[hidden]").forEach((tools) => { tools.hidden = false; });

@@ -1,4 +1,4 @@
-// The profile along Z, drawn again wherever the cursor goes; as plots.py draws it at first.
+// The profile along Z, redrawn when the cursor moves; plots.py draws it first.
 
 const PLOT = { width: 360, height: 240, left: 52, right: 12, top: 12, bottom: 40 };
 
@@ -9,7 +9,7 @@ function svg(name, attributes, text) {
   return element;
 }
 
-/** Largest of 1, 2, 5, 10, ... times any power of ten that is no more than `most`. */
+/** Largest of 1, 2, 5 times a power of ten that is no more than `most`. */
 function roundLength(most) {
   const power = 10 ** Math.floor(Math.log10(most) + 1e-12);
   return [5, 2, 1].find((step) => step * power <= most * (1 + 1e-9)) * power;

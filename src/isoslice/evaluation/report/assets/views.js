@@ -1,7 +1,7 @@
 // Linked slices: one niivue for each volume, all at one cursor. niivue draws; the page listens.
 
 const SLICE_NAMES = ["XY", "XZ", "YZ"];
-/** Axes (of z, y, x) that run across and down in each slice, and the one it stays on. */
+/** Axes (of z, y, x) across, down and normal to each slice. */
 const SLICE_AXES = [[2, 1, 0], [2, 0, 1], [1, 0, 2]];
 
 /** Whether this browser can draw volumes. */
@@ -19,7 +19,7 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** XY over XZ over YZ, all at one scale, as shares of a canvas of the aspect that is returned. */
+/** Layout of XY over XZ over YZ at one scale, in fractions of a canvas; with its aspect ratio. */
 function columnLayout(scene) {
   const [z, y, x] = scene.shape.map((n, axis) => n * scene.voxelSize[axis]);
   const gap = 0.006 * (y + 2 * z), tall = y + 2 * z + 2 * gap, wide = Math.max(x, y);
@@ -31,7 +31,7 @@ function columnLayout(scene) {
   };
 }
 
-/** Show a volume in a canvas of its own; returns what is needed to move its cursor. */
+/** Show a volume in its own canvas; returns the view, for moving its cursor. */
 async function makeView(scene, volume, number, parent) {
   const canvas = element("canvas", { ariaHidden: "true" });
   const frame = element("div", { className: "frame" }, canvas);
@@ -76,7 +76,7 @@ async function makeView(scene, volume, number, parent) {
   return { viewer, canvas, frame, column, value, volume, labels };
 }
 
-/** The three slices on a canvas: where they lie, in CSS pixels, and which they are. */
+/** Position in CSS pixels and name of the three slices on a canvas. */
 function tiles(view) {
   const density = view.canvas.width / view.canvas.clientWidth;
   return view.viewer.screenSlices
@@ -104,7 +104,7 @@ function label(scene, view, zoom) {
   }
 }
 
-/** The voxel (z, y, x) under a place on a canvas, and the slice it is in; null beside them. */
+/** The voxel (z, y, x) at a point of a canvas, and its slice; null outside of slices. */
 function voxelAt(scene, view, clientX, clientY) {
   const edge = view.canvas.getBoundingClientRect();
   const x = clientX - edge.left, y = clientY - edge.top;
@@ -130,7 +130,7 @@ function toFraction(scene, [z, y, x]) {
   return [(x + 0.5) / width, 1 - (y + 0.5) / height, 1 - (z + 0.5) / depth];
 }
 
-/** Move a view to a cursor; zoomed, the cursor is in the middle unless that shows what is beside. */
+/** Move a view to a cursor; when zoomed, centre it as far as the volume's edges allow. */
 function moveView(scene, view, cursor, zoom) {
   const fraction = toFraction(scene, cursor);
   view.viewer.scene.crosshairPos = fraction;
@@ -140,7 +140,7 @@ function moveView(scene, view, cursor, zoom) {
     // niivue shows (edge - pan) / zoom, in units of length that begin in the middle of voxel 0.
     return ((n / 2 - 0.5) - (centre * n - 0.5) * zoom) * step;
   });
-  // A crosshair as thin on the screen as without zoom.
+  // The crosshair keeps its width on the screen.
   if (view.viewer.opts.crosshairWidth !== 1 / zoom) view.viewer.setCrosshairWidth(1 / zoom);
   view.viewer.setPan2Dxyzmm([...pan, zoom]);
   view.value.textContent = short(valueAt(scene, view.volume, cursor));

@@ -1,4 +1,4 @@
-// Volumes: unpacked from the page, or made of others. Voxels lie X first, then Y, then Z.
+// Volumes: decoded from the page, or computed from others. Voxels are in the order X, Y, Z.
 
 const HEADER = 352;
 
@@ -9,7 +9,7 @@ async function unpack(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Measured planes beside plane z: the one before, the one after, and how far between them z is. */
+/** Measured planes before and after plane z, and the fraction of the way between them. */
 function around(known, z) {
   let i = 0;
   while (i < known.length - 2 && known[i + 1] <= z) i += 1;
@@ -18,7 +18,7 @@ function around(known, z) {
   return [low, high, t];
 }
 
-/** Each plane as a mixture of the measured ones around it. */
+/** Interpolate each plane from the measured ones around it. */
 function mixed(source, scene, weight) {
   const [depth, height, width] = scene.shape, plane = height * width;
   const out = new Uint8Array(source.length);
