@@ -66,6 +66,7 @@ def test_other_devices_take_turns():
     assert set(names) == {threading.main_thread()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("arithmetic")
 def test_any_number_of_threads_gives_the_same_bits(threads):
     torch.manual_seed(0)
