@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= ../shared/data
 
-.PHONY: demo test fast lint changes features benchmark clean
+.PHONY: demo test fast coverage lint changes features benchmark clean
 
 demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was really measured
 	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
@@ -14,6 +14,9 @@ test: $(VENV)/.demo  ## all tests
 
 fast: $(VENV)/.demo  ## the tests that take less than a few seconds each
 	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+
+coverage: $(VENV)/.demo  ## lines that the fast tests run, measured: slower, so the limit is higher
+	$(BIN)/python -m pytest -m "not slow" --cov --cpu-limit 60 $(TEST_ARGS)
 
 lint: $(VENV)/.ready  ## style, types, layers of imports, release notes
 	$(BIN)/ruff check
