@@ -22,6 +22,7 @@ lint: $(VENV)/.ready  ## style, types, layers of imports, release notes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 	$(BIN)/towncrier build --draft --version 0.0 > /dev/null
 

@@ -13,7 +13,7 @@ from isoslice.evaluation.benchmark.tables import (
     Cell,
     Column,
     Row,
-    Table,
+    ScoreTable,
     csv,
     latex,
     markdown,
@@ -38,7 +38,7 @@ def table(**changes):
             Row("ours_2", (Cell(np.float64(9.5), 9.0, 10.0), Cell(29.123), Cell(8.0))),
         ),
     }
-    return Table(**{**made, **changes})
+    return ScoreTable(**{**made, **changes})
 
 
 def single(*values, column=COLUMNS[0]):
@@ -142,7 +142,7 @@ def test_csv_quotes_names():
 
 def test_json_holds_the_whole_table():
     data = json.loads(json.dumps(to_json(table()), allow_nan=False))
-    rebuilt = Table(
+    rebuilt = ScoreTable(
         **{name: data[name] for name in ("key", "title", "caption")},
         columns=tuple(Column(**column) for column in data["columns"]),
         rows=tuple(

@@ -214,7 +214,7 @@ def test_a_page_can_be_made_of_any_small_volume(
 
 
 def test_a_benchmark_shows_its_tables_and_figures(tmp_path: Path) -> None:
-    scores = cells.Table(
+    scores = cells.ScoreTable(
         "slicefid", "SliceFID", "by method", (cells.Column("FID", "4x", "low", 1),),
         (
             cells.Row("linear", (cells.Cell(219.04, 210.0, 230.0),)),
@@ -242,7 +242,7 @@ def test_an_evaluation_shows_the_error_and_the_scores() -> None:
     found = {volume.role: volume for volume in report.scene.volumes}
     assert list(found) == ["linear", "truth", "restored", "error"]
     np.testing.assert_array_equal(found["error"].voxels, 5)
-    rows = dict(row[:2] for row in report.tables[0].rows)
+    rows = {row[0]: row[1] for row in report.tables[0].rows}
     assert rows["PSNR, all voxels (dB)"] == f"{evaluate(true, ours).mean.psnr:.2f}"
     assert report.tables[1].rows[0][1:] == ("1.00", "1.00", "1.00")
 

@@ -26,7 +26,7 @@ def threads():
 @pytest.mark.parametrize("count", [1, 3])
 def test_all_is_done_and_told_in_order(threads, count):
     threads(count)
-    done = []
+    done: list[int] = []
     assert list(on_all_cores(done.append, range(20), CPU)) == list(range(20))
     assert sorted(done) == list(range(20))
     assert torch.get_num_threads() == count
