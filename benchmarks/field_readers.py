@@ -58,7 +58,7 @@ def voxels(path: Path) -> Voxels:
     if name.endswith((".nii", ".nii.gz", ".hdr", ".mgz", ".mnc", ".par", ".head", ".img")):
         import nibabel
 
-        return np.squeeze(np.asarray(nibabel.load(path).dataobj))
+        return np.squeeze(np.asarray(nibabel.load(path).dataobj))  # type: ignore[attr-defined]
     if name.endswith((".mrc", ".map", ".rec", ".map.gz", ".map.bz2")):
         import mrcfile
 

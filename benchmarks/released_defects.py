@@ -17,7 +17,7 @@ from isoslice.data.normalization import percentile_normalization
 from isoslice.data.psnr import psnr
 from isoslice.evaluation.metrics import data_range_of
 from isoslice.evaluation.slicefid.distances import fid
-from isoslice.evaluation.slicefid.features import inception, texture
+from isoslice.evaluation.slicefid.features import Extractor, inception, texture
 from isoslice.evaluation.slicefid.slices import plane_images
 from isoslice.io import read_volume
 
@@ -46,7 +46,7 @@ def planes_of(volume: np.ndarray, count: int) -> np.ndarray:
     return volume[:, chosen][:, :, middle[0], middle[1]].swapaxes(0, 1)
 
 
-def blindness(truth: np.ndarray, extractor, count: int) -> None:
+def blindness(truth: np.ndarray, extractor: Extractor, count: int) -> None:
     """Score images against themselves with less contrast."""
     mapping = percentile_normalization(truth)
     real = planes_of(truth, count)
@@ -58,7 +58,7 @@ def blindness(truth: np.ndarray, extractor, count: int) -> None:
         print(f"| protocol {protocol} | {fid(*(extractor(images) for images in sets)):.2f} |")
 
 
-def inversion(truth: np.ndarray, extractor, count: int) -> None:
+def inversion(truth: np.ndarray, extractor: Extractor, count: int) -> None:
     """Score 8-bit images multiplied by 255 and wrapped around: 255 x mod 256 = -x mod 256."""
     mapping = percentile_normalization(truth)
     grid = even_grid((truth.shape[1] - 1) // 4 + 1, 4)

@@ -122,15 +122,16 @@ def _checkpoint(path: Path) -> None:
 def _tiff(folder: Path) -> Iterator[Path]:
     import tifffile
 
+    four = {"photometric": "rgb", "planarconfig": "separate"}  # colours, each in its own plane
     for name, data, options in (
-        ("strips", STACK, {}),
-        ("tiles", STACK.astype(np.float32), {"tile": (16, 16)}),
+        ("strips", STACK, four),
+        ("tiles", STACK.astype(np.float32), {"tile": (16, 16), **four}),
         ("big", STACK[0].astype(np.uint8), {"bigtiff": True, "byteorder": ">"}),
         ("colour", np.stack([STACK[0].astype(np.uint8)] * 3, -1), {"photometric": "rgb"}),
     ):
         tifffile.imwrite(folder / f"{name}.tif", data, **{"metadata": None, **options})
         yield folder / f"{name}.tif"
-    tifffile.imwrite(folder / "shaped.tif", STACK)
+    tifffile.imwrite(folder / "shaped.tif", STACK, **four)
     yield folder / "shaped.tif"
 
 
@@ -274,7 +275,7 @@ def _several_images(folder: Path) -> Iterator[Path]:
     group = zarr.create_group(folder / "group.zarr", zarr_format=3)
     for name in "01":
         shown = {"label": name, "color": "00FF00", "window": {"start": 1, "end": 9}}
-        said = {"multiscales": [_placed()], "omero": {"channels": [shown]}}
+        said: dict[str, Any] = {"multiscales": [_placed()], "omero": {"channels": [shown]}}
         inside = several.create_group(name)
         inside.create_array("0", data=STACK[None, :2, :3, :4])
         inside.attrs.update(said)

@@ -52,7 +52,7 @@ def claimed(tensor: Tensor) -> str:
 
 
 def _claim(tensor: Tensor, kind: str) -> None:
-    tensor.untyped_storage().claimed = kind
+    tensor.untyped_storage().claimed = kind  # type: ignore[attr-defined]
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -14,6 +14,8 @@ import tifffile
 from hypothesis import settings
 from scipy.ndimage import gaussian_filter
 
+import cpu_time
+
 if TYPE_CHECKING:
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.model import Model
@@ -24,7 +26,15 @@ settings.register_profile("isoslice", deadline=None, derandomize=True)
 settings.load_profile("isoslice")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cpu-limit", type=float, default=cpu_time.LIMIT_S, metavar="SECONDS",
+        help="CPU time of a test that is not marked slow (default: %(default)s)",
+    )  # fmt: skip
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(cpu_time)
     if find_spec("torch") is None:
         from without_torch import WithoutTorch
 

@@ -105,6 +105,7 @@ def load_case(
         If a file cannot be used, or the test volume is smaller than a block.
     """
     train_files, test_file = CASES[name]
+    train: tuple[Volume, ...]
     if train_files == (test_file,):
         first, second = halves(read(folder / test_file))
         train, test = (_plain(first),), _plain(second)

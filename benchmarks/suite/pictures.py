@@ -141,7 +141,8 @@ def line_spectrum(
             line = (line - line.mean(0)) * window
             total += (np.abs(np.fft.rfft(line, axis=0)) ** 2).sum(1)
             lines += line.shape[1]
-    return np.fft.rfftfreq(depth)[1:], total[1:] / lines / float((window**2).sum())
+    frequencies = np.fft.rfftfreq(depth)[1:].astype(np.float64)
+    return frequencies, total[1:] / lines / float((window**2).sum())
 
 
 def _line(axes: Any, method: str, x: Any, y: Any) -> None:

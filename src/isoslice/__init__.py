@@ -2,8 +2,16 @@
 
 import lazy_loader
 
-__version__ = "0.1.0"
-
 # Imported on first use, as `__init__.pyi` lists them, so that `import isoslice` loads no PyTorch.
-__getattr__, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
+_attribute, __dir__, _lazy = lazy_loader.attach_stub(__name__, __file__)
 __all__ = [*_lazy, "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Return a public name, imported on first use; the version is that of the installed package."""
+    if name != "__version__":
+        return _attribute(name)
+    from importlib.metadata import version  # on first use, too: slower than all else here
+
+    globals()[name] = version(__name__)
+    return globals()[name]

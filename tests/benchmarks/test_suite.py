@@ -148,9 +148,12 @@ def test_every_method_is_scored_and_nothing_is_computed_twice(run, monkeypatch):
 
     # Without its volume a method is restored again, and no other one.
     started = []
-    monkeypatch.setattr(
-        methods, "run_child", lambda c, t, log: started.append(log.name) or run_child(c, t, log)
-    )
+
+    def counted(command, seconds, log):
+        started.append(log.name)
+        return run_child(command, seconds, log)
+
+    monkeypatch.setattr(methods, "run_child", counted)
     (out / "fib25" / "volumes" / "4x" / "CARE.npy").unlink()
     run()
     assert started == ["restoring 4x CARE.log"]

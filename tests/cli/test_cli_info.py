@@ -21,7 +21,8 @@ LPS = as_matrix([[-0.7, 0, 0, 10], [0, -0.7, 0, 20], [0, 0, 2.8, 30], [0, 0, 0, 
 
 def lines(out: str) -> dict[str, str]:
     """Name -> value, as printed."""
-    return dict(map(str.strip, line.split("  ", 1)) for line in out.splitlines())
+    pairs = (line.split("  ", 1) for line in out.splitlines())
+    return {name.strip(): value.strip() for name, value in pairs}
 
 
 @pytest.fixture

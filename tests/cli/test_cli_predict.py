@@ -111,7 +111,7 @@ def test_interrupted_predict_leaves_nothing(
 def test_without_a_model_one_is_trained_and_kept(
     cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {}
+    asked: dict[str, object] = {}
 
     def train(volume: object, **options: object) -> Model:
         asked.update(options)
@@ -146,7 +146,7 @@ def test_interrupted_after_training_the_model_is_kept(
 def test_train_writes_a_model_that_predict_takes(
     cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {}
+    asked: dict[str, object] = {}
 
     def train(images: list[object], **options: object) -> Model:
         asked.update(options, images=images)

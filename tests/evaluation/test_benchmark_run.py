@@ -73,6 +73,7 @@ def write(folder: Path, **changes: object) -> Path:
     return folder / "bench.toml"
 
 
+@pytest.mark.slow
 def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli, monkeypatch):
     out = tmp_path / "out"
     ran = cli("benchmark", bench, "-o", out, "--light", "-q")
@@ -109,6 +110,7 @@ def test_every_cell_is_filled_and_nothing_is_computed_twice(bench, tmp_path, cli
     assert before == {path: path.read_bytes() for path in (out / "tables").iterdir()}
 
 
+@pytest.mark.slow
 def test_every_cell_but_the_cost_of_given_models_is_filled(bench, tmp_path):
     tables = run_benchmark(read_settings(bench), tmp_path / "out", texture(), device="cpu")
     empty = [name for name in unfilled(tables) if not name.startswith("cost")]
@@ -265,6 +267,7 @@ def test_blocks_are_spread_and_cut_from_the_truth(bench, tmp_path):
         read_settings(write(tmp_path, blocks=2))
 
 
+@pytest.mark.slow
 def test_blocks_are_restored_apart_and_scored_together(bench, tmp_path):
     small = {"region": [17, 48, 24], "protocols": ["default"], "images_per_axis": None}
     images = {}

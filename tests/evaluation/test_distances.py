@@ -98,6 +98,7 @@ def test_kid_is_torchmetrics() -> None:
     assert kid(real, fake, subsets=3, subset_size=25) == pytest.approx(expected.item(), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save all")
 def test_kid_metric_of_torchmetrics_with_the_same_features() -> None:
     oracle = pytest.importorskip("torchmetrics.image.kid")
 
@@ -218,7 +219,7 @@ def test_an_unknown_statistic_is_refused() -> None:
 
 def test_copies_within_groups_do_not_narrow_the_interval() -> None:
     real, fake = features(30, 6), features(30, 6, 1, 0.2)
-    twice = [np.repeat(x, 4, axis=0) for x in (real, fake)]
+    twice = np.repeat(real, 4, axis=0), np.repeat(fake, 4, axis=0)
     group = np.repeat(np.arange(30), 4)
     once = bootstrap_values("fid", real, fake, np.arange(30), np.arange(30)).std()
     grouped = bootstrap_values("fid", *twice, group, group).std()

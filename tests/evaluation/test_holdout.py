@@ -16,7 +16,7 @@ from isoslice.data.grid import crop_to_grid, even_grid, thin
 from isoslice.data.interpolation import interpolate
 from isoslice.data.masking import fill_rows
 from isoslice.data.psnr import psnr
-from isoslice.data.volume import Volume
+from isoslice.data.volume import Volume, from_tczyx
 from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation.holdout import run as checking
 from isoslice.evaluation.holdout.extrapolation import (
@@ -41,8 +41,8 @@ def linear_predict(monkeypatch, spoil=lambda planes: planes):
         data = stack.tczyx()
         grid = even_grid(data.shape[2], factor)
         made = np.stack([[interpolate(c, grid) for c in t] for t in data])
-        return isoslice.inference.model.Prediction(
-            isoslice.data.volume.from_tczyx(spoil(made), stack.axes), stack.axes, None, factor, {}
+        return isoslice.Prediction(
+            from_tczyx(spoil(made), stack.axes), stack.axes, None, factor, {}
         )
 
     monkeypatch.setattr(isoslice.Model, "predict", predict)
@@ -146,7 +146,7 @@ def test_a_model_that_is_worse_or_better_is_called_so(tiny_model, monkeypatch):
         first = int(np.flatnonzero((stack == kept.data[0]).all((1, 2)))[0])
         grid = even_grid(len(kept.data), factor)
         made = (interpolate(kept.data, grid) + truth[2 * first :][: grid.depth]) / 2
-        return isoslice.inference.model.Prediction(made, "ZYX", None, factor, {})
+        return isoslice.Prediction(made, "ZYX", None, factor, {})
 
     monkeypatch.setattr(isoslice.Model, "predict", knows)
     better = check(stack, tiny_model, "ZYX", (2, 1, 1))

@@ -181,7 +181,7 @@ def test_the_page_makes_the_same_volumes_as_python(live: Opened, made: Any) -> N
     for number, volume in enumerate(scene.volumes):
         found = live.page.evaluate(f"Array.from(isosliceReport.volumes[{number}].voxels)")
         if volume.derived is None:
-            wanted = as_bytes(volume.voxels, scale.of(volume))
+            wanted: np.ndarray = as_bytes(volume.voxels, scale.of(volume))
         else:  # made of bytes, so of values that are cut off at the ends of the window
             (base,) = (v for v in scene.volumes if v.name == volume.derived.of[0])
             planes = as_bytes(base.voxels[list(scene.known)], scale.grey)

@@ -242,7 +242,7 @@ def test_an_evaluation_shows_the_error_and_the_scores() -> None:
     found = {volume.role: volume for volume in report.scene.volumes}
     assert list(found) == ["linear", "truth", "restored", "error"]
     np.testing.assert_array_equal(found["error"].voxels, 5)
-    rows = dict(row[:2] for row in report.tables[0].rows)
+    rows = {row[0]: row[1] for row in report.tables[0].rows}
     assert rows["PSNR, all voxels (dB)"] == f"{evaluate(true, ours).mean.psnr:.2f}"
     assert report.tables[1].rows[0][1:] == ("1.00", "1.00", "1.00")
 

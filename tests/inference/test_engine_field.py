@@ -79,6 +79,7 @@ def test_the_same_voxels_as_in_memory(request_, make, mode):
     assert found.provenance.get("along") == expected.provenance.get("along")
 
 
+@pytest.mark.slow
 def test_workers_restore_channels_one_by_one(request_, tmp_path):
     write_volume(request_.stack, channels(), overwrite=True)
     run(request_)

@@ -99,9 +99,12 @@ def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.record("0/pass-0/1", {})
     told, now = [], [0.0]
-    progress = Progress()
-    progress.update = lambda task, fraction, detail="": told.append((round(fraction, 2), detail))
-    tracker = Tracker(Three(), ledger, progress, clock=lambda: now[0])
+
+    class Recorded(Progress):
+        def update(self, task, fraction, detail=""):
+            told.append((round(fraction, 2), detail))
+
+    tracker = Tracker(Three(), ledger, Recorded(), clock=lambda: now[0])
     assert tracker.done_already() == "1 of 3 tasks are done already (33%)"
     finished = tracker.stage(next(Three().stages()), [0])
     now[0] = 5.0

@@ -30,7 +30,7 @@ class Stop(Exception):  # noqa: N818
 
 def stopping(monkeypatch, after):
     """Let work stop after some tasks; returns what was done."""
-    done = []
+    done: list[str] = []
     original = engines.run_task
 
     def run_task(job, stage, index, report):

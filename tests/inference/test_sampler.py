@@ -132,7 +132,7 @@ def test_every_voxel_is_evaluated_as_often_as_asked(mode, evaluations, expected)
         return silent(x, c_noise)
 
     grid = even_grid(4, 3)
-    done = []
+    done: list[float] = []
     run(counting, planes(), grid, mode=mode, evaluations=evaluations, report=done.append)
     assert sum(seen) == expected * grid.depth * 6 * 10
     assert done[-1] == pytest.approx(1)

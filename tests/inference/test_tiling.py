@@ -33,7 +33,8 @@ def tiled(made, halo, stride):
 
     def whole(x, t):
         out = torch.full((len(x), 1, *x.shape[2:]), torch.nan)
-        for window in windows_of(*x.shape[2:], halo, stride):
+        height, width = x.shape[2:]
+        for window in windows_of(height, width, halo, stride):
             found = made(x[..., window.rows, window.columns].contiguous(), t)
             out[..., window.own_rows, window.own_columns] = found[..., *window.inner].float()
         return out
@@ -70,6 +71,7 @@ def test_windows_cover_a_side_once(length, count, halo, stride):
     assert (seen == 1).all()
 
 
+@pytest.mark.slow
 @given(st.integers(1, 30_000), st.integers(1, 30_000))
 def test_windows_fit(height, width):
     down, across = grid(height, width, 112, 16)

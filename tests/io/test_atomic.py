@@ -180,7 +180,7 @@ def test_relative_path(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("fsync", [False, True])
 def test_a_file_of_our_own_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch, fsync):
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(atomic.os, "fsync", synced.append)
     path = tmp_path / "plan.json"
     with atomic_write(path, fsync=fsync) as stream:

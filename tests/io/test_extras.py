@@ -27,9 +27,9 @@ def test_what_is_missing_is_named(monkeypatch):
         with pytest.raises(SettingsError) as caught:
             fails("nibabel", "nibabel", "a NIfTI file", SettingsError)
         assert str(caught.value) == line
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError) as refused:
         require("no_such_a.b", "a b", "a .b file", path=Path("x.b"))
-    assert str(caught.value) == (
+    assert str(refused.value) == (
         "x.b: got a .b file, which needs the packages a and b; run: python -m pip install a b"
     )
 

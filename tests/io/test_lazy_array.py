@@ -92,7 +92,13 @@ def test_files_are_opened_without_being_read(tmp_path, name):
 
 def test_compressed_tiffs_are_read_at_once(tmp_path):
     data = np.arange(600, dtype=np.uint8).reshape(3, 10, 20)
-    tifffile.imwrite(tmp_path / "a.tif", data, compression="zlib", metadata={"axes": "ZYX"})
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        data,
+        photometric="minisblack",
+        compression="zlib",
+        metadata={"axes": "ZYX"},
+    )
     opened = open_volume(tmp_path / "a.tif")
     np.testing.assert_array_equal(opened.data, data)
 

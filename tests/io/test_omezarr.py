@@ -4,6 +4,7 @@ import json
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numcodecs
 import numpy as np
@@ -132,7 +133,7 @@ def test_block_mean_of_infinities():
 
 def make_v04(path, scale, unit, outer=None, data=STACK, axes="zyx", compressor="auto"):
     transforms = [{"type": "scale", "scale": scale}]
-    multiscale = {
+    multiscale: dict[str, Any] = {
         "version": "0.4",
         "name": "x",
         "axes": [

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def image(path, transforms, outer=(), axes="zyx", units=("micrometer",) * 3, dat
             listed[-1]["unit"] = unit
     group = zarr.create_group(store=path, zarr_format=2)
     group.create_array("0", data=data, chunks=data.shape)
-    multiscale = {
+    multiscale: dict[str, Any] = {
         "version": "0.4",
         "axes": listed,
         "datasets": [{"path": "0", "coordinateTransformations": list(transforms)}],

@@ -13,8 +13,18 @@ from isoslice.data.volume import DTYPES, Volume, VoxelSize
 from isoslice.errors import DataError, OutputError
 from isoslice.io import read_volume, require_voxel_size, write_volume
 
-SUFFIXES = (".ome.zarr", ".zarr", ".ome.tif", ".ome.tiff", ".tif", ".nii", ".nii.gz", ".npy")
-SUFFIXES += (".nrrd", ".mha")
+SUFFIXES = (
+    ".ome.zarr",
+    ".zarr",
+    ".ome.tif",
+    ".ome.tiff",
+    ".tif",
+    ".nii",
+    ".nii.gz",
+    ".npy",
+    ".nrrd",
+    ".mha",
+)
 REORDERS = {".ome.zarr": "TCZYX", ".zarr": "TCZYX", ".nii": "XYZTC", ".nii.gz": "XYZTC"}
 REORDERS |= {".nrrd": "TCZYX", ".mha": "TCZYX"}
 #: Formats that have no float16.

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def write(path, volume, core, order=None):
     image = create_image(path, axes, volume.data.shape, volume.data.dtype, volume.spacing, core)
     ranges = (range(0, n, c) for n, c in zip(volume.data.shape, core, strict=True))
     starts = list(itertools.product(*ranges))
-    files = {}
+    files: dict[Any, Any] = {}
     for start in starts if order is None else [starts[i] for i in order(len(starts))]:
         place = tuple(slice(a, a + c) for a, c in zip(start, core, strict=True))
         written = image.write(start, volume.data[place])

@@ -395,6 +395,7 @@ def test_zarr_2_pickles_are_not_loaded(tmp_path, key, dtype):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Numcodecs codecs are not in the Zarr version 3")
 @pytest.mark.parametrize("name", ["numcodecs.pickle", "vlen-utf8", "numcodecs.lzma", "made-up"])
 def test_zarr_3_codecs_that_are_not_known_are_refused(tmp_path, name):
     path = ome_zarr(tmp_path / "a.zarr", version=3)

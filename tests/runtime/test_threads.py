@@ -26,7 +26,7 @@ def threads():
 @pytest.mark.parametrize("count", [1, 3])
 def test_all_is_done_and_told_in_order(threads, count):
     threads(count)
-    done = []
+    done: list[int] = []
     assert list(on_all_cores(done.append, range(20), CPU)) == list(range(20))
     assert sorted(done) == list(range(20))
     assert torch.get_num_threads() == count
@@ -66,6 +66,7 @@ def test_other_devices_take_turns():
     assert set(names) == {threading.main_thread()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("arithmetic")
 def test_any_number_of_threads_gives_the_same_bits(threads):
     torch.manual_seed(0)

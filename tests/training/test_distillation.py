@@ -114,7 +114,7 @@ def test_two_passes_of_a_silent_network():
     """The second pass begins with what the first left of its noise."""
     planes = np.random.default_rng(0).random((1, 9, 24, 24), dtype=np.float32)
     grid = even_grid(9, 4)
-    seen = []
+    seen: list[float] = []
     config = ModelConfig(
         sigma_data=SIGMA_DATA,
         sampler=SamplerSettings(sigma_max=2.0),

@@ -101,6 +101,7 @@ def test_both_directions_are_averaged_and_blur_spares_measured_planes():
     assert not np.allclose(blurred[1], both[1])
 
 
+@pytest.mark.slow
 def test_training_resumes_exactly_also_with_summed_gradients(tmp_path):
     settings = MASKED.model_copy(update={"micro_batch": 2})
 
@@ -121,6 +122,7 @@ def test_training_resumes_exactly_also_with_summed_gradients(tmp_path):
     assert not torch.equal(weights(whole), weights(quickly("msdsr", steps=6)))
 
 
+@pytest.mark.slow
 def test_it_learns():
     """The end-to-end network beats its own start by far; L1 falls."""
     short, longer = (quickly("end-to-end", steps=n).info["loss"] for n in (2, 120))

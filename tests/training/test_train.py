@@ -31,6 +31,7 @@ def test_training_depends_on_the_seed_alone():
     assert a.fingerprint == b.fingerprint != other.fingerprint
 
 
+@pytest.mark.slow
 def test_the_callers_random_state_is_left_alone():
     """And so are results: they do not depend on it."""
     torch.manual_seed(5)

@@ -1,0 +1,35 @@
+"""One version: pyproject.toml has it, the installed package and CITATION.cff agree with it."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import isoslice
+
+ROOT = Path(__file__).parents[1]
+
+
+def declared() -> str:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)["project"]["version"]
+
+
+def test_the_package_has_the_declared_version():
+    reinstall = "installed before the version changed? run: python -m pip install --editable ."
+    assert isoslice.__version__ == declared(), reinstall
+
+
+def test_the_citation_has_the_declared_version():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [declared()]
+
+
+def test_the_version_is_looked_up_on_first_use():
+    """Metadata take longer to import than isoslice itself."""
+    code = (
+        "import sys, isoslice; assert 'importlib.metadata' not in sys.modules; "
+        "from isoslice import __version__; assert __version__ == isoslice.__version__"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
