@@ -7,6 +7,10 @@ WHERE_TO_REPORT = "on the project's page"
 class IsosliceError(Exception):
     """Base of every error isoslice raises on purpose; the command line prints it as one line."""
 
+    def __init__(self, message: str = "") -> None:
+        # Messages quote files, whose control characters could change a terminal.
+        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+
 
 class DataError(IsosliceError):
     """An input image or volume that cannot be used as it is."""
