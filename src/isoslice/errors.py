@@ -9,7 +9,8 @@ class IsosliceError(Exception):
 
     def __init__(self, message: str = "") -> None:
         # Messages quote files, whose control characters could change a terminal.
-        super().__init__("".join(c if c.isprintable() else "?" for c in message))
+        shown = (c if c.isprintable() else " " if c.isspace() else "?" for c in message)
+        super().__init__("".join(shown))
 
 
 class DataError(IsosliceError):

@@ -238,7 +238,7 @@ def test_env_as_lines_and_as_json(cli) -> None:
     assert found["libraries"]["numpy"] == np.__version__
     if find_spec("torch") is not None:
         assert found["torch"]["threads"] >= 1
-    assert found["optional"].keys() >= {"imagecodecs", "SimpleITK", "mrcfile", "h5py", "nibabel"}
+    assert found["optional"].keys() >= {"SimpleITK", "mrcfile", "h5py", "nibabel"}
     for name, module in EXTRAS.items():
         assert found["extras"][name] == (find_spec(module) is not None)
     if find_spec("h5py"):

@@ -202,5 +202,5 @@ def test_attributes_of_another_type_are_the_files_fault(tmp_path, ome):
 def test_control_characters_of_a_file_do_not_reach_the_terminal():
     assert (
         str(DataError("a.tif: got '\x1b[2J\n', expected text"))
-        == "a.tif: got '?[2J?', expected text"
+        == "a.tif: got '?[2J ', expected text"
     )

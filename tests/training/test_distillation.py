@@ -28,6 +28,7 @@ from isoslice.models.diffusion.edm import precondition
 from isoslice.models.networks.factory import build_network
 from isoslice.training.distillation import (
     DistillationObjective,
+    distill,
     end_points,
     fine_detail_only,
     student_config,
@@ -183,3 +184,21 @@ def test_distill_and_predict_by_command(cli: Cli, tmp_path, model_folder, stack_
     assert Model.load(student).config.network == NetworkSettings()
     assert isinstance(Model.load(student).config.training, TrainingSettings)
     assert not (tmp_path / "student.training").exists()
+
+
+def test_the_sharp_planes_of_a_stack_that_is_coarse_along_x_are_learned_from(tiny_model: Model):
+    stack = texture(6, 40, 40)
+    options = {"steps": 1, "device": "cpu"}
+    along_z = Volume(stack, "ZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
+    along_x = Volume(stack, "XYZ", {"X": 4.0, "Y": 1.0, "Z": 1.0})
+    blurred = Volume(stack, "XYZ", {"X": 1.0, "Y": 1.0, "Z": 4.0})
+    expected = distill(tiny_model, along_z, **options).fingerprint
+    assert distill(tiny_model, along_x, **options).fingerprint == expected
+    assert distill(tiny_model, along_z, along="z", **options).fingerprint == expected
+    with pytest.raises(DataError, match="pixels"):  # planes of 6 x 40
+        distill(tiny_model, blurred, **options)
+
+
+def test_resuming_without_a_folder_is_refused(tiny_model: Model):
+    with pytest.raises(SettingsError, match="resume without a workdir"):
+        distill(tiny_model, texture(4, 40, 40), axes="ZYX", steps=1, resume=True)

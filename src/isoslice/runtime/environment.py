@@ -30,6 +30,7 @@ LIBRARIES = (
     "numcodecs",
     "yaozarrs",
     "imageio",
+    "lazy_loader",
     "Pillow",
     "scikit-image",
     "typer",
@@ -37,7 +38,6 @@ LIBRARIES = (
 )
 #: Libraries that only some files and commands need.
 OPTIONAL = (
-    "imagecodecs",
     "nibabel",
     "SimpleITK",
     "mrcfile",

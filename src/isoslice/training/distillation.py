@@ -164,6 +164,7 @@ def distill(
     workdir: str | Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    along: str | None = None,
 ) -> Model:
     """Train a student that predicts with two evaluations a voxel, where `teacher` needs several.
 
@@ -175,7 +176,7 @@ def distill(
         A model of the preset ``isoslice``, not itself distilled.
     images, axes
         2D images or stacks like the teacher's training images, best the same; see `train.train`.
-    minutes, steps, seed, device, devices, nodes, workdir, resume, progress
+    minutes, steps, seed, device, devices, nodes, workdir, resume, progress, along
         As in `train.train`.
 
     Returns
@@ -197,7 +198,7 @@ def distill(
         )
     options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
     volumes, stacks = training_planes(
-        as_volumes(images, axes), teacher.config.intensities, teacher.config.srh
+        as_volumes(images, axes), teacher.config.intensities, teacher.config.srh, along
     )
     check_channels(volumes, stacks, teacher.config)
     config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)

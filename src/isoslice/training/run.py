@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.planes import PlaneStack, plane_stacks
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import Volume, parse_voxel_size
@@ -83,6 +84,10 @@ class RunOptions:
             raise SettingsError(f"got minutes {minutes}, expected a positive number")
         if steps is not None and steps < 1:
             raise SettingsError(f"got steps {steps}, expected at least 1")
+        if resume and workdir is None:
+            raise SettingsError(
+                "got resume without a workdir, expected the folder to continue from"
+            )
         chosen = choose_device(device)
         return cls(
             began,
@@ -120,9 +125,25 @@ def as_volumes(
 
 
 def training_planes(
-    volumes: list[Volume], intensities: tuple[float, float] | None, srh: bool
+    volumes: list[Volume],
+    intensities: tuple[float, float] | None,
+    srh: bool,
+    along: str | None = None,
 ) -> tuple[list[Volume], list[PlaneStack]]:
-    """Take the planes of volumes, after conversion to the three channels of SRH with `srh`."""
+    """Take the sharp planes of volumes, perpendicular to the coarse axis, which is called Z then.
+
+    Parameters
+    ----------
+    volumes
+        Images and stacks.
+    intensities
+        Intensities that become 0 and 1; by default percentiles of each.
+    srh
+        Convert to the three channels of SRH first.
+    along
+        The coarse axis of stacks; by default found from their voxel sizes.
+    """
+    volumes = [turned(v, coarse_axis(v, along if "Z" in v.axes else None)) for v in volumes]
     if srh:
         volumes = [srh_channels(volume) for volume in volumes]
     return volumes, plane_stacks(volumes, intensities)

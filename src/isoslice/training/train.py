@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.planes import PlaneStack, crop_size, draw_crops, split
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
@@ -134,17 +133,10 @@ def train(
     _check_kinds(chosen.recipe, settings, shape)
     if seed is not None:
         settings = _updated(settings, seed=seed)
-    if resume and workdir is None:
-        raise SettingsError("got resume without a workdir, expected the folder to continue from")
-
-    # Rename axes so that the coarse one is Z, and the sharp planes are XY.
-    volumes = [
-        turned(v, coarse_axis(v, along if "Z" in v.axes else None))
-        for v in as_volumes(images, axes, voxel_size)
-    ]
     if srh:
         intensities = (0.0, 1.0)
-    volumes, stacks = training_planes(volumes, intensities, srh)
+    volumes = as_volumes(images, axes, voxel_size)
+    volumes, stacks = training_planes(volumes, intensities, srh, along)
     if start is not None:
         check_channels(volumes, stacks, start.config)
     shape = _updated(shape, channels=stacks[0].data.shape[1])
