@@ -17,6 +17,7 @@ from isoslice.io.reading import open_volume
 h5py = pytest.importorskip("h5py")
 
 from hdf5_files import write_bdv, write_ilastik, write_imaris  # noqa: E402
+from isoslice.io.formats.hdf5.integrity import attribute  # noqa: E402
 
 FORMATS = Path(__file__).parents[3] / "shared" / "formats"
 STACK = texture(5, 12, 16)
@@ -286,3 +287,18 @@ def test_xml_and_mat_files_are_no_images_of_a_folder(tmp_path):
     write_bdv(tmp_path / "a.h5", texture(1, 1, 5, 12, 16).astype(np.uint16))
     (tmp_path / "parameters.mat").write_bytes(b"x")
     assert find_images(tmp_path) == [tmp_path / "a.h5"]
+
+
+def test_attributes_of_other_types_than_numbers_and_text_are_not_read(tmp_path):
+    """The library crashes over damaged sequences of variable length."""
+    path = write(tmp_path / "a.h5", data=(STACK, {"element_size_um": [2.0, 1.0, 1.0], "n": 3}))
+    with h5py.File(path, "a") as file:
+        attributes = file["data"].attrs
+        sequence = np.empty((), object)
+        sequence[()] = np.array([1, 2, 3], np.uint8)
+        attributes.create("axistags", sequence, dtype=h5py.vlen_dtype(np.uint8))
+        attributes["self"] = file["data"].ref
+        for name in ("axistags", "self"):
+            assert attribute(file["data"], name) is None
+        assert attribute(file["data"], "n") == 3
+    assert np.array_equal(read_volume(path).data, STACK)

@@ -104,11 +104,23 @@ def walk(file: Any) -> Iterator[tuple[str, Any]]:
 
 
 def attribute(owner: Any, name: str) -> Any | None:
-    """Return an attribute's value, or None where there is none."""
+    """Return an attribute's numbers or text, or None where there is neither.
+
+    Attributes of other types are not read: the library crashes over damaged sequences of variable
+    length (``H5T_VLEN``), which is what damage makes of a text.
+    """
+    import h5py
+
     with plain_errors():
         if name not in owner.attrs:
             return None
         handle = owner.attrs.get_id(name)
+        if handle.get_type().get_class() not in (
+            h5py.h5t.INTEGER,
+            h5py.h5t.FLOAT,
+            h5py.h5t.STRING,
+        ):
+            return None
         if handle.dtype.kind == "O":
             check_heaps(Path(owner.file.filename))
         size = handle.get_storage_size()
