@@ -100,7 +100,8 @@ def _equalize(channel: NDArray[np.float32], bits: float) -> NDArray[np.uint8]:
     # Bins narrower than float32 resolves, or a span beyond its range, need float64; all other
     # channels keep float32 edges, as in the released code.
     span = high - low
-    finest = 2 * bins * float(np.spacing(np.float32(max(abs(low), abs(high)))))
+    with np.errstate(over="ignore"):  # of the largest number it is infinite
+        finest = 2 * bins * float(np.spacing(np.float32(max(abs(low), abs(high)))))
     fits = finest <= span <= np.finfo(np.float32).max
     counts, edges = np.histogram(channel if fits else channel.astype(np.float64), bins)
     counts[0] = 0

@@ -175,11 +175,14 @@ def _array(store: Any, array_path: str, node: Node, path: Path) -> Any:
 
     from isoslice.io.formats.omezarr.codecs import bounded
 
-    array: Any = zarr.open_array(
-        store=store, path=array_path, mode="r", zarr_format=3 if node.version == 3 else 2
-    )
-    check_shape(path, array.shape)
-    array = bounded(array, MAX_CHUNK)
+    with warnings.catch_warnings():
+        # About who wrote the file: codecs outside the specification, an empty list of filters.
+        warnings.simplefilter("ignore", UserWarning)
+        array: Any = zarr.open_array(
+            store=store, path=array_path, mode="r", zarr_format=3 if node.version == 3 else 2
+        )
+        check_shape(path, array.shape)
+        array = bounded(array, MAX_CHUNK)
     number = math.prod(-(-n // m) for n, m in zip(array.shape, array.chunks, strict=True))
     size = math.prod(array.chunks) * np.dtype(array.dtype).itemsize
     if number > _MANY_CHUNKS and size < _TINY_CHUNK_BYTES:
