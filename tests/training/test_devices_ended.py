@@ -114,7 +114,9 @@ def test_sigterm_ends_all_tasks_after_the_same_step(images, which):
     assert "run the same again with --resume" in heard
     assert (images.with_name("model.training") / CHECKPOINT).exists()
     tasks = slurm(images, "--steps", 1, "--resume")
-    assert [task.wait(timeout=120) for task in tasks] == [0, 0]
+    for task in tasks:
+        task.communicate(timeout=120)
+    assert [task.returncode for task in tasks] == [0, 0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
