@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Cli
+from conftest import Cli, texture
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference import memory as fits
@@ -15,6 +15,8 @@ from isoslice.inference.memory import NETWORK, check_fits, memory_needed
 from isoslice.inference.model import Model
 from isoslice.inference.options import ResolvedOptions
 from isoslice.io import limits
+from isoslice.models.config import EndToEndConfig, UNetSettings
+from isoslice.models.networks.factory import build_network
 
 STACK = Volume(np.zeros((2, 3, 11, 20, 30), np.uint16), "TCZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
 VOXELS = 3 * 41 * 20 * 30
@@ -74,3 +76,14 @@ def test_files_that_a_container_has_cached_count_as_free(
     assert limits.available_memory() == 400
     (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
     assert limits.available_memory() > 10**6
+
+
+def test_the_papers_recipes_whose_memory_was_not_measured_are_not_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fits, "available_memory", lambda: 1000)
+    shape = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
+    config = EndToEndConfig(network=shape)
+    model = Model(config, build_network(config).eval())
+    stack = texture(3, 20, 30)
+    assert model.predict(stack, "ZYX", factor=2).volume.shape == (5, 20, 30)

@@ -142,7 +142,7 @@ class Model(ModelBundle):
         given = as_volume(stack, axes, voxel_size)
         coarse = stack_to_restore(given, self.config, factor, progress, along)
         computing = choose_device(device)
-        if computing.type == "cpu":
+        if recipe.memory_is_known and computing.type == "cpu":
             check_fits(coarse.volume, coarse.factor, options)
         progress.note(f"computing on {describe(computing)}")
         inspection = inspect(coarse.volume, self.config, progress)

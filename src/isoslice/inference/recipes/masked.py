@@ -32,6 +32,7 @@ class MaskedDiffusionRecipe:
 
     config: MsdsrConfig
     restores_blocks: bool = False
+    memory_is_known: bool = False
     most_accurate: Mode = "sample"
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
@@ -73,6 +74,7 @@ class EndToEndRecipe:
 
     config: EndToEndConfig
     restores_blocks: bool = False
+    memory_is_known: bool = False
     most_accurate: Mode = "mean"
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:

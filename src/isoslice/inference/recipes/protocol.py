@@ -26,6 +26,10 @@ class Recipe(Protocol):
         """Whether volumes larger than memory can be restored, block by block."""
 
     @property
+    def memory_is_known(self) -> bool:
+        """Whether `memory.memory_needed` was measured on it."""
+
+    @property
     def most_accurate(self) -> Mode:
         """The mode with the highest PSNR."""
 

@@ -32,6 +32,7 @@ class ResidualRecipe:
     """Diffusion of the residual; see `protocol.Recipe`."""
 
     config: ModelConfig
+    memory_is_known: bool = True
 
     @property
     def restores_blocks(self) -> bool:
