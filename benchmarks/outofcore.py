@@ -184,7 +184,7 @@ def main() -> None:
             output = Path(folder, f"{side}.out.ome.zarr")
             command = [sys.executable, __file__, str(options.model), "--source", "-", "--memory"]
             command += [options.memory, "--one", str(stack), str(output)]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as process:
                 assert process.stdout is not None
                 for line in process.stdout:
                     print(line, end="", flush=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import locale
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -552,6 +554,16 @@ def _metaimage(folder: Path) -> Iterator[Path]:
     yield path
 
 
+@contextmanager
+def _same_locale() -> Iterator[None]:
+    """Keep the process's locale, which SimpleITK's writer of DICOM sets to C."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
 def _dicom(folder: Path) -> Iterator[Path]:
     import SimpleITK
 
@@ -571,7 +583,8 @@ def _dicom(folder: Path) -> Iterator[Path]:
         if packer:
             writer.UseCompressionOn()
             writer.SetCompressor(packer)
-        writer.Execute(image)
+        with _same_locale():
+            writer.Execute(image)
         yield path
 
 
@@ -596,7 +609,8 @@ def _dicom_series(folder: Path) -> Iterator[Path]:
         writer = SimpleITK.ImageFileWriter()
         writer.KeepOriginalImageUIDOn()
         writer.SetFileName(str(series / f"{number}.dcm"))
-        writer.Execute(image)
+        with _same_locale():
+            writer.Execute(image)
     yield series
 
 

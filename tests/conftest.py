@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import locale
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -89,6 +90,14 @@ def write_stack(
             metadata |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": "µm"}
     tifffile.imwrite(path, data, ome=True, photometric="minisblack", metadata=metadata)
     return path
+
+
+@pytest.fixture(autouse=True)
+def same_locale() -> Iterator[None]:
+    """Fail a test that leaves the process with another locale, which a library may set."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 class Bomb:

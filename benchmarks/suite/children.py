@@ -43,7 +43,7 @@ def run_child(command: Sequence[object], threads: int, log: Path) -> dict[str, A
     try:
         with log.open("w", encoding="utf-8") as errors:
             done = subprocess.run(
-                words, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+                words, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=environment
             )
     except OSError as error:
         raise ChildError(

@@ -66,7 +66,7 @@ def read_all() -> dict[str, str]:
         child = subprocess.run(
             [sys.executable, damaged_files.__file__, *left],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=600,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )

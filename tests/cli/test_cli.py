@@ -35,7 +35,7 @@ HEAVY = ("torch", "zarr", "skimage", "tifffile", "rich", "numpy")
 
 def script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *arguments], capture_output=True, encoding="utf-8", timeout=60
     )
 
 
@@ -208,7 +208,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
         [sys.executable, "-c", code, "--help"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     assert process.stderr is not None

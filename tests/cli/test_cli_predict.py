@@ -206,7 +206,7 @@ def test_interrupted_training_can_be_resumed(
         [sys.executable, "-c", EAGER + MAIN, *arguments, "--minutes", "5"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         # A test run started in the background may hand down an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )

@@ -169,7 +169,9 @@ def test_a_worker_that_ends_while_it_starts_is_told(tmp_path):
         "        print(error)\n",
         encoding="utf-8",
     )
-    ran = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, text=True, timeout=300)
+    ran = subprocess.run(
+        [sys.executable, script], stdout=subprocess.PIPE, encoding="utf-8", timeout=300
+    )
     assert ran.stdout.startswith("a worker ended while it started")
     assert ran.returncode == 0
 

@@ -35,7 +35,7 @@ def start(images: Path, *options: object, **environment: str) -> subprocess.Pope
         [sys.executable, "-m", "isoslice", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
         # A test run started in the background may hand down an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),

@@ -142,7 +142,9 @@ def _processor() -> str | None:
                     return line.partition(":")[2].strip()
         if sys.platform == "darwin":
             command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True, timeout=5).stdout.strip()
+            return subprocess.run(
+                command, capture_output=True, encoding="utf-8", timeout=5
+            ).stdout.strip()
         return platform.processor() or None
     return None
 
