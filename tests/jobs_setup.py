@@ -6,7 +6,7 @@ import torch
 from isoslice import write_volume
 from isoslice.data.volume import Volume
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.run import How, restore_image
+from isoslice.inference.engine.run import How, restore_on_disk
 from isoslice.inference.model import Model
 from isoslice.inference.passes import BATCH_PIXELS
 from isoslice.io import read_volume
@@ -44,7 +44,7 @@ def small_request(folder, monkeypatch):
 
 
 def run(request, **how):
-    return restore_image(request, How(**how), Progress())
+    return restore_on_disk(request, How(**how), Progress())
 
 
 def voxels(path):

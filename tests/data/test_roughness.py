@@ -11,10 +11,10 @@ from isoslice.data.roughness import anisotropy, linear_error, roughness
 from isoslice.inference.detail import strength as module
 from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains
 from isoslice.inference.detail.patches import COUNT, pieces, reader
-from isoslice.inference.detail.strength import LIMITS, find_gains, gains_for
-from isoslice.inference.interpolated import make_base
-from isoslice.inference.sampler import draw, restore
+from isoslice.inference.detail.strength import LIMITS, gains_for
 from isoslice.models.config import DistilledSettings, ModelConfig
+from restoring import gains_of as gains_of_network
+from restoring import restore
 
 
 def silent(x, c_noise):
@@ -23,9 +23,7 @@ def silent(x, c_noise):
 
 
 def gains_of(config, planes, grid, evaluations=5):
-    base = make_base(planes, grid, config.softening, torch.device("cpu"))
-    drawn = draw(silent, config, base, evaluations=evaluations)
-    return find_gains(config, reader(planes), planes.shape[1:], grid, drawn)
+    return gains_of_network(silent, config, planes, grid, evaluations)
 
 
 def rough_planes(deviations, count=12, side=80):

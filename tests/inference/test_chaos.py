@@ -14,23 +14,22 @@ import pytest
 from isoslice import write_volume
 from isoslice.data.volume import Volume
 from isoslice.inference.engine.ledger import Ledger
-from isoslice.inference.engine.stages import HIDDEN
 from jobs_setup import SPACING, files, small_model
 
 #: A run of many small tasks, which says what it does.
 RUN = """
 import os, sys, time
 import isoslice.inference.engine.begin as begin
-import isoslice.inference.engine.executors as engines
+from isoslice.inference.engine.job import Job
 from isoslice.inference.passes import BATCH_PIXELS
 begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
-run_task = engines.run_task
+run_task = Job.run_task
 def told(job, stage, index, report):
     with open(os.environ["COMPUTED"], "a") as log:
         log.write(stage.task(index) + "\\n")
     time.sleep(0.05)
     return run_task(job, stage, index, report)
-engines.run_task = told
+Job.run_task = told
 """
 COMMAND = """
 from isoslice.cli import main
@@ -44,7 +43,7 @@ def computed(log: Path) -> list[str]:
 
 
 def recorded(folder: Path) -> tuple[set[str], set[str]]:
-    ledger = Ledger(folder / HIDDEN)
+    ledger = Ledger(folder)
     return set(ledger.done), ledger.stages
 
 
@@ -108,7 +107,7 @@ def test_killed_runs_go_on(tmp_path, options, wanted):
         folder = output.with_name(output.name + ".unfinished")
         while not output.exists():
             (before, stages), started = recorded(folder), len(computed(log))
-            planned = (folder / HIDDEN / "plan.json").exists()
+            planned = (folder / "plan.json").exists()
             resume = ["--resume"] if planned and "--part" not in options else []
             process = subprocess.Popen(
                 [*base, "-o", str(output), *resume, *options],

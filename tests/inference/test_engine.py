@@ -12,7 +12,6 @@ from isoslice import write_volume
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.begin import Request, unfinished
-from isoslice.inference.engine.stages import HIDDEN
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
 from isoslice.io import read_volume
@@ -34,7 +33,7 @@ def test_a_stack_becomes_an_image(request_):
     assert record["plan"]["factor"] == 4
     names = {path.name for path in request_.output.parent.iterdir()}
     assert names == {"m.model", "stack.ome.zarr", "out.ome.zarr", "out.ome.zarr.json"}
-    assert not (request_.output / HIDDEN).exists()
+    assert {path.name for path in request_.output.iterdir()} == {"zarr.json", *"01"}
 
 
 @pytest.mark.usefixtures("arithmetic")
@@ -85,9 +84,9 @@ def command(request, *options):
 COMMAND = """
 import sys, time
 import isoslice.inference.engine.begin as begin
-import isoslice.inference.engine.executors as engines
-run_task = engines.run_task
-engines.run_task = lambda *task: (time.sleep(0.2), run_task(*task))[1]
+from isoslice.inference.engine.job import Job
+run_task = Job.run_task
+Job.run_task = lambda *task: (time.sleep(0.2), run_task(*task))[1]
 from isoslice.inference.passes import BATCH_PIXELS
 begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
 from isoslice.cli import main

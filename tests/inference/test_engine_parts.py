@@ -8,22 +8,24 @@ from isoslice.errors import SettingsError
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import claimed
 from isoslice.inference.engine.plan import files_digest
+from isoslice.inference.engine.restoration import FrameStage
 from isoslice.inference.engine.slabs import Sizes, parse_memory, slab_slices, working_memory
-from isoslice.inference.engine.stages import Stage
 from isoslice.inference.engine.tracking import Tracker, spoken
 from isoslice.inference.engine.worker import Worker, alike
+from isoslice.inference.recipes.residual import ResidualRecipe
+from isoslice.models.config import ModelConfig
 from isoslice.runtime.progress import Progress
 
 
 def test_a_line_that_was_cut_off_does_not_count(tmp_path):
     ledger = Ledger(tmp_path)
-    ledger.record("0/pass-0/3", {})
-    ledger.record("0/pass-0/4", {})
+    ledger.record("0/mean-0/3", {})
+    ledger.record("0/mean-0/4", {})
     (path,) = tmp_path.glob("done-*.jsonl")
     path.write_bytes(path.read_bytes()[:-5])
-    assert set(Ledger(tmp_path).done) == {"0/pass-0/3"}
-    Ledger(tmp_path).record("0/pass-0/5", {})
-    assert set(Ledger(tmp_path).done) == {"0/pass-0/3", "0/pass-0/5"}
+    assert set(Ledger(tmp_path).done) == {"0/mean-0/3"}
+    Ledger(tmp_path).record("0/mean-0/5", {})
+    assert set(Ledger(tmp_path).done) == {"0/mean-0/3", "0/mean-0/5"}
 
 
 def test_lines_of_others_are_seen_when_looked_for(tmp_path):
@@ -58,24 +60,26 @@ def test_memory_is_read_as_people_write_it():
 
 
 HERE = Worker("cpu", "cpu bfloat16", 2, "here")
+RECIPE = ResidualRecipe(ModelConfig())
 
 
 def test_slabs_follow_the_memory():
     sizes = Sizes((2721, 2721, 2721), 1, 681, 2)
-    thick = [slab_slices(sizes, gigabytes * 10**9, HERE)[0] for gigabytes in (2, 4, 8, 100)]
+    thick = [slab_slices(sizes, gigabytes * 10**9, HERE, RECIPE)[0] for gigabytes in (2, 4, 8, 100)]
     assert thick == sorted(thick)
     assert 1 <= thick[0] < thick[-1] <= 128
     with pytest.raises(SettingsError, match="--memory"):
-        slab_slices(sizes, 10**8, HERE)
+        slab_slices(sizes, 10**8, HERE, RECIPE)
     # Whole batches of slices, so that batches lie at the same places whatever the slab.
     small = Sizes((100, 128, 200), 1, 25, 2)
     for budget in (1.2, 1.5, 4):
-        xz, yz = slab_slices(small, int(budget * 10**9), HERE)
+        xz, yz = slab_slices(small, int(budget * 10**9), HERE, RECIPE)
         assert xz % (2**18 // (100 * 200)) == 0
         assert yz % (2**18 // (100 * 128)) == 0
     more = HERE._replace(threads=4, arithmetic="cpu float32")
-    assert working_memory(10**6, 3, more) > working_memory(10**6, 1, HERE)
-    assert slab_slices(sizes, 4 * 10**9, HERE, asked=5) == (5, 5)
+    of_pass = RECIPE.pass_memory
+    assert working_memory(10**6, 3, more, of_pass) > working_memory(10**6, 1, HERE, of_pass)
+    assert slab_slices(sizes, 4 * 10**9, HERE, RECIPE, asked=5) == (5, 5)
 
 
 def test_workers_have_to_round_alike():
@@ -93,11 +97,11 @@ def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
         voxels = 3_000_000
 
         def stages(self):
-            yield Stage(0, "pass-0", 2, 100.0)
-            yield Stage(0, "blocks", 1, 100.0)
+            yield FrameStage(0, "mean-0", 2, 100.0)
+            yield FrameStage(0, "blocks", 1, 100.0)
 
     ledger = Ledger(tmp_path)
-    ledger.record("0/pass-0/1", {})
+    ledger.record("0/mean-0/1", {})
     told, now = [], [0.0]
 
     class Recorded(Progress):
@@ -112,8 +116,8 @@ def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
     now[0] = 10.0
     finished(0)
     assert told == [
-        (0.5, "pass-0, 1/3, 0.1 Mvoxels/s, 15 s left"),
-        (0.67, "pass-0, 2/3, 0.1 Mvoxels/s, 10 s left"),
+        (0.5, "mean-0, 1/3, 0.1 Mvoxels/s, 15 s left"),
+        (0.67, "mean-0, 2/3, 0.1 Mvoxels/s, 10 s left"),
     ]
     assert (tracker.tasks, tracker.voxels) == (1, 1_000_000)
 
@@ -139,7 +143,7 @@ def test_digests_tell_of_every_change(tmp_path):
 
 
 def test_what_a_power_cut_leaves_is_no_line(tmp_path):
-    Ledger(tmp_path).record("0/pass-0/3", {})
+    Ledger(tmp_path).record("0/mean-0/3", {})
     (path,) = tmp_path.glob("done-*.jsonl")
-    path.write_bytes(path.read_bytes() + b"\0\0\0\n" + b'{"task": "0/pass-0/4"}\n')
-    assert set(Ledger(tmp_path).done) == {"0/pass-0/3"}
+    path.write_bytes(path.read_bytes() + b"\0\0\0\n" + b'{"task": "0/mean-0/4"}\n')
+    assert set(Ledger(tmp_path).done) == {"0/mean-0/3"}

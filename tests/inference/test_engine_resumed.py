@@ -11,12 +11,11 @@ import torch
 from isoslice import write_volume
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceError, OutputError, SettingsError
-from isoslice.inference.engine import executors as engines
 from isoslice.inference.engine.begin import Request, unfinished
+from isoslice.inference.engine.job import Job, open_job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import locked
 from isoslice.inference.engine.plan import files_glance
-from isoslice.inference.engine.stages import HIDDEN, open_job
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
 from isoslice.io import read_volume
@@ -31,7 +30,7 @@ class Stop(Exception):  # noqa: N818
 def stopping(monkeypatch, after):
     """Let work stop after some tasks; returns what was done."""
     done: list[str] = []
-    original = engines.run_task
+    original = Job.run_task
 
     def run_task(job, stage, index, report):
         if len(done) == after:
@@ -39,7 +38,7 @@ def stopping(monkeypatch, after):
         done.append(stage.task(index))
         return original(job, stage, index, report)
 
-    monkeypatch.setattr(engines, "run_task", run_task)
+    monkeypatch.setattr(Job, "run_task", run_task)
     return done
 
 
@@ -74,7 +73,7 @@ def test_a_file_that_was_cut_off_is_made_again(request_, undisturbed, monkeypatc
     """A slab of a pass, or a block of the output."""
     done = interrupted(request_, monkeypatch, after)
     folder = unfinished(request_.output)
-    recorded = Ledger(folder / HIDDEN).done
+    recorded = Ledger(folder).done
     name = next(iter(recorded[done[-1]]))
     with (folder / name).open("r+b") as stream:
         stream.truncate((folder / name).stat().st_size - cut if cut else 0)
@@ -87,9 +86,9 @@ def test_a_file_that_was_cut_off_is_made_again(request_, undisturbed, monkeypatc
 
 def test_a_slab_that_is_lost_later_is_a_clean_error(request_, monkeypatch):
     done = interrupted(request_, monkeypatch, after=7)
-    assert done[-1] == "0/pass-1/1"
+    assert done[-1] == "0/mean-1/1"
     folder = unfinished(request_.output)
-    for name in Ledger(folder / HIDDEN).done[done[0]]:
+    for name in Ledger(folder).done[done[0]]:
         (folder / name).write_bytes(b"short")
     with pytest.raises(OutputError, match="--overwrite"):
         run(request_, resume=True)
@@ -104,7 +103,7 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
         with pytest.raises(OutputError, match="disk is full"):
             run(request_)
     with monkeypatch.context() as patch:
-        patch.setattr("isoslice.inference.engine.begin.scratch_bytes", lambda _: 10**12)
+        patch.setattr("isoslice.inference.engine.begin.field_bytes", lambda _: 10**12)
         patch.setattr("isoslice.inference.engine.begin.free_bytes", lambda _: 10**9)
         with pytest.raises(OutputError, match="choose another disk"):
             run(request_)
@@ -180,7 +179,7 @@ def test_two_runs_do_not_write_the_same_output(request_):
 
 @pytest.mark.parametrize("back", [True, False])
 def test_a_stack_that_vanishes_is_a_clean_error(request_, undisturbed, monkeypatch, back):
-    original = engines.run_task
+    original = Job.run_task
 
     def run_task(job, stage, index, report):
         if index == 2:
@@ -188,7 +187,7 @@ def test_a_stack_that_vanishes_is_a_clean_error(request_, undisturbed, monkeypat
         return original(job, stage, index, report)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "run_task", run_task)
+        patch.setattr(Job, "run_task", run_task)
         with pytest.raises(DataError, match=r"stack.ome.zarr: got"):
             run(request_)
     if back:
@@ -201,16 +200,16 @@ def test_a_stack_that_vanishes_is_a_clean_error(request_, undisturbed, monkeypat
 
 
 def test_a_chunk_that_vanishes_is_found_at_the_end(request_, monkeypatch):
-    original = engines.run_task
+    original = Job.run_task
 
     def run_task(job, stage, index, report):
-        if stage.name == "pass-1":
+        if stage.name == "mean-1":
             for path in (request_.stack / "0" / "c").rglob("*"):
                 if path.is_file():
                     path.unlink()
         return original(job, stage, index, report)
 
-    monkeypatch.setattr(engines, "run_task", run_task)
+    monkeypatch.setattr(Job, "run_task", run_task)
     with pytest.raises(DataError, match="another stack"):
         run(request_)
     assert not request_.output.exists()
@@ -222,7 +221,7 @@ def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
     interrupted(request_, monkeypatch)
     job = open_job(unfinished(request_.output))
     job.compute_on(torch.device("cpu", 0))  # as one of several
-    assert job.device.index == 0
+    assert job.restoration.device.index == 0
     job.work = job.work.model_copy(update={"arithmetic": "cuda float32"})
     with pytest.raises(SettingsError, match="made alike"):
         job.compute_on(torch.device("cpu"))
@@ -230,7 +229,7 @@ def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
 
 def test_a_plan_that_is_damaged_is_a_clean_error(request_, monkeypatch):
     interrupted(request_, monkeypatch)
-    (unfinished(request_.output) / HIDDEN / "plan.json").write_text("{", encoding="utf-8")
+    (unfinished(request_.output) / "plan.json").write_text("{", encoding="utf-8")
     with pytest.raises(OutputError, match="--overwrite"):
         run(request_, resume=True)
     with pytest.raises(OutputError):

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from isoslice.data.grid import even_grid
 from isoslice.data.interpolation import interpolate
 from isoslice.inference import tiling as windows
-from isoslice.inference.sampler import restore
 from isoslice.inference.tiling import WHOLE, grid, spans, windows_of
 from isoslice.models.config import ModelConfig, NetworkSettings
 from isoslice.models.networks.denoiser import Denoiser, reach
+from restoring import restore
 
 SHAPES = [((8, 12), (1, 1), (1, 0)), ((8, 12, 16), (1, 2, 0), (0, 1, 1)), ((8,), (2,), (1,))]
 

@@ -12,21 +12,29 @@ from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
 from isoslice.errors import SettingsError
+from isoslice.inference.detail.patches import reader
 from isoslice.inference.model import Model
 from isoslice.inference.options import ResolvedOptions
+from isoslice.inference.sample_spread import (
+    average_of,
+    change_sums,
+    joined,
+    level_of,
+    smoothed_variance,
+    variance_sums,
+)
 from isoslice.inference.uncertainty import (
     ErrorEstimator,
-    restore_with_std,
     stack_scale,
-    with_samples,
 )
 from isoslice.models.config import DistilledSettings, MsdsrConfig
 from isoslice.models.networks.error_head import build_head, with_head
 from isoslice.models.reliability.calibration import calibrate
 from isoslice.models.reliability.record import Trust
+from restoring import with_std
 from tiny_head import CPU, TINY, network, random_head
 
-MEAN = ResolvedOptions(mode="mean", steps=2)
+MEAN = ResolvedOptions(mode="mean", steps=2, uncertainty=True)
 
 
 def specimen(depth=49, side=64, seed=0):
@@ -37,6 +45,13 @@ def specimen(depth=49, side=64, seed=0):
 
 def planes_of(volume):
     return PlaneStack(volume[:, None], Normalization((0.0,), (1.0,)))
+
+
+def scale_of(joined, calibration, planes, factor, own=False):
+    shape = planes.shape[1:]
+    return stack_scale(
+        joined, TINY, calibration, reader(planes), shape, factor, own=own, device=CPU
+    )
 
 
 @pytest.fixture(scope="module")
@@ -68,42 +83,33 @@ def test_intervals_of_a_volume_hold_what_they_promise(calibrated, factor):
     truth = specimen()
     grid = even_grid(len(truth[::factor]), factor)
     estimator = ErrorEstimator(joined, TINY, calibration)
-    found = restore_with_std(estimator, truth[None, ::factor], grid, MEAN)
-    error = np.abs(found.volume[0] - truth)[~grid.mask]
-    std = found.std[0][~grid.mask]
+    found, _ = with_std(estimator, truth[None, ::factor], grid, MEAN)
+    error = np.abs(found["volume"][0] - truth)[~grid.mask]
+    std = found["std"][0][~grid.mask]
     for level, times in zip((0.5, 0.9), (0, 3), strict=True):
-        reach = found.scale.calibration.multiples[times] * std
+        reach = calibration.at(factor).multiples[times] * std
         assert np.mean(error <= reach) == pytest.approx(level, abs=0.04)
-    np.testing.assert_array_equal(found.std[0][grid.mask], 0)
-    np.testing.assert_array_equal(found.volume[0][grid.mask], truth[::factor])
+    np.testing.assert_array_equal(found["std"][0][grid.mask], 0)
+    np.testing.assert_array_equal(found["volume"][0][grid.mask], truth[::factor])
 
 
 def test_planes_unlike_their_neighbours_widen_intervals(calibrated):
     joined, calibration = calibrated
     planes = specimen()[None, ::4]
     jumps = planes + 0.2 * np.random.default_rng(0).normal(size=(1, planes.shape[1], 1, 1))
-    same, worse = (
-        stack_scale(joined, TINY, calibration, p.astype(np.float32), 4, device=CPU)
-        for p in (planes, jumps)
-    )
+    same, worse = (scale_of(joined, calibration, p.astype(np.float32), 4) for p in (planes, jumps))
     assert same.anisotropy[0] == pytest.approx(1, abs=0.15)
     assert worse.total[0] > 1.2 * same.total[0]
 
 
-def test_lost_planes_do_not_change_the_factor(calibrated, monkeypatch):
-    asked = []
-
-    def scale(network, config, calibration, planes, factor, **options):
-        asked.append(factor)
-        return stack_scale(network, config, calibration, planes, factor, **options)
-
-    monkeypatch.setattr("isoslice.inference.uncertainty.stack_scale", scale)
+def test_lost_planes_do_not_change_the_factor(calibrated):
     planes = specimen(9)[None]
     kept = [0, 1, 2, 5, 8]  # of nine
     grid = PlaneGrid(tuple(4 * z for z in kept))
     estimator = ErrorEstimator(calibrated[0], TINY, calibrated[1])
-    restore_with_std(estimator, planes[:, kept], grid, MEAN)
-    assert asked == [4]
+    _, numbers = with_std(estimator, planes[:, kept], grid, MEAN)
+    assert numbers["factor"] == calibrated[1].at(4).factor != calibrated[1].at(8).factor
+    assert numbers["ratio"] == scale_of(*calibrated, planes[:, kept], 4).ratio
 
 
 def test_a_stack_that_was_learned_from_counts_for_less(calibrated):
@@ -114,18 +120,13 @@ def test_a_stack_that_was_learned_from_counts_for_less(calibrated):
         }
     )
     planes = specimen()[None, ::4]
-    totals = [
-        stack_scale(joined, TINY, wary, planes, 4, own=own, device=CPU).total[0]
-        for own in (False, True)
-    ]
+    totals = [scale_of(joined, wary, planes, 4, own=own).total[0] for own in (False, True)]
     assert totals[1] == pytest.approx(1.5 * totals[0])
 
 
 def test_planes_too_small_to_measure_on_take_the_models_numbers(calibrated):
     joined, calibration = calibrated
-    scale = stack_scale(
-        joined, TINY, calibration, np.zeros((1, 3, 8, 8), np.float32), 8, device=CPU
-    )
+    scale = scale_of(joined, calibration, np.zeros((1, 3, 8, 8), np.float32), 8)
     assert not scale.measured
     assert scale.ratio == pytest.approx(calibration.at(8).ratio)
 
@@ -240,13 +241,22 @@ def test_models_that_do_not_know_their_errors_say_so(model, stack):
         other.predict(stack, axes="ZYX", factor=3, samples=4)
 
 
+def joined_with(std, squares):
+    """Join deviations with the squares of four samples, whose sums are taken in two parts."""
+    drawn = smoothed_variance(squares, 4)
+    halves = [(std[:, :4], drawn[:, :4]), (std[:, 4:], drawn[:, 4:])]
+    level = level_of([variance_sums(*half) for half in halves])
+    average = average_of([change_sums(*half, level) for half in halves])
+    return joined(std, drawn, level, average)
+
+
 @given(st.integers(0, 1000), st.floats(0.01, 10))
 def test_samples_keep_the_calibrated_level(seed, strength):
     random = np.random.default_rng(seed)
     std = random.uniform(0.5, 1.5, (2, 7, 8, 8)).astype(np.float32)
     std[:, ::3] = 0
     squares = (strength * random.chisquare(4, std.shape)).astype(np.float32)
-    found = with_samples(std, squares, 4)
+    found = joined_with(std, squares)
     for ours, own in zip(found, std, strict=True):
         hidden = own > 0
         change = np.average(np.log(ours[hidden] / own[hidden]), weights=own[hidden])
@@ -254,7 +264,7 @@ def test_samples_keep_the_calibrated_level(seed, strength):
         np.testing.assert_array_equal(ours[::3], 0)
     # What samples agree about less gets more of it.
     squares[:, :, :4] *= 50
-    assert (with_samples(std, squares, 4)[:, 1:3, :3] > found[:, 1:3, :3]).mean() > 0.9
+    assert (joined_with(std, squares)[:, 1:3, :3] > found[:, 1:3, :3]).mean() > 0.9
 
 
 def test_a_model_keeps_what_it_knows(model, tmp_path, stack):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from isoslice.data.grid import even_grid
 from isoslice.errors import SettingsError
-from isoslice.inference.slicewise import ddim_estimate, direct_estimate, restore_slicewise
+from isoslice.inference.slicewise import ddim_estimate, direct_estimate, run_slices
 from isoslice.inference.tiling import tent, window_starts, windowed
 from isoslice.models.config import DdimSettings
 from isoslice.models.diffusion.ddim import cosine_alphas_cumprod, ddim_coefficients
@@ -204,6 +204,21 @@ def test_blending_agrees_with_a_local_network():
     assert float(tent(5).min()) > 0
 
 
+def restore_slices(planes, grid, estimate, directions=("XZ", "YZ"), report=lambda part: None):
+    """Restore slices of each direction by themselves, and average them."""
+    total = torch.zeros(len(planes), grid.depth, *planes.shape[2:])
+    for number, plane in enumerate(directions):
+
+        def part(share, number=number):
+            report((number + share) / len(directions))
+
+        run_slices(
+            estimate, planes, grid, total, plane,
+            share=1 / len(directions), first=0, multiple=8, device=torch.device("cpu"), report=part,
+        )  # fmt: skip
+    return total.numpy()
+
+
 PLANES = np.random.default_rng(0).random((1, 3, 10, 12), dtype=np.float32)
 GRID = even_grid(3, 4)
 
@@ -211,7 +226,7 @@ GRID = even_grid(3, 4)
 def test_volumes_keep_every_slice_in_its_place():
     """A network that returns what it is shown: hidden rows zero, measured ones in place."""
     for direction in (("XZ",), ("YZ",), ("XZ", "YZ")):
-        volume = restore_slicewise(
+        volume = restore_slices(
             PLANES, GRID, lambda known, mask, plane, start, report: known, directions=direction
         )
         assert volume.shape == (1, 9, 10, 12)
@@ -223,21 +238,21 @@ def test_average_of_the_directions():
     def estimate(known, mask, plane, start, report):
         return torch.full_like(known, 1.0 if plane == "XZ" else 3.0)
 
-    assert np.all(restore_slicewise(PLANES, GRID, estimate) == 2)
+    assert np.all(restore_slices(PLANES, GRID, estimate) == 2)
 
 
 def test_noise_of_a_slice_does_not_depend_on_its_batch(monkeypatch):
     estimate = ddim_estimate(lambda x, t: x * 0.3, DdimSettings(), 48, 5, seed=3)
-    whole = restore_slicewise(PLANES, GRID, estimate)
+    whole = restore_slices(PLANES, GRID, estimate)
     monkeypatch.setattr("isoslice.inference.slicewise.BATCH_PIXELS", {"cpu": 1})
-    np.testing.assert_allclose(restore_slicewise(PLANES, GRID, estimate), whole, atol=1e-5)
+    np.testing.assert_allclose(restore_slices(PLANES, GRID, estimate), whole, atol=1e-5)
     other = ddim_estimate(lambda x, t: x * 0.3, DdimSettings(), 48, 5, seed=4)
-    assert not np.allclose(restore_slicewise(PLANES, GRID, other), whole, atol=1e-2)
+    assert not np.allclose(restore_slices(PLANES, GRID, other), whole, atol=1e-2)
 
 
 def test_progress_reaches_the_end():
     seen = []
-    restore_slicewise(
+    restore_slices(
         PLANES, GRID, direct_estimate(lambda x, t: x, 48), report=lambda part: seen.append(part)
     )
     assert seen == sorted(seen)

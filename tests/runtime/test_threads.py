@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from isoslice.data.grid import even_grid
-from isoslice.inference.sampler import restore
 from isoslice.models.config import ModelConfig
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.runtime.threads import on_all_cores
+from restoring import restore
 
 CPU, META = torch.device("cpu"), torch.device("meta")
 

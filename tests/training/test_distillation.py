@@ -15,7 +15,6 @@ from isoslice.inference.detail.blend import Gains, blend_detail
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes import recipe_of
-from isoslice.inference.sampler import restore
 from isoslice.models.config import (
     DistilledSettings,
     ModelConfig,
@@ -33,6 +32,7 @@ from isoslice.training.distillation import (
     fine_detail_only,
     student_config,
 )
+from restoring import restore
 
 SIGMA_DATA = 0.1
 

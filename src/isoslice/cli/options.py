@@ -156,7 +156,7 @@ Memory = Annotated[
     typer.Option(
         "--memory",
         metavar="SIZE",
-        help="Memory that a process may take, such as 4GB, to make an OME-Zarr output of any size. "
+        help="Memory that a process may take, such as 4GB: 1GB or more. "
         "[default: half of what is free, shared among workers]",
         rich_help_panel=LARGE,
     ),

@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoslice.cli.help import MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
-from isoslice.cli.large import LargeOptions, is_in_blocks, memory_budget, threads_of
+from isoslice.cli.large import LargeOptions
 from isoslice.cli.options import (
     Along,
     Device,
@@ -164,42 +163,22 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
-    from isoslice.data.coarse import coarse_axis, turned
-    from isoslice.errors import DoubtWarning, SettingsError
+    from isoslice.errors import DoubtWarning
+    from isoslice.inference.engine.begin import Request
+    from isoslice.inference.engine.predict import predict_file
     from isoslice.inference.model import Model
-    from isoslice.io import check_suffix
-    from isoslice.io.atomic import check_apart, check_output
-    from isoslice.io.reading import open_volume, open_with
-    from isoslice.io.writing import check_volume
+    from isoslice.io.reading import open_with
     from isoslice.runtime.progress import terminal_progress
+    from isoslice.runtime.threads import threads_each
 
-    read_options = reading.options()
-    check_suffix(output)
-    check_apart(output, stack)
     how = large.execution(overwrite)
-    if how.part is not None and model is None:
-        raise SettingsError(
-            "got --part without --model, expected one model that all parts use; train it first, "
-            f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
-        )
-    if how.part is None:  # another part may have made the output
-        for path in (output, *arguments.beside(output)):
-            check_output(path, overwrite)
-    if report is not None:
-        _check_report(report, how)
     own_model = model_beside(output)
     if model is None and large.resume and (own_model / "config.json").is_file():
         model = own_model
-    if model is None:
-        check_output(own_model, overwrite)
-    volume = open_with(Path(stack), read_options)
-    turned_volume = turned(volume, coarse_axis(volume, arguments.along))
-    check_volume(output, volume)
-    planned = check_stack(turned_volume, arguments.factor)
+    _check_paths(Path(stack), output, arguments, how, model, report)
+    volume = open_with(Path(stack), reading.options())
     restorer = None if model is None else Model.load(model)
-    options = arguments.options()
-    in_blocks = _check_options(arguments, restorer, output, how, turned_volume, planned)
-    memory = memory_budget(large.memory, how)
+    _check_request(volume, output, arguments, restorer)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
     progress = terminal_progress(quiet)
@@ -208,84 +187,88 @@ def predict(
         if restorer is None:
             restorer = _train_on(volume, arguments, minutes, progress)
             restorer.save(own_model, overwrite=overwrite)
-            trained, model = True, own_model
+            trained = True
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
-        if in_blocks:
-            from isoslice.inference.engine.begin import Request
-            from isoslice.inference.engine.run import restore_image
-
-            assert model is not None
-            request = Request(
-                stack=Path(stack),
-                model=model,
-                output=output,
-                reading=read_options,
-                options=options,
-                factor=arguments.factor,
-                along=arguments.along,
-                device=arguments.device,
-                memory=memory,
-                threads=threads_of(how),
-                slab=large.slab,
-            )
-            outcome = restore_image(request, how, progress)
-            seconds, voxels = outcome.seconds, outcome.voxels
-        else:
-            started = perf_counter()
-            prediction = restorer.predict(volume, **vars(arguments), progress=progress)
-            seconds, voxels = perf_counter() - started, prediction.volume.size
-            _write(prediction, output, arguments.beside(output), overwrite)
-        if report is not None:
-            from isoslice.evaluation.report import write_report
-            from isoslice.evaluation.report.of_predict import prediction_report
-
-            restored = open_volume(output) if in_blocks else prediction
-            write_report(report, prediction_report(volume, restored), overwrite=overwrite)
+        request = Request(
+            stack=Path(stack),
+            model=restorer,
+            output=output,
+            reading=reading.options(),
+            options=arguments.options(),
+            factor=arguments.factor,
+            along=arguments.along,
+            device=arguments.device,
+            memory=large.budget(),
+            threads=threads_each(how.workers),
+            slab=large.slab,
+        )
+        prediction, outcome = predict_file(request, how, progress)
+        if report is not None and prediction is not None:
+            _write_report(report, volume, prediction, overwrite)
             progress.note(f"report: {report}")
     except KeyboardInterrupt:
         raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None
     finally:
         progress.close()
     if not quiet:
-        speed = voxels / max(seconds, 1e-9)
-        typer.echo(f"restored: {output} ({seconds:.1f} s, {speed:,.0f} voxels/s)")
+        speed = outcome.voxels / max(outcome.seconds, 1e-9)
+        typer.echo(f"restored: {output} ({outcome.seconds:.1f} s, {speed:,.0f} voxels/s)")
 
 
-def _check_options(
-    arguments: PredictArguments,
-    model: Model | None,
+def _check_paths(
+    stack: Path,
     output: Path,
+    arguments: PredictArguments,
     how: How,
-    stack: Volume,
-    factor: int,
-) -> bool:
-    """Refuse what predict would refuse, before minutes of training; tell if it works in blocks."""
-    from isoslice.inference.memory import check_fits
+    model: Path | None,
+    report: Path | None,
+) -> None:
+    """Refuse paths that cannot be written, before any work."""
+    from isoslice.errors import SettingsError
+    from isoslice.io import check_suffix
+    from isoslice.io.atomic import check_apart, check_output
+
+    check_suffix(output)
+    check_apart(output, stack)
+    if how.part is not None and model is None:
+        raise SettingsError(
+            "got --part without --model, expected one model that all parts use; train it first, "
+            f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
+        )
+    if how.part is None:  # another part may have made the output
+        for path in (output, *([] if how.resume else arguments.beside(output))):
+            check_output(path, how.overwrite)
+    if report is not None:
+        _check_report(report, how)
+    if model is None:
+        check_output(model_beside(output), how.overwrite)
+
+
+def _check_request(
+    volume: Volume, output: Path, arguments: PredictArguments, model: Model | None
+) -> None:
+    """Refuse what predict would refuse, before minutes of training."""
+    from isoslice.data.coarse import coarse_axis, turned
     from isoslice.inference.recipes import recipe_of
     from isoslice.inference.uncertainty import error_estimator
+    from isoslice.io.writing import check_volume
     from isoslice.models.presets import preset_config
     from isoslice.runtime.device import choose_device
 
-    device = choose_device(arguments.device)
+    choose_device(arguments.device)
+    check_volume(output, volume)
+    check_stack(turned(volume, coarse_axis(volume, arguments.along)), arguments.factor)
     config = preset_config("isoslice") if model is None else model.config
     options = recipe_of(config).resolve(arguments.options())
     if model is not None and options.estimates_errors:
         error_estimator(model)
-    in_blocks = is_in_blocks(output, config, options.blur or options.estimates_errors, how)
-    if model is None and not in_blocks and device.type == "cpu":
-        check_fits(stack, factor, options)
-    return in_blocks
 
 
-def _write(prediction: Prediction, output: Path, beside: list[Path], overwrite: bool) -> None:
-    """Write standard deviations and samples, then the volume: once it exists, all do."""
-    from isoslice.io import write_volume
+def _write_report(report: Path, stack: Volume, prediction: Prediction, overwrite: bool) -> None:
+    from isoslice.evaluation.report import write_report
+    from isoslice.evaluation.report.of_predict import prediction_report
 
-    if prediction.std is not None:
-        others = [prediction.std_volume(), *prediction.sample_volumes()]
-        for path, other in zip(beside, others, strict=True):
-            write_volume(path, other, overwrite=overwrite)
-    write_volume(output, prediction.to_volume(), overwrite=overwrite)
+    write_report(report, prediction_report(stack, prediction), overwrite=overwrite)
 
 
 def _check_report(report: Path, how: How) -> None:
@@ -306,7 +289,7 @@ def model_beside(output: Path) -> Path:
     return output.with_name((name[: name.index(".", 1)] if "." in name[1:] else name) + ".model")
 
 
-def check_stack(volume: Volume, factor: int | None) -> int:
+def check_stack(volume: Volume, factor: int | None) -> None:
     """Raise now what Model.predict would raise after minutes of training.
 
     Parameters
@@ -315,10 +298,6 @@ def check_stack(volume: Volume, factor: int | None) -> int:
         The stack, its coarse axis called Z.
     factor
         As given.
-
-    Returns
-    -------
-    Output planes per measured plane.
     """
     from isoslice.data.grid import check_factor, even_grid, factor_from_voxel_size
     from isoslice.errors import DataError
@@ -332,7 +311,6 @@ def check_stack(volume: Volume, factor: int | None) -> int:
     if factor is None:
         factor = factor_from_voxel_size(size)
     even_grid(volume.size("Z"), check_factor(factor))
-    return factor
 
 
 def _what_is_kept(output: Path, own_model: Path | None) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 #: A part of an array (..., Z, Y, X).
@@ -56,6 +57,17 @@ def nth_block(index: int, shape: Triple, size: Triple) -> Box:
     start = (z * size[0], y * size[1], x * size[2])
     stop = [min(a + step, length) for a, step, length in zip(start, size, shape, strict=True)]
     return Box(start, _triple(stop))
+
+
+def blocks_meeting(place: Region, shape: Triple, size: Triple) -> Iterator[int]:
+    """Yield the numbers of the blocks that share voxels with a part of the volume."""
+    _, rows, columns = _counts(shape, size)
+    spans = (
+        range(part.start // step, -(-part.stop // step))
+        for part, step in zip(place, size, strict=True)
+    )
+    for z, y, x in itertools.product(*spans):
+        yield (z * rows + y) * columns + x
 
 
 def widened(box: Box, shape: Triple, margin: Triple) -> Box:

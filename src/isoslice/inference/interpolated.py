@@ -12,7 +12,6 @@ from torch import Tensor
 from isoslice.data.box import Region, Triple
 from isoslice.data.grid import PlaneGrid
 from isoslice.models.diffusion.variance_stabilization import stretch
-from isoslice.runtime.device import volume_home
 
 #: Intensities beyond which half precision would not do for the residual.
 HALF = 1000.0
@@ -49,10 +48,10 @@ class Base:
         below, above = planes.index_select(1, lower), planes.index_select(1, lower + 1)
         return below.lerp_(above, self.share[z, None, None])
 
-    def zeros(self) -> Tensor:
-        """Make a residual of zeros, (C, Z, Y, X)."""
-        dtype = residual_dtype(float(self.planes.abs().amax()))
-        return self.planes.new_zeros((len(self.planes), *self.shape), dtype=dtype)
+    def window(self, place: Region) -> Base:
+        """Return a view of a part."""
+        z, y, x = place
+        return Base(self.planes[:, :, y, x], self.lower[z], self.share[z], self.mask[z])
 
 
 def residual_dtype(largest: float) -> torch.dtype:
@@ -67,15 +66,14 @@ def make_base(
     device: torch.device,
     rows: slice = slice(None),
 ) -> Base:
-    """Stretch planes (C, n, Y, X), normalised, and say how `rows` of their grid lie between them.
+    """Stretch planes (C, n, Y, X), normalised, and interpolate `rows` of their grid from them.
 
-    They are kept on a GPU if there is room for all that a volume needs.
+    On `device`.
     """
     lower, share = grid.bracket(rows)
-    home = volume_home(device, planes[:, 0].size * len(lower))
     return Base(
-        stretch(torch.from_numpy(planes).to(home), softening),
-        torch.from_numpy(lower).to(home),
-        torch.from_numpy(share.astype(np.float32)).to(home),
+        stretch(torch.from_numpy(planes).to(device), softening),
+        torch.from_numpy(lower).to(device),
+        torch.from_numpy(share.astype(np.float32)).to(device),
         torch.from_numpy(grid.mask[rows]),
     )

@@ -1,4 +1,4 @@
-"""Restoring stacks with a trained model."""
+"""A trained model: load, save, predict."""
 
 from __future__ import annotations
 
@@ -6,32 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from isoslice.data.coarse import renamed
-from isoslice.data.frames import Frame, fill_along_z
-from isoslice.data.normalization import Normalization
-from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
-from isoslice.inference.inspection import diagnose, inspect, warn_of
-from isoslice.inference.memory import check_fits
-from isoslice.inference.options import PredictOptions, ResolvedOptions
-from isoslice.inference.plan import Plan, plan_restoration
-from isoslice.inference.prediction import Prediction, provenance
-from isoslice.inference.recipes import recipe_of
-from isoslice.inference.stack import as_volume, stack_to_restore
-from isoslice.inference.uncertainty import (
-    ErrorEstimator,
-    StackScale,
-    error_estimator,
-    restore_with_std,
-)
+from isoslice.data.volume import Volume, parse_voxel_size
+from isoslice.errors import SettingsError
+from isoslice.inference.engine.begin import Request
+from isoslice.inference.engine.predict import predict_file, predict_volume
+from isoslice.inference.engine.run import How
+from isoslice.inference.engine.slabs import parse_memory
+from isoslice.inference.options import PredictOptions
+from isoslice.inference.prediction import Prediction
+from isoslice.inference.stack import as_volume
+from isoslice.io.options import ReadOptions
+from isoslice.io.reading import open_volume
 from isoslice.models.choices import Direction, Mode
-from isoslice.models.diffusion.masked import blur as blurred
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.device import choose_device, describe
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.threads import threads_each
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +34,7 @@ class Model(ModelBundle):
 
     def predict(
         self,
-        stack: NDArray[Any] | Volume,
+        stack: NDArray[Any] | Volume | str | Path,
         axes: str | None = None,
         voxel_size: Sequence[float] | None = None,
         factor: int | None = None,
@@ -60,6 +51,12 @@ class Model(ModelBundle):
         device: str = "auto",
         progress: Progress | None = None,
         along: str | None = None,
+        output: str | Path | None = None,
+        overwrite: bool = False,
+        memory: str | int | None = None,
+        workers: int = 1,
+        scheduler: str | None = None,
+        resume: bool = False,
     ) -> Prediction:
         """Restore an anisotropic stack to an isotropic volume.
 
@@ -70,8 +67,8 @@ class Model(ModelBundle):
         Parameters
         ----------
         stack
-            Voxels, or a `Volume` as `isoslice.read_volume` gives it; with a Z axis of at least
-            two planes, any of T and C beside it, and as many channels as the model.
+            Voxels, a `Volume` as `isoslice.read_volume` gives it, or the path of an image; with a
+            Z axis of at least two planes, any of T and C beside it, and the model's channels.
         axes
             Axes of an array, one letter of TCZYX per dimension; needed unless `stack` is a Volume.
         voxel_size
@@ -111,6 +108,18 @@ class Model(ModelBundle):
             Receives notes and progress; silent by default.
         along
             The axis that is coarse: ``Z``, ``Y`` or ``X``; by default what the voxel size says.
+        output
+            Path that the volume is written to, of a stack given by its path; standard deviations
+            and samples go beside it. Its size is not limited by the memory then, and the result's
+            voxels are read from there where they are indexed.
+        overwrite
+            Replace an existing output.
+        memory
+            What each process may take, such as ``4GB``, with `output`.
+        workers, scheduler
+            Processes on this machine, or the address of a Dask scheduler, with `output`.
+        resume
+            Go on with what an interrupted run left of `output`.
 
         Returns
         -------
@@ -122,114 +131,52 @@ class Model(ModelBundle):
             If the stack cannot be used: axes, channels, planes, values, spacing.
         SettingsError
             If an option is out of range, or the volume does not fit into memory.
+        OutputError
+            If the output exists, or cannot be written.
         """
+        options = PredictOptions(
+            mode=mode,
+            steps=steps,
+            detail=detail,
+            seed=seed,
+            direction=direction,
+            blur=blur,
+            uncertainty=uncertainty,
+            samples=samples,
+            keep_samples=keep_samples,
+        )
         progress = progress or Progress()
-        recipe = recipe_of(self.config)
-        options = recipe.resolve(
-            PredictOptions(
-                mode=mode,
-                steps=steps,
-                detail=detail,
-                seed=seed,
-                direction=direction,
-                blur=blur,
-                uncertainty=uncertainty,
-                samples=samples,
-                keep_samples=keep_samples,
-            )
-        )
-        estimator = error_estimator(self) if options.estimates_errors else None
-        given = as_volume(stack, axes, voxel_size)
-        coarse = stack_to_restore(given, self.config, factor, progress, along)
-        computing = choose_device(device)
-        if recipe.memory_is_known and computing.type == "cpu":
-            check_fits(coarse.volume, coarse.factor, options)
-        progress.note(f"computing on {describe(computing)}")
-        inspection = inspect(coarse.volume, self.config, progress)
-        doubts = warn_of(diagnose(coarse.volume, coarse.factor, self, inspection))
-        plan = plan_restoration(coarse, inspection, self, options, doubts)
-        restored = self._restore(plan, coarse.volume, estimator, computing, progress)
-        axes = coarse.volume.axes
-        return Prediction(
-            from_tczyx(restored.volume, axes),
-            renamed(axes, coarse.along),
-            voxel_size_of(coarse.refined_spacing),
-            coarse.factor,
-            provenance(plan, restored.scales),
-            coarse.volume.unit,
-            coarse.volume.channel_names,
-            None if restored.std is None else from_tczyx(restored.std, axes),
-            tuple(from_tczyx(sample, axes) for sample in restored.samples),
-            restored.scales[0].calibration if restored.scales else None,
-            doubts,
-            coarse.refined_metadata,
-        )
-
-    def _restore(
-        self,
-        plan: Plan,
-        stack: Volume,
-        estimator: ErrorEstimator | None,
-        device: torch.device,
-        progress: Progress,
-    ) -> _Restored:
-        """Restore every frame of a stack in memory."""
-        data, options, frames = stack.tczyx(), plan.options, plan.frames(stack)
-        restored = _empty(data, frames[0].grid.depth, options)
-        own = Path(stack.source).name in self.info.get("sources", ())
-        recipe, network = recipe_of(self.config), self.network.to(device)
-        for number, frame in enumerate(frames):
-
-            def report(fraction: float, number: int = number) -> None:
-                progress.update("restoring", (number + fraction) / len(frames))
-
-            scaled = plan.normalization.of_channels(frame.channels)
-
-            def finish(
-                into: NDArray[Any],
-                made: NDArray[np.float32],
-                frame: Frame = frame,
-                scaled: Normalization = scaled,
-            ) -> None:
-                into[frame.time, frame.channels] = scaled.invert(made, data.dtype)
-                frame.put_back(into, data, scaled)
-
-            at = frame.time, frame.channels
-            planes = scaled.apply(fill_along_z(data[at][:, list(frame.kept)]))
-            chosen = options.with_seed(frame.seed)
-            if estimator is None or restored.std is None:
-                made = recipe.restore_planes(
-                    network, planes, frame.grid, chosen, device=device, report=report
+        if output is None:
+            if memory is not None or workers > 1 or scheduler is not None or resume or overwrite:
+                raise SettingsError(
+                    "got memory, workers, scheduler, resume or overwrite without output, expected "
+                    "the path of an output for them; add output=PATH"
                 )
-                finish(restored.volume, blurred(made) if options.blur else made)
-                continue
-            with_std = restore_with_std(
-                estimator, planes, frame.grid, chosen, own=own, device=device, report=report
+            if isinstance(stack, str | Path):
+                stack = open_volume(stack, axes, voxel_size)
+                axes = voxel_size = None
+            given = as_volume(stack, axes, voxel_size)
+            return predict_volume(self, given, options, factor, device, progress, along)
+        if not isinstance(stack, str | Path):
+            raise SettingsError(
+                "got an output for voxels in memory, expected the path of a stack; write it with "
+                "isoslice.write_volume, or write what is returned"
             )
-            finish(restored.volume, with_std.volume)
-            restored.std[at] = scaled.scale_deviations(with_std.std)
-            frame.clear_deviations(restored.std, data, scaled)
-            restored.scales.append(with_std.scale)
-            for volume, sample in zip(restored.samples, with_std.samples, strict=True):
-                finish(volume, sample)
-        return restored
-
-
-@dataclass
-class _Restored:
-    """Volumes (T, C, Z, Y, X) in the stack's intensities; see `Prediction`."""
-
-    volume: NDArray[Any]
-    std: NDArray[np.float32] | None
-    samples: list[NDArray[Any]]
-    scales: list[StackScale]
-
-
-def _empty(stack: NDArray[Any], depth: int, options: ResolvedOptions) -> _Restored:
-    shape = (*stack.shape[:2], depth, *stack.shape[3:])
-    return _Restored(
-        np.empty(shape, stack.dtype),
-        np.empty(shape, np.float32) if options.estimates_errors else None,
-        [np.empty(shape, stack.dtype) for _ in range(options.samples * options.keep_samples)],
-        [],
-    )
+        request = Request(
+            stack=Path(stack),
+            model=self,
+            output=Path(output),
+            reading=ReadOptions(
+                axes=axes, voxel_size=None if voxel_size is None else parse_voxel_size(voxel_size)
+            ),
+            options=options,
+            factor=factor,
+            along=along,
+            device=device,
+            memory=parse_memory(memory) if isinstance(memory, str) else memory,
+            threads=threads_each(workers),
+        )
+        how = How(workers, scheduler, resume=resume, overwrite=overwrite)
+        prediction = predict_file(request, how, progress).prediction
+        assert prediction is not None  # only parts end without
+        return prediction

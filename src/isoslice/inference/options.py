@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from typing import Annotated, Any, Self, get_args
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
 from isoslice.errors import SettingsError
@@ -113,3 +114,12 @@ class ResolvedOptions(PredictOptions):
     def with_seed(self, seed: int) -> ResolvedOptions:
         """Return the same with another seed."""
         return self.model_copy(update={"seed": seed})
+
+
+def outputs_of(options: PredictOptions, dtype: np.dtype[Any]) -> dict[str, np.dtype[Any]]:
+    """Return the types of the volumes that a stack of type `dtype` gives, by name."""
+    kept = range(options.samples if options.keep_samples else 0)
+    types = {f"sample-{number + 1}": dtype for number in kept}
+    if options.estimates_errors:
+        types["std"] = np.dtype(np.float32)
+    return {**types, "volume": dtype}  # written in this order: once the volume exists, all do

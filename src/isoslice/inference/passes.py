@@ -19,7 +19,6 @@ from torch import Tensor
 from isoslice.data.box import SlicePlane
 from isoslice.inference.interpolated import Base
 from isoslice.inference.tiling import Window, windows_of
-from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise, noise_schedule
 from isoslice.models.diffusion.noise import noise_block
@@ -85,13 +84,11 @@ def distilled_passes(config: ModelConfig, second: float) -> list[Pass]:
     ]
 
 
-def all_passes(config: ModelConfig, mode: Mode, evaluations: int) -> list[Pass]:
-    """List all passes; those of the mean, where there is one, come first."""
-    if mode == "mean":
-        return list(MEAN_PASSES)
+def sample_passes(config: ModelConfig, evaluations: int) -> list[Pass]:
+    """List the passes of a sample; of `evaluations`, the mean took two before them."""
     if config.distilled is not None:
         return distilled_passes(config, config.distilled.sigma_second)
-    return [*MEAN_PASSES, *sampling_passes(config, max(1, evaluations - 2))]
+    return sampling_passes(config, max(1, evaluations - len(MEAN_PASSES)))
 
 
 def slices(volume: Tensor, plane: SlicePlane) -> Tensor:

@@ -15,6 +15,7 @@ from isoslice.data.frames import Lost
 from isoslice.data.metadata import Metadata
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
+from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.plan import Plan
 from isoslice.inference.uncertainty import StackScale, record_of_scales
 from isoslice.models.reliability.calibration import FactorCalibration, multiple
@@ -174,3 +175,10 @@ def _named_planes(lost: Lost) -> dict[str, list[int]]:
         for c, numbers in enumerate(channels)
         if numbers
     }
+
+
+def holds(name: str, options: ResolvedOptions) -> str:
+    """Say what a volume called ``volume``, ``std``, ``sample-1`` ... holds."""
+    if name.startswith("sample-"):
+        return f"sample {name.partition('-')[2]} of {options.samples}"
+    return {"volume": "restored volume", "std": "standard deviation"}[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -28,70 +28,70 @@ Estimate = Callable[[Tensor, Tensor, SlicePlane, int, Callable[[float], None]], 
 BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**20, "mps": 2**18}
 
 
+def batch_size(pixels: int, device: str) -> int:
+    """Say how many slices of so many pixels make a batch."""
+    return max(1, BATCH_PIXELS[device] // pixels)
+
+
 @torch.inference_mode()
-def restore_slicewise(
+def run_slices(
+    estimate: Estimate,
     planes: NDArray[np.float32],
     grid: PlaneGrid,
-    estimate: Estimate,
+    total: Tensor,
+    plane: SlicePlane,
     *,
-    directions: Sequence[SlicePlane] = ("XZ", "YZ"),
-    multiple: int = 8,
-    device: torch.device | None = None,
+    share: float,
+    first: int,
+    multiple: int,
+    device: torch.device,
     report: Callable[[float], None] = lambda fraction: None,
-) -> NDArray[np.float32]:
-    """Restore every slice of each direction by itself and average the directions.
+) -> None:
+    """Restore the slices of a slab by themselves, and add a share of them to `total`, in place.
 
     Parameters
     ----------
-    planes
-        Measured planes, shape (C, n, Y, X).
-    grid
-        Where they lie.
     estimate
         Restores a batch of slices.
-    directions
-        One or both of ``XZ`` and ``YZ``.
+    planes
+        Measured planes of the slab, normalised, (C, n, y, x).
+    grid
+        Where they lie.
+    total
+        Shape (C, grid.depth, y, x).
+    plane
+        Direction of the slices.
+    share
+        What their estimates are multiplied by.
+    first
+        Number of the slab's first slice in the volume: a multiple of `batch_size`.
     multiple
         Slices are padded to multiples of this: rows as hidden ones, columns by repetition.
     device
-        Where `estimate` computes; the CPU by default.
+        Where `estimate` computes.
     report
         Called with the fraction done.
-
-    Returns
-    -------
-    Shape (C, grid.depth, Y, X); measured planes are as `estimate` left them.
     """
-    device = device or torch.device("cpu")
-    channels, _, height, width = planes.shape
-    known = torch.zeros(channels, grid.depth, height, width)
+    known = torch.zeros(len(planes), grid.depth, *planes.shape[2:])
     known[:, list(grid.known)] = torch.from_numpy(planes)
-    total = torch.zeros_like(known)
-    for number, plane in enumerate(directions):
-        given, result = slices(known, plane), slices(total, plane)
-        rows = -grid.depth % multiple
-        columns = -given.shape[3] % multiple
-        mask = F.pad(torch.from_numpy(grid.mask), (0, rows))[None]
-        pixels = (grid.depth + rows) * (given.shape[3] + columns)
-        size = max(1, BATCH_PIXELS[device.type] // pixels)
-        for start in range(0, len(given), size):
-            batch = given[start : start + size]
+    given, result = slices(known, plane), slices(total, plane)
+    width = given.shape[3]
+    rows, columns = -grid.depth % multiple, -width % multiple
+    mask = F.pad(torch.from_numpy(grid.mask), (0, rows))[None]
+    size = batch_size(grid.depth * width, device.type)
+    for start in range(0, len(given), size):
+        batch = given[start : start + size]
 
-            def done(
-                part: float, number: int = number, start: int = start, n: int = len(batch)
-            ) -> None:
-                share = (start + part * n) / len(given)  # noqa: B023
-                report((number + share) / len(directions))
+        def done(part: float, start: int = start, count: int = len(batch)) -> None:
+            report((start + part * count) / len(given))
 
-            padded = F.pad(batch, (0, columns, 0, 0), mode="replicate")
-            padded = F.pad(padded, (0, 0, 0, rows))
-            with autocast(device):
-                restored = estimate(padded.to(device), mask.to(device), plane, start, done)
-            restored = restored[..., : grid.depth, : given.shape[3]].float().cpu()
-            result[start : start + size] += restored / len(directions)
-            done(1.0)
-    averaged: NDArray[np.float32] = total.numpy()
-    return averaged
+        padded = F.pad(batch, (0, columns, 0, 0), mode="replicate")
+        padded = F.pad(padded, (0, 0, 0, rows))
+        with autocast(device):
+            restored = estimate(padded.to(device), mask.to(device), plane, first + start, done)
+        restored = restored[..., : grid.depth, :width].float().to(total.device)
+        result[start : start + size] += share * restored
+        done(1.0)
 
 
 def ddim_estimate(

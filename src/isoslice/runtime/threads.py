@@ -96,3 +96,8 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)
         mallopt(_M_TRIM_THRESHOLD, 64 * 2**20)
+
+
+def threads_each(processes: int) -> int:
+    """Return the threads of each of several processes on this machine."""
+    return max(1, torch.get_num_threads() // processes)

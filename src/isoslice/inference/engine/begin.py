@@ -1,70 +1,52 @@
-"""Beginning a job, going on with one, and ending it."""
+"""Beginning a restoration on the disk, and going on with one."""
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
-import torch
 
 from isoslice import __version__
-from isoslice.data.coarse import turned
-from isoslice.data.frames import Frame
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError, SettingsError
+from isoslice.inference.engine.job import MARK, MODEL, PLAN, Job, open_job, read_plan
 from isoslice.inference.engine.plan import JobPlan, check_same, files_digest, files_glance
-from isoslice.inference.engine.slabs import Sizes, slab_slices
-from isoslice.inference.engine.stages import HIDDEN, PLAN, Job, open_job, read_plan
+from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
+from isoslice.inference.engine.slabs import LEAST_BUDGET, Sizes, slab_slices
 from isoslice.inference.engine.worker import Worker
-from isoslice.inference.inspection import Inspection, diagnose, inspect, warn_of
-from isoslice.inference.interpolated import residual_dtype
+from isoslice.inference.inspection import diagnose, inspect, warn_of
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.plan import plan_restoration
-from isoslice.inference.prediction import provenance
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import stack_to_restore
-from isoslice.io.atomic import (
-    atomic_output,
-    atomic_write,
-    check_output,
-    output_error,
-    replace_output,
-)
-from isoslice.io.formats.omezarr.metadata import Description
-from isoslice.io.formats.omezarr.shards import create_image
-from isoslice.io.notes import make_note
+from isoslice.inference.stages import peak_bytes
+from isoslice.inference.uncertainty import error_estimator
+from isoslice.io.atomic import atomic_write, output_error
+from isoslice.io.limits import available_memory
 from isoslice.io.options import ReadOptions
-from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.variance_stabilization import stretch
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
-
-#: Side of an output's blocks, each a file: the same on all machines.
-BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Request:
-    """A restoration that was asked for.
+    """A restoration that was asked for, from a file into a file.
 
     Attributes
     ----------
     stack, reading
         Path of the stack, and how it is to be read.
     model
-        Folder of the model.
+        The model, or its folder.
     output
-        Where the image goes.
+        Where the volume goes; standard deviations and samples go beside it.
     options
         As in `Model.predict`; and so are `factor`, `device` and `along`.
     memory
-        Bytes that a process may take.
+        Bytes that a process may take, counted as a gigabyte if less; by default half of what is free, shared by all.
     threads
         Threads of each process on this machine.
     slab
@@ -72,16 +54,26 @@ class Request:
     """
 
     stack: Path
-    model: Path
+    model: Path | ModelBundle
     output: Path
     reading: ReadOptions = field(default_factory=ReadOptions)
     options: PredictOptions = field(default_factory=PredictOptions)
     factor: int | None = None
     along: str | None = None
     device: str = "auto"
-    memory: int = 4 * 10**9
+    memory: int | None = None
     threads: int = 1
     slab: int | None = None
+
+    @property
+    def budget(self) -> int:
+        """Bytes that a process may take."""
+        given = available_memory() // 2 if self.memory is None else self.memory
+        return max(given, LEAST_BUDGET)
+
+    def load_model(self) -> ModelBundle:
+        """Return the model."""
+        return self.model if isinstance(self.model, ModelBundle) else ModelBundle.load(self.model)
 
 
 def unfinished(output: Path) -> Path:
@@ -101,83 +93,91 @@ def begin(
     OutputError
         If the output cannot be written.
     """
-    config = cast("ModelConfig", model.config)  # no other recipe restores blocks
-    options = recipe_of(config).resolve(request.options)
-    stack = stack_to_restore(volume, config, request.factor, progress, request.along)
+    recipe = recipe_of(model.config)
+    options = recipe.resolve(request.options)
+    if options.estimates_errors:
+        error_estimator(model)  # refuses models that know nothing of their errors
+    stack = stack_to_restore(volume, model.config, request.factor, progress, request.along)
     volume = stack.volume
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
-    inspection = inspect(volume, config, progress)
+    inspection = inspect(volume, model.config, progress)
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection))
     plan = plan_restoration(stack, inspection, model, options, doubts)
     frames = plan.frames(volume)
-    residuals = [_residual(frame, inspection, config.softening) for frame in frames]
+    fields = field_types(frames, inspection, recipe)
     sizes = Sizes(
         (frames[0].grid.depth, volume.size("Y"), volume.size("X")),
         1 if stack.separate else volume.size("C"),
         volume.size("Z"),
-        max(residual.itemsize for residual in residuals),
+        max(np.dtype(each).itemsize for each in fields),
     )
     work = JobPlan(
         plan=plan,
+        cut=Cut(
+            fields=fields,
+            slabs=slab_slices(sizes, request.budget, worker, recipe, request.slab),
+            block=(BLOCK, BLOCK, BLOCK),
+        ),
         stack=str(request.stack.absolute()),
         reading=request.reading,
         stack_digest=files_digest(request.stack),
         stack_glance=files_glance(request.stack.absolute()),
-        model=str(request.model.absolute()),
         arithmetic=worker.arithmetic,
-        residuals=tuple("float16" if r == torch.float16 else "float32" for r in residuals),
-        slabs=slab_slices(sizes, request.memory, worker, request.slab),
-        block=(BLOCK, BLOCK, BLOCK),
     )
-    folder = unfinished(request.output)
-    job = Job(work, folder, volume, model, torch.device("cpu"))
-    progress.note(told(job, request.memory))
-    _check_room(job, request.output)
-    axes, lengths, spacing, block = job.layout()
-    try:
-        create_image(folder, axes, lengths, volume.data.dtype, spacing, block)
-        job.hidden.mkdir()
-        with atomic_write(job.hidden / PLAN, fsync=True) as stream:  # now it can be gone on with
-            stream.write(work.model_dump_json(indent=1).encode() + b"\n")
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise output_error(request.output, error) from error
+    job = Job(work, unfinished(request.output), volume, model)
+    if request.memory is not None and request.memory < LEAST_BUDGET:
+        progress.note(
+            f"a process takes up to {LEAST_BUDGET / 1e9:.3g} GB, of which Python and PyTorch take "
+            f"0.4, however little it is given ({request.memory / 1e9:.3g} GB)"
+        )
+    progress.note(told(job.restoration, request.budget))
+    _check_room(job.restoration, request.output)
+    _make_folder(job, request.output)
     return job
 
 
-def _residual(frame: Frame, inspection: Inspection, softening: float | None) -> torch.dtype:
-    """Choose the type of a frame's residual, as `Base.zeros` does."""
-    extremes = inspection.survey.extremes(frame.time, frame.channels, frame.kept)
-    scaled = inspection.normalization.of_channels(frame.channels).apply(extremes)
-    return residual_dtype(float(stretch(torch.from_numpy(scaled), softening).abs().max()))
+def _make_folder(job: Job, output: Path) -> None:
+    try:
+        job.folder.mkdir()
+        (job.folder / MARK).touch()
+        job.model.save(job.folder / MODEL)
+        job.create_images()
+        with atomic_write(job.folder / PLAN, fsync=True) as stream:  # now it can be gone on with
+            stream.write(job.work.model_dump_json(indent=1).encode() + b"\n")
+    except BaseException as error:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise output_error(output, error) from error
+        raise
 
 
 def _check_lazy(request: Request, volume: Volume) -> None:
     """Refuse a stack that every process would have to hold in memory, if that is too much."""
-    if isinstance(volume.data, np.ndarray) and volume.data.nbytes > request.memory // 4:
+    if isinstance(volume.data, np.ndarray) and volume.data.nbytes > request.budget // 4:
         raise SettingsError(
             f"{request.stack}: got {volume.data.nbytes / 1e9:.3g} GB in a format that is read as a "
-            f"whole, expected a quarter of --memory ({request.memory / 1e9:.3g} GB) at most; save "
+            f"whole, expected a quarter of --memory ({request.budget / 1e9:.3g} GB) at most; save "
             "it as OME-Zarr or as an uncompressed TIFF, or give more memory"
         )
 
 
-def told(job: Job, memory: int) -> str:
+def told(restoration: Restoration, memory: int) -> str:
     """Say how the work is cut, and what it needs."""
-    xz, yz = job.work.slabs
+    xz, yz = restoration.cut.slabs
+    passes = sum(stage.kind == "pass" for stage in restoration.frame_stages)
     return (
-        f"{len(job.passes)} passes over slabs of {xz} XZ and {yz} YZ slices, for "
+        f"{passes} passes over slabs of {xz} XZ and {yz} YZ slices, for "
         f"{memory / 1e9:.3g} GB of memory (--memory, --slab); up to "
-        f"{scratch_bytes(job) / 1e9:.3g} GB on the disk beside the output while it is made"
+        f"{field_bytes(restoration) / 1e9:.3g} GB on the disk beside the output while it is made"
     )
 
 
-def scratch_bytes(job: Job) -> int:
-    """Bytes of the residual of one time point: the mean, and before and after a pass."""
-    copies = min(3, len(job.passes))
-    each = 4 if "float32" in job.work.residuals else 2
-    return copies * each * job.channels * math.prod(job.shape)
+def field_bytes(restoration: Restoration) -> int:
+    """Bytes of a frame's fields on the disk, where they are most."""
+    of_pass = 4 if "float32" in restoration.cut.fields else 2
+    each = peak_bytes(restoration.frame_stages, of_pass, in_place=False)
+    return each * restoration.channels * math.prod(restoration.shape)
 
 
 def free_bytes(folder: Path) -> int:
@@ -185,8 +185,8 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _check_room(job: Job, output: Path) -> None:
-    needed, free = scratch_bytes(job), free_bytes(output.absolute().parent)
+def _check_room(restoration: Restoration, output: Path) -> None:
+    needed, free = field_bytes(restoration), free_bytes(output.absolute().parent)
     if needed > free:
         raise OutputError(
             f"{output}: got a disk with {free / 1e9:.3g} GB free, expected {needed / 1e9:.3g} GB "
@@ -226,28 +226,7 @@ def go_on(request: Request, model: ModelBundle, worker: Worker) -> Job:
 
 def can_go_on(folder: Path) -> bool:
     """Whether an unfinished output got as far as its plan."""
-    return (folder / HIDDEN / PLAN).is_file()
-
-
-def is_made(request: Request) -> bool:
-    """Whether a finished output is there, of the same stack, reading, model and seed."""
-    try:
-        record = json.loads(record_path(request.output).read_text(encoding="utf-8"))
-        made = JobPlan.model_validate({**record["job"], "plan": record["plan"]})
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    same = (made.stack_digest, made.reading, made.model, made.plan.options.seed) == (
-        files_digest(request.stack),
-        request.reading,
-        str(request.model.absolute()),
-        request.options.seed,
-    )
-    return request.output.exists() and same
-
-
-def record_path(output: Path) -> Path:
-    """Return where the record of an output's run is."""
-    return output.with_name(output.name + ".json")
+    return (folder / PLAN).is_file()
 
 
 def check_unfinished(output: Path, *, overwrite: bool) -> None:
@@ -261,7 +240,7 @@ def check_unfinished(output: Path, *, overwrite: bool) -> None:
     folder = unfinished(output)
     if not folder.exists():
         return
-    ours = folder.is_dir() and ((folder / HIDDEN).is_dir() or (folder / "zarr.json").is_file())
+    ours = folder.is_dir() and (folder / MARK).is_file()
     if not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(
             f"{folder} exists and was not made by isoslice, expected that name to be free; choose "
@@ -272,27 +251,3 @@ def check_unfinished(output: Path, *, overwrite: bool) -> None:
             f"{folder} exists, what an interrupted run left; go on with --resume, or begin anew "
             "with --overwrite"
         )
-
-
-def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -> None:
-    """Make the unfinished output the finished one, with a record of the run beside it."""
-    volume, plan = job.volume, job.plan
-    names, used = volume.channel_names, plan.normalization
-    windows = tuple(zip(used.low, used.high, strict=True))
-    kept = job.metadata
-    image = Description(job.axes, job.spacing, volume.unit, names, windows, volume.data.dtype, kept)
-    made = replace(
-        turned(volume, plan.along),
-        spacing=job.spacing,
-        provenance=provenance(plan),
-        metadata=kept,
-    )
-    check_output(output, overwrite)
-    job.check_whole_stack()
-    job.image().finish(image, make_note(made, job.axes))
-    cut = job.work.model_dump(exclude={"plan"})
-    text = json.dumps({**record, "plan": plan.model_dump(), "job": cut}, indent=1) + "\n"
-    with atomic_output(record_path(output), overwrite=True) as draft:
-        draft.write_text(text, encoding="utf-8")
-    replace_output(job.folder, output)
-    shutil.rmtree(output / HIDDEN, ignore_errors=True)

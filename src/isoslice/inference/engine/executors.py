@@ -15,11 +15,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from isoslice.errors import IsosliceError, SettingsError
+from isoslice.inference.engine.job import Job, open_job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import PAUSE, claimed
-from isoslice.inference.engine.stages import Job, Stage, open_job
-from isoslice.inference.engine.tasks import Report, run_task
+from isoslice.inference.engine.restoration import FrameStage
 from isoslice.inference.engine.worker import Worker, alike, this_process
+from isoslice.inference.recipes.protocol import Report
 from isoslice.io.extras import require
 from isoslice.runtime.device import choose_device
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 #: Called with the number of a finished task.
 Finished = Callable[[int], None]
 #: Does some tasks of a stage: (stage, their numbers, finished, report of the task at hand).
-Engine = Callable[[Stage, Sequence[int], Finished, Report], None]
+Engine = Callable[[FrameStage, Sequence[int], Finished, Report], None]
 #: Tasks that a cluster is given at once, per worker: no more than keeps it busy.
 AHEAD = 2
 #: Seconds that the first worker may take to come.
@@ -41,7 +42,7 @@ RETRIES = 3
 
 
 def do_task(
-    job: Job, ledger: Ledger, stage: Stage, index: int, report: Report, *, shared: bool
+    job: Job, ledger: Ledger, stage: FrameStage, index: int, report: Report, *, shared: bool
 ) -> bool:
     """Do a task and record it, unless that is done already.
 
@@ -59,7 +60,7 @@ def do_task(
     -------
     Whether it is done now.
     """
-    claims = job.hidden / "claims"
+    claims = job.folder / "claims"
     claims.mkdir(exist_ok=True)
     name = stage.task(index)
     with claimed(claims / name.replace("/", "-"), wait=not shared) as free:
@@ -70,7 +71,7 @@ def do_task(
             if name in ledger.done or stage.key in ledger.stages:
                 return True
         began = time.perf_counter()
-        files = run_task(job, stage, index, report)
+        files = job.run_task(stage, index, report)
         ledger.record(name, files, time.perf_counter() - began)
     return True
 
@@ -78,7 +79,7 @@ def do_task(
 def run_here(job: Job, ledger: Ledger) -> Engine:
     """Do tasks one after the other."""
 
-    def engine(stage: Stage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+    def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
         for index in tasks:
             do_task(job, ledger, stage, index, report, shared=False)
             finished(index)
@@ -89,7 +90,7 @@ def run_here(job: Job, ledger: Ledger) -> Engine:
 def run_beside(job: Job, ledger: Ledger, part: tuple[int, int]) -> Engine:
     """Do what other runs leave, own share first: part I of N."""
 
-    def engine(stage: Stage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+    def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
         number, count = part
         left = sorted(tasks, key=lambda index: ((index - number + 1) % count, index))
         while left:
@@ -104,7 +105,7 @@ def run_beside(job: Job, ledger: Ledger, part: tuple[int, int]) -> Engine:
             ledger.refresh()
             if stage.key in ledger.stages:
                 return
-            job.hidden.stat()  # gone if another run has ended it all
+            job.folder.stat()  # gone if another run has ended it all
             if len(waiting) == len(left):
                 time.sleep(PAUSE)
             left = waiting
@@ -120,7 +121,7 @@ def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
     """
     distributed = _distributed()
 
-    def engine(stage: Stage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+    def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
         waiting, stream = list(reversed(tasks)), distributed.as_completed()
 
         def hand_out() -> None:
@@ -177,7 +178,7 @@ def do_on_worker(folder: str, stage: tuple[Any, ...], index: int, device: str) -
     """Do one task where this is called; the model is loaded with the first one."""
     with _ONE_TASK:
         job, ledger = _opened(folder, _pinned(device))
-        do_task(job, ledger, Stage(*stage), index, lambda fraction: None, shared=False)
+        do_task(job, ledger, FrameStage(*stage), index, lambda fraction: None, shared=False)
     return index
 
 
@@ -254,7 +255,7 @@ def _opened(folder: str, device: str) -> tuple[Job, Ledger]:
     if ":" in device:
         torch.cuda.set_device(device)
     job.compute_on(torch.device(device) if ":" in device else choose_device(device))
-    return job, Ledger(job.hidden)
+    return job, Ledger(job.folder)
 
 
 def _pinned(device: str) -> str:

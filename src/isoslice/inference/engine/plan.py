@@ -7,53 +7,41 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.errors import SettingsError
+from isoslice.inference.engine.restoration import Cut
 from isoslice.inference.plan import Plan
 from isoslice.io.formats.omezarr.reader import MARKER_FILES, is_zarr
 from isoslice.io.formats.planes.reader import find_planes, is_pattern
 from isoslice.io.options import ReadOptions
 
-Size = Annotated[int, Field(ge=1)]
-
 
 class JobPlan(BaseModel):
-    """A restoration into an OME-Zarr image, and how it is cut; saved in the unfinished output.
+    """A restoration on the disk, and how it is cut; saved in the unfinished output.
 
     Attributes
     ----------
-    plan
-        All that voxels depend on.
+    plan, cut
+        All that voxels depend on, and how the work is cut into tasks.
     stack, reading, stack_digest, stack_glance
         Path of the stack, how it is read, and what its files were; see `files_digest`.
-    model
-        Folder of the model.
     arithmetic
         Such as ``cpu bfloat16``: others round differently.
-    residuals
-        Type of each frame's residual between passes.
-    slabs
-        Slices of a slab of XZ and of one of YZ slices.
-    block
-        Shape of one of the output's blocks, (Z, Y, X).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Annotated[int, Field(ge=2, le=2)] = 2
+    format: Annotated[int, Field(ge=3, le=3)] = 3
     plan: Plan
+    cut: Cut
     stack: str
     reading: ReadOptions
     stack_digest: str
     stack_glance: str
-    model: str
     arithmetic: str
-    residuals: tuple[Literal["float16", "float32"], ...]
-    slabs: tuple[Size, Size]
-    block: tuple[Size, Size, Size]
 
 
 #: What must not have changed when a run goes on, and what to call it.
@@ -73,6 +61,11 @@ _SAME = {
     "steps": "number of steps",
     "detail": "detail",
     "seed": "seed",
+    "direction": "direction",
+    "blur": "blur",
+    "uncertainty": "uncertainty",
+    "samples": "number of samples",
+    "keep_samples": "choice of what is kept",
     "arithmetic": "arithmetic",
 }
 

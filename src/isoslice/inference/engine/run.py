@@ -1,4 +1,4 @@
-"""``isoslice predict`` into an OME-Zarr image: begin or go on, stage by stage, end."""
+"""Restoring a file into a file, on the disk: begin or go on, stage by stage, end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import socket
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,11 +20,10 @@ from isoslice.inference.engine.begin import (
     begin,
     can_go_on,
     check_unfinished,
-    end,
     go_on,
-    is_made,
     unfinished,
 )
+from isoslice.inference.engine.end import Finished, end, is_made, targets
 from isoslice.inference.engine.executors import (
     Engine,
     local_cluster,
@@ -34,14 +33,15 @@ from isoslice.inference.engine.executors import (
     run_on,
     workers_of,
 )
+from isoslice.inference.engine.job import Job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import claimed, locked
-from isoslice.inference.engine.stages import Job, Stage
+from isoslice.inference.engine.restoration import FrameStage
 from isoslice.inference.engine.tracking import Tracker
 from isoslice.inference.engine.worker import Worker, this_process
 from isoslice.io.atomic import check_output, output_error
+from isoslice.io.limits import available_memory
 from isoslice.io.reading import open_with
-from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
@@ -85,16 +85,19 @@ class Outcome:
         Of the output, as if all tasks were worth the same: a third of the work is a third of them.
     tasks, seconds
         Done by this run, in this time.
+    finished
+        The volumes, if this run ended the work.
     """
 
     voxels: int = 0
     tasks: int = 0
     seconds: float = 0.0
+    finished: Finished | None = None
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
-    """Restore a stack into an OME-Zarr image, within a memory budget.
+def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
+    """Restore a stack in a file into other files, within a memory budget.
 
     Raises
     ------
@@ -107,13 +110,16 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
             "got --part with --overwrite, which the last part would use against the first, "
             "expected one of them; remove the output first"
         )
+    if request.memory is None:
+        request = replace(request, memory=available_memory() // 2 // how.workers)
     lock = folder.with_name(folder.name + ".lock")
     try:
         with locked(lock, request.output, shared=how.part is not None):
-            check_output(request.output, how.overwrite)
+            _check_outputs(request, how)
             outcome = _run(request, how, folder, progress)
     except OutputError:
-        if how.part is None or folder.exists() or not is_made(request):
+        made = how.part is not None and not folder.exists()
+        if not (made and is_made(request, request.load_model().fingerprint)):
             raise
         progress.note(f"{request.output} is whole already: other parts have done it all")
         return Outcome()
@@ -126,6 +132,13 @@ def restore_image(request: Request, how: How, progress: Progress) -> Outcome:
             for path in (lock, _gate(folder)):
                 path.unlink(missing_ok=True)
     return outcome
+
+
+def _check_outputs(request: Request, how: How) -> None:
+    """Refuse outputs that exist; beside the volume, an interrupted run may have left some."""
+    for name, path in targets(request.output, request.options).items():
+        if name == "volume" or not how.resume:
+            check_output(path, how.overwrite)
 
 
 def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
@@ -141,7 +154,7 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
 def _work(
     request: Request, how: How, job: Job, progress: Progress, client: Client | None
 ) -> Outcome:
-    folder, ledger = job.folder, Ledger(job.hidden)
+    folder, ledger = job.folder, Ledger(job.folder)
     tracker = Tracker(job, ledger, progress)
     if how.resume:
         progress.note(tracker.done_already())
@@ -171,15 +184,15 @@ def _work(
     gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
     with gate:
         if folder.is_dir():  # another part may have ended it
-            found = Ledger(job.hidden)
+            found = Ledger(job.folder)
             record = {"runs": _runs(job), "tasks": dict(found.writers), "times": found.times}
-            end(job, request.output, record, overwrite=how.overwrite)
+            outcome.finished = end(job, request.output, record, overwrite=how.overwrite)
     return outcome
 
 
 def _job(request: Request, how: How, folder: Path, progress: Progress, worker: Worker) -> Job:
     """Begin, or go on; parts go on with what the first of them began."""
-    model = ModelBundle.load(request.model)
+    model = request.load_model()
     if how.resume:
         return go_on(request, model, worker)
     if how.part is not None:
@@ -187,7 +200,7 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
         with claimed(_gate(folder), wait=True):
             if can_go_on(folder):
                 return go_on(request, model, worker)
-            check_output(request.output)  # another part may have ended it meanwhile
+            _check_outputs(request, how)  # another part may have ended it meanwhile
             check_unfinished(request.output, overwrite=False)
             shutil.rmtree(folder, ignore_errors=True)
             volume = open_with(request.stack, request.reading)
@@ -206,7 +219,7 @@ def _cluster(request: Request, how: How) -> AbstractContextManager[Client | None
     return nullcontext()
 
 
-def _stage(job: Job, stage: Stage, ledger: Ledger, engine: Engine, tracker: Tracker) -> None:
+def _stage(job: Job, stage: FrameStage, ledger: Ledger, engine: Engine, tracker: Tracker) -> None:
     """Do all of a stage that is not done."""
     if stage.key not in ledger.stages:
         own = {stage.task(index): index for index in range(stage.tasks)}
@@ -216,13 +229,21 @@ def _stage(job: Job, stage: Stage, ledger: Ledger, engine: Engine, tracker: Trac
         engine(stage, left, finished, tracker.report)
         job.check_whole_stack()
         ledger.record_stage(stage.key)
-    job.clean(stage)
+    job.restoration.finish(stage)
 
 
 def _note_run(job: Job, outcome: Outcome, how: How) -> None:
     """Write a line about a run, where that can be done."""
-    line = {
-        **asdict(outcome),
+    with suppress(OSError), (job.folder / RUNS).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(run_line(outcome, how)) + "\n")
+
+
+def run_line(outcome: Outcome, how: How) -> dict[str, object]:
+    """Describe a run for the record: what it did, where and when."""
+    return {
+        "began": outcome.began,
+        "tasks": outcome.tasks,
+        "voxels": outcome.voxels,
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "torch": torch.__version__,
@@ -231,15 +252,13 @@ def _note_run(job: Job, outcome: Outcome, how: How) -> None:
         "seconds": round(outcome.seconds, 3),
         "voxels_per_second": round(outcome.voxels / max(outcome.seconds, 1e-9)),
     }
-    with suppress(OSError), (job.hidden / RUNS).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
 
 
 def _runs(job: Job) -> list[object]:
     try:
         return [
             json.loads(line)
-            for line in (job.hidden / RUNS).read_text(encoding="utf-8").splitlines()
+            for line in (job.folder / RUNS).read_text(encoding="utf-8").splitlines()
         ]
     except (OSError, ValueError):
         return []

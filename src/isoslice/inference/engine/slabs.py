@@ -6,21 +6,20 @@ import math
 import re
 from typing import NamedTuple
 
-import torch
-
 from isoslice.data.box import Triple
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.worker import Worker
-from isoslice.inference.passes import BATCH_PIXELS, batch_size
-from isoslice.inference.tiling import WHOLE
+from isoslice.inference.recipes.protocol import PassMemory, Recipe
 
-#: Bytes of Python, PyTorch, Zarr and a model; of the network, in bfloat16, and of its input, for
-#: each pixel that it is given at once; of the estimate for each pixel of a slice; and of a measured
-#: plane's pixel while it is read, normalised and stretched. Measured: docs/scaling.md.
-FIXED, NETWORK, INPUT, SLICE, MEASURED = 500 * 2**20, 200, 40, 4, 16
+#: Bytes of Python, PyTorch, Zarr and a model; of the network's input, for each pixel that it is
+#: given at once; of the estimate, for each pixel of a slice; of a measured plane, for each pixel
+#: while it is read, normalised and stretched. Measured: docs/scaling.md.
+FIXED, INPUT, SLICE, MEASURED = 500 * 2**20, 40, 4, 16
 #: Slabs no thicker than this, and no fewer of them than that: what is lost when a run is killed,
 #: and what workers share.
 THICKEST, FEWEST = 128, 16
+#: Bytes that any budget stands for at least: Python, PyTorch and one batch take most of them.
+LEAST_BUDGET = 10**9
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -31,8 +30,8 @@ class Sizes(NamedTuple):
     shape: Triple
     channels: int
     planes: int
-    #: Bytes of one voxel of the residual.
-    residual: int
+    #: Bytes of one voxel of a field between passes.
+    field: int
 
 
 def parse_memory(text: str) -> int:
@@ -53,7 +52,7 @@ def parse_memory(text: str) -> int:
 
 
 def slab_slices(
-    sizes: Sizes, budget: int, worker: Worker, asked: int | None = None
+    sizes: Sizes, budget: int, worker: Worker, recipe: Recipe, asked: int | None = None
 ) -> tuple[int, int]:
     """Say how many slices a slab of XZ and one of YZ slices has.
 
@@ -63,6 +62,8 @@ def slab_slices(
         Of the volume.
     budget, worker
         Bytes of a process, and where it computes.
+    recipe
+        What passes over slices take.
     asked
         A number to be used whatever the budget, but for whole batches.
 
@@ -73,25 +74,27 @@ def slab_slices(
     """
     _, y, x = sizes.shape
     return (
-        _slices(sizes, x, y, budget, worker, asked),
-        _slices(sizes, y, x, budget, worker, asked),
+        _slices(sizes, (x, y), budget, worker, recipe, asked),
+        _slices(sizes, (y, x), budget, worker, recipe, asked),
     )
 
 
 def _slices(
     sizes: Sizes,
-    width: int,
-    count: int,
+    lateral: tuple[int, int],
     budget: int,
     worker: Worker,
+    recipe: Recipe,
     asked: int | None,
 ) -> int:
+    """Say how many slices a slab has, of slices (width, count)."""
+    width, count = lateral
     pixels = sizes.shape[0] * width
-    batch = batch_size(pixels, torch.device(worker.kind))
+    batch = recipe.batch_slices(pixels, worker.kind)
     most = -(-asked // batch) if asked else min(THICKEST, -(-count // FEWEST)) // batch
     wanted = max(1, most) * batch
-    a_slice = sizes.channels * (pixels * sizes.residual + sizes.planes * width * MEASURED)
-    room = budget - working_memory(pixels, sizes.channels, worker)
+    a_slice = sizes.channels * (pixels * sizes.field + sizes.planes * width * MEASURED)
+    room = budget - working_memory(pixels * batch, sizes.channels, worker, recipe.pass_memory)
     fits = room // a_slice // batch * batch
     if fits < batch:
         least = budget - room + batch * a_slice
@@ -103,11 +106,12 @@ def _slices(
     return min(wanted, fits) if not asked else wanted
 
 
-def working_memory(pixels: int, channels: int, worker: Worker) -> int:
-    """Bytes that a process takes beside a slab, whose slices have so many pixels."""
-    batch = max(pixels, BATCH_PIXELS[worker.kind])
+def working_memory(batch: int, channels: int, worker: Worker, of_pass: PassMemory) -> int:
+    """Bytes that a process takes beside a slab, of which so many pixels make a batch."""
+    given = min(batch, of_pass.at_once)
     if worker.kind != "cpu":
-        return FIXED + channels * (INPUT * min(batch, WHOLE) + SLICE * batch)
-    network = NETWORK * (2 if worker.arithmetic.endswith("float32") else 1)
-    at_once = min(batch, WHOLE) * (network + INPUT * channels)
-    return FIXED + worker.threads * (at_once + SLICE * channels * batch)
+        return FIXED + channels * (INPUT * given + SLICE * batch)
+    network = of_pass.network * (2 if worker.arithmetic.endswith("float32") else 1)
+    return FIXED + worker.threads * (
+        given * (network + INPUT * channels) + SLICE * channels * batch
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from isoslice.inference.engine.job import Job
 from isoslice.inference.engine.ledger import Ledger
-from isoslice.inference.engine.stages import Job, Stage
+from isoslice.inference.engine.restoration import FrameStage
 from isoslice.runtime.progress import Progress
 
 
@@ -42,7 +43,7 @@ class Tracker:
             self._before += done * stage.work
             self._number += done
         self._done, self._started = self._before, clock()
-        self._stage: Stage | None = None
+        self._stage: FrameStage | None = None
         #: Done by this run.
         self.tasks = 0
 
@@ -56,7 +57,7 @@ class Tracker:
         share = self._before / self._total
         return f"{self._number:,.0f} of {self._count:,} tasks are done already ({share:.0%})"
 
-    def stage(self, stage: Stage, left: Sequence[int]) -> Callable[[int], None]:
+    def stage(self, stage: FrameStage, left: Sequence[int]) -> Callable[[int], None]:
         """Begin a stage; return what is to be called with each task that is finished."""
         self._stage = stage
 

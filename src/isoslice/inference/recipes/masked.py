@@ -2,37 +2,110 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isoslice.data.grid import PlaneGrid
+from isoslice.data.baselines import gaussian_blur3
+from isoslice.data.box import SlicePlane, widened
 from isoslice.errors import SettingsError
+from isoslice.inference.fields import Files
+from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.options import PredictOptions, ResolvedOptions
-from isoslice.inference.recipes.protocol import Noise
+from isoslice.inference.passes import Pass
+from isoslice.inference.recipes.protocol import BlockResult, Noise, PassMemory, Report
 from isoslice.inference.slicewise import (
     Estimate,
+    batch_size,
     ddim_estimate,
     direct_estimate,
-    restore_slicewise,
+    run_slices,
 )
+from isoslice.inference.stages import COMPOSE_COST, RESULT, Stage, chain
 from isoslice.models.choices import Mode
 from isoslice.models.config import EndToEndConfig, MsdsrConfig
 from isoslice.models.diffusion.ddim import ddim_coefficients
+from isoslice.models.diffusion.edm import NO_SIGNAL
 from isoslice.models.diffusion.masked import ddim, direct
+
+#: Bytes that the paper's U-Net takes for each pixel given at once, in half precision, and how many
+#: pixels that are: a batch of slices, or a window of one.
+NETWORK_BYTES, AT_ONCE = 6000, 2**17
+
+
+class SlicewiseStages:
+    """What both recipes of the paper have in common: slices by themselves, then averaged.
+
+    See `protocol.Recipe`.
+    """
+
+    config: MsdsrConfig | EndToEndConfig
+
+    @property
+    def pass_memory(self) -> PassMemory:
+        """Of a U-Net with attention, in windows of the training crop's size."""
+        return PassMemory(NETWORK_BYTES, AT_ONCE)
+
+    def estimate(self, network: nn.Module, options: ResolvedOptions) -> Estimate:
+        """Return what restores a batch of slices."""
+        raise NotImplementedError
+
+    def stages(self, options: ResolvedOptions) -> tuple[Stage, ...]:
+        """List one pass a direction, and their average."""
+        planes: tuple[SlicePlane, ...] = ("XZ", "YZ")
+        if options.direction != "both":
+            planes = (options.direction,)
+        passes = chain("slices", [Pass(p, NO_SIGNAL) for p in planes], cost=options.steps)
+        return (*passes, Stage(RESULT, "blocks", (passes[-1].name,), cost=COMPOSE_COST))
+
+    def field_dtype(self, largest: float) -> torch.dtype:
+        """Return single precision: these fields hold intensities."""
+        return torch.float32
+
+    def batch_slices(self, pixels: int, device: str) -> int:
+        """See `slicewise.batch_size`."""
+        return batch_size(pixels, device)
+
+    def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
+        """Restore a slab's slices; see `slicewise.run_slices`."""
+        store, step = work.store, stage.step
+        assert step is not None  # it is a pass
+        _, y, x = store.layout.slab(step.plane, index)
+        total = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
+        run_slices(
+            self.estimate(work.network, work.options),
+            work.planes.read((slice(0, work.planes.shape[1]), y, x)),
+            work.grid,
+            total,
+            step.plane,
+            share=1 / sum(each.kind == "pass" for each in work.stages),
+            first=(y if step.plane == "XZ" else x).start,
+            multiple=2 ** (len(self.config.network.multipliers) - 1),
+            device=work.device,
+            report=report,
+        )
+        return store.write(stage.name, step.plane, index, total)
+
+    def find_numbers(self, work: FrameWork, stage: Stage) -> Files:
+        """There are no such stages."""
+        raise NotImplementedError
+
+    def make_block(self, work: FrameWork, stage: Stage, index: int) -> BlockResult:
+        """Return the average of both directions, blurred if that is asked for."""
+        box, blur = work.block(index), work.options.blur
+        wide = widened(box, work.store.layout.shape, (1, 1, 1)) if blur else box
+        volume = work.store.read(stage.reads[0], wide.slices()).cpu().numpy()
+        if blur:
+            volume = gaussian_blur3(volume)[(slice(None), *box.slices(wide.start))]
+        return BlockResult({"volume": volume}, {})
 
 
 @dataclass(frozen=True)
-class MaskedDiffusionRecipe:
+class MaskedDiffusionRecipe(SlicewiseStages):
     """MSDSR (paper, section 3); see `protocol.Recipe`."""
 
     config: MsdsrConfig
-    restores_blocks: bool = False
-    memory_is_known: bool = False
     most_accurate: Mode = "sample"
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
@@ -43,21 +116,10 @@ class MaskedDiffusionRecipe:
         count = len(ddim_coefficients(steps, sampler.eta, sampler.timesteps))
         return options.resolved("sample", count, None)
 
-    def restore_planes(
-        self,
-        network: nn.Module,
-        planes: NDArray[np.float32],
-        grid: PlaneGrid,
-        options: ResolvedOptions,
-        *,
-        device: torch.device,
-        report: Callable[[float], None],
-    ) -> NDArray[np.float32]:
-        """Restore XZ and YZ slices by DDIM and average both; see `slicewise.ddim_estimate`."""
-        sampler = self.config.sampler
-        window, steps = self.config.training.crop, options.steps
-        estimate = ddim_estimate(network, sampler, window, steps, options.seed)
-        return _averaged(self.config, estimate, planes, grid, options, device, report)
+    def estimate(self, network: nn.Module, options: ResolvedOptions) -> Estimate:
+        """Sample slices by DDIM; see `slicewise.ddim_estimate`."""
+        sampler, window = self.config.sampler, self.config.training.crop
+        return ddim_estimate(network, sampler, window, options.steps, options.seed)
 
     def restore_rows(
         self, network: nn.Module, known: Tensor, masks: Tensor, mode: Mode, steps: int, noise: Noise
@@ -69,12 +131,10 @@ class MaskedDiffusionRecipe:
 
 
 @dataclass(frozen=True)
-class EndToEndRecipe:
+class EndToEndRecipe(SlicewiseStages):
     """The end-to-end U-Net (paper, section 4.2); see `protocol.Recipe`."""
 
     config: EndToEndConfig
-    restores_blocks: bool = False
-    memory_is_known: bool = False
     most_accurate: Mode = "mean"
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
@@ -82,45 +142,15 @@ class EndToEndRecipe:
         _check(options, self.config.recipe, "mean")
         return options.resolved("mean", 1, None)
 
-    def restore_planes(
-        self,
-        network: nn.Module,
-        planes: NDArray[np.float32],
-        grid: PlaneGrid,
-        options: ResolvedOptions,
-        *,
-        device: torch.device,
-        report: Callable[[float], None],
-    ) -> NDArray[np.float32]:
-        """Restore XZ and YZ slices in one pass and average both."""
-        estimate = direct_estimate(network, self.config.training.crop)
-        return _averaged(self.config, estimate, planes, grid, options, device, report)
+    def estimate(self, network: nn.Module, options: ResolvedOptions) -> Estimate:
+        """Restore slices in one pass."""
+        return direct_estimate(network, self.config.training.crop)
 
     def restore_rows(
         self, network: nn.Module, known: Tensor, masks: Tensor, mode: Mode, steps: int, noise: Noise
     ) -> Tensor:
         """Restore in one pass; see `protocol.Recipe.restore_rows`."""
         return direct(network, known, masks)
-
-
-def _averaged(
-    config: MsdsrConfig | EndToEndConfig,
-    estimate: Estimate,
-    planes: NDArray[np.float32],
-    grid: PlaneGrid,
-    options: ResolvedOptions,
-    device: torch.device,
-    report: Callable[[float], None],
-) -> NDArray[np.float32]:
-    return restore_slicewise(
-        planes,
-        grid,
-        estimate,
-        directions=("XZ", "YZ") if options.direction == "both" else (options.direction,),
-        multiple=2 ** (len(config.network.multipliers) - 1),
-        device=device,
-        report=report,
-    )
 
 
 def _check(options: PredictOptions, recipe: str, only: Mode) -> None:

@@ -2,36 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isoslice.data.grid import PlaneGrid
+from isoslice.inference.fields import Files
+from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.options import PredictOptions, ResolvedOptions
+from isoslice.inference.stages import Stage
 from isoslice.models.choices import Mode
 
 #: Gaussian noise of the images' shape and device; the argument numbers sampling steps.
 Noise = Callable[[int], Tensor]
+#: Called with the share of a task that is done.
+Report = Callable[[float], None]
+
+
+class PassMemory(NamedTuple):
+    """Bytes that passes take in a process, beside the model and the slab.
+
+    Attributes
+    ----------
+    network
+        For each pixel that the network is given at once, in half precision on a CPU.
+    at_once
+        Most pixels that it is given at once.
+    """
+
+    network: int
+    at_once: int
+
+
+class BlockResult(NamedTuple):
+    """What a block of a frame gives.
+
+    Attributes
+    ----------
+    outputs
+        Parts (C, z, y, x) of volumes, normalised: ``volume``, ``std``, ``sample-1``, ...
+    files
+        What it left in the store.
+    """
+
+    outputs: Mapping[str, NDArray[np.float32]]
+    files: Files
 
 
 class Recipe(Protocol):
-    """How a model of one kind restores slices, volumes and rows."""
-
-    @property
-    def restores_blocks(self) -> bool:
-        """Whether volumes larger than memory can be restored, block by block."""
-
-    @property
-    def memory_is_known(self) -> bool:
-        """Whether `memory.memory_needed` was measured on it."""
+    """How a model of one kind restores frames, stage by stage, and rows."""
 
     @property
     def most_accurate(self) -> Mode:
         """The mode with the highest PSNR."""
+
+    @property
+    def pass_memory(self) -> PassMemory:
+        """What passes take, measured on a CPU: docs/scaling.md."""
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
         """Choose mode, steps and detail where they are not given.
@@ -42,35 +72,23 @@ class Recipe(Protocol):
             If the recipe cannot do what is asked for.
         """
 
-    def restore_planes(
-        self,
-        network: nn.Module,
-        planes: NDArray[np.float32],
-        grid: PlaneGrid,
-        options: ResolvedOptions,
-        *,
-        device: torch.device,
-        report: Callable[[float], None],
-    ) -> NDArray[np.float32]:
-        """Fill in the planes between measured ones.
+    def stages(self, options: ResolvedOptions) -> tuple[Stage, ...]:
+        """List what a frame takes, in its order."""
 
-        Parameters
-        ----------
-        network
-            On `device`, in evaluation mode.
-        planes
-            Measured planes, normalised, (C, n, Y, X).
-        grid
-            Where they lie.
-        options
-            Resolved.
-        device, report
-            Where to compute; called with the fraction done.
+    def field_dtype(self, largest: float) -> torch.dtype:
+        """Choose the type of fields, by the largest absolute normalised intensity."""
 
-        Returns
-        -------
-        Shape (C, grid.depth, Y, X), with measured planes as they are in `planes`.
-        """
+    def batch_slices(self, pixels: int, device: str) -> int:
+        """Say how many slices of so many pixels make a batch; slabs hold whole batches."""
+
+    def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
+        """Run a pass over one of its slabs."""
+
+    def find_numbers(self, work: FrameWork, stage: Stage) -> Files:
+        """Find the numbers of a stage, of the frame as a whole."""
+
+    def make_block(self, work: FrameWork, stage: Stage, index: int) -> BlockResult:
+        """Make a block of a stage."""
 
     def restore_rows(
         self, network: nn.Module, known: Tensor, masks: Tensor, mode: Mode, steps: int, noise: Noise

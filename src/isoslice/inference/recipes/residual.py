@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from isoslice.data.grid import PlaneGrid
 from isoslice.data.masking import fill_rows
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import DEFAULT_DETAIL
+from isoslice.inference.fields import Files
+from isoslice.inference.frame_work import FrameWork
+from isoslice.inference.interpolated import residual_dtype
 from isoslice.inference.options import PredictOptions, ResolvedOptions
-from isoslice.inference.passes import distilled_passes, sampling_passes
-from isoslice.inference.recipes.protocol import Noise
-from isoslice.inference.sampler import restore
+from isoslice.inference.passes import batch_size, distilled_passes, run_pass, sampling_passes
+from isoslice.inference.recipes.protocol import BlockResult, Noise, PassMemory, Report
+from isoslice.inference.recipes.residual_blocks import find_numbers, make_block
+from isoslice.inference.recipes.residual_stages import residual_stages
+from isoslice.inference.stages import Stage
+from isoslice.inference.tiling import WHOLE
 from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
 from isoslice.models.diffusion.variance_stabilization import stretch, unstretch
 
+#: Bytes that the network takes for each pixel given at once, in half precision.
+NETWORK_BYTES = 200
 #: Network evaluations of a sample, fewest and most, and where nothing is asked for.
 STEPS, DEFAULT_STEPS = (3, 1000), 5
 
@@ -32,17 +36,16 @@ class ResidualRecipe:
     """Diffusion of the residual; see `protocol.Recipe`."""
 
     config: ModelConfig
-    memory_is_known: bool = True
-
-    @property
-    def restores_blocks(self) -> bool:
-        """All but SRH, whose third channel is derived from a volume in memory."""
-        return not self.config.srh
 
     @property
     def most_accurate(self) -> Mode:
         """The mean."""
         return "mean"
+
+    @property
+    def pass_memory(self) -> PassMemory:
+        """In windows of bounded size; see `tiling`."""
+        return PassMemory(NETWORK_BYTES, WHOLE)
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
         """Take the mean at detail 0, a sample of five evaluations and all detail by default."""
@@ -74,29 +77,53 @@ class ResidualRecipe:
             )
         return options.resolved("sample", steps, DEFAULT_DETAIL if detail is None else detail)
 
-    def restore_planes(
-        self,
-        network: nn.Module,
-        planes: NDArray[np.float32],
-        grid: PlaneGrid,
-        options: ResolvedOptions,
-        *,
-        device: torch.device,
-        report: Callable[[float], None],
-    ) -> NDArray[np.float32]:
-        """See `sampler.restore`."""
-        return restore(
-            network,
-            self.config,
-            planes,
-            grid,
-            mode=options.mode,
-            evaluations=options.steps,
-            detail=options.detail,
-            seed=options.seed,
-            device=device,
-            report=report,
-        )
+    def stages(self, options: ResolvedOptions) -> tuple[Stage, ...]:
+        """See `residual_stages`."""
+        return residual_stages(self.config, options)
+
+    def field_dtype(self, largest: float) -> torch.dtype:
+        """Return half precision, if the largest intensity allows it once stretched."""
+        stretched = stretch(torch.tensor([-largest, largest]), self.config.softening)
+        return residual_dtype(float(stretched.abs().max()))
+
+    def batch_slices(self, pixels: int, device: str) -> int:
+        """See `passes.batch_size`."""
+        return batch_size(pixels, torch.device(device))
+
+    def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
+        """Denoise a slab of the residual; see `passes.run_pass`."""
+        store, step = work.store, stage.step
+        assert step is not None  # it is a pass
+        place = store.layout.slab(step.plane, index)
+        lateral, done = place[1 if step.plane == "XZ" else 2], 0
+        residual = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
+        base = work.planes.base(place, self.config.softening, store.device)
+        network: nn.Module = work.network
+        if stage.of_errors:
+            assert work.estimator is not None  # there is such a stage with one only
+            network = work.estimator.network
+        with torch.inference_mode():
+            for finished in run_pass(
+                network,
+                self.config,
+                step,
+                residual,
+                base,
+                first=lateral.start,
+                seed=work.options.seed + stage.draw,
+                device=work.device,
+            ):
+                done += finished
+                report(done / (lateral.stop - lateral.start))
+        return store.write(stage.name, step.plane, index, residual)
+
+    def find_numbers(self, work: FrameWork, stage: Stage) -> Files:
+        """Find the gains of detail, or the scale of deviations."""
+        return find_numbers(self.config, work, stage)
+
+    def make_block(self, work: FrameWork, stage: Stage, index: int) -> BlockResult:
+        """See `residual_blocks`."""
+        return make_block(self.config, work, stage, index)
 
     def restore_rows(
         self, network: nn.Module, known: Tensor, masks: Tensor, mode: Mode, steps: int, noise: Noise

@@ -8,9 +8,9 @@ from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.interpolation import interpolate
 from isoslice.inference.detail.blend import Gains
 from isoslice.inference.passes import BATCH_PIXELS, WEIGHT, slices
-from isoslice.inference.sampler import restore
 from isoslice.models.config import ModelConfig, SamplerSettings
 from isoslice.models.networks.denoiser import Denoiser
+from restoring import restore
 
 pytestmark = pytest.mark.usefixtures("arithmetic")
 #: From strong noise, and all of the grain.

@@ -1,0 +1,127 @@
+"""Put a frame together: interpolation, the residual's mean, and a sample's detail.
+
+The paper (section 3.3) samples XZ slices and YZ slices apart and averages the two volumes. Here
+both look at one residual and take turns, so that they agree at the end and a fifth of the
+evaluations is enough. The first two evaluations, one per direction, see no noise: combined they
+are the mean that ``mode="mean"`` returns, that sampling starts from, and onto which a part of the
+sample's detail is put here (see `detail.blend`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isoslice.data.box import Box, Region, widened
+from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains, blend_detail, usual_grain
+from isoslice.inference.fields import FieldStore
+from isoslice.inference.measured import MeasuredPlanes
+from isoslice.models.config import ModelConfig
+from isoslice.models.diffusion.variance_stabilization import unstretch
+
+#: Voxels that are put together at once.
+COMPOSED = 2**22
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A residual that passes left: its mean, a sample of it, or both.
+
+    Attributes
+    ----------
+    store
+        What holds them.
+    mean, sample
+        Names of their fields. Without a mean, detail is counted from the interpolation; without a
+        sample there is none.
+    """
+
+    store: FieldStore
+    mean: str | None
+    sample: str | None = None
+
+    def part(self, place: Region) -> tuple[Tensor, Tensor | None]:
+        """Read mean and sample of a part, (C, z, y, x), in single precision."""
+        sample = None if self.sample is None else self.store.read(self.sample, place)
+        if self.mean is not None:
+            return self.store.read(self.mean, place), sample
+        assert sample is not None  # one of them is there
+        return torch.zeros_like(sample), sample
+
+
+def margin(config: ModelConfig) -> tuple[int, int, int]:
+    """How far detail is looked at along Z, Y and X: smoothed along Z and softened in XY."""
+    return math.ceil(3 * config.sampler.detail_sigma), 1, 1
+
+
+@torch.inference_mode()
+def compose(
+    config: ModelConfig,
+    planes: MeasuredPlanes,
+    residual: Residual,
+    box: Box,
+    detail: float | None = None,
+    gains: Gains | None = None,
+) -> NDArray[np.float32]:
+    """Compose a part of the volume, normalised, (C, z, y, x).
+
+    Parameters
+    ----------
+    config
+        The model's settings.
+    planes
+        Measured planes, between which the volume is interpolated.
+    residual
+        What is added.
+    box
+        Which part.
+    detail
+        How much of the sample's detail is kept, from 0 (the mean) to 1; see `blend.blend_detail`.
+        All by default.
+    gains
+        Of each of the volume's planes, (C, Z).
+    """
+    result = np.empty((residual.store.layout.channels, *box.shape), np.float32)
+    for rows, part in _parts(box):
+        result[:, :, rows] = _composed(config, planes, residual, part, detail, gains)
+    return result
+
+
+def _parts(box: Box) -> Iterator[tuple[slice, Box]]:
+    """Cut a box along Y, for memory."""
+    (z, y, x), (below, end, right) = box
+    step = max(1, COMPOSED // ((below - z) * (right - x)))
+    for start in range(y, end, step):
+        stop = min(start + step, end)
+        yield slice(start - y, stop - y), Box((z, start, x), (below, stop, right))
+
+
+def _composed(
+    config: ModelConfig,
+    planes: MeasuredPlanes,
+    residual: Residual,
+    box: Box,
+    detail: float | None,
+    gains: Gains | None,
+) -> NDArray[np.float32]:
+    store, window = residual.store, box
+    if residual.sample is not None:
+        window = widened(box, store.layout.shape, margin(config))
+    place = window.slices()
+    mean, sample = residual.part(place)
+    if sample is not None:
+        share = DEFAULT_DETAIL if detail is None else detail
+        inside = None if gains is None else Gains(*(each[:, place[0]] for each in gains))
+        sigma, grain = config.sampler.detail_sigma, usual_grain(config)
+        mean = blend_detail(mean, sample, share, sigma, inside, grain)
+    base = planes.base(box.slices(), config.softening, store.device)
+    every = (slice(None),) * 3
+    total = base.part(every).add_(mean[(slice(None), *box.slices(window.start))])
+    composed: NDArray[np.float32] = unstretch(total, config.softening).cpu().numpy()
+    return composed

@@ -1,0 +1,142 @@
+"""Ending a restoration: its images become the outputs, in any format, with a record of the run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from isoslice.data.coarse import renamed
+from isoslice.data.volume import Volume
+from isoslice.inference.engine.begin import Request
+from isoslice.inference.engine.job import Job
+from isoslice.inference.engine.plan import JobPlan, files_digest
+from isoslice.inference.options import PredictOptions, outputs_of
+from isoslice.inference.plan import Plan
+from isoslice.io.atomic import atomic_output, check_output, replace_output
+from isoslice.io.deferred import DeferredVoxels
+from isoslice.io.formats.omezarr.metadata import Description
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.notes import make_note
+from isoslice.io.writing import beside, write_volume
+
+#: Of standard deviations, this share of the range of intensities is shown as white.
+STD_WINDOW = 0.1
+
+
+def targets(output: Path, options: PredictOptions) -> dict[str, Path]:
+    """Return the paths of all volumes that a restoration gives, by name."""
+    names = outputs_of(options, np.dtype(np.uint8))
+    return {name: output if name == "volume" else beside(output, name) for name in names}
+
+
+class Finished(NamedTuple):
+    """Finished volumes, by name, read from their files where they are indexed, and their plan."""
+
+    volumes: Mapping[str, Volume]
+    plan: Plan
+
+
+def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -> Finished:
+    """Write the outputs, the volume last, and the record of the run; remove the folder.
+
+    What an earlier attempt has written already stays.
+    """
+    paths = targets(output, job.work.plan.options)
+    for name, path in paths.items():
+        if name == "volume" or (job.folder / name).is_dir():
+            check_output(path, overwrite)
+    job.check_whole_stack()
+    finished = {name: _deferred(job, name, path) for name, path in paths.items()}
+    for name, path in paths.items():
+        if not (job.folder / name).is_dir():
+            continue
+        if name == "volume":
+            cut = job.work.model_dump(exclude={"plan"})
+            write_record(output, {**record, "plan": job.work.plan.model_dump(), "job": cut})
+        if path.name.endswith(".zarr"):
+            _finish_image(job, name)
+            replace_output(job.folder / name, path)
+        else:
+            _write(job, name, path, overwrite)
+            shutil.rmtree(job.folder / name, ignore_errors=True)  # as if it had been moved
+    shutil.rmtree(job.folder, ignore_errors=True)
+    return Finished(finished, job.work.plan)
+
+
+def _deferred(job: Job, name: str, path: Path) -> Volume:
+    """Describe a finished volume, its axes in the order of the stack's."""
+    axes = renamed(job.volume.axes, job.work.plan.along)
+    shape = tuple(job.image_shape[job.axes.index(axis)] for axis in axes)
+    voxels = LazyArray(DeferredVoxels(path.absolute(), axes, shape, job.outputs[name]))
+    return replace(job.described(name, voxels), axes=axes)
+
+
+def _finish_image(job: Job, name: str) -> None:
+    """Make an image valid OME-Zarr."""
+    image, used = job.image(name), job.work.plan.normalization
+    volume = job.described(name, _stored(job, name))
+    windows = tuple(zip(used.low, used.high, strict=True))
+    if name == "std":
+        windows = tuple((0.0, STD_WINDOW * (high - low)) for low, high in windows)
+    image.finish(
+        Description(
+            job.axes,
+            volume.spacing,
+            volume.unit,
+            volume.channel_names,
+            windows,
+            volume.data.dtype,
+            volume.metadata,
+        ),
+        make_note(volume, job.axes),
+    )
+
+
+def _write(job: Job, name: str, path: Path, overwrite: bool) -> None:
+    """Write a volume in another format, its axes in the order of the stack's."""
+    axes = renamed(job.volume.axes, job.work.plan.along)
+    voxels = _stored(job, name).transpose([job.axes.index(axis) for axis in axes])
+    volume = replace(job.described(name, _stored(job, name)), data=voxels, axes=axes)
+    write_volume(path, volume, overwrite=overwrite)
+
+
+def _stored(job: Job, name: str) -> Any:
+    """Open an image's voxels, read where they are indexed."""
+    import zarr
+
+    return LazyArray(zarr.open_array(store=job.folder / name / "0", mode="r"))
+
+
+def record_path(output: Path) -> Path:
+    """Return where the record of an output's run is."""
+    # The array's own description lies at NAME.npy.json.
+    return output.with_name(output.name + (".run.json" if output.suffix == ".npy" else ".json"))
+
+
+def write_record(output: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a run beside its output, replacing an older one."""
+    text = json.dumps(record, indent=1) + "\n"
+    with atomic_output(record_path(output), overwrite=True) as draft:
+        draft.write_text(text, encoding="utf-8")
+
+
+def is_made(request: Request, fingerprint: str) -> bool:
+    """Whether a finished output is there, of the same stack, reading, model and options."""
+    try:
+        record = json.loads(record_path(request.output).read_text(encoding="utf-8"))
+        made = JobPlan.model_validate({**record["job"], "plan": record["plan"]})
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    same = (made.stack_digest, made.reading, made.plan.model, made.plan.options.seed) == (
+        files_digest(request.stack),
+        request.reading,
+        fingerprint,
+        request.options.seed,
+    )
+    return request.output.exists() and same

@@ -1,0 +1,80 @@
+"""Restoring a stack in memory: the same stages, one after the other, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isoslice.data.volume import Volume
+from isoslice.inference.engine.restoration import (
+    BLOCK,
+    Cut,
+    FrameStage,
+    Restoration,
+    field_types,
+)
+from isoslice.inference.engine.sinks import ArraySink
+from isoslice.inference.inspection import Inspection
+from isoslice.inference.options import outputs_of
+from isoslice.inference.plan import Plan
+from isoslice.inference.recipes import recipe_of
+from isoslice.inference.uncertainty import StackScale
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.progress import Progress
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Volumes (T, C, Z, Y, X) in the stack's intensities; see `prediction.Prediction`."""
+
+    volume: NDArray[np.generic]
+    std: NDArray[np.float32] | None
+    samples: Sequence[NDArray[np.generic]]
+    scales: Sequence[StackScale]
+
+
+def restore_in_memory(
+    plan: Plan,
+    inspection: Inspection,
+    volume: Volume,
+    model: ModelBundle,
+    device: torch.device,
+    progress: Progress,
+) -> Restored:
+    """Restore every frame of a stack; `volume` has its coarse axis called Z."""
+    frames, options = plan.frames(volume), plan.options
+    lateral = volume.size("Y"), volume.size("X")
+    shape = (volume.size("T"), volume.size("C"), frames[0].grid.depth, *lateral)
+    arrays = {
+        name: np.empty(shape, dtype)
+        for name, dtype in outputs_of(options, volume.data.dtype).items()
+    }
+    cut = Cut(
+        fields=field_types(frames, inspection, recipe_of(model.config)),
+        slabs=lateral,
+        block=(BLOCK,) * 3,
+    )
+    sinks = {name: ArraySink(array) for name, array in arrays.items()}
+    restoration = Restoration(plan, cut, volume, model, device, sinks)
+    stages = list(restoration.stages())
+    total, done = sum(stage.tasks * stage.work for stage in stages), 0.0
+    scales = []
+    for stage in stages:
+        for index in range(stage.tasks):
+
+            def report(share: float, stage: FrameStage = stage, done: float = done) -> None:
+                progress.update("restoring", (done + share * stage.work) / total)
+
+            restoration.run_task(stage, index, report)
+            done += stage.work
+            report(1.0)
+        if stage.name == restoration.frame_stages[-1].name:
+            scale = restoration.scale(stage.frame)
+            scales += [] if scale is None else [scale]
+        restoration.finish(stage)
+    samples = [arrays[f"sample-{i + 1}"] for i in range(options.samples * options.keep_samples)]
+    return Restored(arrays["volume"], arrays.get("std"), samples, scales)

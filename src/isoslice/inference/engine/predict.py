@@ -1,0 +1,180 @@
+"""Predicting: from a stack in memory to volumes in memory, or from a file to files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from time import perf_counter
+from typing import NamedTuple
+
+from isoslice.data.coarse import renamed
+from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
+from isoslice.inference.engine.begin import Request
+from isoslice.inference.engine.end import targets, write_record
+from isoslice.inference.engine.in_memory import restore_in_memory
+from isoslice.inference.engine.run import How, Outcome, restore_on_disk, run_line
+from isoslice.inference.inspection import diagnose, inspect, warn_of
+from isoslice.inference.memory import check_fits, fits
+from isoslice.inference.options import PredictOptions
+from isoslice.inference.plan import Plan, plan_restoration
+from isoslice.inference.prediction import Prediction, provenance
+from isoslice.inference.recipes import recipe_of
+from isoslice.inference.stack import as_volume, stack_to_restore
+from isoslice.inference.uncertainty import error_estimator
+from isoslice.io.reading import open_with
+from isoslice.io.writing import write_volume
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.device import choose_device, describe
+from isoslice.runtime.progress import Progress
+
+
+def predict_volume(
+    model: ModelBundle,
+    given: Volume,
+    options: PredictOptions,
+    factor: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    along: str | None = None,
+) -> Prediction:
+    """Restore a stack in memory; arguments as in `Model.predict`."""
+    prediction, _ = _predicted(model, given, options, factor, device, progress or Progress(), along)
+    return prediction
+
+
+def _predicted(
+    model: ModelBundle,
+    given: Volume,
+    options: PredictOptions,
+    factor: int | None,
+    device: str,
+    progress: Progress,
+    along: str | None,
+) -> tuple[Prediction, Plan]:
+    recipe = recipe_of(model.config)
+    resolved = recipe.resolve(options)
+    if resolved.estimates_errors:
+        error_estimator(model)  # refuses models that know nothing of their errors
+    stack = stack_to_restore(given, model.config, factor, progress, along)
+    computing = choose_device(device)
+    if computing.type == "cpu":
+        check_fits(stack.volume, stack.factor, resolved, recipe)
+    progress.note(f"computing on {describe(computing)}")
+    inspection = inspect(stack.volume, model.config, progress)
+    doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection))
+    plan = plan_restoration(stack, inspection, model, resolved, doubts)
+    restored = restore_in_memory(plan, inspection, stack.volume, model, computing, progress)
+    axes = stack.volume.axes
+    prediction = Prediction(
+        from_tczyx(restored.volume, axes),
+        renamed(axes, stack.along),
+        voxel_size_of(stack.refined_spacing),
+        stack.factor,
+        provenance(plan, restored.scales),
+        stack.volume.unit,
+        stack.volume.channel_names,
+        None if restored.std is None else from_tczyx(restored.std, axes),
+        tuple(from_tczyx(sample, axes) for sample in restored.samples),
+        restored.scales[0].calibration if restored.scales else None,
+        doubts,
+        stack.refined_metadata,
+    )
+    return prediction, plan
+
+
+class FilePrediction(NamedTuple):
+    """What a restoration from a file into files gave.
+
+    Attributes
+    ----------
+    prediction
+        The volumes; what was restored on the disk is read where it is indexed. None of a part that
+        came when others had done everything.
+    outcome
+        What this run did.
+    """
+
+    prediction: Prediction | None
+    outcome: Outcome
+
+
+def predict_file(request: Request, how: How, progress: Progress) -> FilePrediction:
+    """Restore a stack in a file into other files: in memory, or within a budget on the disk.
+
+    On the disk into OME-Zarr, where a budget, slabs or workers are asked for, or if it does not fit
+    into memory.
+
+    Raises
+    ------
+    IsosliceError
+        If something cannot be used or written.
+    """
+    model = request.load_model()
+    request = replace(request, model=model)
+    volume = open_with(request.stack, request.reading)
+    if _is_bounded(request, how) or not _fits(request, model, volume):
+        outcome = restore_on_disk(request, how, progress)
+        made = outcome.finished
+        prediction = None if made is None else _opened(made.volumes, made.plan, model)
+        return FilePrediction(prediction, outcome)
+    started, outcome = perf_counter(), Outcome()
+    prediction, plan = _predicted(
+        model,
+        as_volume(volume, None, None),
+        request.options,
+        request.factor,
+        request.device,
+        progress,
+        request.along,
+    )
+    outcome.seconds, outcome.voxels = perf_counter() - started, prediction.volume.size
+    others = [] if prediction.std is None else [prediction.std_volume()]
+    volumes = [*prediction.sample_volumes(), *others, prediction.to_volume()]
+    paths = targets(request.output, request.options).values()
+    for path, each in zip(paths, volumes, strict=True):  # the volume last: once it exists, all do
+        write_volume(path, each, overwrite=how.overwrite)
+    record = {"runs": [run_line(outcome, how)], "plan": plan.model_dump()}
+    write_record(request.output, record)
+    return FilePrediction(prediction, outcome)
+
+
+def _is_bounded(request: Request, how: How) -> bool:
+    asked = request.memory, request.slab, how.scheduler, how.part
+    return (
+        request.output.name.endswith(".zarr")
+        or any(value is not None for value in asked)
+        or how.workers > 1
+        or how.resume
+    )
+
+
+def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
+    """Whether a stack can be restored in memory; true of those that are refused anyway."""
+    recipe = recipe_of(model.config)
+    options = recipe.resolve(request.options)
+    stack = stack_to_restore(volume, model.config, request.factor, Progress(), request.along)
+    return fits(stack.volume, stack.factor, options, recipe)
+
+
+def _opened(volumes: Mapping[str, Volume], plan: Plan, model: ModelBundle) -> Prediction:
+    """Return what was restored on the disk, read where it is indexed."""
+    volume, std = volumes["volume"], volumes.get("std")
+    made = dict(volume.provenance or {})
+    made.pop("holds", None)
+    calibration = None
+    if std is not None:
+        calibration = error_estimator(model).calibration.at(plan.factor)
+    return Prediction(
+        volume.data,
+        volume.axes,
+        volume.voxel_size,
+        plan.factor,
+        made,
+        volume.unit,
+        volume.channel_names,
+        None if std is None else std.data,
+        tuple(each.data for name, each in volumes.items() if name.startswith("sample-")),
+        calibration,
+        plan.doubts,
+        volume.metadata,
+    )

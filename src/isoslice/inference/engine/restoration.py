@@ -1,0 +1,294 @@
+"""A restoration: every frame of a stack, stage by stage, into volumes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from isoslice.data.box import Box, Triple
+from isoslice.data.frames import Frame, Rows, clear_deviations, fill_along_z, put_back
+from isoslice.data.grid import PlaneGrid, planes_around
+from isoslice.data.normalization import Normalization
+from isoslice.data.volume import Volume
+from isoslice.inference.engine.disk import DiskStore
+from isoslice.inference.engine.sinks import Sink
+from isoslice.inference.engine.stack_planes import StackPlanes
+from isoslice.inference.fields import FieldStore, Files, Layout, MemoryStore
+from isoslice.inference.frame_work import FrameWork
+from isoslice.inference.inspection import Inspection
+from isoslice.inference.measured import PlanesInMemory
+from isoslice.inference.plan import Plan
+from isoslice.inference.recipes import Recipe, recipe_of
+from isoslice.inference.recipes.protocol import Report
+from isoslice.inference.recipes.residual_stages import SCALE
+from isoslice.inference.stages import Stage, directions, needed_after
+from isoslice.inference.uncertainty import StackScale, error_estimator
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.device import volume_home
+
+#: Side of a block: the same on all machines, and in memory, where sums over blocks are the same.
+BLOCK = 256
+
+Size = Annotated[int, Field(ge=1)]
+
+
+class Cut(BaseModel):
+    """How a restoration is cut into tasks.
+
+    Attributes
+    ----------
+    fields
+        Type of each frame's fields between passes.
+    slabs
+        Slices of a slab of XZ and of one of YZ slices.
+    block
+        Shape of a block, (Z, Y, X).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    fields: tuple[Literal["float16", "float32"], ...]
+    slabs: tuple[Size, Size]
+    block: tuple[Size, Size, Size]
+
+
+class FrameStage(NamedTuple):
+    """Tasks that need not know of each other; those of the next stage need all of them."""
+
+    #: Number of the frame: a time point, or a channel of one.
+    frame: int
+    #: See `stages.Stage`.
+    name: str
+    tasks: int
+    #: Of one task, in voxels that go once through the network.
+    work: float
+
+    @property
+    def key(self) -> str:
+        """What it is called in a ledger."""
+        return f"{self.frame}/{self.name}"
+
+    def task(self, index: int) -> str:
+        """Name a task, for a ledger."""
+        return f"{self.key}/{index}"
+
+
+@dataclass
+class Restoration:
+    """A plan with everything that it names, ready to work.
+
+    Attributes
+    ----------
+    plan
+        What voxels depend on.
+    cut
+        How it is cut into tasks.
+    volume
+        The stack, its coarse axis called Z.
+    model, device
+        The model, and the device where it computes.
+    sinks
+        Where volumes go: ``volume``, ``std``, ``sample-1``, ...
+    folder
+        Where fields lie between stages; in memory, if there is none.
+    """
+
+    plan: Plan
+    cut: Cut
+    volume: Volume
+    model: ModelBundle
+    device: torch.device
+    sinks: Mapping[str, Sink]
+    folder: Path | None = None
+    _memory: dict[int, FrameWork] = field(default_factory=dict)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """How a model of this kind restores."""
+        return recipe_of(self.model.config)
+
+    @cached_property
+    def frames(self) -> list[Frame]:
+        """What is restored at once: time points, or channels of each."""
+        return self.plan.frames(self.volume)
+
+    @property
+    def shape(self) -> Triple:
+        """Of the volume to be, (Z, Y, X), its coarse axis called Z."""
+        return self.frames[0].grid.depth, self.volume.size("Y"), self.volume.size("X")
+
+    @property
+    def channels(self) -> int:
+        """How many are restored at once."""
+        return len(range(self.volume.size("C"))[self.frames[0].channels])
+
+    @property
+    def voxels(self) -> int:
+        """Of all channels and time points."""
+        return len(self.frames) * self.channels * math.prod(self.shape)
+
+    @cached_property
+    def frame_stages(self) -> tuple[Stage, ...]:
+        """The stages of each frame."""
+        return self.recipe.stages(self.plan.options)
+
+    def layout(self, number: int) -> Layout:
+        """Describe the fields of a frame."""
+        dtype = getattr(torch, self.cut.fields[number])
+        return Layout(self.channels, self.shape, dtype, self.cut.slabs, self.cut.block)
+
+    def stages(self) -> Iterator[FrameStage]:
+        """List everything there is to do, in its order."""
+        voxels = self.voxels // len(self.frames)
+        for number in range(len(self.frames)):
+            layout = self.layout(number)
+            for stage in self.frame_stages:
+                tasks = 1 if stage.kind == "numbers" else layout.blocks
+                if stage.step is not None:
+                    tasks = len(layout.slab_ranges(stage.step.plane))
+                yield FrameStage(number, stage.name, tasks, stage.cost * voxels / tasks)
+
+    def run_task(self, frame_stage: FrameStage, index: int, report: Report) -> Files:
+        """Do one task; return the files that it left, safely on the disk."""
+        number = frame_stage.frame
+        work = self._work(number)
+        stage = next(stage for stage in self.frame_stages if stage.name == frame_stage.name)
+        if stage.kind == "pass":
+            return self.recipe.run_pass(work, stage, index, report)
+        if stage.kind == "numbers":
+            return self.recipe.find_numbers(work, stage)
+        made = self.recipe.make_block(work, stage, index)
+        files = dict(made.files)
+        for name, values in made.outputs.items():
+            files |= self._emit(name, self.frames[number], work.block(index), values)
+        return files
+
+    def finish(self, frame_stage: FrameStage) -> None:
+        """Forget what nobody needs once a stage is done."""
+        store = self._work(frame_stage.frame).store
+        store.keep_only(needed_after(self.frame_stages, frame_stage.name))
+        if frame_stage.name == self.frame_stages[-1].name:
+            self._memory.pop(frame_stage.frame, None)
+
+    def scale(self, number: int) -> StackScale | None:
+        """Return what a frame's standard deviations were made with, if there are any.
+
+        While the frame is not finished in memory, or once its numbers are on the disk.
+        """
+        if not self.plan.options.estimates_errors:
+            return None
+        numbers = self._work(number).store.numbers(SCALE)
+        calibration = error_estimator(self.model).calibration.at(numbers["factor"])
+        return StackScale(
+            tuple(numbers["total"]),
+            tuple(numbers["ratio"]),
+            tuple(numbers["anisotropy"]),
+            numbers["optimism"],
+            numbers["measured"],
+            calibration,
+        )
+
+    def _work(self, number: int) -> FrameWork:
+        """Prepare a frame."""
+        if number in self._memory:
+            return self._memory[number]
+        frame = self.frames[number]
+        options = self.plan.options
+        scaled = self.plan.normalization.of_channels(frame.channels)
+        layout, stages = self.layout(number), self.frame_stages
+        stack = StackPlanes(self.volume, frame, scaled)
+        store: FieldStore
+        planes: StackPlanes | PlanesInMemory = stack
+        if self.folder is None:
+            store = MemoryStore(
+                layout, volume_home(self.device, self.channels * math.prod(self.shape))
+            )
+            data = self.volume.tczyx()[frame.time, frame.channels][:, list(frame.kept)]
+            planes = PlanesInMemory(scaled.apply(fill_along_z(np.asarray(data))), frame.grid)
+        else:
+            store = DiskStore(layout, self.folder / f"frame-{number}", directions(stages))
+        work = FrameWork(
+            network=self.model.network.to(self.device),
+            options=options.with_seed(frame.seed),
+            stages=stages,
+            grid=frame.grid,
+            planes=planes,
+            store=store,
+            device=self.device,
+            estimator=self._estimator,
+            own=Path(self.plan.source).name in self.model.info.get("sources", ()),
+        )
+        if self.folder is None:
+            self._memory = {number: work}
+        return work
+
+    @cached_property
+    def _estimator(self) -> Any:
+        if not self.plan.options.estimates_errors:
+            return None
+        estimator = error_estimator(self.model)
+        estimator.network.to(self.device)
+        return estimator
+
+    def _emit(self, name: str, frame: Frame, box: Box, values: NDArray[np.float32]) -> Files:
+        """Bring a block to the stack's intensities, put measured planes back, and write it."""
+        sink, scaled = self.sinks[name], self.plan.normalization.of_channels(frame.channels)
+        block: NDArray[Any]
+        if name == "std":
+            block = scaled.scale_deviations(values)
+            self._each_channel(frame, box, block, scaled, clear_deviations)
+        else:
+            block = scaled.invert(values, sink.dtype)
+            self._each_channel(frame, box, block, scaled, put_back)
+        files: dict[Path, int] = {}
+        channels = range(self.volume.size("C"))[frame.channels]
+        for channel, voxels in zip(channels, block, strict=True):
+            files |= sink.write(frame.time, channel, box, voxels)
+        return files
+
+    def _each_channel(
+        self,
+        frame: Frame,
+        box: Box,
+        block: NDArray[Any],
+        scaled: Normalization,
+        change: Callable[..., None],
+    ) -> None:
+        """Call `put_back` or `clear_deviations` with the measured planes in and around a block."""
+        (top, _, _), (_, y, x) = box.start, box.slices()
+        channels = range(self.volume.size("C"))[frame.channels]
+        for voxels, measured, channel, limits in zip(
+            block, frame.measured, channels, scaled.limits_of(len(channels)), strict=True
+        ):
+            places = PlaneGrid(tuple(z * frame.factor for z in measured))
+            first, last, _ = planes_around(places, top, top + box.shape[0])
+            around = measured[first : last + 1]
+            planes = slice(around[0], around[-1] + 1)
+            part = self.volume.read((frame.time, channel, planes, y, x))
+            rows = [z * frame.factor - top for z in around]
+            change(voxels, Rows(part, [z - planes.start for z in around]), rows, limits)
+
+
+def field_types(
+    frames: list[Frame], inspection: Inspection, recipe: Recipe
+) -> tuple[Literal["float16", "float32"], ...]:
+    """Choose the type of each frame's fields, by its largest intensity."""
+    return tuple(_field_type(frame, inspection, recipe) for frame in frames)
+
+
+def _field_type(
+    frame: Frame, inspection: Inspection, recipe: Recipe
+) -> Literal["float16", "float32"]:
+    extremes = inspection.survey.extremes(frame.time, frame.channels, frame.kept)
+    scaled = inspection.normalization.of_channels(frame.channels).apply(extremes)
+    half = recipe.field_dtype(float(np.abs(scaled).max())) == torch.float16
+    return "float16" if half else "float32"

@@ -1,0 +1,158 @@
+"""What isoslice's own recipe makes of a frame's fields: gains, scale, volumes, deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isoslice.data.baselines import gaussian_blur3
+from isoslice.data.box import Box, widened
+from isoslice.inference.compose import Residual, compose
+from isoslice.inference.detail.blend import Gains
+from isoslice.inference.detail.strength import find_gains
+from isoslice.inference.fields import Files
+from isoslice.inference.frame_work import FrameWork
+from isoslice.inference.recipes.protocol import BlockResult
+from isoslice.inference.recipes.residual_stages import (
+    AVERAGE,
+    CHANGES,
+    GAINS,
+    LEVEL,
+    MEAN,
+    SCALE,
+    SPREAD,
+    VARIANCES,
+    detail_origin,
+    sample,
+    squares,
+)
+from isoslice.inference.sample_spread import (
+    REACH,
+    BlockSums,
+    average_of,
+    change_sums,
+    joined,
+    level_of,
+    smoothed_variance,
+    variance_sums,
+)
+from isoslice.inference.stages import RESULT, Stage
+from isoslice.inference.uncertainty import deviation, stack_scale
+from isoslice.models.config import ModelConfig
+
+
+def find_numbers(config: ModelConfig, work: FrameWork, stage: Stage) -> Files:
+    """Find gains, the scale of deviations, or averages over blocks; see `protocol.Recipe`."""
+    if stage.name == GAINS:
+        residual = Residual(
+            work.store, detail_origin(config), sample(config, work.options.steps, 0)
+        )
+        gains = find_gains(config, work.planes.read, work.planes.shape[1:], work.grid, residual)
+        return work.store.write_numbers(GAINS, [each.tolist() for each in gains])
+    if stage.name == LEVEL:
+        return work.store.write_numbers(LEVEL, level_of(_sums(work, VARIANCES)))
+    if stage.name == AVERAGE:
+        return work.store.write_numbers(AVERAGE, average_of(_sums(work, CHANGES)))
+    estimator = work.estimator
+    assert estimator is not None  # there is such a stage with one only
+    scale = stack_scale(
+        estimator.network,
+        config,
+        estimator.calibration,
+        work.planes.read,
+        work.planes.shape[1:],
+        # Lost planes leave wider gaps; most of them are of the factor.
+        max(2, int(np.diff(work.grid.known).min())),
+        own=work.own,
+        device=work.device,
+    )
+    numbers = {name: value for name, value in asdict(scale).items() if name != "calibration"}
+    return work.store.write_numbers(SCALE, {**numbers, "factor": scale.calibration.factor})
+
+
+def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -> BlockResult:
+    """Make a block of a stage; see `protocol.Recipe.make_block`."""
+    box = work.block(index)
+    if stage.name == RESULT:
+        return BlockResult(_results(config, work, box), {})
+    if stage.name == VARIANCES:
+        sums = variance_sums(_std(config, work, box), _variance(work, box))
+        return BlockResult({}, work.store.write_numbers(VARIANCES, sums, index))
+    if stage.name == CHANGES:
+        level = work.store.numbers(LEVEL)
+        sums = change_sums(_std(config, work, box), _variance(work, box), level)
+        return BlockResult({}, work.store.write_numbers(CHANGES, sums, index))
+    drawn = _sample(config, work, box, stage.draw)
+    distance = (drawn - _mean(config, work, box)) ** 2
+    if stage.draw:
+        distance += work.store.read_blocks(squares(stage.draw - 1), box.slices())
+    files = work.store.write_block(stage.name, index, distance)
+    kept = {f"sample-{stage.draw + 1}": drawn} if work.options.keep_samples else {}
+    return BlockResult(kept, files)
+
+
+def _results(config: ModelConfig, work: FrameWork, box: Box) -> Mapping[str, NDArray[np.float32]]:
+    options = work.options
+    as_sampled = options.mode == "sample" and not options.samples
+    if options.blur:
+        wide = widened(box, work.store.layout.shape, (1, 1, 1))
+        volume = _sample(config, work, wide, 0) if as_sampled else _mean(config, work, wide)
+        volume = gaussian_blur3(volume)[(slice(None), *box.slices(wide.start))]
+    else:
+        volume = _sample(config, work, box, 0) if as_sampled else _mean(config, work, box)
+    if not options.estimates_errors:
+        return {"volume": volume}
+    std = _std(config, work, box)
+    if options.samples:
+        level, average = work.store.numbers(LEVEL), work.store.numbers(AVERAGE)
+        std = joined(std, _variance(work, box), level, average)
+    return {"volume": volume, "std": std}
+
+
+def _mean(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
+    return compose(config, work.planes, Residual(work.store, MEAN), box)
+
+
+def _sample(config: ModelConfig, work: FrameWork, box: Box, draw: int) -> NDArray[np.float32]:
+    field = sample(config, work.options.steps, draw)
+    gains = Gains(*(torch.tensor(each) for each in work.store.numbers(GAINS)))
+    return compose(
+        config,
+        work.planes,
+        Residual(work.store, detail_origin(config), field),
+        box,
+        work.options.detail,
+        gains.of_planes(torch.from_numpy(work.grid.distances)),
+    )
+
+
+@torch.inference_mode()
+def _std(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
+    """Make the deviations that the error head predicts, (C, z, y, x); 0 on known planes."""
+    store, place = work.store, box.slices()
+    total = store.numbers(SCALE)["total"]
+    std = np.empty((store.layout.channels, *box.shape), np.float32)
+    for row in range(box.shape[0]):  # plane by plane, for memory
+        plane = (slice(place[0].start + row, place[0].start + row + 1), *place[1:])
+        base = work.planes.base(plane, config.softening, store.device)
+        mean, spread = store.read(MEAN, plane), store.read(SPREAD, plane)
+        std[:, row : row + 1] = deviation(
+            config, base.part((slice(None),) * 3), mean, spread, total
+        )
+    return std
+
+
+def _variance(work: FrameWork, box: Box) -> NDArray[np.float32]:
+    """Smooth the variance of all samples in a block."""
+    samples = work.options.samples
+    wide = widened(box, work.store.layout.shape, (REACH,) * 3)
+    summed = work.store.read_blocks(squares(samples - 1), wide.slices())
+    return smoothed_variance(summed, samples)[(slice(None), *box.slices(wide.start))]
+
+
+def _sums(work: FrameWork, name: str) -> list[BlockSums]:
+    return [BlockSums(*work.store.numbers(name, i)) for i in range(work.store.layout.blocks)]
