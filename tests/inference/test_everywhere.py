@@ -99,7 +99,9 @@ CASES = {
     "SRH": (lambda: own(3, srh=True, intensities=(0.0, 1.0)), srh_stack(), {"mode": "mean"}),
     "msdsr": (lambda: of_paper(MsdsrConfig), stack(3, 40, 24), {"steps": 3}),
     "msdsr, one direction, blurred": (
-        lambda: of_paper(MsdsrConfig), stack(3, 40, 24), {"steps": 2, "direction": "YZ", "blur": True}
+        lambda: of_paper(MsdsrConfig),
+        stack(3, 40, 24),
+        {"steps": 2, "direction": "YZ", "blur": True},
     ),
     "end-to-end": (lambda: of_paper(EndToEndConfig), stack(3, 40, 44), {}),
 }  # fmt: skip

@@ -46,7 +46,8 @@ class Request:
     options
         As in `Model.predict`; and so are `factor`, `device` and `along`.
     memory
-        Bytes that a process may take, counted as a gigabyte if less; by default half of what is free, shared by all.
+        Bytes that a process may take, counted as a gigabyte if less; by default half of what is
+        free, shared by all.
     threads
         Threads of each process on this machine.
     slab
