@@ -46,6 +46,13 @@ def masked_training(width: int) -> MaskedTraining:
     return MaskedTraining() if width == RELEASED_WIDTH else MaskedTraining.model_validate(NARROW)
 
 
+def fresh_training(config: AnyConfig) -> TrainingSettings | MaskedTraining:
+    """Return the training settings of the preset that a model with these settings is of."""
+    if config.recipe == "isoslice":
+        return TrainingSettings()
+    return masked_training(config.network.width)
+
+
 def unet_shape(width: int) -> UNetSettings:
     """Return the size of the U-Net: as released at width 224, else with fewer norm groups."""
     groups = 32 if width == RELEASED_WIDTH else width // CHANNELS_PER_GROUP

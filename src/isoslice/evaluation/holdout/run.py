@@ -48,7 +48,6 @@ from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
 from isoslice.models.choices import Mode
-from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
@@ -293,7 +292,7 @@ def _ratios(
     seen = np.concatenate([normalization.apply(stack) for stack in planes], axis=1)
     linear, cubic = (interpolation_errors(seen, factor, method) for method in INTERPOLATIONS)
     config, ratio = model.config, linear.ratio
-    if isinstance(config, ModelConfig) and rows_fit(height, width, factor, 8):
+    if config.errors_scale and rows_fit(height, width, factor, 8):
         chosen = choose_device(device)
         network = model.network.to(chosen)
 
