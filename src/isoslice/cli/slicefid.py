@@ -115,6 +115,7 @@ def slicefid(
             "got --tile with --protocol msdsr, whose images have a side of 40; leave out --tile"
         )
     from isoslice.evaluation.slicefid.features import inception, texture
+    from isoslice.evaluation.slicefid.score import ScoreOptions
     from isoslice.evaluation.slicefid.volumes import score_volumes
     from isoslice.io import read_images
     from isoslice.io.atomic import atomic_output, check_output
@@ -132,11 +133,8 @@ def slicefid(
             [in_memory(open_with(Path(volume), options)) for volume in volumes],
             images,
             extractor,
-            protocol=protocol,
+            ScoreOptions(protocol, stride, tile, seed=seed),
             factor=factor,
-            stride=stride,
-            tile=tile,
-            seed=seed,
             progress=progress,
         )
     finally:

@@ -22,7 +22,6 @@ from isoslice.models.config import (
     MaskedTraining,
     ModelConfig,
     MsdsrConfig,
-    NetworkSettings,
     TrainingSettings,
     UNetSettings,
 )
@@ -59,7 +58,7 @@ def unet_shape(width: int) -> UNetSettings:
     return UNetSettings(width=width, groups=groups)
 
 
-def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 1.0) -> AnyConfig:
+def preset_config(preset: Preset, width: int | None = None) -> AnyConfig:
     """Return all settings of a preset.
 
     Parameters
@@ -68,8 +67,6 @@ def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 
         ``isoslice``, ``msdsr`` or ``end-to-end``.
     width
         Channels of the U-Net at full resolution, a multiple of 8; 224 by default, as released.
-    sigma_data
-        Standard deviation of the residual, of the isoslice recipe; measured before training.
 
     Raises
     ------
@@ -84,9 +81,7 @@ def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 
                 "got a width for the preset isoslice, expected it with msdsr or end-to-end; leave "
                 "it out"
             )
-        return ModelConfig(
-            network=NetworkSettings(), training=TrainingSettings(), sigma_data=sigma_data
-        )
+        return ModelConfig(sigma_data=1.0)  # measured before training
     width = RELEASED_WIDTH if width is None else width
     if not (8 <= width <= 512 and width % 8 == 0):
         raise SettingsError(f"got width {width}, expected a multiple of 8 from 8 to 512")
