@@ -130,7 +130,7 @@ def train(
     if start is not None:
         check_channels(volumes, stacks, start.config)
     shape = shape.updated(channels=stacks[0].data.shape[1])
-    training, held_out = split(stacks, settings.validation_share, settings.seed)
+    planes = split(stacks, settings.validation_share, settings.seed)
     settings = settings.with_crop(crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
     config = chosen.updated(
@@ -142,13 +142,12 @@ def train(
         intensities=intensities,
         srh=srh,
     )
-    objective = objective_of(config, training)
+    objective = objective_of(config, planes[0])
     untrained = build_network(objective.config, settings.seed)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
     origin = {} if start is None else {"continued_from": start.fingerprint}
-    planes, facts = (training, held_out), image_facts(volumes, stacks)
-    return train_model(options, untrained, objective, planes, facts, origin)
+    return train_model(options, untrained, objective, planes, image_facts(volumes, stacks), origin)
 
 
 def _check_kinds(chosen: AnyConfig, settings: object, shape: object) -> None:
