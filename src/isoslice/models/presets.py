@@ -31,7 +31,6 @@ PRESETS: tuple[Preset, ...] = get_args(Preset)
 #: As released: width 224, 13,560 steps of 1,024 crops (128 on each of 4 GPUs, two accumulated
 #: batches), learning rate 1e-6 / 256 a crop. Here micro-batches of 32 save memory.
 RELEASED_WIDTH = 224
-RELEASED_STEPS = 13_560
 #: Narrower networks are for minutes on a CPU: with a higher learning rate and small, stratified
 #: batches. Groups of group norm have seven channels in the released network. With one or two a
 #: network cannot carry brightness from known to hidden rows, so narrower ones have eight.
