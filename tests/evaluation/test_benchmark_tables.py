@@ -19,7 +19,6 @@ from isoslice.evaluation.benchmark.tables import (
     markdown,
     text,
     to_json,
-    unfilled,
     write_tables,
 )
 
@@ -201,16 +200,9 @@ def test_no_negative_zero():
 
 def test_nan_counts_as_missing():
     odd = single(math.nan, 1.0)
-    assert unfilled([odd]) == ["main: 0, 4x FID"]
+    assert odd.rows[0].cells[0].known is None
     assert "| 0 | – |" in markdown(odd)
     assert to_json(odd)["rows"][0]["cells"][0]["value"] is None
-
-
-def test_unfilled_cells_are_named():
-    assert unfilled([table(), table(key="other")]) == [
-        "main: linear, 8x FID",
-        "other: linear, 8x FID",
-    ]
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,6 @@ def test_kid_is_torchmetrics() -> None:
     real, fake = features(25, 40), features(25, 40, 1, 0.2)
     expected = oracle.poly_mmd(torch.from_numpy(real).double(), torch.from_numpy(fake).double())
     assert kid(real, fake) == pytest.approx(expected.item(), rel=1e-6)
-    # All of them as one subset, in any order, is the estimate over all.
-    assert kid(real, fake, subsets=3, subset_size=25) == pytest.approx(expected.item(), rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save all")
@@ -134,24 +132,6 @@ def test_kid_of_one_distribution_is_zero_on_average_and_fid_is_not() -> None:
     assert abs(values.mean()) < 3 * values.std(ddof=1) / np.sqrt(len(values))
     assert (values < 0).any()
     assert np.mean([fid(*pair) for pair in pairs]) > 0.5
-
-
-def test_kid_subsets_depend_on_the_seed_alone() -> None:
-    real, fake = features(25, 40), features(30, 40, 1, 0.2)
-    first = kid(real, fake, subsets=4, subset_size=10, seed=3)
-    assert kid(real, fake, subsets=4, subset_size=10, seed=3) == first
-    assert kid(real, fake, subsets=4, subset_size=10, seed=4) != first
-
-
-@pytest.mark.parametrize("given_", [{"subsets": 3}, {"subset_size": 3}])
-def test_kid_needs_both_or_none(given_: dict[str, int]) -> None:
-    with pytest.raises(SettingsError, match="give both or none"):
-        kid(features(5, 3), features(5, 3), **given_)
-
-
-def test_kid_refuses_subsets_larger_than_a_set() -> None:
-    with pytest.raises(SettingsError, match="2 to 5"):
-        kid(features(5, 3), features(9, 3), subsets=2, subset_size=6)
 
 
 @pytest.mark.parametrize("statistic", [fid, kid])

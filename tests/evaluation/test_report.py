@@ -245,7 +245,7 @@ def test_ticks_are_few_even_and_inside(low: float, width: float) -> None:
 def test_a_plot_has_points_where_they_belong_and_leaves_out_what_is_no_number() -> None:
     x = np.array([0.0, 1.0, 2.0])
     line = Line("truth", "a", x, np.array([0.0, np.nan, 10.0]))
-    svg = line_plot([line], x_label="<x>", y_label="y", alt='"', y_range=(0.0, 10.0))
+    svg = line_plot(Plot([line], "<x>", "y", y_range=(0.0, 10.0)), '"')
     (path,) = re.findall(r'class="line truth" d="M([^"]+)"', svg)
     (x0, y0), (x1, y1) = (map(float, point.split()) for point in path.split("L"))
     assert x0 < x1

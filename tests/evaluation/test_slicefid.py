@@ -21,12 +21,11 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.evaluation.slicefid.distances import fid, kid
 from isoslice.evaluation.slicefid.features import Features, extract, texture
-from isoslice.evaluation.slicefid.score import floor, slicefid, slicefid_rows
+from isoslice.evaluation.slicefid.score import ScoreOptions, slicefid, slicefid_rows
 from isoslice.evaluation.slicefid.slices import (
     SliceSet,
     auto_tile,
     clipped_share,
-    halves,
     intensity_mapping,
     joined,
     plane_images,
@@ -36,6 +35,7 @@ from isoslice.evaluation.slicefid.slices import (
 from isoslice.evaluation.slicefid.volumes import score_volumes
 
 PLAIN = Normalization((0.0,), (255.0,))
+FEW = ScoreOptions(samples=3)
 
 
 def volume(*shape: int, seed: int = 0, dtype: str = "uint8", **rest) -> Volume:
@@ -131,13 +131,12 @@ def test_blocks_of_the_released_code() -> None:
     np.testing.assert_array_equal(cut["YZ"].images[40, 1], expected)
 
 
-@pytest.mark.parametrize(("margin", "side"), [(0, 48), (4, 40)])
-def test_real_images_of_the_released_code(margin: int, side: int) -> None:
+def test_real_images_of_the_released_code() -> None:
     planes = smooth(2, 3, 50, 97)
-    found = plane_images(planes, "msdsr", margin=margin)
-    assert found.images.shape == (4, 3, side, side)
+    found = plane_images(planes, "msdsr")
+    assert found.images.shape == (4, 3, 48, 48)
     np.testing.assert_array_equal(found.groups, [0, 0, 1, 1])
-    part = planes[1, :, 1 + margin : 49 - margin, 48 + margin : 96 - margin]
+    part = planes[1, :, 1:49, 48:96]
     np.testing.assert_array_equal(found.images[3], np.moveaxis(histogram_equalize(part), -1, 0))
 
 
@@ -148,14 +147,6 @@ def test_groups_of_joined_sets_stay_apart() -> None:
     other = SliceSet(np.zeros((3, 3, 17, 16), np.uint8), np.arange(3))
     with pytest.raises(DataError, match="expected one size"):
         joined([first, other])
-
-
-def test_halves_are_disjoint_blocks_of_planes() -> None:
-    real = plane_images(smooth(12, 1, 32, 32), "default", PLAIN, 16)
-    first, second = halves(real, 3)
-    np.testing.assert_array_equal(np.unique(first.groups), [0, 1, 2, 6, 7, 8])
-    np.testing.assert_array_equal(np.unique(second.groups), [3, 4, 5, 9, 10, 11])
-    assert len(first.images) + len(second.images) == len(real.images)
 
 
 def test_views() -> None:
@@ -198,7 +189,7 @@ def test_tiles_larger_than_slices_are_refused() -> None:
 def test_slicefid_is_fid_and_kid_of_its_sets() -> None:
     sets = slice_images(smooth(1, 20, 24, 40), "default", PLAIN, tile=20)
     real = plane_images(smooth(9, 1, 40, 40, seed=1), "default", PLAIN, 20)
-    found = slicefid(sets, real, texture(), samples=10)
+    found = slicefid(sets, real, texture(), ScoreOptions(samples=10))
     theirs = texture()(real.images)
     for name, score in found.axes.items():
         ours = texture()(sets[name].images)
@@ -214,7 +205,7 @@ def test_slicefid_is_fid_and_kid_of_its_sets() -> None:
     assert (found.extractor, found.real_images) == ("texture", len(real.images))
     assert any("biased" in note for note in found.notes)
     extracted = extract(real.images, real.groups, texture())
-    assert slicefid(sets, extracted, texture(), samples=10) == found
+    assert slicefid(sets, extracted, texture(), ScoreOptions(samples=10)) == found
     with pytest.raises(SettingsError, match="expected one extractor"):
         slicefid(sets, Features(theirs, "other", real.groups), texture())
 
@@ -224,7 +215,7 @@ def test_blur_along_z_shows_in_xz_and_yz(protocol) -> None:
     true = volume(48, 48, 48, dtype="float32")
     blurred = Volume(gaussian_filter1d(true.data, 4.0, axis=0), "ZYX", source="blurred")
     real = [volume(48, 48, 48, seed=1, dtype="float32")]
-    sharp, soft = score_volumes([true, blurred], real, texture(), protocol=protocol, samples=5)
+    sharp, soft = score_volumes([true, blurred], real, texture(), ScoreOptions(protocol, samples=5))
     for name in ("XZ", "YZ"):
         assert soft.axes[name].fid > 2 * sharp.axes[name].fid
         assert soft.axes[name].kid > sharp.axes[name].kid
@@ -234,12 +225,12 @@ def test_blur_along_z_shows_in_xz_and_yz(protocol) -> None:
 
 def test_scores_do_not_depend_on_the_unit_of_intensity() -> None:
     true, real = volume(24, 24, 24, dtype="float64"), volume(9, 24, 24, seed=1, dtype="float64")
-    (plain,) = score_volumes([true], [real], texture(), samples=3)
+    (plain,) = score_volumes([true], [real], texture(), FEW)
     scaled = [Volume(v.data * 16 + 5, v.axes) for v in (true, real)]
-    (found,) = score_volumes(scaled[:1], scaled[1:], texture(), samples=3)
+    (found,) = score_volumes(scaled[:1], scaled[1:], texture(), FEW)
     assert found.mean.fid == pytest.approx(plain.mean.fid, rel=1e-2)
     assert found.notes == plain.notes
-    (off,) = score_volumes(scaled[:1], [real], texture(), samples=3)
+    (off,) = score_volumes(scaled[:1], [real], texture(), FEW)
     assert any("check that both have the same units" in note for note in off.notes)
 
 
@@ -247,20 +238,23 @@ def test_factor_comes_from_provenance_and_planes_are_left_out() -> None:
     recorded = volume(25, 24, 24, provenance={"factor": 4})
     plain = Volume(recorded.data, "ZYX")
     real = [volume(9, 24, 24, seed=1)]
-    first, second = score_volumes([recorded, plain], real, texture(), samples=3)
+    first, second = score_volumes([recorded, plain], real, texture(), FEW)
     assert (first.axes["XY"].images, second.axes["XY"].images) == (18, 25)
     assert first.axes["XZ"].images == 24
     assert any("(0, 4, 8, ...) are left out of XY" in note for note in first.notes)
-    (asked,) = score_volumes([plain], real, texture(), factor=4, samples=3)
+    (asked,) = score_volumes([plain], real, texture(), FEW, factor=4)
     assert asked.axes == first.axes
 
 
 def test_two_channels_are_scored_one_by_one_and_three_as_rgb() -> None:
     both, real = volume(2, 20, 20, 20), volume(2, 9, 20, 20, seed=1)
-    (found,) = score_volumes([both], [real], texture(), samples=3)
+    (found,) = score_volumes([both], [real], texture(), FEW)
     single = [
         score_volumes(
-            [Volume(both.data[c], "ZYX")], [Volume(real.data[c], "ZYX")], texture(), samples=3
+            [Volume(both.data[c], "ZYX")],
+            [Volume(real.data[c], "ZYX")],
+            texture(),
+            FEW,
         )[0]
         for c in (0, 1)
     ]
@@ -268,22 +262,23 @@ def test_two_channels_are_scored_one_by_one_and_three_as_rgb() -> None:
         expected = np.mean([s.axes[name].fid for s in single])
         assert found.axes[name].fid == pytest.approx(expected)
     assert found.axes["XY"].images == 40
-    (rgb,) = score_volumes(
-        [volume(3, 20, 20, 20)], [volume(3, 9, 20, 20, seed=1)], texture(), samples=3
-    )
+    (rgb,) = score_volumes([volume(3, 20, 20, 20)], [volume(3, 9, 20, 20, seed=1)], texture(), FEW)
     assert rgb.axes["XY"].images == 20
 
 
 def test_real_images_of_several_sizes_and_single_images_count() -> None:
     images = [Volume(smooth(3, 40, 40 + s, seed=s)[0], "YX") for s in (0, 0, 10, 10)]
-    (found,) = score_volumes([volume(20, 20, 20)], images, texture(), samples=3)
+    (found,) = score_volumes([volume(20, 20, 20)], images, texture(), FEW)
     assert found.tile["XZ"] == (20, 20)
     assert found.real_images == 2 * 4 + 2 * 2 * 3
 
 
 def test_stride_takes_every_nth_slice_and_says_so() -> None:
     (found,) = score_volumes(
-        [volume(20, 24, 24)], [volume(9, 24, 24, seed=1)], texture(), stride=4, samples=3
+        [volume(20, 24, 24)],
+        [volume(9, 24, 24, seed=1)],
+        texture(),
+        ScoreOptions(stride=4, samples=3),
     )
     assert [score.images for score in found.axes.values()] == [5, 6, 6]
     assert (found.stride, found.real_images) == (4, 3)
@@ -293,7 +288,7 @@ def test_stride_takes_every_nth_slice_and_says_so() -> None:
 def test_scale_is_compared() -> None:
     ours = volume(20, 20, 20, spacing={"Z": 3.0, "Y": 1.0, "X": 1.0})
     real = volume(9, 20, 20, seed=1, spacing={"Y": 2.0, "X": 2.0})
-    (found,) = score_volumes([ours], [real], texture(), samples=3)
+    (found,) = score_volumes([ours], [real], texture(), FEW)
     assert any("no cubes" in note for note in found.notes)
     assert any("different magnifications" in note for note in found.notes)
 
@@ -314,23 +309,16 @@ def test_unfit_data_are_refused() -> None:
 
 def test_one_real_plane_has_no_interval() -> None:
     (found,) = score_volumes(
-        [volume(20, 20, 20)], [Volume(smooth(3, 40, 40)[0], "YX")], texture(), samples=3
+        [volume(20, 20, 20)],
+        [Volume(smooth(3, 40, 40)[0], "YX")],
+        texture(),
+        FEW,
     )
     assert (found.mean.fid_low, found.mean.kid_high) == (None, None)
 
 
-def test_floor_is_near_zero_and_needs_planes() -> None:
-    real = plane_images(smooth(24, 1, 40, 40), "default", PLAIN, 20)
-    found = floor(real, texture(), block=4, samples=10)
-    assert found.kid_low is not None
-    assert found.kid_high is not None
-    assert found.kid_low < 0 < found.kid_high
-    with pytest.raises(DataError, match="smaller block"):
-        floor(real, texture(), block=24)
-
-
 def test_rows_hold_every_score() -> None:
-    (found,) = score_volumes([volume(20, 20, 20)], [volume(9, 20, 20)], texture(), samples=3)
+    (found,) = score_volumes([volume(20, 20, 20)], [volume(9, 20, 20)], texture(), FEW)
     rows = slicefid_rows([found, found])
     assert [row[0] for row in rows[:4]] == ["FID, XY", "FID, XZ", "FID, YZ", "FID, mean of three"]
     assert all(len(row) == 3 for row in rows)

@@ -24,7 +24,7 @@ from isoslice.models.diffusion.variance_stabilization import (
     unstretch,
 )
 from isoslice.models.networks.factory import build_network
-from isoslice.training.train import residual_statistics
+from isoslice.training.statistics import residual_statistics
 
 
 @given(

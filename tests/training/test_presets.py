@@ -12,7 +12,7 @@ from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
 from isoslice.models.config import EndToEndConfig, MsdsrConfig, UNetSettings
 from isoslice.models.networks.factory import build_network
-from isoslice.models.presets import PRESETS, RELEASED_STEPS, preset_config
+from isoslice.models.presets import PRESETS, preset_config
 from isoslice.runtime.progress import Progress
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import MaskedObjective
@@ -35,7 +35,7 @@ def test_the_released_recipe():
     # 128 crops on 4 GPUs, two batches summed; 1e-6 x 128 x 4 x 2 / 256 is the rate.
     assert (training.batch, training.learning_rate) == (1024, pytest.approx(4e-6))
     assert (training.clip_norm, training.average_decay) == (0.5, 0.9999)
-    assert training.warmup_share == pytest.approx(1356 / RELEASED_STEPS)
+    assert training.warmup_share == pytest.approx(1356 / 13_560)
     assert (config.sampler.timesteps, config.sampler.steps, config.sampler.eta) == (1000, 200, 1)
     assert config.sampler.clip is None
     assert not training.stratified

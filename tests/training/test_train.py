@@ -19,7 +19,8 @@ from isoslice.training.distillation import distill
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import average_decay, learning_rate
 from isoslice.training.run import as_volumes
-from isoslice.training.train import residual_statistics, train
+from isoslice.training.statistics import residual_statistics
+from isoslice.training.train import train
 from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
 
 

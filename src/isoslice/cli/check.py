@@ -19,10 +19,11 @@ from isoslice.cli.options import (
     ReportPath,
     ScoresFile,
     Seed,
+    check_scores,
     with_option_groups,
+    write_scores,
 )
 from isoslice.models.choices import Mode
-from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
     from isoslice.evaluation.holdout.result import Fidelity, PlaneScore
@@ -30,40 +31,44 @@ if TYPE_CHECKING:
 #: Most planes that are listed one by one; of more, quartiles and so many of the worst.
 MAX_LISTED, WORST_LISTED = 12, 5
 
+ModelPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Model folder that train wrote.",
+        rich_help_panel=MODEL,
+    ),
+]
+ScoredMode = Annotated[
+    Mode | None,
+    typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
+]
+ErrorsPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="Write the map of errors, as an image volume.",
+        rich_help_panel=RESULT,
+    ),
+]
+
 
 @with_option_groups
 def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
     reading: Reading,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="Model folder that train wrote.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    model: ModelPath = None,
     along: Along = None,
     factor: Factor = None,
-    mode: Annotated[
-        Mode | None,
-        typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
-    ] = None,
+    mode: ScoredMode = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            help="Write the map of errors, as an image volume.",
-            rich_help_panel=RESULT,
-        ),
-    ] = None,
+    output: ErrorsPath = None,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -73,7 +78,7 @@ def check(
     from isoslice.evaluation.holdout.run import check as leave_out
     from isoslice.inference.model import Model
     from isoslice.io import check_suffix, write_volume
-    from isoslice.io.atomic import atomic_output, check_apart, check_output
+    from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_with
     from isoslice.runtime.progress import terminal_progress
 
@@ -83,16 +88,11 @@ def check(
             "got no model, expected the one to check; make one with 'isoslice train "
             f"{stack} -o MODEL', and give it with --model MODEL"
         )
-    if json not in (None, "-"):
-        check_output(Path(json), overwrite)
+    check_scores(json, report, overwrite)
     if output is not None:
         check_suffix(output)
         check_apart(output, stack)
         check_output(output, overwrite)
-    if report is not None:
-        from isoslice.evaluation.report import check_report_path
-
-        check_report_path(report, overwrite)
     volume = open_with(Path(stack), options)
     progress = terminal_progress(quiet)
     try:
@@ -115,13 +115,8 @@ def check(
         from isoslice.evaluation.report.of_check import check_report
 
         write_report(report, check_report(result), overwrite=overwrite)
-    if json == "-":
-        typer.echo(as_json(result.to_json()))
-        return
-    if json is not None:
-        with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(as_json(result.to_json()) + "\n", encoding="utf-8")
-    _print(result, output)
+    if not write_scores(json, result.to_json(), overwrite):
+        _print(result, output)
 
 
 def _print(result: Fidelity, output: Path | None) -> None:

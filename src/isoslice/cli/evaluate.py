@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isoslice.cli.help import INPUT, SCORES
-from isoslice.cli.options import Overwrite, ReportPath, ScoresFile, Selection, with_option_groups
-from isoslice.runtime.text import as_json
+from isoslice.cli.options import (
+    Overwrite,
+    ReportPath,
+    ScoresFile,
+    Selection,
+    check_scores,
+    with_option_groups,
+    write_scores,
+)
 
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume
@@ -48,15 +55,9 @@ def evaluate(
 ) -> None:
     """Compare restored volumes with the truth: L1, PSNR, SSIM."""
     from isoslice.evaluation.evaluate import evaluate as compare
-    from isoslice.io.atomic import atomic_output, check_output
     from isoslice.io.reading import in_memory, open_with
 
-    if json not in (None, "-"):
-        check_output(Path(json), overwrite)
-    if report is not None:
-        from isoslice.evaluation.report import check_report_path
-
-        check_report_path(report, overwrite)
+    check_scores(json, report, overwrite)
     true = in_memory(open_with(Path(truth), selection.options()))
     opened = [_opened(out, selection) for out in outputs]
     evaluations = [
@@ -67,14 +68,8 @@ def evaluate(
         from isoslice.evaluation.report.of_evaluate import evaluation_report
 
         write_report(report, evaluation_report(true, opened, evaluations), overwrite=overwrite)
-    scores = as_json([asdict(evaluation) for evaluation in evaluations])
-    if json == "-":
-        typer.echo(scores)
-        return
-    _print_table(evaluations)
-    if json is not None:
-        with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(scores + "\n", encoding="utf-8")
+    if not write_scores(json, [asdict(evaluation) for evaluation in evaluations], overwrite):
+        _print_table(evaluations)
 
 
 def _opened(path: str, selection: Selection) -> Volume:

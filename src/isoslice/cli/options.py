@@ -274,6 +274,31 @@ class Selection:
         return Reading(self.axes, None, None, self.series, self.channel, self.time).options()
 
 
+def check_scores(json: str | None, report: Path | None, overwrite: bool) -> None:
+    """Raise `OutputError` if what ``--json`` and ``--report`` name cannot be written."""
+    from isoslice.io.atomic import check_output
+
+    if json not in (None, "-"):
+        check_output(Path(json), overwrite)
+    if report is not None:
+        from isoslice.evaluation.report import check_report_path
+
+        check_report_path(report, overwrite)
+
+
+def write_scores(json: str | None, scores: Any, overwrite: bool) -> bool:
+    """Write scores as ``--json`` says; return whether they were printed, and nothing else is."""
+    from isoslice.io.atomic import atomic_output
+    from isoslice.runtime.text import as_json
+
+    if json == "-":
+        typer.echo(as_json(scores))
+    elif json is not None:
+        with atomic_output(Path(json), overwrite) as draft:
+            draft.write_text(as_json(scores) + "\n", encoding="utf-8")
+    return json == "-"
+
+
 def with_option_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Show typer each field of a parameter that is a dataclass as an option of the command."""
     parameters: list[inspect.Parameter] = []

@@ -18,89 +18,99 @@ from isoslice.cli.options import (
     ScoresFile,
     Seed,
     Selection,
+    check_scores,
     with_option_groups,
+    write_scores,
 )
 from isoslice.errors import SettingsError
-from isoslice.runtime.text import as_json
 
 if TYPE_CHECKING:
     from isoslice.evaluation.slicefid.score import SliceFid
 
+Volumes = Annotated[
+    list[str],
+    typer.Argument(metavar="VOLUME...", help="Isotropic volumes to score, truths among them."),
+]
+Real = Annotated[
+    list[str],
+    typer.Option(
+        "--real",
+        metavar="IMAGES",
+        help="Real 2D images or stacks: a file, folder or pattern; may be repeated.",
+        rich_help_panel=INPUT,
+    ),
+]
+RealAxes = Annotated[
+    str | None,
+    typer.Option(
+        "--real-axes",
+        metavar="AXES",
+        help="Axes of the real images, likewise.",
+        rich_help_panel=INPUT,
+    ),
+]
+RealChannel = Annotated[
+    str | None,
+    typer.Option(
+        "--real-channel",
+        metavar="C",
+        help="Which channels of the real images, likewise. [default: all]",
+        rich_help_panel=INPUT,
+    ),
+]
+Protocol = Annotated[
+    Literal["default", "msdsr"],
+    typer.Option(
+        "--protocol",
+        help="default: equal square tiles, one intensity mapping. msdsr: blocks of 48, each "
+        "slice equalised, as that paper's code.",
+        rich_help_panel=SCORES,
+    ),
+]
+RecordedFactor = Annotated[
+    int | None,
+    typer.Option(
+        "--factor",
+        metavar="K",
+        help="Output planes per measured plane, which are not scored. [default: what the "
+        "volume says]",
+        rich_help_panel=INPUT,
+    ),
+]
+Stride = Annotated[
+    int,
+    typer.Option(
+        "--stride",
+        min=1,
+        metavar="N",
+        help="Every Nth slice: a quick look.",
+        rich_help_panel=SCORES,
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile",
+        metavar="N",
+        help="Side of tiles. [default: about 48, what fits]",
+        rich_help_panel=SCORES,
+    ),
+]
+
 
 @with_option_groups
 def slicefid(
-    volumes: Annotated[
-        list[str],
-        typer.Argument(metavar="VOLUME...", help="Isotropic volumes to score, truths among them."),
-    ],
-    real: Annotated[
-        list[str],
-        typer.Option(
-            "--real",
-            metavar="IMAGES",
-            help="Real 2D images or stacks: a file, folder or pattern; may be repeated.",
-            rich_help_panel=INPUT,
-        ),
-    ],
+    volumes: Volumes,
+    real: Real,
     selection: Selection,
-    real_axes: Annotated[
-        str | None,
-        typer.Option(
-            "--real-axes",
-            metavar="AXES",
-            help="Axes of the real images, likewise.",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    real_channel: Annotated[
-        str | None,
-        typer.Option(
-            "--real-channel",
-            metavar="C",
-            help="Which channels of the real images, likewise. [default: all]",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    protocol: Annotated[
-        Literal["default", "msdsr"],
-        typer.Option(
-            "--protocol",
-            help="default: equal square tiles, one intensity mapping. msdsr: blocks of 48, each "
-            "slice equalised, as that paper's code.",
-            rich_help_panel=SCORES,
-        ),
-    ] = "default",
+    real_axes: RealAxes = None,
+    real_channel: RealChannel = None,
+    protocol: Protocol = "default",
     features: FeaturesPath = None,
     light: Light = False,
-    factor: Annotated[
-        int | None,
-        typer.Option(
-            "--factor",
-            metavar="K",
-            help="Output planes per measured plane, which are not scored. [default: what the "
-            "volume says]",
-            rich_help_panel=INPUT,
-        ),
-    ] = None,
-    stride: Annotated[
-        int,
-        typer.Option(
-            "--stride",
-            min=1,
-            metavar="N",
-            help="Every Nth slice: a quick look.",
-            rich_help_panel=SCORES,
-        ),
-    ] = 1,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            "--tile",
-            metavar="N",
-            help="Side of tiles. [default: about 48, what fits]",
-            rich_help_panel=SCORES,
-        ),
-    ] = None,
+    factor: RecordedFactor = None,
+    stride: Stride = 1,
+    tile: Tile = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,
@@ -115,14 +125,13 @@ def slicefid(
             "got --tile with --protocol msdsr, whose images have a side of 40; leave out --tile"
         )
     from isoslice.evaluation.slicefid.features import inception, texture
+    from isoslice.evaluation.slicefid.score import ScoreOptions
     from isoslice.evaluation.slicefid.volumes import score_volumes
     from isoslice.io import read_images
-    from isoslice.io.atomic import atomic_output, check_output
     from isoslice.io.reading import in_memory, open_with
     from isoslice.runtime.progress import terminal_progress
 
-    if json not in (None, "-"):
-        check_output(Path(json), overwrite)
+    check_scores(json, None, overwrite)
     extractor = texture() if light else inception(features, device)
     images = read_images(real, axes=real_axes, channel=real_channel)
     options = selection.options()
@@ -132,24 +141,14 @@ def slicefid(
             [in_memory(open_with(Path(volume), options)) for volume in volumes],
             images,
             extractor,
-            protocol=protocol,
+            ScoreOptions(protocol, stride, tile, seed=seed),
             factor=factor,
-            stride=stride,
-            tile=tile,
-            seed=seed,
             progress=progress,
         )
     finally:
         progress.close()
-    if json == "-":
-        typer.echo(as_json([asdict(result) for result in results]))
-        return
-    _print_table(results)
-    if json is not None:
-        with atomic_output(Path(json), overwrite) as draft:
-            draft.write_text(
-                as_json([asdict(result) for result in results]) + "\n", encoding="utf-8"
-            )
+    if not write_scores(json, [asdict(result) for result in results], overwrite):
+        _print_table(results)
 
 
 def _print_table(results: list[SliceFid]) -> None:

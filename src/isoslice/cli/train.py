@@ -13,49 +13,55 @@ from isoslice.cli.options import Reading, with_option_groups
 from isoslice.cli.training_options import TrainingOptions
 from isoslice.models.choices import Preset
 
+Images = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGES...", help="2D images or stacks: files, folders, patterns."),
+]
+Start = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Continue from this model on these images.",
+        rich_help_panel=MODEL,
+    ),
+]
+PresetName = Annotated[
+    Preset | None,
+    typer.Option(
+        "--preset",
+        help="isoslice's own recipe, the MSDSR paper's, or its baseline. [default: isoslice]",
+        rich_help_panel=PAPER,
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        "--width",
+        metavar="N",
+        help="Width of the network of msdsr and end-to-end. [default: 224, as published]",
+        rich_help_panel=PAPER,
+    ),
+]
+Srh = Annotated[
+    bool,
+    typer.Option(
+        "--srh",
+        help="Two-channel SRH images: derive the third channel.",
+        rich_help_panel=INPUT,
+    ),
+]
+
 
 @with_option_groups
 def train(
-    images: Annotated[
-        list[str],
-        typer.Argument(metavar="IMAGES...", help="2D images or stacks: files, folders, patterns."),
-    ],
+    images: Images,
     training: TrainingOptions,
     reading: Reading,
-    start: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="MODEL",
-            help="Continue from this model on these images.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    preset: Annotated[
-        Preset | None,
-        typer.Option(
-            "--preset",
-            help="isoslice's own recipe, the MSDSR paper's, or its baseline. [default: isoslice]",
-            rich_help_panel=PAPER,
-        ),
-    ] = None,
-    width: Annotated[
-        int | None,
-        typer.Option(
-            "--width",
-            metavar="N",
-            help="Width of the network of msdsr and end-to-end. [default: 224, as published]",
-            rich_help_panel=PAPER,
-        ),
-    ] = None,
-    srh: Annotated[
-        bool,
-        typer.Option(
-            "--srh",
-            help="Two-channel SRH images: derive the third channel.",
-            rich_help_panel=INPUT,
-        ),
-    ] = False,
+    start: Start = None,
+    preset: PresetName = None,
+    width: Width = None,
+    srh: Srh = False,
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
     from isoslice.inference.model import Model

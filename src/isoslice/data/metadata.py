@@ -146,13 +146,6 @@ class Metadata:
             return self
         return replace(self, time_start=self.time_start + frames * self.time_step)
 
-    def shifted(self, axis: str, length: float) -> Metadata:
-        """Move the origin by `length` along an axis, for a part of an image."""
-        origin = dict(self.origin)
-        if axis in origin:
-            origin[axis] += length
-        return replace(self, origin=origin)
-
 
 def as_matrix(rows: Sequence[Sequence[float]]) -> Matrix:
     """Return a 4 x 4 matrix as tuples of plain numbers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -38,6 +38,10 @@ class PlaneStack:
 
     data: NDArray[Any]
     normalization: Normalization
+
+
+#: Planes to train on, and planes held out.
+SplitPlanes: TypeAlias = tuple[Sequence[PlaneStack], Sequence[PlaneStack]]
 
 
 def plane_stacks(

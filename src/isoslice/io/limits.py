@@ -65,7 +65,7 @@ def check_shape(path: Path, shape: Sequence[int]) -> None:
         )
 
 
-def check_memory(path: Path, shape: Sequence[int], dtype: Any, limit: int | None = None) -> int:
+def check_memory(path: Path, shape: Sequence[int], dtype: Any) -> int:
     """Refuse an array that does not fit in memory, before it is allocated.
 
     Parameters
@@ -74,8 +74,6 @@ def check_memory(path: Path, shape: Sequence[int], dtype: Any, limit: int | None
         The file, for the message.
     shape, dtype
         Of the array that is read at once.
-    limit
-        Bytes that it may take; by default the free memory.
 
     Returns
     -------
@@ -85,11 +83,11 @@ def check_memory(path: Path, shape: Sequence[int], dtype: Any, limit: int | None
     Raises
     ------
     DataError
-        If these are more than `limit`, or `check_shape` refuses the shape.
+        If these are more than the free memory, or `check_shape` refuses the shape.
     """
     check_shape(path, shape)
     size = math.prod(int(n) for n in shape) * int(np.dtype(dtype).itemsize)
-    limit = available_memory() if limit is None else limit
+    limit = available_memory()
     if size > limit:
         raise DataError(
             f"{path}: got an image that declares {_bytes(size)} (shape "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -21,6 +21,10 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def updated(self, **values: object) -> Self:
+        """Return a copy with other values, validated."""
+        return self.model_validate({**self.model_dump(), **values})
 
 
 class NetworkSettings(_Frozen):
@@ -65,6 +69,10 @@ class TrainingSettings(_Frozen):
     no_signal_share: Share = 0.3
     #: Share of the planes held out for validation.
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+
+    def with_crop(self, crop: int) -> TrainingSettings:
+        """Return a copy with another crop size."""
+        return self.updated(crop=crop)
 
 
 class SamplerSettings(_Frozen):
@@ -145,6 +153,11 @@ class MaskedTraining(_Frozen):
             raise ValueError("batch needs to be a multiple of micro_batch")
         return self
 
+    def with_crop(self, crop: int) -> MaskedTraining:
+        """Return a copy with another crop size, and hidden rows in proportion."""
+        low, high = (round(rows * crop / self.crop) for rows in self.hidden_rows)
+        return self.updated(crop=crop, hidden_rows=(low, high))
+
 
 class DdimSettings(_Frozen):
     """Sampling as in the released code (DDIM, arXiv 2010.02502)."""
@@ -157,6 +170,11 @@ class DdimSettings(_Frozen):
 
 
 class _AnyConfig(_Frozen):
+    #: Whether the recipe estimates the mean; and whether its errors on hidden rows of crops tell
+    #: how they grow with the distance of known rows.
+    has_mean: ClassVar[bool] = True
+    errors_scale: ClassVar[bool] = False
+
     format: Annotated[int, Field(ge=1, le=1)] = 1
     #: Spacing of the training images' pixels along Y and X, where known, and its unit.
     pixel_size: tuple[Positive, Positive] | None = None
@@ -170,6 +188,8 @@ class _AnyConfig(_Frozen):
 
 class ModelConfig(_AnyConfig):
     """Settings of a model of isoslice's own recipe: all that is needed to rebuild and run it."""
+
+    errors_scale: ClassVar[bool] = True
 
     recipe: Literal["isoslice"] = "isoslice"
     network: NetworkSettings = NetworkSettings()
@@ -186,6 +206,9 @@ class ModelConfig(_AnyConfig):
 class MsdsrConfig(_AnyConfig):
     """Settings of a model of masked slice diffusion, as published."""
 
+    has_mean: ClassVar[bool] = False
+    distilled: ClassVar[None] = None
+
     recipe: Literal["msdsr"] = "msdsr"
     network: UNetSettings = UNetSettings()
     training: MaskedTraining = MaskedTraining()
@@ -195,13 +218,15 @@ class MsdsrConfig(_AnyConfig):
 class EndToEndConfig(_AnyConfig):
     """Settings of a model of the paper's baseline: the same network, one pass, no diffusion."""
 
+    distilled: ClassVar[None] = None
+
     recipe: Literal["end-to-end"] = "end-to-end"
     network: UNetSettings = UNetSettings()
     training: MaskedTraining = MaskedTraining()
 
 
-def _recipe_of(config: Any) -> str:
-    recipe = config.get("recipe") if isinstance(config, dict) else getattr(config, "recipe", None)
+def _recipe_in(content: Any) -> str:
+    recipe = content.get("recipe") if isinstance(content, dict) else None
     return str(recipe or "isoslice")
 
 
@@ -213,7 +238,7 @@ _ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(
         Annotated[ModelConfig, Tag("isoslice")]
         | Annotated[MsdsrConfig, Tag("msdsr")]
         | Annotated[EndToEndConfig, Tag("end-to-end")],
-        Discriminator(_recipe_of),
+        Discriminator(_recipe_in),
     ]
 )
 

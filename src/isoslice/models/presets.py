@@ -22,7 +22,6 @@ from isoslice.models.config import (
     MaskedTraining,
     ModelConfig,
     MsdsrConfig,
-    NetworkSettings,
     TrainingSettings,
     UNetSettings,
 )
@@ -32,7 +31,6 @@ PRESETS: tuple[Preset, ...] = get_args(Preset)
 #: As released: width 224, 13,560 steps of 1,024 crops (128 on each of 4 GPUs, two accumulated
 #: batches), learning rate 1e-6 / 256 a crop. Here micro-batches of 32 save memory.
 RELEASED_WIDTH = 224
-RELEASED_STEPS = 13_560
 #: Narrower networks are for minutes on a CPU: with a higher learning rate and small, stratified
 #: batches. Groups of group norm have seven channels in the released network. With one or two a
 #: network cannot carry brightness from known to hidden rows, so narrower ones have eight.
@@ -46,13 +44,20 @@ def masked_training(width: int) -> MaskedTraining:
     return MaskedTraining() if width == RELEASED_WIDTH else MaskedTraining.model_validate(NARROW)
 
 
+def fresh_training(config: AnyConfig) -> TrainingSettings | MaskedTraining:
+    """Return the training settings of the preset that a model with these settings is of."""
+    if config.recipe == "isoslice":
+        return TrainingSettings()
+    return masked_training(config.network.width)
+
+
 def unet_shape(width: int) -> UNetSettings:
     """Return the size of the U-Net: as released at width 224, else with fewer norm groups."""
     groups = 32 if width == RELEASED_WIDTH else width // CHANNELS_PER_GROUP
     return UNetSettings(width=width, groups=groups)
 
 
-def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 1.0) -> AnyConfig:
+def preset_config(preset: Preset, width: int | None = None) -> AnyConfig:
     """Return all settings of a preset.
 
     Parameters
@@ -61,8 +66,6 @@ def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 
         ``isoslice``, ``msdsr`` or ``end-to-end``.
     width
         Channels of the U-Net at full resolution, a multiple of 8; 224 by default, as released.
-    sigma_data
-        Standard deviation of the residual, of the isoslice recipe; measured before training.
 
     Raises
     ------
@@ -77,9 +80,7 @@ def preset_config(preset: Preset, width: int | None = None, sigma_data: float = 
                 "got a width for the preset isoslice, expected it with msdsr or end-to-end; leave "
                 "it out"
             )
-        return ModelConfig(
-            network=NetworkSettings(), training=TrainingSettings(), sigma_data=sigma_data
-        )
+        return ModelConfig(sigma_data=1.0)  # measured before training
     width = RELEASED_WIDTH if width is None else width
     if not (8 <= width <= 512 and width % 8 == 0):
         raise SettingsError(f"got width {width}, expected a multiple of 8 from 8 to 512")

@@ -190,8 +190,8 @@ def distill(
     DataError
         If the images cannot be used, or have other channels than the teacher's.
     """
-    if not isinstance(teacher.config, ModelConfig) or teacher.config.distilled is not None:
-        kind = "distilled" if isinstance(teacher.config, ModelConfig) else teacher.config.recipe
+    if teacher.config.recipe != "isoslice" or teacher.config.distilled is not None:
+        kind = teacher.config.recipe if teacher.config.distilled is None else "distilled"
         raise SettingsError(
             f"got a {kind} model to distill, expected one that 'isoslice train' made with its own "
             "preset; give that one"
@@ -209,7 +209,7 @@ def distill(
     objective = DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu())
     planes = split(stacks, config.training.validation_share, config.training.seed)
     facts, origin = image_facts(volumes, stacks), {"teacher": teacher.fingerprint}
-    return train_model(options, student, objective, config, planes, facts, origin)
+    return train_model(options, student, objective, planes, facts, origin)
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:

@@ -8,8 +8,8 @@ from isoslice.data.planes import PlaneStack
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.models.config import AnyConfig, ModelConfig, NetworkSettings, UNetSettings
-from isoslice.models.presets import preset_config
+from isoslice.models.config import AnyConfig, NetworkSettings, UNetSettings
+from isoslice.models.presets import fresh_training
 
 #: Learning rate relative to that of training from scratch.
 RATE_FACTOR = 0.5
@@ -24,7 +24,7 @@ def check_start(
 ) -> None:
     """Raise `SettingsError` if options contradict the model `start` to continue from."""
     config = start.config
-    if isinstance(config, ModelConfig) and config.distilled is not None:
+    if config.distilled is not None:
         raise SettingsError(
             "got a distilled model to continue from, expected the one that it was distilled from; "
             "continue that one and distill the result"
@@ -51,8 +51,7 @@ def continued_config(start: AnyConfig) -> AnyConfig:
 
     Training settings are the preset's with a lower learning rate; all others are kept.
     """
-    width = start.network.width if isinstance(start.network, UNetSettings) else None
-    fresh = preset_config(start.recipe, width).training
+    fresh = fresh_training(start)
     rate = fresh.learning_rate * RATE_FACTOR
     return start.model_copy(update={"training": fresh.model_copy(update={"learning_rate": rate})})
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from isoslice.data.planes import PlaneStack, SplitPlanes
 from isoslice.models.config import (
     AnyConfig,
     EndToEndConfig,
@@ -28,7 +30,12 @@ from isoslice.models.diffusion.masked import (
 from isoslice.models.diffusion.masked_example import MaskedExample, draw_example
 from isoslice.models.diffusion.variance_stabilization import intensity_error
 from isoslice.models.networks.denoiser import Denoiser, MPConv
+from isoslice.models.networks.error_head import SpreadHead
+from isoslice.models.reliability.calibration import Calibration
+from isoslice.runtime.progress import Progress
 from isoslice.training.muon import Muon
+from isoslice.training.reliability import TIME_SHARE, learn_errors
+from isoslice.training.statistics import residual_statistics
 
 #: Learning rates relative to that of the inner convolutions: of the network's first and last layers
 #: and its embedding, and of the few weights that are not normalised.
@@ -38,7 +45,11 @@ CLIP_NORM = 1.0
 
 
 class Objective(Protocol):
-    """Interface of a recipe to the training loop."""
+    """What training asks of a recipe."""
+
+    @property
+    def config(self) -> AnyConfig:
+        """The model's settings."""
 
     @property
     def training(self) -> TrainingSettings | MaskedTraining:
@@ -74,6 +85,21 @@ class Objective(Protocol):
     def move_to(self, device: torch.device) -> None:
         """Move tensors and modules besides the network to `device`."""
 
+    @property
+    def error_share(self) -> float:
+        """Share of the time budget for `learn_errors`."""
+
+    def learn_errors(
+        self,
+        network: nn.Module,
+        planes: SplitPlanes,
+        steps: int,
+        seconds: float | None,
+        device: torch.device,
+        progress: Progress,
+    ) -> tuple[SpreadHead | None, Calibration | None]:
+        """Learn where the trained network errs, as in `reliability.learn_errors`, if it can be."""
+
 
 def micro_batches_per_step(objective: Objective, processes: int) -> int:
     """Return how many micro-batches each process accumulates in a step.
@@ -107,6 +133,7 @@ class ResidualObjective:
     config: ModelConfig
     clip_norm: float = CLIP_NORM
     quarter_turns: bool = True
+    error_share: float = TIME_SHARE
 
     @property
     def training(self) -> TrainingSettings:
@@ -191,19 +218,25 @@ class ResidualObjective:
     def move_to(self, device: torch.device) -> None:
         """Nothing to move."""
 
+    def learn_errors(
+        self,
+        network: nn.Module,
+        planes: SplitPlanes,
+        steps: int,
+        seconds: float | None,
+        device: torch.device,
+        progress: Progress,
+    ) -> tuple[SpreadHead | None, Calibration | None]:
+        """See `reliability.learn_errors`."""
+        return learn_errors(network, self.config, planes, steps, seconds, device, progress)
+
 
 @dataclass(frozen=True)
-class MaskedObjective:
-    """The paper's recipes, with and without diffusion: L1 loss, AdamW, warm-up and cosine."""
+class EndToEndObjective:
+    """The paper's baseline: L1 loss of one pass, AdamW, warm-up and cosine."""
 
-    config: MsdsrConfig | EndToEndConfig
-    signal: Tensor = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        """Precompute the noise schedule."""
-        steps = self.config.sampler.timesteps if isinstance(self.config, MsdsrConfig) else 1
-        signal = torch.from_numpy(cosine_alphas_cumprod(steps)).float()
-        object.__setattr__(self, "signal", signal)
+    config: EndToEndConfig | MsdsrConfig
+    error_share: float = 0.0
 
     @property
     def training(self) -> MaskedTraining:
@@ -226,20 +259,14 @@ class MaskedObjective:
         return min(self.config.training.micro_batch, self.config.training.batch)
 
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Compute the L1 loss of the noise (`noise_loss`) or of the image (`direct_loss`)."""
+        """Compute the L1 loss of the image; see `direct_loss`."""
+        return direct_loss(network, images, self.draw_masks(images, generator))
+
+    def draw_masks(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Draw known rows of crops (N, C, H, W), (N, H)."""
+        rows, each = self.training.hidden_rows, self.training.stratified
         count, height = len(images), images.shape[2]
-        settings = self.training
-        rows, each = settings.hidden_rows, settings.stratified
-        masks = hidden_row_masks(count, height, rows, generator, each=each).to(images.device)
-        if isinstance(self.config, EndToEndConfig):
-            return direct_loss(network, images, masks)
-        if settings.stratified:
-            t = stratified_timesteps(count, len(self.signal), generator)
-        else:
-            t = torch.randint(len(self.signal), (count,), generator=generator)
-        noise = torch.randn(images.shape, generator=generator)
-        t, noise, signal = (x.to(images.device) for x in (t, noise, self.signal))
-        return noise_loss(network, images, masks, t, noise, signal)
+        return hidden_row_masks(count, height, rows, generator, each=each).to(images.device)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Use AdamW with PyTorch's betas, as in the released code."""
@@ -269,7 +296,37 @@ class MaskedObjective:
     def move_to(self, device: torch.device) -> None:
         """Nothing to move."""
 
+    def learn_errors(self, *_: Any) -> tuple[None, None]:
+        """Learn nothing of errors."""
+        return None, None
 
-def objective_of(config: AnyConfig) -> Objective:
-    """Return the objective of a model's recipe."""
-    return ResidualObjective(config) if isinstance(config, ModelConfig) else MaskedObjective(config)
+
+@dataclass(frozen=True)
+class MaskedObjective(EndToEndObjective):
+    """The paper's recipe, masked slice diffusion: the same on noise in place of images."""
+
+    config: MsdsrConfig
+
+    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Compute the L1 loss of the noise; see `noise_loss`."""
+        masks, count = self.draw_masks(images, generator), len(images)
+        signal = torch.from_numpy(cosine_alphas_cumprod(self.config.sampler.timesteps)).float()
+        if self.training.stratified:
+            t = stratified_timesteps(count, len(signal), generator)
+        else:
+            t = torch.randint(len(signal), (count,), generator=generator)
+        noise = torch.randn(images.shape, generator=generator)
+        t, noise, signal = (x.to(images.device) for x in (t, noise, signal))
+        return noise_loss(network, images, masks, t, noise, signal)
+
+
+def objective_of(config: AnyConfig, stacks: Sequence[PlaneStack]) -> Objective:
+    """Return the objective of a recipe, with settings that it measures on training planes."""
+    match config.recipe:
+        case "isoslice":
+            statistics = residual_statistics(stacks, config.training)
+            return ResidualObjective(config.updated(**statistics))
+        case "msdsr":
+            return MaskedObjective(config)
+        case "end-to-end":
+            return EndToEndObjective(config)

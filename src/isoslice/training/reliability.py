@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 
-from isoslice.data.planes import PlaneStack
-from isoslice.models.config import AnyConfig, ModelConfig
+from isoslice.data.planes import SplitPlanes
+from isoslice.models.config import ModelConfig
 from isoslice.models.networks.error_head import SpreadHead, with_head
 from isoslice.models.reliability.calibration import Calibration, calibrate
 from isoslice.runtime.budget import Deadline
@@ -21,22 +19,20 @@ TIME_SHARE, HEAD_SHARE = 0.07, 0.75
 
 def learn_errors(
     network: nn.Module,
-    config: AnyConfig,
-    training: Sequence[PlaneStack],
-    held_out: Sequence[PlaneStack],
-    *,
+    config: ModelConfig,
+    planes: SplitPlanes,
     steps: int,
-    seconds: float | None = None,
+    seconds: float | None,
     device: torch.device,
     progress: Progress,
-) -> tuple[SpreadHead | None, Calibration | None]:
-    """Train an error head and calibrate it; both are None for other recipes than isoslice's own.
+) -> tuple[SpreadHead, Calibration | None]:
+    """Train an error head and calibrate it.
 
     Parameters
     ----------
     network, config
         The trained network, in evaluation mode; the model's settings.
-    training, held_out
+    planes
         Planes it was trained on, and planes it has not seen.
     steps
         Number of steps of its training.
@@ -45,8 +41,7 @@ def learn_errors(
     device, progress
         Where to compute; receives progress.
     """
-    if not isinstance(config, ModelConfig):
-        return None, None
+    training, held_out = planes
     network = network.to(device)
     deadline = Deadline.after(seconds)
     head_seconds = None if seconds is None else seconds * HEAD_SHARE

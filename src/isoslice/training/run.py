@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isoslice.data.coarse import coarse_axis, turned
-from isoslice.data.planes import PlaneStack, plane_stacks
+from isoslice.data.planes import PlaneStack, SplitPlanes, plane_stacks
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import Volume, parse_voxel_size
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
 from isoslice.io.extras import require_installed
-from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.reliability.out_of_distribution import learn_reference
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime import budget
@@ -28,7 +27,6 @@ from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology, find_topology
 from isoslice.training.launcher import run_training
 from isoslice.training.objectives import Objective
-from isoslice.training.reliability import TIME_SHARE, learn_errors
 from isoslice.training.session import TrainingRun
 
 Images = NDArray[Any] | Volume | Sequence[NDArray[Any] | Volume]
@@ -165,8 +163,7 @@ def train_model(
     options: RunOptions,
     network: nn.Module,
     objective: Objective,
-    config: AnyConfig,
-    planes: tuple[Sequence[PlaneStack], Sequence[PlaneStack]],
+    planes: SplitPlanes,
     facts: Mapping[str, Any],
     origin: Mapping[str, Any],
 ) -> Model:
@@ -176,15 +173,15 @@ def train_model(
     ----------
     options
         Options of the whole call; the network gets a share of the minutes.
-    network, objective, config
-        Untrained network, objective, and the model's settings.
+    network, objective
+        Untrained network, and the objective of its recipe.
     planes
         Planes for training and for validation, see `planes.split`.
     facts, origin
         Entries of the training record: about the images, and about the model this one is based on.
     """
     training, held_out = planes
-    minutes, share = options.minutes, TIME_SHARE if isinstance(config, ModelConfig) else 0.0
+    minutes, share, config = options.minutes, objective.error_share, objective.config
     job = TrainingRun(
         network,
         objective,
@@ -202,15 +199,9 @@ def train_model(
     familiar = learn_reference(training, held_out)  # first: training gets the remaining time
     model = run_training(job, options.topology, options.devices, options.progress)
     trained = model.network
-    head, calibration = learn_errors(
-        trained,
-        config,
-        training,
-        held_out,
-        steps=model.info["steps"],
-        seconds=None if minutes is None else minutes * 60 * TIME_SHARE,
-        device=options.device,
-        progress=options.progress,
+    seconds = None if minutes is None else minutes * 60 * share
+    head, calibration = objective.learn_errors(
+        trained, planes, model.info["steps"], seconds, options.device, options.progress
     )
     trained.to("cpu").requires_grad_(False)
     trust = Trust(calibration=calibration, familiar=familiar)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
-import torch
-from pydantic import BaseModel
-
-from isoslice.data.planes import PlaneStack, crop_size, draw_crops, split
-from isoslice.errors import DataError, SettingsError
+from isoslice.data.planes import crop_size, split
+from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
 from isoslice.models.choices import Preset
 from isoslice.models.config import (
-    EndToEndConfig,
+    AnyConfig,
     MaskedTraining,
     NetworkSettings,
     TrainingSettings,
     UNetSettings,
 )
-from isoslice.models.diffusion.masked_example import draw_example, mask_images
-from isoslice.models.diffusion.variance_stabilization import fit_softening
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import preset_config
 from isoslice.runtime.progress import Progress
@@ -36,9 +29,6 @@ from isoslice.training.run import (
     train_model,
     training_planes,
 )
-
-AnyTraining = TypeVar("AnyTraining", bound=TrainingSettings | MaskedTraining)
-AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def train(
@@ -130,99 +120,41 @@ def train(
         intensities, srh = intensities or chosen.intensities, chosen.srh
     settings = settings or chosen.training
     shape = network or chosen.network
-    _check_kinds(chosen.recipe, settings, shape)
+    _check_kinds(chosen, settings, shape)
     if seed is not None:
-        settings = _updated(settings, seed=seed)
+        settings = settings.updated(seed=seed)
     if srh:
         intensities = (0.0, 1.0)
     volumes = as_volumes(images, axes, voxel_size)
     volumes, stacks = training_planes(volumes, intensities, srh, along)
     if start is not None:
         check_channels(volumes, stacks, start.config)
-    shape = _updated(shape, channels=stacks[0].data.shape[1])
-    training, held_out = split(stacks, settings.validation_share, settings.seed)
-    settings = _with_crop(settings, crop_size(stacks, settings.crop, 16))
+    shape = shape.updated(channels=stacks[0].data.shape[1])
+    planes = split(stacks, settings.validation_share, settings.seed)
+    settings = settings.with_crop(crop_size(stacks, settings.crop, 16))
     spacing = volumes[0].spacing
-    config = chosen.model_validate(
-        {
-            "recipe": chosen.recipe,
-            "network": shape,
-            "training": settings,
-            "pixel_size": (spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
-            "unit": volumes[0].unit,
-            "channel_names": volumes[0].channel_names,
-            "intensities": intensities,
-            "srh": srh,
-            **({} if isinstance(chosen, EndToEndConfig) else {"sampler": chosen.sampler}),
-            **(
-                residual_statistics(training, settings)
-                if isinstance(settings, TrainingSettings)
-                else {}
-            ),
-        }
+    config = chosen.updated(
+        network=shape,
+        training=settings,
+        pixel_size=(spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
+        unit=volumes[0].unit,
+        channel_names=volumes[0].channel_names,
+        intensities=intensities,
+        srh=srh,
     )
-    untrained = build_network(config, settings.seed)
+    objective = objective_of(config, planes[0])
+    untrained = build_network(objective.config, settings.seed)
     if start is not None:
         untrained.load_state_dict(start.network.state_dict())
     origin = {} if start is None else {"continued_from": start.fingerprint}
-    planes, facts = (training, held_out), image_facts(volumes, stacks)
-    return train_model(options, untrained, objective_of(config), config, planes, facts, origin)
+    return train_model(options, untrained, objective, planes, image_facts(volumes, stacks), origin)
 
 
-def residual_statistics(
-    stacks: Sequence[PlaneStack], settings: TrainingSettings
-) -> dict[str, float | None]:
-    """Measure statistics of the residual that isoslice's own recipe needs, on 256 crops.
-
-    Returns
-    -------
-    ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
-    hidden rows, of stretched intensities, with masks as in training.
-
-    Raises
-    ------
-    DataError
-        If interpolation is exact, or intensities overflow.
-    """
-    generator = torch.Generator().manual_seed(settings.seed)
-    crops = draw_crops(stacks, 256, settings.crop, generator)
-    plain = draw_example(crops, settings, None, generator)
-    hidden = plain.hidden.expand_as(crops)
-    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
-    residual = mask_images(crops, plain.masks, softening).residual
-    deviation = float(residual[hidden].square().mean().sqrt())
-    if not np.isfinite(deviation):
-        raise DataError(
-            "got images with a few voxels so far beyond all others that nothing can be computed "
-            "with them, expected one range of intensities; replace what stands for no data by NaN "
-            "or 0"
-        )
-    if not deviation > 1e-6:
-        raise DataError(
-            "got images whose hidden rows linear interpolation restores exactly, expected "
-            "structure to learn from; check that the right files were given"
-        )
-    return {"softening": softening, "sigma_data": deviation}
-
-
-def _check_kinds(preset: str, settings: object, shape: object) -> None:
+def _check_kinds(chosen: AnyConfig, settings: object, shape: object) -> None:
     """Raise `SettingsError` if settings are not of the preset's kind."""
-    own = preset == "isoslice"
-    expected = (TrainingSettings, NetworkSettings) if own else (MaskedTraining, UNetSettings)
-    for given, kind in zip((settings, shape), expected, strict=True):
-        if not isinstance(given, kind):
+    for given, expected in ((settings, chosen.training), (shape, chosen.network)):
+        if not isinstance(given, type(expected)):
             raise SettingsError(
-                f"got {type(given).__name__} for the preset {preset}, expected {kind.__name__}"
+                f"got {type(given).__name__} for the preset {chosen.recipe}, expected "
+                f"{type(expected).__name__}"
             )
-
-
-def _updated(settings: AnySettings, **values: object) -> AnySettings:
-    return type(settings).model_validate({**settings.model_dump(), **values})
-
-
-def _with_crop(settings: AnyTraining, crop: int) -> AnyTraining:
-    """Change the crop size, and hidden rows in proportion."""
-    if isinstance(settings, MaskedTraining):
-        low, high = (round(rows * crop / settings.crop) for rows in settings.hidden_rows)
-        return _updated(settings, crop=crop, hidden_rows=(low, high))
-    return _updated(settings, crop=crop)

@@ -11,12 +11,12 @@ from isoslice.data.masking import even_rows, fill_rows
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.data.psnr import psnr_from_mse
 from isoslice.inference.rows import restore_rows
-from isoslice.models.config import AnyConfig, MsdsrConfig
+from isoslice.models.config import AnyConfig
 
 #: One row in so many is known.
 VALIDATION_FACTORS = (2, 4, 8)
-#: Crops of a validation; and crops and sampling steps for MSDSR, which has to sample.
-VALIDATION_CROPS, MSDSR_CROPS, MSDSR_STEPS = 64, 8, 20
+#: Crops of a validation; and crops and steps for recipes without a mean, which have to sample.
+CROPS, SAMPLED_CROPS, SAMPLING_STEPS = 64, 8, 20
 
 
 def validation(
@@ -35,14 +35,14 @@ def validation(
         return {}
     generator = torch.Generator().manual_seed(0)
     crop = config.training.crop
-    count = MSDSR_CROPS if isinstance(config, MsdsrConfig) else VALIDATION_CROPS
+    count = CROPS if config.has_mean else SAMPLED_CROPS
     images = draw_crops(held_out, count, crop, generator).to(device)
     scores = {}
     for factor in VALIDATION_FACTORS:
         masks = even_rows(crop, factor).expand(len(images), -1).to(device)
         last = int(masks[0].nonzero().max()) + 1  # no extrapolation, as in a stack
         base = fill_rows(images[:, :, :last], masks[:, :last])
-        restored = restore_rows(network, config, images, masks, mode="mean", steps=MSDSR_STEPS)
+        restored = restore_rows(network, config, images, masks, mode="mean", steps=SAMPLING_STEPS)
         truth, hidden = images[:, :, :last], ~masks[:, :last]
         scores[str(factor)] = {
             "psnr": _psnr(restored[:, :, :last] - truth, hidden),
@@ -55,7 +55,7 @@ def evaluations(config: AnyConfig, held_out: Sequence[PlaneStack]) -> int:
     """Return the number of network evaluations of a validation, in crops."""
     if not held_out:
         return 0
-    crops = MSDSR_CROPS * MSDSR_STEPS if isinstance(config, MsdsrConfig) else VALIDATION_CROPS
+    crops = CROPS if config.has_mean else SAMPLED_CROPS * SAMPLING_STEPS
     return crops * len(VALIDATION_FACTORS)
 
 

@@ -16,7 +16,7 @@ from isoslice.evaluation.benchmark.settings import BenchmarkSettings
 from isoslice.evaluation.benchmark.store import Store
 from isoslice.evaluation.evaluate import SLICES
 from isoslice.evaluation.slicefid.features import Extractor, Features, extract
-from isoslice.evaluation.slicefid.score import slicefid
+from isoslice.evaluation.slicefid.score import ScoreOptions, slicefid
 from isoslice.evaluation.slicefid.slices import (
     SliceProtocol,
     SliceSet,
@@ -81,17 +81,11 @@ class Scorer:
             if self.settings.images_per_axis is not None:
                 limit = self.settings.images_per_axis
                 sets = {axis: _subsample(images, limit) for axis, images in sets.items()}
-            result = slicefid(
-                sets,
-                self.real(protocol),
-                self.extractor,
-                protocol=protocol,
-                source=name,
-                samples=self.settings.resamples,
-                seed=self.settings.seed,
-                progress=self.progress,
+            real, settings = self.real(protocol), self.settings
+            options = ScoreOptions(protocol, samples=settings.resamples, seed=settings.seed)
+            return asdict(
+                slicefid(sets, real, self.extractor, options, source=name, progress=self.progress)
             )
-            return asdict(result)
 
         return self.store.record(f"slicefid/{protocol}/{name}", compute)
 

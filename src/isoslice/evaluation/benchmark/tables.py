@@ -33,7 +33,6 @@ __all__ = [
     "markdown",
     "text",
     "to_json",
-    "unfilled",
     "write_tables",
 ]
 
@@ -166,17 +165,6 @@ def write_tables(tables: Sequence[ScoreTable], folder: str | Path) -> list[Path]
             draft.write_text(content, encoding="utf-8", newline="\n")
         paths.append(path)
     return paths
-
-
-def unfilled(tables: Sequence[ScoreTable]) -> list[str]:
-    """Name every cell without a value, as ``key: row, column``."""
-    return [
-        f"{table.key}: {row.name}, {column.label}"
-        for table in tables
-        for row in table.rows
-        for column, cell in zip(table.columns, row.cells, strict=True)
-        if cell.known is None
-    ]
 
 
 def _numbers(cell: Cell) -> tuple[float | None, float | None, float | None]:

@@ -84,12 +84,6 @@ class Fidelity:
         Stack, fingerprint of the model, and how it restored.
     factor
         Output planes per measured plane; planes were hidden at twice the spacing.
-    shape
-        Of the stack checked, (T, C, n, Y, X).
-    psnr, ssim, predicted
-        As in `ChannelCheck`, over all channels and time points.
-    tested, better
-        Numbers of hidden planes, and of those at which the model beats linear interpolation.
     channels
         Each channel at each time point.
     doubts
@@ -114,14 +108,8 @@ class Fidelity:
     recipe: str
     mode: Mode
     factor: int
-    shape: tuple[int, ...]
     voxel_size: VoxelSize | None
     unit: str | None
-    psnr: Mapping[str, float]
-    ssim: Mapping[str, float | None]
-    predicted: Mapping[str, float | None]
-    tested: int
-    better: int
     channels: tuple[ChannelCheck, ...]
     doubts: Doubts
     notes: tuple[str, ...]
@@ -131,6 +119,36 @@ class Fidelity:
     restored: NDArray[Any] = field(repr=False)
     along: str = "Z"
     lost: tuple[tuple[tuple[int, ...], ...], ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the stack checked, (T, C, n, Y, X)."""
+        return self.measured.shape
+
+    @property
+    def psnr(self) -> dict[str, float]:
+        """As in `ChannelCheck`, over all channels and time points."""
+        return {m: pooled_psnr([one.psnr[m] for one in self.channels]) for m in METHODS}
+
+    @property
+    def ssim(self) -> dict[str, float | None]:
+        """As in `ChannelCheck`, over all channels and time points."""
+        return {m: mean_known([one.ssim[m] for one in self.channels]) for m in METHODS}
+
+    @property
+    def predicted(self) -> dict[str, float | None]:
+        """As in `ChannelCheck`, over all channels and time points; None if it is for any."""
+        return {m: _pooled_or_none([one.predicted[m] for one in self.channels]) for m in METHODS}
+
+    @property
+    def tested(self) -> int:
+        """Number of hidden planes."""
+        return sum(len(one.planes) for one in self.channels)
+
+    @property
+    def better(self) -> int:
+        """Number of hidden planes at which the model beats linear interpolation."""
+        return sum(plane.gain > 0 for one in self.channels for plane in one.planes)
 
     @property
     def gain(self) -> float:
@@ -180,10 +198,10 @@ class Fidelity:
             "factor": self.factor,
             **({} if self.along == "Z" else {"along": self.along}),
             "shape": list(self.shape),
-            "psnr": dict(self.psnr),
-            "ssim": dict(self.ssim),
+            "psnr": self.psnr,
+            "ssim": self.ssim,
             "gain": self.gain,
-            "predicted": dict(self.predicted),
+            "predicted": self.predicted,
             "predicted_gain": self.predicted_gain,
             "tested": self.tested,
             "better": self.better,
@@ -282,7 +300,7 @@ def _difference(a: float, b: float) -> float:
     return 0.0 if a == b else a - b
 
 
-def pooled_or_none(values: Sequence[float | None]) -> float | None:
+def _pooled_or_none(values: Sequence[float | None]) -> float | None:
     """Pool PSNRs as `pooled_psnr` does; None if any is None."""
     known = [value for value in values if value is not None]
     return pooled_psnr(known) if len(known) == len(values) else None

@@ -21,7 +21,6 @@ from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Lost, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.normalization import Normalization
-from isoslice.data.psnr import pooled_psnr
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import AXES, Volume, from_tczyx
 from isoslice.errors import DataError, DoubtWarning
@@ -37,18 +36,15 @@ from isoslice.evaluation.holdout.result import (
     ChannelCheck,
     Fidelity,
     binned,
-    pooled_or_none,
     score_planes,
 )
-from isoslice.evaluation.metrics import mean_known
-from isoslice.inference.inspection import diagnose, inspect
+from isoslice.inference.inspection import Inspection, diagnose, inspect
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
 from isoslice.models.choices import Mode
-from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
@@ -106,54 +102,32 @@ def check(
     recipe = recipe_of(config)
     options = PredictOptions(mode=mode or recipe.most_accurate, steps=steps, seed=seed)
     mode = recipe.resolve(options).mode
-    volume = stack if isinstance(stack, Volume) and not axes and not voxel_size else None
-    volume = volume or as_volume(stack, axes, voxel_size)
-    along = coarse_axis(volume, along)
-    volume = turned(volume, along)
-    check_planes(volume.size("Z"), volume.source)
+    volume, along = _checkable(stack, axes, voxel_size, along)
     choose_device(device)
     separate = restores_separately(config, volume)
     if not config.srh:
         check_stack(volume, volume.size("C") if separate else config.network.channels)
     factor = choose_factor(volume, factor, progress, along)
-    notes: list[str] = []
-    if _was_trained_on(model, volume.source):
-        notes.append(
-            f"the model was trained on {Path(volume.source).name}, hidden planes included: scores "
-            "are optimistic"
-        )
+    notes = _notes_on_training(model, volume.source)
     volume = middle_of(volume, factor, notes)
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, seen.size("C") if separate else config.network.channels)
-    planes = seen.tczyx()
     inspection = inspect(seen, config, progress)
-    normalization, surveyed, lost = inspection.normalization, inspection.survey, inspection.lost
-    padded = any(own.padding for own in normalization.limits or ())
-    if any(map(any, lost)) or surveyed.holes or padded:
-        planes = without_gaps(normalization.without_padding(planes), lost, normalization.fill)
-        seen = replace(seen, data=from_tczyx(planes, seen.axes))
-        volume = volume if config.srh else seen
-    if surveyed.holes or padded:
-        notes.append("voxels without data were filled in from the planes around, and count as any")
+    normalization, lost = inspection.normalization, inspection.lost
+    seen = _filled(seen, inspection, notes)
+    volume, planes = volume if config.srh else seen, seen.tczyx()
     doubts = diagnose(seen, factor, model, inspection, familiar)
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
     channels, maps, errors = _compare(seen, restored, ratios, notes, lost)
-    gains = [plane.gain for channel in channels for plane in channel.planes]
     return Fidelity(
         source=volume.source,
         model=model.fingerprint,
         recipe=config.recipe,
         mode=mode,
         factor=factor,
-        shape=planes.shape,
         voxel_size=seen.voxel_size,
         unit=seen.unit,
-        psnr={m: pooled_psnr([c.psnr[m] for c in channels]) for m in METHODS},
-        ssim={m: mean_known([c.ssim[m] for c in channels]) for m in METHODS},
-        predicted={m: pooled_or_none([c.predicted[m] for c in channels]) for m in METHODS},
-        tested=len(gains),
-        better=sum(gain > 0 for gain in gains),
         channels=tuple(channels),
         doubts=doubts,
         notes=tuple(notes),
@@ -166,10 +140,40 @@ def check(
     )
 
 
-def _was_trained_on(model: Model, source: str) -> bool:
-    """Tell whether the model's record names a file of this name."""
-    sources = model.info.get("sources")
-    return isinstance(sources, list) and Path(source).suffix != "" and Path(source).name in sources
+def _checkable(
+    stack: NDArray[Any] | Volume,
+    axes: str | None,
+    voxel_size: Sequence[float] | None,
+    along: str | None,
+) -> tuple[Volume, str]:
+    """Return a stack of enough planes, with its coarse axis called Z, and that axis's name."""
+    volume = stack if isinstance(stack, Volume) and not axes and not voxel_size else None
+    volume = volume or as_volume(stack, axes, voxel_size)
+    along = coarse_axis(volume, along)
+    volume = turned(volume, along)
+    check_planes(volume.size("Z"), volume.source)
+    return volume, along
+
+
+def _filled(seen: Volume, inspection: Inspection, notes: list[str]) -> Volume:
+    """Fill in lost planes and voxels without data."""
+    normalization, lost = inspection.normalization, inspection.lost
+    holes = inspection.survey.holes or any(own.padding for own in normalization.limits or ())
+    if holes:
+        notes.append("voxels without data were filled in from the planes around, and count as any")
+    if not (holes or any(map(any, lost))):
+        return seen
+    planes = normalization.without_padding(seen.tczyx())
+    planes = without_gaps(planes, lost, normalization.fill)
+    return replace(seen, data=from_tczyx(planes, seen.axes))
+
+
+def _notes_on_training(model: Model, source: str) -> list[str]:
+    """Note if the model's record names a file of this name."""
+    sources, path = model.info.get("sources"), Path(source)
+    if not (isinstance(sources, list) and path.suffix and path.name in sources):
+        return []
+    return [f"the model was trained on {path.name}, hidden planes included: scores are optimistic"]
 
 
 def _compare(
@@ -293,7 +297,7 @@ def _ratios(
     seen = np.concatenate([normalization.apply(stack) for stack in planes], axis=1)
     linear, cubic = (interpolation_errors(seen, factor, method) for method in INTERPOLATIONS)
     config, ratio = model.config, linear.ratio
-    if isinstance(config, ModelConfig) and rows_fit(height, width, factor, 8):
+    if config.errors_scale and rows_fit(height, width, factor, 8):
         chosen = choose_device(device)
         network = model.network.to(chosen)
 

@@ -7,11 +7,11 @@ from isoslice.evaluation.report.data import (
     Derived,
     Layer,
     Picture,
-    Plot,
     Report,
     Scene,
     Table,
 )
+from isoslice.evaluation.report.svg import Plot
 from isoslice.evaluation.report.write import check_report_path, write_report
 
 __all__ = [

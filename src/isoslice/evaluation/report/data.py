@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isoslice.data.volume import VoxelSize
 from isoslice.errors import DataError
 from isoslice.evaluation.report.crop import Crop
-from isoslice.evaluation.report.svg import Line
+from isoslice.evaluation.report.svg import Plot
 
 #: Kind of a volume. `input`, `linear`, `restored`, `sample` and `truth` share one intensity window;
 #: `uncertainty` and `error` share another, from 0, shown in colours.
@@ -139,15 +139,6 @@ class Scene:
             for v in self.volumes
         )
         return replace(self, volumes=volumes, box=box)
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Curves over a common x axis; labels with units."""
-
-    lines: tuple[Line, ...]
-    x_label: str
-    y_label: str
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ import numpy as np
 
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
-from isoslice.errors import DataError
 from isoslice.evaluation.holdout.hide import interpolate_hidden
 from isoslice.evaluation.holdout.result import METHODS, ChannelCheck, Fidelity, PlaneScore
-from isoslice.evaluation.report.crop import MAX_VOXELS, choose_box
+from isoslice.evaluation.report.crop import choose_box
 from isoslice.evaluation.report.data import (
     Advice,
     Derived,
     Layer,
-    Plot,
     Report,
     Scene,
     Table,
@@ -29,38 +27,19 @@ from isoslice.evaluation.report.parts import (
     turned_text,
     which_part,
 )
-from isoslice.evaluation.report.svg import Line
+from isoslice.evaluation.report.svg import Line, Plot
 
 MEASURED, LINEAR, RESTORED = "Measured", "Linear", "Restored"
 
 
-def check_report(
-    result: Fidelity, *, channel: int = 0, time: int = 0, limit: float = MAX_VOXELS
-) -> Report:
-    """Compose the report of what `isoslice check` found.
+def check_report(result: Fidelity) -> Report:
+    """Compose the report of what `isoslice check` told.
 
-    The volumes hold hidden planes alone, as measured and as restored from the planes around.
-
-    Parameters
-    ----------
-    result
-        The result of `isoslice.check`.
-    channel, time
-        Indices of those shown.
-    limit
-        Most voxels of the part shown.
-
-    Raises
-    ------
-    DataError
-        If there is no such channel or time point.
+    The volumes hold hidden planes alone, as measured and as restored from the planes around, of the
+    first channel at the first time point.
     """
-    t, c, planes, height, width = result.shape
-    if not (0 <= channel < c and 0 <= time < t):
-        raise DataError(
-            f"got channel {channel} at time point {time}, expected ones below {c} and {t}"
-        )
-    measured = result.measured[time, channel]
+    _, _, planes, height, width = result.shape
+    measured = result.measured[0, 0]
     shape = (planes - 2, height, width)
     size = result.voxel_size
     hidden = Volume(
@@ -70,8 +49,8 @@ def check_report(
         result.unit,
         source=result.source,
     )
-    box = choose_box(reader(hidden), shape, None, limit)
-    ours = result.restored[time, channel][box.slices]
+    box = choose_box(reader(hidden), shape)
+    ours = result.restored[0, 0][box.slices]
     # Interpolated over the whole depth, within the part shown.
     linear = interpolate_hidden(measured[:, box.slices[1], box.slices[2]], "linear")[box.slices[0]]
     error = np.abs(ours.astype(np.float64) - measured[1:-1][box.slices]).astype(np.float32)
@@ -86,8 +65,8 @@ def check_report(
         box,
         shape,
     )
-    shown = which_part(_channels(result), time, channel)
-    lost = result.lost[time][channel] if result.lost else ()
+    shown = which_part(_channels(result), 0, 0)
+    lost = result.lost[0][0] if result.lost else ()
     expected = result.predicted["model"]
     return Report(
         title=f"{name_of(hidden)}, checked by leaving planes out",

@@ -11,7 +11,7 @@ from isoslice.data.recorded import recorded_axis
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.evaluate import Evaluation, evaluation_rows
-from isoslice.evaluation.report.crop import MAX_VOXELS, Crop, choose_box
+from isoslice.evaluation.report.crop import Crop, choose_box
 from isoslice.evaluation.report.data import Advice, Derived, Layer, Report, Scene, Table
 from isoslice.evaluation.report.of_predict import measured_and_linear
 from isoslice.evaluation.report.parts import (
@@ -38,12 +38,8 @@ def evaluation_report(
     truth: Volume,
     restored: Sequence[Volume],
     evaluations: Sequence[Evaluation],
-    *,
-    channel: int = 0,
-    time: int = 0,
-    limit: float = MAX_VOXELS,
 ) -> Report:
-    """Compose the report of `isoslice evaluate`.
+    """Compose the report of `isoslice evaluate`, of the first channel at the first time point.
 
     Parameters
     ----------
@@ -51,10 +47,6 @@ def evaluation_report(
         The volumes; lazily opened ones are read in parts.
     evaluations
         Result of `isoslice.evaluation.evaluate.evaluate` for each.
-    channel, time
-        Indices of those shown.
-    limit
-        Most voxels of the part shown.
 
     Raises
     ------
@@ -71,21 +63,21 @@ def evaluation_report(
     truth, restored = turned(truth, along), [turned(volume, along) for volume in restored]
     depth = min(volume.size("Z") for volume in (truth, *restored))
     whole = (depth, *whole_shape(truth)[1:])
-    box = choose_box(finite_reader(reader(truth, time, channel)), whole, factor, limit)
-    true = Layer(TRUTH, "truth", finite(read_box(truth, box, time, channel)))
+    box = choose_box(finite_reader(reader(truth)), whole, factor)
+    true = Layer(TRUTH, "truth", finite(read_box(truth, box)))
     names = unique_names(restored)
     volumes = [true]
     for name, volume in list(zip(names, restored, strict=True))[:MAX_SHOWN]:
-        ours = finite(read_box(volume, box, time, channel))
+        ours = finite(read_box(volume, box))
         error = np.abs(ours.astype(np.float64) - true.voxels).astype(np.float32)
         difference = Derived("difference", (name, TRUTH))
         volumes.append(Layer(name, "restored", ours))
         volumes.append(Layer(f"Error of {name}", "error", error, difference))
     if factor is not None:
-        volumes[:0] = measured_and_linear(truth, box, factor, time, channel, TRUTH)[1:]
+        volumes[:0] = measured_and_linear(truth, box, factor, 0, 0, TRUTH)[1:]
     size, unit = spacing(truth)
     scene = Scene(tuple(volumes), size, unit, box, whole, factor)
-    part = which_part(truth, time, channel)
+    part = which_part(truth, 0, 0)
     scores = evaluations[0].mean
     quality = scores.psnr if scores.psnr_missing is None else scores.psnr_missing
     facts = {
@@ -105,10 +97,7 @@ def evaluation_report(
         facts=facts,
         advice=_advice(factor, len(restored) > MAX_SHOWN),
         scene=scene,
-        tables=(
-            _scores(names, evaluations),
-            *_spectra(names, restored, truth, box, time, channel),
-        ),
+        tables=(_scores(names, evaluations), _spectra(names, restored, truth, box)),
         provenance={
             name: dict(volume.provenance or {"source": name_of(volume)})
             for name, volume in zip(names, restored, strict=True)
@@ -142,27 +131,18 @@ def _scores(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Table:
     )
 
 
-def _spectra(
-    names: Sequence[str],
-    restored: Sequence[Volume],
-    truth: Volume,
-    box: Crop,
-    time: int,
-    channel: int,
-) -> tuple[Table, ...]:
-    true = read_box(truth, box, time, channel)
+def _spectra(names: Sequence[str], restored: Sequence[Volume], truth: Volume, box: Crop) -> Table:
+    true = read_box(truth, box)
     rows = []
     for name, volume in zip(names, restored, strict=True):
-        ratios = power_spectrum_ratio(read_box(volume, box, time, channel), true)
+        ratios = power_spectrum_ratio(read_box(volume, box), true)
         rows.append((name, *("–" if r is None else f"{r:.2f}" for r in ratios)))
-    return (
-        Table(
-            "Power of fine detail",
-            ("", "along Z", "along Y", "along X"),
-            tuple(rows),
-            "In the part shown, from a quarter of a cycle a voxel up, relative to the truth: 1 is "
-            "as much fine detail, less is blurred, more is noisy.",
-        ),
+    return Table(
+        "Power of fine detail",
+        ("", "along Z", "along Y", "along X"),
+        tuple(rows),
+        "In the part shown, from a quarter of a cycle a voxel up, relative to the truth: 1 is as "
+        "much fine detail, less is blurred, more is noisy.",
     )
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 from isoslice import __version__
-from isoslice.evaluation.report.data import COLOURED, Plot, Report, Scene, Table
+from isoslice.evaluation.report.data import COLOURED, Report, Scene, Table
 from isoslice.evaluation.report.encode import MAX_EMBEDDED_BYTES, VIRIDIS, Windows, data_uri, fitted
 from isoslice.evaluation.report.pictures import column, position
 from isoslice.evaluation.report.plots import fine_detail, profile_plot, spectrum_plots
-from isoslice.evaluation.report.svg import line_plot
+from isoslice.evaluation.report.svg import Plot, line_plot
 from isoslice.evaluation.report.text import embedded_json, safe
 from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
 from isoslice.runtime.text import flat_pairs
@@ -269,7 +269,7 @@ def _table(table: Table) -> str:
 
 
 def _plot(plot: Plot, alt: str) -> str:
-    drawn = line_plot(plot.lines, x_label=plot.x_label, y_label=plot.y_label, alt=alt)
+    drawn = line_plot(plot, alt)
     items = (f'<li><i class="{safe(one.kind)}"></i>{safe(one.label)}</li>' for one in plot.lines)
     return f'<figure class="single">{drawn}<ul class="key">{"".join(items)}</ul></figure>'
 

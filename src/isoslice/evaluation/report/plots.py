@@ -6,7 +6,7 @@ import numpy as np
 
 from isoslice.evaluation.report.data import COLOURED, Layer, Scene
 from isoslice.evaluation.report.encode import Windows
-from isoslice.evaluation.report.svg import Band, Line, line_plot
+from isoslice.evaluation.report.svg import Band, Line, Plot, line_plot
 from isoslice.evaluation.spectra import FINE_BAND, MIN_LENGTH, power_spectrum
 
 _AXES = "ZYX"
@@ -33,16 +33,16 @@ def profile_plot(scene: Scene, scale: Windows, at: tuple[int, int, int]) -> str:
     if ours is not None and uncertainty is not None:
         middle, half = line(ours).y, uncertainty.voxels[:, y, x].astype(np.float64)
         bands.append(Band(z, middle - half, middle + half))
-    return line_plot(
+    plot = Plot(
         lines,
+        f"z ({scene.unit})",
+        "intensity",
         bands=bands,
         dots=dots,
-        x_label=f"z ({scene.unit})",
-        y_label="intensity",
         y_range=scale.grey,
         marker=float(z[at[0]]),
-        alt="Intensities along Z at the cursor, of every volume shown",
     )
+    return line_plot(plot, "Intensities along Z at the cursor, of every volume shown")
 
 
 def spectrum_plots(scene: Scene) -> list[tuple[str, str]]:
@@ -64,16 +64,15 @@ def spectrum_plots(scene: Scene) -> list[tuple[str, str]]:
         shade, label = None, ""
         if axis == 0 and scene.factor is not None:
             shade, label = 0.5 / (scene.factor * scene.voxel_size.z), "finer than measured"
-        plot = line_plot(
+        plot = Plot(
             [line for line in lines if line is not None],
-            x_label=f"cycles per {scene.unit}",
-            y_label="power",
+            f"cycles per {scene.unit}",
+            "power",
             logarithmic=True,
             shade_from=shade,
             shade_label=label,
-            alt=f"Power spectra along {name}",
         )
-        plots.append((f"Along {name}", plot))
+        plots.append((f"Along {name}", line_plot(plot, f"Power spectra along {name}")))
     return plots
 
 

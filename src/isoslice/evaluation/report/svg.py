@@ -47,6 +47,38 @@ class Band:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """What is drawn over a common x axis.
+
+    Attributes
+    ----------
+    lines, bands, dots
+        Curves, areas and points; y values must be positive if `logarithmic`.
+    x_label, y_label
+        Labels, with units.
+    logarithmic
+        Whether the y axis is logarithmic.
+    y_range
+        Range of the y axis (logarithms if `logarithmic`); by default that of the data.
+    marker
+        Position of a vertical line on the x axis.
+    shade_from, shade_label
+        Start of a shaded region on the x axis, and its label.
+    """
+
+    lines: Sequence[Line]
+    x_label: str
+    y_label: str
+    bands: Sequence[Band] = ()
+    dots: Sequence[Line] = ()
+    logarithmic: bool = False
+    y_range: tuple[float, float] | None = None
+    marker: float | None = None
+    shade_from: float | None = None
+    shade_label: str = ""
+
+
+@dataclass(frozen=True)
 class _Axes:
     """Ranges of a plot's axes, the y axis in logarithms if `logarithmic`."""
 
@@ -91,83 +123,55 @@ class _Axes:
         return parts
 
 
-def line_plot(
-    lines: Sequence[Line],
-    *,
-    x_label: str,
-    y_label: str,
-    alt: str,
-    bands: Sequence[Band] = (),
-    dots: Sequence[Line] = (),
-    logarithmic: bool = False,
-    y_range: tuple[float, float] | None = None,
-    marker: float | None = None,
-    shade_from: float | None = None,
-    shade_label: str = "",
-) -> str:
-    """Draw curves over a common x axis.
-
-    Parameters
-    ----------
-    lines, bands, dots
-        Curves, areas and points; y values must be positive if `logarithmic`.
-    x_label, y_label
-        Labels, with units.
-    alt
-        Alternative text.
-    logarithmic
-        Whether the y axis is logarithmic.
-    y_range
-        Range of the y axis (logarithms if `logarithmic`); by default that of the data.
-    marker
-        Position of a vertical line on the x axis.
-    shade_from, shade_label
-        Start of a shaded region on the x axis, and its label.
-    """
-    curves = [*lines, *dots]
-    xs = [curve.x for curve in curves] + [band.x for band in bands]
-    ys = [c.y for c in curves] + [end for b in bands for end in (b.low, b.high)]
-    x_range = _range(xs)
-    y_range = y_range or _range([np.log10(y[y > 0]) for y in ys] if logarithmic else ys)
-    if logarithmic:
-        y_range = max(y_range[0], y_range[1] - MAX_DECADES), y_range[1]
-    margin = 0.05 * (y_range[1] - y_range[0])
-    y_range = (y_range[0] - margin, y_range[1] + margin)
-
-    axes = _Axes(x_range, y_range, logarithmic)
+def line_plot(plot: Plot, alt: str) -> str:
+    """Draw a plot as SVG, with an alternative text."""
+    axes = _axes(plot)
     parts = [
         f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{safe(alt)}">'
     ]
-    if shade_from is not None and shade_from < x_range[1]:
-        left = float(axes.across(shade_from))
+    if plot.shade_from is not None and plot.shade_from < axes.x_range[1]:
+        left = float(axes.across(plot.shade_from))
         parts.append(
             f'<rect class="shade" x="{left:.1f}" y="{TOP}" width="{WIDTH - RIGHT - left:.1f}" '
             f'height="{HEIGHT - TOP - BOTTOM}"/><text class="shade-label" x="{WIDTH - RIGHT - 4}" '
-            f'y="{TOP + 12}" text-anchor="end">{safe(shade_label)}</text>'
+            f'y="{TOP + 12}" text-anchor="end">{safe(plot.shade_label)}</text>'
         )
     parts += axes.grid()
-    for band in bands:
+    for band in plot.bands:
         there, back = axes.path(band.x, band.high), axes.path(band.x[::-1], band.low[::-1])
         if there and back:
             parts.append(f'<path class="band" d="{there}L{back[1:]}Z"/>')
-    parts += [f'<path class="line {safe(c.kind)}" d="{axes.path(c.x, c.y)}"/>' for c in lines]
-    for curve in dots:
+    parts += [f'<path class="line {safe(c.kind)}" d="{axes.path(c.x, c.y)}"/>' for c in plot.lines]
+    for curve in plot.dots:
         for a, b in zip(axes.across(curve.x), axes.down(curve.y), strict=True):
             if math.isfinite(b):
                 kind = safe(curve.kind)
                 parts.append(f'<circle class="dot {kind}" cx="{a:.1f}" cy="{b:.1f}" r="2.6"/>')
-    if marker is not None:
-        parts.append(
-            f'<path class="marker" d="M{float(axes.across(marker)):.1f} {TOP}V{HEIGHT - BOTTOM}"/>'
-        )
+    if plot.marker is not None:
+        at = float(axes.across(plot.marker))
+        parts.append(f'<path class="marker" d="M{at:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     parts.append(
         f'<text class="label" x="{middle:.0f}" y="{HEIGHT - 6}" text-anchor="middle">'
-        f'{safe(x_label)}</text><text class="label" transform="translate(12 '
+        f'{safe(plot.x_label)}</text><text class="label" transform="translate(12 '
         f'{TOP + (HEIGHT - TOP - BOTTOM) / 2:.0f}) rotate(-90)" text-anchor="middle">'
-        f"{safe(y_label)}</text></svg>"
+        f"{safe(plot.y_label)}</text></svg>"
     )
     return "".join(parts)
+
+
+def _axes(plot: Plot) -> _Axes:
+    """Choose ranges that hold all curves, with a margin above and below."""
+    curves = [*plot.lines, *plot.dots]
+    ys = [c.y for c in curves] + [end for b in plot.bands for end in (b.low, b.high)]
+    if plot.logarithmic:
+        ys = [np.log10(y[y > 0]) for y in ys]
+    low, high = plot.y_range or _range(ys)
+    if plot.logarithmic:
+        low = max(low, high - MAX_DECADES)
+    margin = 0.05 * (high - low)
+    x_range = _range([curve.x for curve in curves] + [band.x for band in plot.bands])
+    return _Axes(x_range, (low - margin, high + margin), plot.logarithmic)
 
 
 def ticks(low: float, high: float, whole: bool = False, most: int = 5) -> list[float]:

@@ -68,13 +68,7 @@ def fid_notes(real_images: int, fake_images: int, dims: int) -> tuple[str, ...]:
     )
 
 
-def kid(
-    real: NDArray[Any],
-    fake: NDArray[Any],
-    subsets: int | None = None,
-    subset_size: int | None = None,
-    seed: int = 0,
-) -> float:
+def kid(real: NDArray[Any], fake: NDArray[Any]) -> float:
     """Compute the unbiased squared maximum mean discrepancy, kernel ``(x.y / D + 1)^3``.
 
     Binkowski et al. 2018 (arXiv 1801.01401), section 4. It can be negative.
@@ -83,35 +77,14 @@ def kid(
     ----------
     real, fake
         Shapes (N, D) and (M, D).
-    subsets, subset_size
-        Number of random subsets to average over, as is usual where sets are large, and images of
-        each set in one. By default one estimate over all images.
-    seed
-        Of the subsets.
 
     Raises
     ------
     DataError
         As `fid`.
-    SettingsError
-        If only one of `subsets` and `subset_size` is given, or they don't fit the sets.
     """
     first, second = _checked(real, fake)
-    if subsets is None and subset_size is None:
-        return _mmd(_kernel(first, first), _kernel(second, second), _kernel(first, second))
-    most = min(len(first), len(second))
-    if subsets is None or subset_size is None or subsets < 1 or not 2 <= subset_size <= most:
-        raise SettingsError(
-            f"got {subsets} subsets of {subset_size} images, expected at least 1 of 2 to {most} "
-            "(the smaller set); give both or none"
-        )
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(subsets):
-        a = first[rng.choice(len(first), subset_size, replace=False)]
-        b = second[rng.choice(len(second), subset_size, replace=False)]
-        values.append(_mmd(_kernel(a, a), _kernel(b, b), _kernel(a, b)))
-    return float(np.mean(values))
+    return _mmd(_kernel(first, first), _kernel(second, second), _kernel(first, second))
 
 
 def bootstrap_interval(

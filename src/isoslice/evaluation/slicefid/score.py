@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import DataError
 from isoslice.evaluation.evaluate import SLICES
 from isoslice.evaluation.slicefid.distances import (
     Statistic,
@@ -23,7 +22,7 @@ from isoslice.evaluation.slicefid.distances import (
     kid,
 )
 from isoslice.evaluation.slicefid.features import Extractor, Features, check_comparable, extract
-from isoslice.evaluation.slicefid.slices import SliceProtocol, SliceSet, halves
+from isoslice.evaluation.slicefid.slices import SliceProtocol, SliceSet, check_settings
 from isoslice.runtime.progress import Progress
 
 STATISTICS: tuple[Statistic, ...] = ("fid", "kid")
@@ -86,6 +85,39 @@ class SliceFid:
 
 
 @dataclass(frozen=True)
+class ScoreOptions:
+    """How slices are cut and compared.
+
+    Attributes
+    ----------
+    protocol
+        See `slices.slice_images`.
+    stride
+        Step between slices of volumes, and between planes of stacks of real images.
+    tile
+        Side of tiles (default protocol). By default `slices.auto_tile` of all volumes and real
+        images: the same for all, so that scores are comparable.
+    samples, seed
+        Of the intervals. The three directions are resampled independently, against the same real
+        images; slices of two directions share voxels, which the mean's interval ignores.
+    """
+
+    protocol: SliceProtocol = "default"
+    stride: int = 1
+    tile: int | None = None
+    samples: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise `SettingsError` if one is out of its range."""
+        check_settings(self.protocol, self.stride, self.tile)
+
+
+#: As `isoslice slicefid` scores unless told otherwise.
+DEFAULTS = ScoreOptions()
+
+
+@dataclass(frozen=True)
 class Distance:
     """Distances of one set of images from the real ones, and values for resampled groups."""
 
@@ -98,13 +130,9 @@ def slicefid(
     volume_sets: Mapping[str, SliceSet],
     real: SliceSet | Features,
     extractor: Extractor,
+    options: ScoreOptions = DEFAULTS,
     *,
-    protocol: SliceProtocol = "default",
-    stride: int = 1,
     source: str = "volume",
-    samples: int = 100,
-    level: float = 0.95,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> SliceFid:
     """Score the slices of a volume of one channel, or of an RGB one.
@@ -117,11 +145,10 @@ def slicefid(
         What `slices.plane_images` returns, or its features by the same extractor.
     extractor
         See `isoslice.evaluation.slicefid.features`.
-    protocol, stride, source
+    options
+        How the slices were cut, and how to compare them.
+    source
         Recorded in the result.
-    samples, level, seed
-        Of the intervals. The three directions are resampled independently, against the same real
-        images; slices of two directions share voxels, which the mean's interval ignores.
     progress
         Receives the fraction done.
 
@@ -135,50 +162,33 @@ def slicefid(
     progress = progress or Progress()
     if isinstance(real, SliceSet):
         real = features_of(real, extractor, "features of real images", progress)
-    by_direction = distances(volume_sets, real, extractor, samples, seed, source, progress)
+    by_direction = distances(volume_sets, real, extractor, options, source, progress)
     tile = {name: size_of(volume_sets[name]) for name in SLICES}
-    notes = count_notes(by_direction, len(real.values), extractor.dims)
-    axes, mean = summary([by_direction], level)
+    return scored(source, [by_direction], len(real.values), extractor, options, tile, [])
+
+
+def scored(
+    source: str,
+    channels: Sequence[Mapping[str, Distance]],
+    real_images: int,
+    extractor: Extractor,
+    options: ScoreOptions,
+    tile: dict[str, tuple[int, int]],
+    notes: Sequence[str],
+) -> SliceFid:
+    """Average distances over channels and directions, and note where there are few images."""
+    fewest = min(distance.images for distance in channels[0].values())
     return SliceFid(
         volume=source,
-        protocol=protocol,
+        protocol=options.protocol,
         extractor=extractor.name,
-        stride=stride,
+        stride=options.stride,
         tile=tile,
-        axes=axes,
-        mean=mean,
-        real_images=len(real.values),
-        notes=tuple(notes),
+        axes={name: _score([channel[name] for channel in channels]) for name in SLICES},
+        mean=_score([distance for channel in channels for distance in channel.values()]),
+        real_images=real_images,
+        notes=(*notes, *fid_notes(real_images, fewest, extractor.dims)),
     )
-
-
-def floor(
-    real: SliceSet,
-    extractor: Extractor,
-    *,
-    block: int = 8,
-    samples: int = 100,
-    level: float = 0.95,
-    seed: int = 0,
-) -> AxisScore:
-    """Score real images against real ones: `slices.halves` of the set, one as if restored.
-
-    The KID is about 0, and its interval shows which differences are chance; the FID is larger than
-    that of whole sets, because each half has half as many images.
-
-    Raises
-    ------
-    DataError
-        If there are too few planes for two halves; make `block` smaller.
-    """
-    first, second = halves(real, block)
-    if min(len(np.unique(half.groups)) for half in (first, second)) < 2:
-        raise DataError(
-            f"got {len(np.unique(real.groups))} real planes and blocks of {block}, expected at "
-            "least 2 planes in each half; give more planes or a smaller block"
-        )
-    a, b = (extract(half.images, half.groups, extractor) for half in (first, second))
-    return _score([distance_of(a, b, samples, seed, 0)], level)
 
 
 def slicefid_rows(results: Sequence[SliceFid]) -> list[tuple[str, ...]]:
@@ -214,8 +224,7 @@ def distances(
     sets: Mapping[str, SliceSet],
     real: Features,
     extractor: Extractor,
-    samples: int,
-    seed: int,
+    options: ScoreOptions,
     title: str,
     progress: Progress,
 ) -> dict[str, Distance]:
@@ -223,7 +232,7 @@ def distances(
     by_direction = {}
     for stream, name in enumerate(SLICES):
         features = features_of(sets[name], extractor, f"{title}, {name} slices", progress)
-        by_direction[name] = distance_of(real, features, samples, seed, stream)
+        by_direction[name] = distance_of(real, features, options.samples, options.seed, stream)
     return by_direction
 
 
@@ -239,21 +248,13 @@ def distance_of(real: Features, fake: Features, samples: int, seed: int, stream:
     return distance
 
 
-def summary(
-    channels: Sequence[Mapping[str, Distance]], level: float
-) -> tuple[dict[str, AxisScore], AxisScore]:
-    """Score each direction, and all three together, as means over channels."""
-    axes = {name: _score([channel[name] for channel in channels], level) for name in SLICES}
-    return axes, _score([distance for channel in channels for distance in channel.values()], level)
-
-
-def _score(distances: Sequence[Distance], level: float) -> AxisScore:
+def _score(distances: Sequence[Distance]) -> AxisScore:
     """Average distances, and their resampled values: these share the real images drawn."""
     mean = {}
     for statistic in STATISTICS:
         estimate = float(np.mean([d.estimates[statistic] for d in distances]))
         values = np.mean([d.values[statistic] for d in distances], axis=0)
-        mean[statistic] = interval(estimate, values, level)
+        mean[statistic] = interval(estimate, values)
     first, second = mean["fid"], mean["kid"]
     return AxisScore(
         fid=first.estimate,
@@ -265,12 +266,6 @@ def _score(distances: Sequence[Distance], level: float) -> AxisScore:
         kid_high=second.high,
         images=sum(d.images for d in distances),
     )
-
-
-def count_notes(by_direction: Mapping[str, Distance], real: int, dims: int) -> list[str]:
-    """Return `distances.fid_notes` for the direction with the fewest images."""
-    fewest = min(distance.images for distance in by_direction.values())
-    return list(fid_notes(real, fewest, dims))
 
 
 def size_of(cut: SliceSet) -> tuple[int, int]:

@@ -151,7 +151,6 @@ def plane_images(
     protocol: SliceProtocol,
     mapping: Normalization | None = None,
     tile: int | None = None,
-    margin: int = 0,
     source: str = "real images",
 ) -> SliceSet:
     """Cut real 2D images as `slice_images` cuts slices.
@@ -162,12 +161,9 @@ def plane_images(
         Shape (N, C, H, W) with one channel or three (RGB).
     protocol
         ``default`` as for volumes. ``msdsr``: as many 48 x 48 images as fit, centred, each
-        equalised by itself.
+        equalised by itself; compared with slices of 40 x 40, as in the released code.
     mapping, tile, source
         As in `slice_images`.
-    margin
-        With ``msdsr``: pixels to crop from each end of these images. The released code compares
-        slices of 40 x 40 with whole real images of 48 x 48, which 0 does; 4 makes them equal.
 
     Returns
     -------
@@ -187,7 +183,7 @@ def plane_images(
         side = tile or auto_tile(planes.shape[2:])
         return _tiles(_to_bytes(planes.swapaxes(0, 1), mapping).swapaxes(0, 1), side, source)
     images, groups = [], []
-    rows, columns = (_blocks(length, margin, source) for length in planes.shape[2:])
+    rows, columns = (_blocks(length, 0, source) for length in planes.shape[2:])
     for (index, plane), row, column in product(enumerate(planes), rows, columns):
         images.append(_equalised(plane[:, row, column]))
         groups.append(index)
@@ -213,18 +209,6 @@ def joined(sets: Sequence[SliceSet]) -> SliceSet:
         groups.append(one.groups + first)
         first = int(groups[-1].max()) + 1
     return SliceSet(np.concatenate([one.images for one in sets]), np.concatenate(groups))
-
-
-def halves(real: SliceSet, block: int = 8) -> tuple[SliceSet, SliceSet]:
-    """Split real images into two disjoint sets: their distance is the floor of any score.
-
-    Blocks of `block` groups (planes) go to one half and the other in turn, so that few neighbouring
-    planes, which look alike, are separated. With half the images the FID is larger (see
-    `distances.fid_notes`); the KID of halves can be compared with that of whole sets.
-    """
-    second = (np.unique(real.groups, return_inverse=True)[1] // block) % 2 == 1
-    first, other = (SliceSet(real.images[m], real.groups[m]) for m in (~second, second))
-    return first, other
 
 
 def _mapped_tiles(

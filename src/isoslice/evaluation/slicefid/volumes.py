@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import turned
+from isoslice.data.normalization import Normalization
 from isoslice.data.recorded import recorded_axis
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 from isoslice.evaluation.evaluate import SLICES, recorded_factor
-from isoslice.evaluation.slicefid.features import MIN_SIDE, Extractor
+from isoslice.evaluation.slicefid.features import MIN_SIDE, Extractor, Features
 from isoslice.evaluation.slicefid.score import (
+    DEFAULTS,
+    ScoreOptions,
     SliceFid,
-    count_notes,
     distances,
     features_of,
+    scored,
     size_of,
-    summary,
 )
 from isoslice.evaluation.slicefid.slices import (
     SliceProtocol,
+    SliceSet,
     auto_tile,
-    check_settings,
     clipped_share,
     intensity_mapping,
     joined,
@@ -38,18 +41,23 @@ from isoslice.runtime.progress import Progress
 MAX_CLIPPED_SHARE = 0.05
 
 
+@dataclass(frozen=True)
+class _Reference:
+    """The real images in one view of the channels; `label` names it, with several."""
+
+    view: tuple[int, ...]
+    label: str
+    mapping: Normalization | None
+    features: Features
+
+
 def score_volumes(
     volumes: Sequence[Volume],
     real: Sequence[Volume],
     extractor: Extractor,
+    options: ScoreOptions = DEFAULTS,
     *,
-    protocol: SliceProtocol = "default",
     factor: int | None = None,
-    stride: int = 1,
-    tile: int | None = None,
-    samples: int = 100,
-    level: float = 0.95,
-    seed: int = 0,
     progress: Progress | None = None,
 ) -> list[SliceFid]:
     """Score volumes against the planes of real images or stacks.
@@ -64,90 +72,104 @@ def score_volumes(
         With the same channels, in the same order and units of intensity.
     extractor
         See `isoslice.evaluation.slicefid.features`.
-    protocol
-        See `slices.slice_images`.
+    options
+        How slices are cut and compared.
     factor
         Output planes per measured plane: with the default protocol, planes 0, k, 2k, ... are left
         out of XY. By default what each volume's provenance says; nothing where it says nothing.
-    stride
-        Step between slices of volumes, and between planes of stacks of real images.
-    tile
-        Side of tiles (default protocol). By default `slices.auto_tile` of all volumes and real
-        images: the same for all, so that scores are comparable.
-    samples, level, seed, progress
-        As in `score.slicefid`.
+    progress
+        Receives the fraction done.
 
     Raises
     ------
     DataError, SettingsError
         As `slices.slice_images` and `score.slicefid`, and if channels differ.
     """
-    check_settings(protocol, stride, tile)
     progress = progress or Progress()
-    planes = _planes(real, stride)
-    channels = planes[0].shape[1]
-    _check_channels(volumes, channels)
+    planes = _planes(real, options.stride)
+    _check_channels(volumes, planes[0].shape[1])
+    options = replace(options, tile=options.tile or _common_tile(volumes, planes))
+    references = _references(planes, extractor, options, progress)
+    results = []
+    for given in volumes:
+        along = recorded_axis(given)
+        volume = turned(given, along)
+        notes = [] if along == "Z" else [f"restored along {along}, which is called Z here"]
+        known = _known(volume, recorded_factor(volume, factor, notes), options.protocol, notes)
+        _compare_scale(volume, real, notes)
+        by_view, tile = [], {}
+        for reference in references:
+            sets = _slice_sets(volume, reference, known, options, notes)
+            tile = {name: size_of(cut) for name, cut in sets.items()}
+            title = volume.source + reference.label
+            by_view.append(distances(sets, reference.features, extractor, options, title, progress))
+        notes += _protocol_notes(options.stride, tile)
+        count = len(references[0].features.values)
+        results.append(scored(volume.source, by_view, count, extractor, options, tile, notes))
+    return results
+
+
+def _common_tile(volumes: Sequence[Volume], planes: Sequence[NDArray[np.generic]]) -> int:
+    """Choose one side of tiles for all volumes and real images."""
     lengths = [length for volume in volumes for length in volume.tczyx().shape[2:]]
     lengths += [length for stack in planes for length in stack.shape[2:]]
-    side = tile or auto_tile(lengths)
+    side = auto_tile(lengths)
     if side < MIN_SIDE:
         raise DataError(
             f"got volumes and images with a side of only {min(lengths)} pixels, expected at least "
             f"{MIN_SIDE} along Z, Y and X for features; score larger ones"
         )
+    return side
+
+
+def _references(
+    planes: Sequence[NDArray[np.generic]],
+    extractor: Extractor,
+    options: ScoreOptions,
+    progress: Progress,
+) -> list[_Reference]:
+    """Extract the features of real images (N, C, H, W), for each view of their channels."""
     references = []
+    channels = planes[0].shape[1]
     for view in views(channels):
         chosen = [stack[:, view] for stack in planes]
-        mapping = None if protocol == "msdsr" else intensity_mapping(chosen)
-        cut = joined([plane_images(stack, protocol, mapping, side) for stack in chosen])
-        title = "features of real images" + _of_channel(view, channels)
-        references.append((view, mapping, features_of(cut, extractor, title, progress)))
-    results = []
-    for given in volumes:
-        notes: list[str] = []
-        along = recorded_axis(given)
-        volume = turned(given, along)
-        if along != "Z":
-            notes.append(f"restored along {along}, which is called Z here")
-        known = _known(volume, recorded_factor(volume, factor, notes), protocol, notes)
-        _compare_scale(volume, real, notes)
-        by_view, tiles = [], {}
-        for view, mapping, features in references:
-            sets = []
-            for voxels in volume.tczyx()[:, view]:
-                sets.append(
-                    slice_images(voxels, protocol, mapping, known, side, stride, volume.source)
-                )
-                if (
-                    mapping is not None
-                    and (clipped := clipped_share(voxels, mapping)) > MAX_CLIPPED_SHARE
-                ):
-                    notes.append(
-                        f"{clipped:.0%} of the voxels are outside of the real images' intensities"
-                        f"{_of_channel(view, channels)}; check that both have the same units"
-                    )
-            pooled = {name: joined([cut[name] for cut in sets]) for name in SLICES}
-            tiles = {name: size_of(pooled[name]) for name in SLICES}
-            title = volume.source + _of_channel(view, channels)
-            by_view.append(distances(pooled, features, extractor, samples, seed, title, progress))
-        count = len(references[0][2].values)
-        notes += _protocol_notes(protocol, stride, tiles)
-        notes += count_notes(by_view[0], count, extractor.dims)
-        axes, mean = summary(by_view, level)
-        results.append(
-            SliceFid(
-                volume=volume.source,
-                protocol=protocol,
-                extractor=extractor.name,
-                stride=stride,
-                tile=tiles,
-                axes=axes,
-                mean=mean,
-                real_images=count,
-                notes=tuple(notes),
+        mapping = None if options.protocol == "msdsr" else intensity_mapping(chosen)
+        cut = [plane_images(stack, options.protocol, mapping, options.tile) for stack in chosen]
+        label = f", channel {view[0]}" if len(view) == 1 < channels else ""
+        title = "features of real images" + label
+        features = features_of(joined(cut), extractor, title, progress)
+        references.append(_Reference(view, label, mapping, features))
+    return references
+
+
+def _slice_sets(
+    volume: Volume,
+    reference: _Reference,
+    known: Sequence[int],
+    options: ScoreOptions,
+    notes: list[str],
+) -> dict[str, SliceSet]:
+    """Cut all time points of a volume as the reference was; note where many voxels are clipped."""
+    sets, mapping = [], reference.mapping
+    for voxels in volume.tczyx()[:, reference.view]:
+        sets.append(
+            slice_images(
+                voxels,
+                options.protocol,
+                mapping,
+                known,
+                options.tile,
+                options.stride,
+                volume.source,
             )
         )
-    return results
+        clipped = 0.0 if mapping is None else clipped_share(voxels, mapping)
+        if clipped > MAX_CLIPPED_SHARE:
+            notes.append(
+                f"{clipped:.0%} of the voxels are outside of the real images' intensities"
+                f"{reference.label}; check that both have the same units"
+            )
+    return {name: joined([cut[name] for cut in sets]) for name in SLICES}
 
 
 def _check_channels(volumes: Sequence[Volume], channels: int) -> None:
@@ -202,17 +224,11 @@ def _compare_scale(volume: Volume, real: Sequence[Volume], notes: list[str]) -> 
             return
 
 
-def _protocol_notes(
-    protocol: SliceProtocol, stride: int, tiles: Mapping[str, tuple[int, int]]
-) -> list[str]:
+def _protocol_notes(stride: int, tile: Mapping[str, tuple[int, int]]) -> list[str]:
     notes = []
     if stride > 1:
         notes.append(f"1 slice in {stride} only: a quick look, not comparable with others")
-    distorted = [f"{name} {h} x {w}" for name, (h, w) in tiles.items() if h != w]
+    distorted = [f"{name} {h} x {w}" for name, (h, w) in tile.items() if h != w]
     if distorted:
         notes.append(f"images that are no squares are stretched to squares: {', '.join(distorted)}")
     return notes
-
-
-def _of_channel(view: Sequence[int], channels: int) -> str:
-    return f", channel {view[0]}" if len(view) == 1 < channels else ""

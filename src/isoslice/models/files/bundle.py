@@ -15,7 +15,7 @@ from torch import nn
 
 from isoslice.errors import ModelError
 from isoslice.io.atomic import atomic_output
-from isoslice.models.config import AnyConfig, ModelConfig
+from isoslice.models.config import AnyConfig
 from isoslice.models.files.card import model_card
 from isoslice.models.files.folder import (
     head_shapes,
@@ -25,6 +25,7 @@ from isoslice.models.files.folder import (
     read_trust,
     read_weights,
     short,
+    with_weights,
 )
 from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.models.networks.factory import build_network
@@ -117,19 +118,12 @@ class ModelBundle:
             ) from error
         # Compare shapes before building: settings may describe a network larger than the memory.
         weights = read_weights(folder / WEIGHTS, network_shapes(config))
-        trust, head_weights = Trust(), None
-        if (folder / TRUST).exists():
-            trust = read_trust(folder / TRUST)
-        if isinstance(config, ModelConfig) and (folder / SPREAD).exists():
-            head_weights = read_weights(folder / SPREAD, head_shapes(config))
-        network = build_network(config)
-        network.load_state_dict(weights)
-        network.eval().requires_grad_(False)
+        network = with_weights(build_network(config), weights)
+        trust = read_trust(folder / TRUST) if (folder / TRUST).exists() else Trust()
         head = None
-        if head_weights is not None and isinstance(config, ModelConfig):
-            head = build_head(config)
-            head.load_state_dict(head_weights)
-            head.eval().requires_grad_(False)
+        if config.recipe == "isoslice" and (folder / SPREAD).exists():
+            weights = read_weights(folder / SPREAD, head_shapes(config))
+            head = with_weights(build_head(config), weights)
         return cls(config, network, info, head, trust)
 
 

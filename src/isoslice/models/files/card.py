@@ -15,7 +15,6 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
     pixel = "unknown"
     if config.pixel_size is not None:
         pixel = f"{config.pixel_size[0]:g} x {config.pixel_size[1]:g} {unit} (Y, X)"
-    validation = info.get("validation") or {}
     origins = {
         "continued_from": "continued from the model {}",
         "teacher": "distilled from the model {}, two evaluations a voxel",
@@ -62,23 +61,27 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         "",
         "## Validation",
         "",
+        *_validation(config, info),
     ]
-    if validation:
-        lines += [
-            "PSNR over hidden rows of held-out images, against linear interpolation on the same",
-            "grid (one row in `factor` kept; intensities as normalised, data range 1):",
-            "",
-            "| factor | linear | this model (mean) |",
-            "|---|---|---|",
-            *(
-                f"| {factor} | {v['linear_psnr']:.2f} dB | {v['psnr']:.2f} dB |"
-                for factor, v in validation.items()
-            ),
-            *_weakness(config, info),
-        ]
-    else:
-        lines.append("Not measured: there was only one image, so none could be held out.")
     return "\n".join(lines) + "\n"
+
+
+def _validation(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
+    scores = info.get("validation")
+    if not scores:
+        return ("Not measured: there was only one image, so none could be held out.",)
+    return (
+        "PSNR over hidden rows of held-out images, against linear interpolation on the same",
+        "grid (one row in `factor` kept; intensities as normalised, data range 1):",
+        "",
+        "| factor | linear | this model (mean) |",
+        "|---|---|---|",
+        *(
+            f"| {factor} | {v['linear_psnr']:.2f} dB | {v['psnr']:.2f} dB |"
+            for factor, v in scores.items()
+        ),
+        *_weakness(config, info),
+    )
 
 
 def _weakness(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:

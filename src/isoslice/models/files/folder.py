@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,6 +25,7 @@ from isoslice.models.reliability.record import Trust
 
 #: Largest sizes in bytes; a training record lists sources and validations.
 MAX_CONFIG_BYTES, MAX_TRUST_BYTES, MAX_RECORD_BYTES = 2**20, 2**22, 16 * 2**20
+Network = TypeVar("Network", bound=nn.Module)
 Shapes = Mapping[str, tuple[tuple[int, ...], torch.dtype]]
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
@@ -95,6 +96,12 @@ def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
     if not all_finite(stored):
         raise ModelError(f"{path}: got weights that are not finite, expected numbers; {advice}")
     return stored
+
+
+def with_weights(network: Network, weights: Mapping[str, Tensor]) -> Network:
+    """Put weights into a network, and make it ready for use."""
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False)
 
 
 def head_shapes(config: ModelConfig) -> Shapes:

@@ -17,7 +17,7 @@ from isoslice.errors import ModelError
 from isoslice.io.decode_errors import check_blame, reason
 from isoslice.models.config import MsdsrConfig, UNetSettings
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.models.files.folder import all_finite, network_shapes
+from isoslice.models.files.folder import all_finite, network_shapes, with_weights
 from isoslice.models.networks.factory import build_network
 
 #: Prefixes of the trained weights, and of their average (names without dots).
@@ -89,9 +89,7 @@ def import_msdsr(
     )
     expected = {name: torch.Size(shape) for name, (shape, _) in network_shapes(config).items()}
     weights = _weights(path, stored, raw, averaged, expected)
-    network = build_network(config)
-    network.load_state_dict(weights)
-    network.eval().requires_grad_(False)
+    network = with_weights(build_network(config), weights)
     info = {
         "isoslice": __version__,
         "torch": torch.__version__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from isoslice.models.config import AnyConfig, ModelConfig
+from isoslice.models.config import AnyConfig
 from isoslice.models.networks.denoiser import Denoiser, channels_last
 from isoslice.models.networks.unet import UNet
 from isoslice.runtime.randomness import seeded
@@ -17,7 +17,7 @@ def build_network(config: AnyConfig, seed: int = 0) -> nn.Module:
 
 
 def _untrained(config: AnyConfig) -> nn.Module:
-    if isinstance(config, ModelConfig):
+    if config.recipe == "isoslice":
         own = config.network
         return channels_last(Denoiser(own.channels, own.widths, own.blocks_down, own.blocks_up))
     shape = config.network

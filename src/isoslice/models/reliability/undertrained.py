@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from isoslice.models.config import AnyConfig, MsdsrConfig
+from isoslice.models.config import AnyConfig
 
 #: Least gain over linear interpolation in dB; an untrained model is equal to it.
 MIN_GAIN_DB = 0.02
@@ -33,7 +33,7 @@ def gains_over_linear(config: AnyConfig, record: Mapping[str, Any]) -> dict[int,
     of the mean, however accurate the model.
     """
     scores = record.get("validation")
-    if isinstance(config, MsdsrConfig) or not isinstance(scores, Mapping):
+    if not config.has_mean or not isinstance(scores, Mapping):
         return {}
     gains = {}
     for factor, score in scores.items():

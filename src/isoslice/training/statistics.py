@@ -1,0 +1,50 @@
+"""Statistics of the training images that isoslice's own recipe needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from isoslice.data.planes import PlaneStack, draw_crops
+from isoslice.errors import DataError
+from isoslice.models.config import TrainingSettings
+from isoslice.models.diffusion.masked_example import draw_example, mask_images
+from isoslice.models.diffusion.variance_stabilization import fit_softening
+
+
+def residual_statistics(
+    stacks: Sequence[PlaneStack], settings: TrainingSettings
+) -> dict[str, float | None]:
+    """Measure statistics of the residual on 256 crops.
+
+    Returns
+    -------
+    ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
+    hidden rows, of stretched intensities, with masks as in training.
+
+    Raises
+    ------
+    DataError
+        If interpolation is exact, or intensities overflow.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    crops = draw_crops(stacks, 256, settings.crop, generator)
+    plain = draw_example(crops, settings, None, generator)
+    hidden = plain.hidden.expand_as(crops)
+    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
+    residual = mask_images(crops, plain.masks, softening).residual
+    deviation = float(residual[hidden].square().mean().sqrt())
+    if not np.isfinite(deviation):
+        raise DataError(
+            "got images with a few voxels so far beyond all others that nothing can be computed "
+            "with them, expected one range of intensities; replace what stands for no data by NaN "
+            "or 0"
+        )
+    if not deviation > 1e-6:
+        raise DataError(
+            "got images whose hidden rows linear interpolation restores exactly, expected "
+            "structure to learn from; check that the right files were given"
+        )
+    return {"softening": softening, "sigma_data": deviation}
