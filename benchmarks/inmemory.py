@@ -45,7 +45,8 @@ def restore(model: Path, side: int, options: PredictOptions) -> tuple[int, float
     before = high_water(os.getpid())
     restored = restorer.predict(stack, device="cpu", **options.model_dump())
     taken = high_water(os.getpid()) - before
-    needed = memory_needed(stack, FACTOR, recipe_of(restorer.config).resolve(options))
+    recipe = recipe_of(restorer.config)
+    needed = memory_needed(stack, FACTOR, recipe.resolve(options), recipe)
     return restored.volume.size, needed / 1e9, taken
 
 

@@ -29,11 +29,11 @@ import zarr
 
 from isoslice.inference.engine import begin as begin_module
 from isoslice.inference.engine.begin import Request, begin
+from isoslice.inference.engine.job import FIELDS, Job
 from isoslice.inference.engine.slabs import parse_memory
-from isoslice.inference.engine.stages import Job
-from isoslice.inference.engine.tasks import run_task
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.model import Model
+from isoslice.inference.stages import Stage
 from isoslice.io import read_volume
 from isoslice.io.formats.omezarr.metadata import Description, metadata
 from isoslice.io.formats.omezarr.pyramid import Level
@@ -72,16 +72,16 @@ def repeated_stack(path: Path, shape: tuple[int, int, int], factor: int, source:
     group.attrs["ome"] = metadata(image, [Level(shape, (1, 1, 1))])
 
 
-def sparse_pass(job: Job, number: int) -> None:
+def sparse_field(job: Job, stage: Stage) -> None:
     """Pretend that a pass has been made: files of the right size, with nothing in them."""
-    scratch = job.scratch(0)
-    plane = job.passes[number].plane
-    z, y, x = job.shape
+    assert stage.step is not None
+    layout, plane = job.restoration.layout(0), stage.step.plane
+    z, y, x = layout.shape
     width = x if plane == "XZ" else y
-    for index, slab in enumerate(scratch.slabs(plane)):
-        path = scratch.file(number, index)
+    for index, slab in enumerate(layout.slab_ranges(plane)):
+        path = job.folder / FIELDS / "frame-0" / stage.name / f"{index:06d}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        size = (slab.stop - slab.start) * job.channels * z * width * scratch.dtype.itemsize
+        size = (slab.stop - slab.start) * layout.channels * z * width * layout.dtype.itemsize
         with path.open("wb") as stream:
             stream.truncate(size)
 
@@ -120,20 +120,16 @@ def one_of_each(stack: Path, model: Path, output: Path, budget: int, rows: list[
     job.compute_on(torch.device(worker.kind))
     voxels = f"{job.voxels / 1e9:.2f}"
     peaks = {"plan": peak()}
-    stages = list(job.stages())
-    for stage in stages:
-        if stage.name.startswith("pass"):
-            number = int(stage.name[5:])
-            if number:
-                sparse_pass(job, number - 1)
-            run_task(job, stage, stage.tasks // 2, lambda fraction: None)
-        else:
-            sparse_pass(job, len(job.passes) - 1)
-            run_task(job, stage, stage.tasks // 2, lambda fraction: None)
+    passes = {stage.name: stage for stage in job.restoration.frame_stages if stage.step}
+    for stage, tasks in zip(job.restoration.frame_stages, job.stages(), strict=True):
+        for name in stage.reads:
+            if name in passes:
+                sparse_field(job, passes[name])
+        job.run_task(tasks, tasks.tasks // 2, lambda fraction: None)
         peaks[stage.name] = peak()
         print(voxels, stage.name, f"{peaks[stage.name]:.2f} GB", flush=True)
     rows.append(
-        [voxels, f"{budget / 1e9:g}", str(job.work.slabs[0]), f"{max(peaks.values()):.2f}"]
+        [voxels, f"{budget / 1e9:g}", str(job.work.cut.slabs[0]), f"{max(peaks.values()):.2f}"]
         + [f"{peaks[name]:.2f}" for name in peaks]
     )
 

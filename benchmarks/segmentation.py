@@ -31,7 +31,7 @@ from isoslice.data.volume import Volume
 from isoslice.evaluation.benchmark.store import Store, open_store
 from isoslice.evaluation.benchmark.tables import text, write_tables
 from isoslice.inference.model import Model
-from isoslice.inference.passes import Mode
+from isoslice.models.choices import Mode
 from isoslice.runtime.progress import Progress, terminal_progress
 from suite.cases import CASES, LARGEST, CaseData, load_case
 from suite.methods import MEAN, SAMPLE

@@ -31,7 +31,7 @@ from isoslice.data.normalization import percentile_normalization
 from isoslice.data.volume import Volume
 from isoslice.inference import tiling as windows
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.run import How, restore_image
+from isoslice.inference.engine.run import How, restore_on_disk
 from isoslice.inference.model import Model
 from isoslice.inference.passes import BATCH_PIXELS
 from isoslice.io import read_volume, write_volume
@@ -128,7 +128,7 @@ def main() -> None:
                     slab=thickness,
                 )
                 with mock.patch.object(windows, "WHOLE", 10**9):
-                    restore_image(request, How(), Progress())
+                    restore_on_disk(request, How(), Progress())
                 found = np.asarray(read_volume(request.output).data)
                 slabs = list(range(thickness, data.shape[1], thickness))
                 seams = [seam(found, expected, axis, slabs) for axis in (1, 2)]

@@ -30,6 +30,7 @@ from isoslice.data.grid import thin
 from isoslice.data.volume import Volume
 from isoslice.inference.engine import executors as engines
 from isoslice.inference.engine.begin import Request, begin
+from isoslice.inference.engine.job import Job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.model import Model
@@ -70,8 +71,8 @@ def overheads(request: Request) -> None:
     worker = this_process("auto")
     volume, model = open_volume(request.stack), Model.load(request.model)
     job = begin(request, volume, model, Progress(), worker)
-    ledger, stage = Ledger(job.hidden), next(job.stages())
-    with mock.patch.object(engines, "run_task", return_value={}):
+    ledger, stage = Ledger(job.folder), next(job.stages())
+    with mock.patch.object(Job, "run_task", return_value={}):
         for shared, name in ((False, "claim, record"), (True, "claim, look, find it done")):
             times = []
             for index in range(200):

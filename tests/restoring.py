@@ -39,7 +39,7 @@ def run_stages(recipe, work, until=None, given=None, report=lambda fraction: Non
     `given` are numbers that are not to be found; `until` is the last stage.
     """
     given, layout = given or {}, work.store.layout
-    outputs = {}
+    outputs: dict[str, np.ndarray] = {}
     total = sum(stage.cost for stage in work.stages)
     done = 0.0
     for stage in work.stages:

@@ -60,7 +60,7 @@ def test_memory_is_read_as_people_write_it():
 
 
 HERE = Worker("cpu", "cpu bfloat16", 2, "here")
-RECIPE = ResidualRecipe(ModelConfig())
+RECIPE = ResidualRecipe(ModelConfig(sigma_data=0.1))
 
 
 def test_slabs_follow_the_memory():

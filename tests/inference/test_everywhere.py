@@ -122,7 +122,7 @@ class Killed(BaseException):
 
 def killed_and_resumed(request, monkeypatch):
     """End a run in the middle of its tasks, and go on with what it left."""
-    run_task, done = Job.run_task, []
+    run_task, done = Job.run_task, list[int]()
 
     def dying(job, stage, index, report):
         if len(done) == sum(stage.tasks for stage in job.stages()) // 2:

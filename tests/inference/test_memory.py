@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import Cli, texture
+from conftest import Cli
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference import memory as fits
-from isoslice.inference.memory import NETWORK, check_fits, memory_needed
+from isoslice.inference.memory import FIXED, MEASURED, check_fits, memory_needed
 from isoslice.inference.model import Model
 from isoslice.inference.options import ResolvedOptions
-from isoslice.io import limits
-from isoslice.models.config import EndToEndConfig, UNetSettings
-from isoslice.models.networks.factory import build_network
+from isoslice.inference.recipes.residual import ResidualRecipe
+from isoslice.io import limits, read_volume
+from isoslice.models.config import ModelConfig, NetworkSettings
 
 STACK = Volume(np.zeros((2, 3, 11, 20, 30), np.uint16), "TCZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
 VOXELS = 3 * 41 * 20 * 30
@@ -26,42 +26,52 @@ def sampled(**options: bool | int) -> ResolvedOptions:
     return ResolvedOptions(mode="sample", steps=5, **options)
 
 
-def needed(options: ResolvedOptions) -> float:
+RECIPE = ResidualRecipe(ModelConfig(sigma_data=0.1, network=NetworkSettings(channels=3)))
+
+
+def needed(options: ResolvedOptions) -> int:
     """Bytes a voxel of one time point."""
-    return (memory_needed(STACK, 4, options) - NETWORK) / VOXELS
+    planes, network = VOXELS // 41 * 11 * MEASURED, 2 * RECIPE.pass_memory.network * 41 * 20 * 30
+    return (memory_needed(STACK, 4, options, RECIPE) - planes - FIXED - network) // VOXELS
 
 
-def test_results_are_counted_for_all_time_points_and_work_for_one() -> None:
-    mean = ResolvedOptions(mode="mean", steps=2)
-    assert needed(mean) == 2 * 2 + fits.MEAN
+def test_results_are_counted_for_all_time_points_and_fields_for_one() -> None:
+    assert needed(ResolvedOptions(mode="mean", steps=2)) == 2 * 2 + 2
+    assert needed(sampled()) == 2 * 2 + 4  # mean and sample, in half precision
     mean = ResolvedOptions(mode="mean", steps=2, uncertainty=True)
-    assert needed(mean) == 2 * (2 + 4) + fits.MEAN_STD
-    assert needed(sampled(uncertainty=True)) == 2 * (2 + 4) + fits.SAMPLE_STD
-    assert needed(sampled(samples=8)) == 2 * (2 + 4) + fits.SAMPLES_STD
+    assert needed(mean) == 2 * (2 + 4) + 4
+    assert needed(sampled(uncertainty=True)) == 2 * (2 + 4) + 6
+    # Two sums of squares while one is made of the other.
+    assert needed(sampled(samples=8)) == 2 * (2 + 4) + 6 + 8
     kept = sampled(samples=8, keep_samples=True)
-    assert needed(kept) == 2 * (9 * 2 + 4) + fits.SAMPLES_STD + 8 * fits.KEPT
+    assert needed(kept) == 2 * (9 * 2 + 4) + 6 + 8
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = sampled(uncertainty=True)
-    monkeypatch.setattr(fits, "available_memory", lambda: memory_needed(STACK, 4, wanted))
-    check_fits(STACK, 4, wanted)
-    with pytest.raises(SettingsError, match=r"41 x 20 x 30 voxels.*cut the stack"):
-        check_fits(STACK, 4, sampled(samples=2))
+    monkeypatch.setattr(fits, "available_memory", lambda: memory_needed(STACK, 4, wanted, RECIPE))
+    check_fits(STACK, 4, wanted, RECIPE)
+    with pytest.raises(SettingsError, match=r"41 x 20 x 30 voxels.*output="):
+        check_fits(STACK, 4, sampled(samples=2), RECIPE)
 
 
-def test_predict_refuses_before_training(
-    cli: Cli, stack_file: Path, tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_files_that_do_not_fit_are_restored_on_the_disk(
+    cli: Cli, stack_file: Path, model_folder: Path, tiny_model: Model, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(fits, "available_memory", lambda: 1000)
     out = tmp_path / "a.ome.tif"
-    code, _, err = cli("predict", stack_file, "-o", out, "--uncertainty", "--minutes", 60)
-    assert code == 1
-    assert len(err) == 1
-    assert "GB to restore in memory" in err[0]
-    assert list(tmp_path.iterdir()) == [stack_file]
+    code, _, err = cli("predict", stack_file, "-m", model_folder, "-o", out, "--device", "cpu")
+    assert code == 0
+    assert any("on the disk beside the output" in line for line in err)
+    stack = read_volume(stack_file)
     with pytest.raises(SettingsError, match="in memory"):
-        tiny_model.predict(STACK.data[0, 0], "ZYX", factor=4)
+        tiny_model.predict(stack)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(
+        read_volume(out).data, tiny_model.predict(stack, device="cpu").volume
+    )
 
 
 def test_files_that_a_container_has_cached_count_as_free(
@@ -76,14 +86,3 @@ def test_files_that_a_container_has_cached_count_as_free(
     assert limits.available_memory() == 400
     (tmp_path / "memory.max").write_text("max\n", encoding="utf-8")
     assert limits.available_memory() > 10**6
-
-
-def test_the_papers_recipes_whose_memory_was_not_measured_are_not_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(fits, "available_memory", lambda: 1000)
-    shape = UNetSettings(width=8, multipliers=(1, 2), blocks=1, attention=(2,), groups=4)
-    config = EndToEndConfig(network=shape)
-    model = Model(config, build_network(config).eval())
-    stack = texture(3, 20, 30)
-    assert model.predict(stack, "ZYX", factor=2).volume.shape == (5, 20, 30)

@@ -109,7 +109,7 @@ def test_lost_planes_do_not_change_the_factor(calibrated):
     estimator = ErrorEstimator(calibrated[0], TINY, calibrated[1])
     _, numbers = with_std(estimator, planes[:, kept], grid, MEAN)
     assert numbers["factor"] == calibrated[1].at(4).factor != calibrated[1].at(8).factor
-    assert numbers["ratio"] == scale_of(*calibrated, planes[:, kept], 4).ratio
+    assert numbers["ratio"] == scale_of(calibrated[0], calibrated[1], planes[:, kept], 4).ratio
 
 
 def test_a_stack_that_was_learned_from_counts_for_less(calibrated):
