@@ -216,16 +216,10 @@ CASES = [
     Case("output", predict(stack=existing("out.ome.tif")), ("--overwrite",)),
     Case("resume nothing", predict("--resume", stack=fine, out="o.ome.zarr"), ("no --resume",)),
     Case("no blocks", predict("--resume", stack=fine), ("no --resume",)),
-    Case("workers and TIFF", predict("--workers", 2, stack=fine), ("no --workers",)),
     Case(
         "who works",
         predict("--workers", 2, "--part", "1/2", stack=fine, out="o.ome.zarr"),
         ("no --part",),
-    ),
-    Case(
-        "memory",
-        predict("--memory", "1MB", stack=fine, out="o.ome.zarr"),
-        ("--memory 0.",),
     ),
     Case(
         "part and report",

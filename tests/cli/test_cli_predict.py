@@ -100,7 +100,7 @@ def test_interrupted_predict_leaves_nothing(
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("isoslice.inference.recipes.residual.restore", stop)
+    monkeypatch.setattr("isoslice.inference.recipes.residual.run_pass", stop)
     before = sorted(tmp_path.iterdir())
     out = tmp_path / "out.ome.tif"
     found = cli("predict", stack_file, "-q", "-m", model_folder, "-o", out)
@@ -135,7 +135,7 @@ def test_interrupted_after_training_the_model_is_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("isoslice.training.train.train", lambda *_, **__: tiny_model)
-    monkeypatch.setattr("isoslice.inference.recipes.residual.restore", stop)
+    monkeypatch.setattr("isoslice.inference.recipes.residual.run_pass", stop)
     found = cli("predict", stack_file, "-q", "-o", tmp_path / "out.ome.tif")
     assert found.code == 130
     (line,) = found.err
@@ -296,7 +296,6 @@ def test_reports_of_all_formats_tell_what_was_warned_of(
         (("--keep-samples",), "none to draw"),
         (("--samples", 3, "--mode", "mean"), "mode mean"),
         (("--uncertainty", "--blur"), "leave the blur out"),
-        (("--uncertainty", "--workers", 2), "--uncertainty"),
     ],
 )
 def test_doubts_that_cannot_be_told_are_refused_at_once(

@@ -1,6 +1,7 @@
 """What the jobs rest on: ledgers, claims, memory, plans, what is told."""
 
 import os
+import re
 
 import pytest
 
@@ -68,8 +69,10 @@ def test_slabs_follow_the_memory():
     thick = [slab_slices(sizes, gigabytes * 10**9, HERE, RECIPE)[0] for gigabytes in (2, 4, 8, 100)]
     assert thick == sorted(thick)
     assert 1 <= thick[0] < thick[-1] <= 128
-    with pytest.raises(SettingsError, match="--memory"):
+    with pytest.raises(SettingsError, match="--memory") as told:
         slab_slices(sizes, 10**8, HERE, RECIPE)
+    advice = re.search(r"--memory (\S+?),", str(told.value))
+    assert slab_slices(sizes, parse_memory(advice[1]), HERE, RECIPE)[0] <= thick[0]
     # Whole batches of slices, so that batches lie at the same places whatever the slab.
     small = Sizes((100, 128, 200), 1, 25, 2)
     for budget in (1.2, 1.5, 4):

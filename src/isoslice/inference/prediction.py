@@ -88,8 +88,8 @@ class Prediction:
                 "got a volume without a standard deviation around its mean, expected one that was "
                 "restored with samples=8, or with mode='mean' and uncertainty=True"
             )
-        reach = np.float32(multiple(self.calibration, level)) * self.std
-        middle = self.volume.astype(np.float32)
+        reach = np.float32(multiple(self.calibration, level)) * np.asarray(self.std)
+        middle = np.asarray(self.volume).astype(np.float32)
         return middle - reach, middle + reach
 
     def to_volume(self) -> Volume:
