@@ -116,7 +116,8 @@ def test_failed_write_leaves_nothing(tmp_path, suffix, monkeypatch):
         full()
 
     some = isoslice.io.parts.parts
-    monkeypatch.setattr("isoslice.io.parts.parts", full_after_one)
+    for target in ("isoslice.io.parts.parts", "isoslice.io.formats.tiff.writer.parts"):
+        monkeypatch.setattr(target, full_after_one)
     monkeypatch.setattr("zarr.Array.__setitem__", full)
     with pytest.raises(OutputError, match="the disk is full"):
         write_volume(tmp_path / f"a{suffix}", Volume(np.ones((2, 3, 4), np.uint8), "ZYX"))

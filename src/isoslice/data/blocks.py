@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 #: Bytes of voxels that are read at once.
-MAX_BLOCK_BYTES = 64 * 2**20
+MAX_BLOCK_BYTES = 32 * 2**20
 
 
 def blocks(

@@ -13,16 +13,13 @@ from numpy.typing import NDArray
 
 from isoslice.data.blocks import MAX_BLOCK_BYTES, blocks, chunks_of
 
-#: How often a chunk may be decoded before its voxels are put down on the disk instead.
-_MAX_DECODINGS = 2
-
 
 def parts(data: Any, folder: Path, dtype: np.dtype[Any] | None = None) -> Iterator[NDArray[Any]]:
     """Yield voxels in order as parts (planes, rows, columns), of the last two dimensions.
 
     A part has up to `MAX_BLOCK_BYTES`, or is one plane; it is contiguous. All of them joined are
-    ``np.ascontiguousarray(data, dtype)``. Where so few planes would be read at once that a chunk
-    had to be decoded many times, voxels go through a temporary file as many planes long as a chunk.
+    ``np.ascontiguousarray(data, dtype)``. Every chunk is decoded once: where a part has fewer
+    planes, voxels go through a temporary file that holds as many as a chunk.
 
     Parameters
     ----------
@@ -37,8 +34,7 @@ def parts(data: Any, folder: Path, dtype: np.dtype[Any] | None = None) -> Iterat
     dtype = data.dtype if dtype is None else dtype
     planes, chunks = tuple(data.shape[-2:]), chunks_of(data)
     cut, step = _steps(data.shape, chunks, max(data.dtype.itemsize, dtype.itemsize))
-    decodings = math.prod(chunks[:cut]) * chunks[cut] / min(step, chunks[cut])
-    if decodings > _MAX_DECODINGS:
+    if step < chunks[cut] or any(n > 1 for n in chunks[:cut]):
         yield from _through_a_file(data, chunks, folder, dtype)
         return
     for index in np.ndindex(data.shape[:cut]):

@@ -13,7 +13,7 @@ from isoslice.data.units import SYMBOLS, unit_name
 from isoslice.data.volume import AXES, Volume
 from isoslice.io.formats.tiff.display import as_ome_color, to_table
 from isoslice.io.notes import make_note, note_text
-from isoslice.io.parts import planes
+from isoslice.io.parts import parts, planes
 
 #: Bytes of voxels in a classic TIFF, which has 32-bit offsets; some are left for directories.
 MAX_CLASSIC_BYTES = 2**32 - 2**25
@@ -50,10 +50,11 @@ def write_ome_tiff(path: Path, volume: Volume) -> None:
     if data.dtype.name == "float16" or data.shape[-1] == 1:
         _write_planes(path, data, _ome_xml(data, axes, metadata), big)
         return
+    # Pages lie one after the other, so that tifffile takes several at once.
     options: dict[str, Any] = {"shape": data.shape, "dtype": data.dtype}
     tifffile.imwrite(
         path,
-        planes(data, path.parent),
+        parts(data, path.parent),
         ome=True,
         bigtiff=big,
         byteorder=data.dtype.byteorder,
@@ -159,7 +160,7 @@ def _write_imagej(path: Path, volume: Volume) -> None:
     options: dict[str, Any] = {"shape": data.shape, "dtype": _native(data)}
     tifffile.imwrite(
         path,
-        planes(data, path.parent, _native(data)),
+        parts(data, path.parent, _native(data)),
         imagej=True,
         photometric="minisblack",
         resolution=(1 / steps[0], 1 / steps[1]),
