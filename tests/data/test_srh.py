@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,9 @@ from isoslice.data.display import srh_colours
 from isoslice.data.srh import SRH_CHANNELS, srh_channels
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
+from isoslice.io import read_volume, write_volume
+from isoslice.io.lazy_array import LazyArray
+from isoslice.io.reading import open_volume
 from isoslice.io.srh import read_srh, read_srh_images
 
 counts = arrays(np.uint16, (2, 3, 4), elements=st.integers(0, 65535))
@@ -165,3 +170,85 @@ def test_folders_and_patterns(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.data, other.data)
     with pytest.raises(DataError, match="no input"):
         read_srh_images([])
+
+
+class Watched:
+    """A stored array in chunks that remembers what was read of it."""
+
+    def __init__(self, data: np.ndarray, chunks: tuple[int, ...]) -> None:
+        self.data, self.shape, self.dtype, self.chunks = data, data.shape, data.dtype, chunks
+        self.read: list[tuple[int, ...]] = []
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> np.ndarray:
+        found: np.ndarray = self.data[index]
+        self.read.append(found.shape)
+        return found
+
+
+def opened(volume: Volume, chunks: tuple[int, ...]) -> tuple[Volume, Watched]:
+    stored = Watched(volume.data, chunks)
+    return replace(volume, data=LazyArray(stored)), stored  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32", "float64"])
+@given(st.permutations("TCZYX"), st.integers(0, 5), st.data())
+def test_on_disk_it_is_computed_where_it_is_indexed(
+    dtype: str, order: list[str], dropped: int, data: st.DataObject
+) -> None:
+    axes = "".join(axis for axis in order if axis in "CYX" or dropped < 3)
+    sizes = {"T": 2, "C": 2, "Z": 3, "Y": 4, "X": 5}
+    values: np.ndarray = noise(*(sizes[axis] for axis in axes))
+    if dtype != "uint16":
+        values = (values / 65536).astype(dtype)
+    volume = Volume(values, axes)
+    expected = srh_channels(volume)
+    lazy, stored = opened(volume, (1,) * len(axes))
+    found = srh_channels(lazy)
+    assert isinstance(found.data, LazyArray)
+    assert (found.data.shape, found.data.dtype) == (expected.data.shape, np.float32)
+    assert found.channel_names == SRH_CHANNELS
+    np.testing.assert_array_equal(np.asarray(found.data), expected.data)
+    index = []
+    for length in expected.tczyx().shape:
+        start = data.draw(st.integers(0, length - 1))
+        stop = data.draw(st.integers(start + 1, length))
+        index.append(data.draw(st.sampled_from([start, slice(start, stop)])))
+    stored.read.clear()
+    part = found.tczyx()[tuple(index)]
+    np.testing.assert_array_equal(part, expected.tczyx()[tuple(index)])
+    (shape,) = stored.read
+    channels = index[1] if isinstance(index[1], slice) else slice(index[1], index[1] + 1)
+    measured = 2 if channels.start == 0 or channels.stop - channels.start == 2 else 1
+    assert math.prod(shape) * (channels.stop - channels.start) == part.size * measured
+
+
+def test_the_range_of_floats_on_disk_is_checked_part_by_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("isoslice.data.blocks.MAX_BLOCK_BYTES", 4 * 60)
+    values = noise(5, 2, 6, 10) / np.float32(65536)
+    lazy, stored = opened(Volume(values, "ZCYX"), (1, 1, 6, 10))
+    srh_channels(lazy)
+    assert max(map(math.prod, stored.read)) == 60
+    for wrong, message in ((1.5, r"to 1.5 as floats"), (-0.5, "from -0.5"), (np.nan, "nan to nan")):
+        values[3, 1, 2, 2] = wrong
+        with pytest.raises(DataError, match=message):
+            srh_channels(opened(Volume(values, "ZCYX"), (1, 1, 6, 10))[0])
+
+
+def test_three_channels_on_disk_pass_unchanged() -> None:
+    done = srh_channels(Volume(noise(3, 2, 5, 6), "ZCYX"))
+    lazy, _ = opened(done, (1, 1, 5, 6))
+    assert srh_channels(lazy) is lazy
+    with pytest.raises(DataError, match="three channels of type uint16"):
+        srh_channels(opened(Volume(noise(3, 5, 6), "CYX"), (1, 5, 6))[0])
+
+
+def test_a_file_on_disk_can_be_written_as_three_channels(tmp_path: Path) -> None:
+    volume = Volume(noise(4, 2, 20, 24), "ZCYX", {"Z": 3.0, "Y": 0.5, "X": 0.5}, "micrometer")
+    write_volume(tmp_path / "measured.ome.zarr", volume)
+    found = srh_channels(open_volume(tmp_path / "measured.ome.zarr"))
+    write_volume(tmp_path / "three.tif", found)
+    np.testing.assert_array_equal(
+        read_volume(tmp_path / "three.tif").tczyx(), srh_channels(volume).tczyx()
+    )

@@ -234,9 +234,9 @@ def test_colours_changed_by_another_program_go_first(tmp_path):
 
 def test_windows_of_what_is_not_finite():
     values = np.array([np.nan, -2.0, np.inf, 7.0, -np.inf], np.float32)
-    assert find_window(values) == (-2.0, 7.0)
-    assert find_window(np.full(3, np.nan)) == (0.0, 1.0)
-    assert find_window(np.array([-5, 3], np.int8)) == (-5.0, 3.0)
+    assert find_window([values]) == (-2.0, 7.0)
+    assert find_window([np.full(3, np.nan)]) == (0.0, 1.0)
+    assert find_window([np.array([-5, 3], np.int8)]) == (-5.0, 3.0)
 
 
 def test_an_unknown_unit_of_time_is_left_to_the_note(tmp_path):

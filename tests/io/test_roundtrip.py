@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import isoslice.io.parts
 from isoslice.data.volume import DTYPES, Volume, VoxelSize
 from isoslice.errors import DataError, OutputError
 from isoslice.io import read_volume, require_voxel_size, write_volume
@@ -110,13 +111,14 @@ def test_failed_write_leaves_nothing(tmp_path, suffix, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    for target in ("tifffile.imwrite", "zarr.Array.__setitem__", "numpy.save", "nibabel.save"):
-        monkeypatch.setattr(target, full)
-    for target in (
-        "isoslice.io.formats.itk.nrrd_writer.write_payload",
-        "isoslice.io.formats.itk.metaimage.write_payload",
-    ):
-        monkeypatch.setattr(target, full)
+    def full_after_one(*args, **kwargs):
+        yield next(some(*args, **kwargs))
+        full()
+
+    some = isoslice.io.parts.parts
+    for target in ("isoslice.io.parts.parts", "isoslice.io.formats.tiff.writer.parts"):
+        monkeypatch.setattr(target, full_after_one)
+    monkeypatch.setattr("zarr.Array.__setitem__", full)
     with pytest.raises(OutputError, match="the disk is full"):
         write_volume(tmp_path / f"a{suffix}", Volume(np.ones((2, 3, 4), np.uint8), "ZYX"))
     assert list(tmp_path.iterdir()) == []

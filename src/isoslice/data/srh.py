@@ -7,10 +7,12 @@ difference, mostly nuclei, is the first of the three channels.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.blocks import blocks, chunks_of
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 
@@ -37,7 +39,7 @@ def srh_channels(volume: Volume) -> Volume:
     -------
     Volume
         Channels CH3 - CH2, CH2 and CH3, float32 in [0, 1]; axes, spacing, provenance and source
-        of the input.
+        of the input. Those of an image on disk are computed where they are indexed.
 
     Raises
     ------
@@ -68,15 +70,62 @@ def srh_channels(volume: Volume) -> Volume:
         raise DataError(
             f"{volume.source}: got the channels CH3 and CH2, expected CH2 before CH3; swap them"
         )
-    axis = volume.axes.index("C")
-    lipid, protein = np.moveaxis(_scaled(volume.data), axis, 0)
-    difference = protein - lipid + np.float32(DIFFERENCE_OFFSET / FULL_SCALE_COUNTS)
-    data = np.stack([difference, lipid, protein], axis=axis)
-    return replace(volume, data=np.clip(data, 0, 1, out=data), channel_names=SRH_CHANNELS)
+    stored: Any = volume.data
+    channels_of = _ThreeChannels(stored, volume.axes.index("C"))
+    if isinstance(stored, np.ndarray):
+        data = channels_of[(slice(None),) * stored.ndim]
+    else:  # an array on disk, whose class lies in a layer above
+        data = type(stored)(channels_of)
+    return replace(volume, data=data, channel_names=SRH_CHANNELS)
+
+
+class _ThreeChannels:
+    """The three channels of two measured ones, computed of what is indexed.
+
+    Parameters
+    ----------
+    stored
+        CH2 and CH3: an array, or one on disk.
+    axis
+        Their dimension.
+    """
+
+    def __init__(self, stored: Any, axis: int) -> None:
+        self._stored, self._axis = stored, axis
+        self.shape: tuple[int, ...] = (*stored.shape[:axis], 3, *stored.shape[axis + 1 :])
+        self.dtype = np.dtype(np.float32)
+        chunks = chunks_of(stored)
+        self.chunks = (*chunks[:axis], 1 if chunks[axis] == 1 else 3, *chunks[axis + 1 :])
+
+    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[np.float32]:
+        """Read a part, given by an integer or a slice of step 1 for each dimension."""
+        before, part, after = index[: self._axis], index[self._axis], index[self._axis + 1 :]
+        numbers = range(3)[part] if isinstance(part, slice) else range(part, part + 1)
+        # The difference takes both, CH2 the first and CH3 the second one.
+        needed = slice(1 if set(numbers) == {2} else 0, 1 if set(numbers) == {1} else 2)
+        measured = _scaled(np.asarray(self._stored[(*before, needed, *after)]))
+        at = sum(isinstance(each, slice) for each in before)
+        measured = np.moveaxis(measured, at, 0)
+        lipid, protein = measured[0], measured[-1]
+        found = np.empty((*lipid.shape[:at], len(numbers), *lipid.shape[at:]), np.float32)
+        channels = np.moveaxis(found, at, 0)
+        for channel, number in enumerate(numbers):
+            if number == 0:
+                offset = np.float32(DIFFERENCE_OFFSET / FULL_SCALE_COUNTS)
+                channels[channel] = protein - lipid + offset
+            else:
+                channels[channel] = lipid if number == 1 else protein
+        np.clip(found, 0, 1, out=found)
+        return found if isinstance(part, slice) else channels[0]
 
 
 def _check_range(volume: Volume) -> None:
-    low, high = float(volume.data.min()), float(volume.data.max())
+    low, high = np.inf, -np.inf
+    data = volume.data
+    for block in blocks(data.shape, chunks_of(data), data.dtype.itemsize):
+        part = np.asarray(data[block])
+        # NaN stays NaN, other than with min and max.
+        low, high = float(np.minimum(low, part.min())), float(np.maximum(high, part.max()))
     if not (low >= 0 and high <= 1):
         raise DataError(
             f"{volume.source}: got SRH channels from {low:g} to {high:g} as floats, expected "

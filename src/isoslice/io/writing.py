@@ -43,7 +43,8 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     path
         File, or folder for OME-Zarr.
     volume
-        Volume to write; voxels are stored bit for bit.
+        Volume to write; voxels are stored bit for bit. Those of an opened volume
+        (`isoslice.io.reading.open_volume`) are read part by part, and need little memory.
     overwrite
         Replace an existing output.
 
@@ -84,7 +85,7 @@ def check_suffix(path: str | Path) -> None:
 def check_volume(path: str | Path, volume: Volume) -> None:
     """Raise `OutputError` if the format cannot hold voxels like those of `volume`."""
     if Path(path).name.lower().endswith((".mrc", ".map", ".rec")):
-        from isoslice.io.formats.mrc.reader import check_mrc
+        from isoslice.io.formats.mrc.writer import check_mrc
 
         check_mrc(Path(path), volume)
 
@@ -116,7 +117,7 @@ def _write(draft: Path, volume: Volume) -> None:
 
         write_metaimage(draft, volume)
     elif name.endswith((".mrc", ".map", ".rec")):
-        from isoslice.io.formats.mrc.reader import write_mrc
+        from isoslice.io.formats.mrc.writer import write_mrc
 
         write_mrc(draft, volume)
     elif name.endswith((".ome.tif", ".ome.tiff")):

@@ -18,6 +18,7 @@ from isoslice.io.decoded import Raw
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_packed, check_shape, parse_json, read_small
 from isoslice.io.notes import as_note, make_note
+from isoslice.io.parts import write_parts
 
 #: struct code of the header's length, by version of the format.
 _HEADER_LENGTH_CODES = {(1, 0): "<H", (2, 0): "<I", (3, 0): "<I"}
@@ -74,7 +75,14 @@ def _mapped(path: Path) -> NDArray[Any]:
 
 def write_npy(path: Path, beside: Path, volume: Volume) -> None:
     """Write the array to `path` and its description to `beside`."""
+    data: Any = volume.data
+    header = {
+        "descr": np.lib.format.dtype_to_descr(data.dtype),
+        "fortran_order": False,
+        "shape": data.shape,
+    }
     with path.open("wb") as stream:
-        np.save(stream, volume.data, allow_pickle=False)
+        np.lib.format.write_array_header_1_0(stream, header)
+        write_parts(stream, data, path.parent)
     content = {"shape": list(volume.data.shape), **make_note(volume)}
     beside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

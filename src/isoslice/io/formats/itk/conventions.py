@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,18 +29,18 @@ def spacing_of(axes: Iterable[str], steps: Iterable[float]) -> dict[str, float]:
     return {axis: step for axis, step in pairs if axis in "XYZT" and 0 < step < math.inf}
 
 
-def in_itk_order(volume: Volume) -> tuple[NDArray[np.generic], str]:
-    """Return contiguous little-endian voxels in ITK's order and their axes, channels fastest.
-
-    float16, which neither format has, becomes float32.
-    """
+def in_itk_order(volume: Volume) -> tuple[Any, str]:
+    """Return a view of the voxels in ITK's order and their axes, channels fastest."""
     # A fourth axis is time, a third one is not.
     needed = volume.axes + ("Z" if "T" in volume.axes else "")
     axes = "".join(axis for axis in "TZYXC" if axis in needed)
     data = volume.tczyx().transpose([AXES.index(axis) for axis in "TZYXC"])
-    data = data.reshape([volume.size(axis) for axis in axes])
-    dtype = np.dtype(np.float32) if data.dtype == np.float16 else data.dtype
-    return np.ascontiguousarray(data, dtype.newbyteorder("<")), axes
+    return data.reshape([volume.size(axis) for axis in axes]), axes
+
+
+def written_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in which voxels are stored, little-endian: float32 for float16."""
+    return np.dtype(np.float32 if dtype == np.float16 else dtype).newbyteorder("<")
 
 
 def affine_in_millimeters(volume: Volume) -> NDArray[np.float64]:

@@ -25,6 +25,7 @@ from isoslice.io.formats.itk.conventions import (
     note_line,
     numbers,
     spacing_of,
+    written_dtype,
 )
 from isoslice.io.formats.itk.payload import beside, declared_shape, read_payload, write_payload
 from isoslice.io.limits import MAX_JSON
@@ -210,10 +211,10 @@ def write_metaimage(path: Path, volume: Volume) -> None:
         fields[f"{KEY}_{number}"] = (
             f"|{text[start : start + _LINE_LENGTH]}|"  # keeps blanks at the ends
         )
-    dtype = data.dtype.newbyteorder("=").name
-    fields["ElementType"] = next(name for name, known in _ELEMENT_TYPES.items() if known == dtype)
+    dtype = written_dtype(data.dtype)
+    fields["ElementType"] = next(n for n, known in _ELEMENT_TYPES.items() if known == dtype.name)
     fields["ElementDataFile"] = "LOCAL"
-    write_payload(path, "".join(f"{k} = {v}\n" for k, v in fields.items()), data)
+    write_payload(path, "".join(f"{k} = {v}\n" for k, v in fields.items()), data, dtype)
 
 
 def _text(numbers: Any) -> str:

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from isoslice.data.units import unit_name
 from isoslice.data.volume import Volume
-from isoslice.io.formats.itk.conventions import affine_in_millimeters, in_itk_order, note_line
+from isoslice.io.formats.itk.conventions import (
+    affine_in_millimeters,
+    in_itk_order,
+    note_line,
+    written_dtype,
+)
 from isoslice.io.formats.itk.nrrd_header import TYPE_NAMES
 from isoslice.io.formats.itk.payload import write_payload
 from isoslice.io.notes import KEY
@@ -19,7 +24,8 @@ def write_nrrd(path: Path, volume: Volume) -> None:
     """Write `volume` with its orientation, lengths in millimetres, time as a fourth axis."""
     data, axes = in_itk_order(volume)
     fastest_first = axes[::-1]
-    dtype = data.dtype.newbyteorder("=").name
+    stored = written_dtype(data.dtype)
+    dtype = stored.name
     spellings = TYPE_NAMES[dtype]
     lines = [
         "NRRD0005",
@@ -34,7 +40,7 @@ def write_nrrd(path: Path, volume: Volume) -> None:
     if volume.spacing or metadata.origin or metadata.orientation or metadata.time_step:
         lines += _space(volume, fastest_first)
     text = note_line(volume).replace("\\", "\\\\")
-    write_payload(path, "\n".join([*lines, f"{KEY}:={text}"]) + "\n\n", data)
+    write_payload(path, "\n".join([*lines, f"{KEY}:={text}"]) + "\n\n", data, stored)
 
 
 def _space(volume: Volume, axes: str) -> list[str]:

@@ -25,6 +25,7 @@ from isoslice.io.limits import (
     check_regular,
     check_shape,
 )
+from isoslice.io.parts import write_parts
 
 #: Bytes that are unpacked at once.
 _BUFFER_BYTES = 2**20
@@ -171,8 +172,8 @@ def beside(path: Path, name: str) -> Path:
     return other
 
 
-def write_payload(path: Path, header: str, data: NDArray[Any]) -> None:
-    """Write a header, then contiguous voxels."""
+def write_payload(path: Path, header: str, data: Any, dtype: np.dtype[Any]) -> None:
+    """Write a header, then the voxels of an array on disk or in memory."""
     with path.open("wb") as stream:
         stream.write(header.encode("ascii"))
-        stream.write(data.reshape(-1).view(np.uint8).data)
+        write_parts(stream, data, path.parent, dtype)

@@ -14,23 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.metadata import Metadata
-from isoslice.data.units import METRES, convert
-from isoslice.data.volume import Volume
-from isoslice.errors import IsosliceWarning, OutputError
+from isoslice.errors import IsosliceWarning
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
 from isoslice.io.formats.mrc.header import HEADER_BYTES, MrcHeader, parse_header
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON, check_memory, check_packed
-from isoslice.io.notes import Note, find_note, make_note, note_text
+from isoslice.io.notes import Note, find_note
 
 SUFFIXES = (".mrc", ".map", ".rec", ".ccp4", ".st", ".ali", ".mrcs")
 #: Suffixes of files whose sections are not planes of a volume but tilts or particles.
 _IMAGE_STACK_SUFFIXES = (".st", ".ali", ".mrcs")
-#: Type in which each voxel type is written; uint8 is widened, since mode 0 is ambiguous.
-_WRITTEN_TYPES = {"int8": "i1", "uint8": "u2", "int16": "i2", "uint16": "u2"}
-_WRITTEN_TYPES |= {"float16": "f2", "float32": "f4"}
 _UNIT = "angstrom"
 
 
@@ -72,61 +67,6 @@ def read_mrc(path: Path, series: str | None = None) -> Raw:
         unit = _UNIT if header.spacing else None
         spacing, metadata = header.spacing, Metadata(origin=header.origin)
         return Raw(data, axes, spacing, unit, None, note, metadata)
-
-
-def check_mrc(path: Path, volume: Volume) -> None:
-    """Refuse a volume that MRC cannot hold.
-
-    Raises
-    ------
-    OutputError
-        For several channels or time points, and voxel types that would have to be rounded.
-    """
-    if volume.size("C") > 1 or volume.size("T") > 1:
-        raise OutputError(
-            f"{path}: got {volume.size('C')} channel(s) and {volume.size('T')} time point(s), "
-            "expected one of each, as MRC holds one volume; write .ome.tif or .ome.zarr, or choose "
-            "one with --channel and --time"
-        )
-    if volume.data.dtype.name not in _WRITTEN_TYPES:
-        raise OutputError(
-            f"{path}: got voxels of type {volume.data.dtype.name}, expected one of "
-            f"{', '.join(_WRITTEN_TYPES)}, which MRC can hold; write .ome.tif, .ome.zarr or .nii"
-        )
-
-
-def write_mrc(path: Path, volume: Volume) -> None:
-    """Write `volume` as an MRC file (MRC2014), sizes in ångström.
-
-    ``uint8`` is stored as ``uint16`` (mode 6), since programs disagree on the sign of bytes. The
-    note is stored in the extended header.
-
-    Raises
-    ------
-    OutputError
-        If mrcfile is not installed, or MRC cannot hold the volume.
-    """
-    mrcfile = require("mrcfile", "mrcfile", "an MRC file", OutputError, path=path)
-    check_mrc(path, volume)
-    dtype = _WRITTEN_TYPES[volume.data.dtype.name]
-    data = np.asarray(volume.tczyx())[0, 0].astype(dtype, copy=False)
-    text = note_text(make_note(volume)).encode("ascii") + b"\n"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of infinities and NaN in the user's data
-        with mrcfile.new(path, overwrite=True) as file:
-            file.set_data(np.ascontiguousarray(data))
-            file.set_volume()
-            file.set_extended_header(np.frombuffer(text, np.void(1).dtype))
-            file.header.exttyp = b"ISOS"
-            steps = {a: _angstrom(volume, step) for a, step in volume.spacing.items()}
-            file.voxel_size = tuple(steps.get(axis, 0.0) for axis in "XYZ")
-            for axis, position in volume.metadata.origin.items():
-                file.header.origin[axis.lower()] = _angstrom(volume, position)
-
-
-def _angstrom(volume: Volume, length: float) -> float:
-    unit = volume.unit
-    return convert(float(length), str(unit), _UNIT) if unit in METRES else float(length)
 
 
 def _compression(path: Path) -> str | None:

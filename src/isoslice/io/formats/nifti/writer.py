@@ -15,6 +15,7 @@ from isoslice.errors import OutputError
 from isoslice.io.formats.nifti.reader import COMMENT_CODE, nibabel_or
 from isoslice.io.notes import make_note, note_text
 from isoslice.io.orientation import RAS, spacing_of_affine, stored_affine
+from isoslice.io.parts import write_parts
 
 #: nibabel's names of NIfTI's units of length, and of time, longest first.
 _LENGTH_UNITS = {"meter": "meter", "mm": "millimeter", "micron": "micrometer"}
@@ -39,10 +40,8 @@ def write_nifti(path: Path, volume: Volume) -> None:
     nibabel = nibabel_or(OutputError)
     ndim = 5 if "C" in volume.axes else 4 if "T" in volume.axes else 3 if "Z" in volume.axes else 2
     axes = "XYZTC"[:ndim]
-    data = volume.tczyx().transpose(["TCZYX".index(axis) for axis in "XYZTC"])
-    data = data.reshape(data.shape[:ndim])
-    if data.dtype == np.float16:
-        data = data.astype(np.float32)
+    shape = [volume.size(axis) for axis in axes]
+    dtype = np.dtype(np.float32) if volume.data.dtype == np.float16 else volume.data.dtype
     unit = unit_name(volume.unit)
     code = next((code for code, name in _LENGTH_UNITS.items() if name == unit), "micron")
     ratio = convert(1.0, unit, _LENGTH_UNITS[code]) if unit else 1.0
@@ -51,8 +50,9 @@ def write_nifti(path: Path, volume: Volume) -> None:
     lengths = {
         a: convert(float(s), unit, _LENGTH_UNITS[code]) if unit else s for a, s in steps.items()
     }
-    large = max(data.shape) > _NIFTI1_MAX_SIDE
-    image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(data, None)
+    stand_in = np.broadcast_to(np.zeros((), dtype), shape)  # the header needs shape and type only
+    large = max(shape) > _NIFTI1_MAX_SIDE
+    image = (nibabel.Nifti2Image if large else nibabel.Nifti1Image)(stand_in, None)
     header = image.header
     _orient(header, volume, ratio)
     zooms = {**dict.fromkeys(axes, 1.0), **lengths}
@@ -65,7 +65,21 @@ def write_nifti(path: Path, volume: Volume) -> None:
     header.extensions.append(nibabel.nifti1.Nifti1Extension(COMMENT_CODE, text))
     # Saving overwrites the header's matrices, unless the image's affine equals the header's.
     image._affine = header.get_best_affine()
-    nibabel.save(image, path)
+    _save(path, image, volume)
+
+
+def _save(path: Path, image: Any, volume: Volume) -> None:
+    """Save what `nibabel.save` does for an image in memory: the header, then voxels, X fastest."""
+    from nibabel.openers import ImageOpener
+
+    image.update_header()
+    header = image.header
+    header.set_slope_inter(1, 0)
+    data: Any = volume.tczyx().transpose(["TCZYX".index(axis) for axis in "CTZYX"])
+    with ImageOpener(str(path), "wb") as stream:
+        header.write_to(stream)
+        stream.write(bytes(header.get_data_offset() - stream.tell()))
+        write_parts(stream, data, path.parent, header.get_data_dtype())
 
 
 def _orient(header: Any, volume: Volume, ratio: float) -> None:

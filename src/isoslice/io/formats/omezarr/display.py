@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,15 +99,17 @@ def make_omero(
     return v05.Omero(channels=channels)
 
 
-def find_window(values: NDArray[Any]) -> DisplayRange:
-    """Return the smallest and largest finite value; 0 and 1 if there is none."""
-    if values.dtype.kind != "f":
-        return float(values.min()), float(values.max())
-    finite = np.isfinite(values)
-    if not finite.any():
-        return 0.0, 1.0
-    low = np.min(values, where=finite, initial=np.inf)
-    return float(low), float(np.max(values, where=finite, initial=-np.inf))
+def find_window(parts: Iterable[NDArray[Any]]) -> DisplayRange:
+    """Return the smallest and largest finite value of an array in parts; without any, 0 and 1."""
+    low, high = np.inf, -np.inf
+    for values in parts:
+        if values.dtype.kind != "f":
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+            continue
+        finite = np.isfinite(values)
+        low = min(low, float(np.min(values, where=finite, initial=np.inf)))
+        high = max(high, float(np.max(values, where=finite, initial=-np.inf)))
+    return (low, high) if low <= high else (0.0, 1.0)
 
 
 def _display(channel: Mapping[str, Any]) -> Display:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from isoslice.data.blocks import blocks, chunks_of
 from isoslice.data.metadata import Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import unit_name
@@ -49,14 +51,14 @@ class Description:
 
 
 def describe(volume: Volume, axes: str) -> Description:
-    """Describe a volume in memory."""
+    """Describe a volume."""
     names, displays = volume.channel_names, volume.metadata.displays
     windows: list[DisplayRange] = []
     if names or displays:  # else windows are not written
         known = [display.window for display in displays or ()]
         known += [None] * (volume.size("C") - len(known))
         windows = [
-            window or find_window(volume.tczyx()[:, index])
+            window or find_window(_blocks_of(volume, index))
             for index, window in enumerate(known[: volume.size("C")])
         ]
     return Description(
@@ -68,6 +70,13 @@ def describe(volume: Volume, axes: str) -> Description:
         volume.data.dtype,
         volume.metadata,
     )
+
+
+def _blocks_of(volume: Volume, channel: int) -> Iterator[NDArray[Any]]:
+    data = volume.tczyx()
+    shape = (*data.shape[:1], 1, *data.shape[2:])
+    for times, _, *space in blocks(shape, chunks_of(data), data.dtype.itemsize):
+        yield volume.read((times, channel, *space))
 
 
 def metadata(image: Description, levels: Sequence[Level]) -> dict[str, Any]:

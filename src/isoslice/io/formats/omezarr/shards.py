@@ -95,12 +95,8 @@ class ShardedImage:
         for number in range(self.sharded_levels, len(self.levels)):
             finer: Any = group[str(number - 1)]
             array: Any = group[str(number)]
-            for region in _regions(array.shape):
-                double = tuple(
-                    slice(2 * s.start, 2 * s.stop) if i in self.levels[number].halved else s
-                    for i, s in enumerate(region)
-                )
-                array[region] = block_mean(finer[double], self.levels[number].halved)
+            for region in _regions(array.shape, self.axes, _COARSE_SHARD_SIDE):
+                array[region] = _halved(finer, region, self.levels[number].halved, self.axes)
         for stray in self.path.rglob("*.partial"):  # of killed writers
             with suppress(OSError):
                 stray.unlink()
@@ -199,12 +195,24 @@ def _shards(
     return tuple(shards), tuple(chunks)
 
 
-def _regions(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-    """Yield the regions of the shards of a coarse level."""
+def _halved(finer: Any, region: Sequence[slice], halved: Sequence[int], axes: str) -> NDArray[Any]:
+    """Compute a region of a level from the finer one, chunk by chunk: saves memory."""
+    factors = [2 if dimension in halved else 1 for dimension in range(len(axes))]
+    means = np.empty([part.stop - part.start for part in region], finer.dtype)
+    for part in _regions(means.shape, axes, CHUNK_SIDE):
+        double = tuple(
+            slice(factor * (r.start + p.start), factor * (r.start + p.stop))
+            for factor, r, p in zip(factors, region, part, strict=True)
+        )
+        means[part] = block_mean(finer[double], halved)
+    return means
+
+
+def _regions(shape: Sequence[int], axes: str, side: int) -> Iterator[tuple[slice, ...]]:
+    """Yield regions of up to a side along Z, Y and X, of one channel and time point."""
+    sides = [side if axis in "ZYX" else 1 for axis in axes]
     ranges = (
-        [slice(a, min(a + _COARSE_SHARD_SIDE, n)) for a in range(0, n, _COARSE_SHARD_SIDE)]
-        if n > 1
-        else [slice(0, n)]
-        for n in shape
+        [slice(a, min(a + step, n)) for a in range(0, n, step)]
+        for n, step in zip(shape, sides, strict=True)
     )
     yield from itertools.product(*ranges)

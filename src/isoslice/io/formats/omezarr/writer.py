@@ -1,9 +1,11 @@
-"""Writing OME-Zarr 0.5: a volume in memory, with a pyramid."""
+"""Writing OME-Zarr 0.5: a volume with a pyramid."""
 
 from __future__ import annotations
 
 import itertools
 from pathlib import Path
+
+import numpy as np
 
 from isoslice.data.volume import AXES, Volume
 from isoslice.io.formats.omezarr.metadata import describe
@@ -11,7 +13,7 @@ from isoslice.io.formats.omezarr.shards import create_image
 from isoslice.io.notes import make_note
 
 #: Side of the blocks that are written at once, each to one file, in voxels.
-_BLOCK_SIDE = 512
+_BLOCK_SIDE = 256
 
 
 def write_omezarr(path: Path, volume: Volume) -> None:
@@ -25,5 +27,5 @@ def write_omezarr(path: Path, volume: Volume) -> None:
     steps = zip(data.shape, block, strict=True)
     for start in itertools.product(*(range(0, n, step) for n, step in steps)):
         region = tuple(slice(a, a + step) for a, step in zip(start, block, strict=True))
-        image.write(start, data[region])
+        image.write(start, np.asarray(data[region]))
     image.finish(describe(volume, axes), make_note(volume, axes))

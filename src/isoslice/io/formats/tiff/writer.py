@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoslice.data.metadata import Display
 from isoslice.data.time_units import TIME_SYMBOLS, seconds, time_name
@@ -15,6 +13,7 @@ from isoslice.data.units import SYMBOLS, unit_name
 from isoslice.data.volume import AXES, Volume
 from isoslice.io.formats.tiff.display import as_ome_color, to_table
 from isoslice.io.notes import make_note, note_text
+from isoslice.io.parts import parts, planes
 
 #: Bytes of voxels in a classic TIFF, which has 32-bit offsets; some are left for directories.
 MAX_CLASSIC_BYTES = 2**32 - 2**25
@@ -44,21 +43,32 @@ def write_ome_tiff(path: Path, volume: Volume) -> None:
     import tifffile
 
     axes = _kept_axes(volume)
-    data = volume.data.transpose([volume.axes.index(axis) for axis in axes])
+    data: Any = volume.data.transpose([volume.axes.index(axis) for axis in axes])
     metadata = _ome_metadata(volume, axes)
     big = data.nbytes > MAX_CLASSIC_BYTES
     # Some versions of tifffile take planes of one column for colour samples.
     if data.dtype.name == "float16" or data.shape[-1] == 1:
         _write_planes(path, data, _ome_xml(data, axes, metadata), big)
         return
-    tifffile.imwrite(path, data, ome=True, bigtiff=big, photometric="minisblack", metadata=metadata)
+    # Pages lie one after the other, so that tifffile takes several at once.
+    options: dict[str, Any] = {"shape": data.shape, "dtype": data.dtype}
+    tifffile.imwrite(
+        path,
+        parts(data, path.parent),
+        ome=True,
+        bigtiff=big,
+        byteorder=data.dtype.byteorder,
+        photometric="minisblack",
+        metadata=metadata,
+        **options,
+    )
 
 
-def _write_planes(path: Path, data: NDArray[Any], xml: bytes, big: bool) -> None:
+def _write_planes(path: Path, data: Any, xml: bytes, big: bool) -> None:
     import tifffile
 
     with tifffile.TiffWriter(path, bigtiff=big) as tif:
-        for number, plane in enumerate(_planes(data)):
+        for number, plane in enumerate(planes(data, path.parent, _native(data))):
             tif.write(
                 plane,
                 description=None if number else xml,
@@ -114,7 +124,7 @@ def _positions(volume: Volume, axes: str, unit: str) -> dict[str, list[Any]]:
     return positions
 
 
-def _ome_xml(data: NDArray[Any], axes: str, metadata: dict[str, Any]) -> bytes:
+def _ome_xml(data: Any, axes: str, metadata: dict[str, Any]) -> bytes:
     """Return OME-XML, where float16 is float with 16 significant bits."""
     import tifffile
 
@@ -147,10 +157,10 @@ def _write_imagej(path: Path, volume: Volume) -> None:
     axes = "".join(axis for axis in _IMAGEJ_AXES if axis in volume.axes)
     data: Any = volume.data.transpose([volume.axes.index(axis) for axis in axes])
     steps = [float(volume.spacing.get(axis, 1.0)) for axis in "XY"]
-    options: dict[str, Any] = {"shape": data.shape, "dtype": data.dtype.newbyteorder("=")}
+    options: dict[str, Any] = {"shape": data.shape, "dtype": _native(data)}
     tifffile.imwrite(
         path,
-        _planes(data),
+        parts(data, path.parent, _native(data)),
         imagej=True,
         photometric="minisblack",
         resolution=(1 / steps[0], 1 / steps[1]),
@@ -159,11 +169,9 @@ def _write_imagej(path: Path, volume: Volume) -> None:
     )
 
 
-def _planes(data: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    """Yield planes one by one, without a transposed copy of the whole volume."""
-    native = data.dtype.newbyteorder("=")
-    for index in np.ndindex(data.shape[:-2]):
-        yield np.ascontiguousarray(data[index], native)
+def _native(data: Any) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = data.dtype.newbyteorder("=")
+    return dtype
 
 
 def _imagej_metadata(volume: Volume, axes: str) -> dict[str, Any]:
