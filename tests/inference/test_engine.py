@@ -126,7 +126,7 @@ def test_a_cluster_makes_the_same_files(request_, undisturbed, tmp_path):
         encoding="utf-8",
     )
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as two,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as two,
         distributed.Client(two) as client,
     ):
         client.upload_file(str(patch))

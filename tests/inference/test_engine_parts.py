@@ -80,8 +80,7 @@ def test_slabs_follow_the_memory():
         assert xz % (2**18 // (100 * 200)) == 0
         assert yz % (2**18 // (100 * 128)) == 0
     more = HERE._replace(threads=4, arithmetic="cpu float32")
-    of_pass = RECIPE.pass_memory
-    assert working_memory(10**6, 3, more, of_pass) > working_memory(10**6, 1, HERE, of_pass)
+    assert working_memory(10**6, 3, more, RECIPE) > working_memory(10**6, 1, HERE, RECIPE)
     assert slab_slices(sizes, 4 * 10**9, HERE, RECIPE, asked=5) == (5, 5)
 
 

@@ -109,9 +109,14 @@ CASES = {
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    """Cut even small volumes into several blocks, slabs and batches."""
+    """Cut even small volumes into several blocks."""
     monkeypatch.setattr("isoslice.inference.engine.begin.BLOCK", 32)
     monkeypatch.setattr("isoslice.inference.engine.in_memory.BLOCK", 32)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """Cut them into several batches, and so slabs, too; other processes know nothing of it."""
     monkeypatch.setitem(BATCH_PIXELS, "cpu", 9 * 40 * 5)
     monkeypatch.setattr("isoslice.inference.slicewise.BATCH_PIXELS", {"cpu": 9 * 40 * 5})
 
@@ -186,6 +191,7 @@ def check(found, request, prediction, expected):
     assert not unfinished(request.output).exists()
 
 
+@pytest.mark.usefixtures("small_batches")
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
 def test_the_same_voxels_everywhere(case, monkeypatch):
     asked, prediction, expected = case
@@ -215,10 +221,29 @@ def test_the_same_voxels_everywhere(case, monkeypatch):
     check(predict_file(whole, How(), Progress()).prediction, whole, prediction, expected)
 
 
+@pytest.fixture(scope="module")
+def scheduler():
+    """Address of a scheduler with two workers, each with the threads of this process."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
-def test_the_same_voxels_by_workers(case):
+def test_the_same_voxels_by_workers(case, scheduler):
+    asked, prediction, expected = case
+    made, _ = predict_file(asked, How(scheduler=scheduler), Progress())
+    check(made, asked, prediction, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["samples"], indirect=True)
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_the_same_voxels_by_workers_of_its_own(case):
     pytest.importorskip("distributed")
     asked, prediction, expected = case
-    made, _ = predict_file(replace(asked, slab=20), How(workers=2), Progress())
-    check(made, asked, prediction, expected)
+    tiff = replace(asked, output=asked.output.parent / "workers.ome.tif")
+    check(predict_file(tiff, How(workers=2), Progress()).prediction, tiff, prediction, expected)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import Cli
 from isoslice.data.volume import Volume
@@ -31,7 +32,8 @@ RECIPE = ResidualRecipe(ModelConfig(sigma_data=0.1, network=NetworkSettings(chan
 
 def needed(options: ResolvedOptions) -> int:
     """Bytes a voxel of one time point."""
-    planes, network = VOXELS // 41 * 11 * MEASURED, 2 * RECIPE.pass_memory.network * 41 * 20 * 30
+    planes = VOXELS // 41 * 11 * MEASURED
+    network = RECIPE.network_bytes(41 * 30, torch.get_num_threads())
     return (memory_needed(STACK, 4, options, RECIPE) - planes - FIXED - network) // VOXELS
 
 

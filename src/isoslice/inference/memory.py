@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from isoslice.data.grid import even_grid
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
@@ -13,8 +15,6 @@ from isoslice.io.limits import available_memory
 #: What networks, blocks and the libraries take whatever the volume's size, on a CPU; bytes for each
 #: voxel of a measured plane, normalised and stretched. benchmarks/inmemory.py measures the sum.
 FIXED, MEASURED = 500_000_000, 8
-#: Most pixels of a batch; see `passes.BATCH_PIXELS`.
-BATCH = 2**18
 
 
 def memory_needed(volume: Volume, factor: int, options: ResolvedOptions, recipe: Recipe) -> int:
@@ -37,8 +37,8 @@ def memory_needed(volume: Volume, factor: int, options: ResolvedOptions, recipe:
     returned = sum(kind.itemsize for kind in outputs_of(options, volume.data.dtype).values())
     of_pass = recipe.field_dtype(1.0).itemsize
     fields = peak_bytes(recipe.stages(options), of_pass, in_place=True)
-    of_network = recipe.pass_memory
-    network = 2 * of_network.network * min(of_network.at_once, BATCH, depth * lateral)
+    pixels_of_slice = depth * max(volume.size("Y"), volume.size("X"))
+    network = recipe.network_bytes(pixels_of_slice, torch.get_num_threads())
     voxels = depth * pixels
     return (
         FIXED

@@ -211,7 +211,7 @@ def local_cluster(workers: int, threads: int) -> Iterator[Client]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address=":0",  # any port that is free
             memory_limit=0,  # our own budget holds; Dask's would kill what is counted differently
             silence_logs=50,  # what matters is raised
             env=threaded,

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from isoslice.data.box import Triple
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.worker import Worker
-from isoslice.inference.recipes.protocol import PassMemory, Recipe
+from isoslice.inference.recipes.protocol import Recipe
+from isoslice.inference.tiling import WHOLE
 
 #: Bytes of Python, PyTorch, Zarr and a model; of the network's input, for each pixel that it is
 #: given at once; of the estimate, for each pixel of a slice; of a measured plane, for each pixel
@@ -94,7 +95,7 @@ def _slices(
     most = -(-asked // batch) if asked else min(THICKEST, -(-count // FEWEST)) // batch
     wanted = max(1, most) * batch
     a_slice = sizes.channels * (pixels * sizes.field + sizes.planes * width * MEASURED)
-    room = budget - working_memory(pixels * batch, sizes.channels, worker, recipe.pass_memory)
+    room = budget - working_memory(pixels, sizes.channels, worker, recipe)
     fits = room // a_slice // batch * batch
     if fits < batch:
         least = budget - room + batch * a_slice
@@ -106,12 +107,15 @@ def _slices(
     return min(wanted, fits) if not asked else wanted
 
 
-def working_memory(batch: int, channels: int, worker: Worker, of_pass: PassMemory) -> int:
-    """Bytes that a process takes beside a slab, of which so many pixels make a batch."""
-    given = min(batch, of_pass.at_once)
+def working_memory(pixels: int, channels: int, worker: Worker, recipe: Recipe) -> int:
+    """Bytes that a process takes beside a slab, whose slices have so many pixels."""
+    batch = max(pixels, pixels * recipe.batch_slices(pixels, worker.kind))
+    beside = channels * (INPUT * min(batch, WHOLE) + SLICE * batch)
     if worker.kind != "cpu":
-        return FIXED + channels * (INPUT * given + SLICE * batch)
-    network = of_pass.network * (2 if worker.arithmetic.endswith("float32") else 1)
-    return FIXED + worker.threads * (
-        given * (network + INPUT * channels) + SLICE * channels * batch
+        return FIXED + beside
+    network = recipe.network_bytes(pixels, worker.threads)
+    return (
+        FIXED
+        + network * (2 if worker.arithmetic.endswith("float32") else 1)
+        + (worker.threads * beside)
     )

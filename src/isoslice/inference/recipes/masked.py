@@ -14,7 +14,7 @@ from isoslice.inference.fields import Files
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.options import PredictOptions, ResolvedOptions
 from isoslice.inference.passes import Pass
-from isoslice.inference.recipes.protocol import BlockResult, Noise, PassMemory, Report
+from isoslice.inference.recipes.protocol import BlockResult, Noise, Report
 from isoslice.inference.slicewise import (
     Estimate,
     batch_size,
@@ -29,9 +29,8 @@ from isoslice.models.diffusion.ddim import ddim_coefficients
 from isoslice.models.diffusion.edm import NO_SIGNAL
 from isoslice.models.diffusion.masked import ddim, direct
 
-#: Bytes that the paper's U-Net takes for each pixel given at once, in half precision, and how many
-#: pixels that are: a batch of slices, or a window of one.
-NETWORK_BYTES, AT_ONCE = 6000, 2**17
+#: Bytes that the paper's U-Net takes: fixed, and for each pixel given at once, in half precision.
+FIXED_BYTES, NETWORK_BYTES = 200 * 2**20, 13_000
 
 
 class SlicewiseStages:
@@ -41,11 +40,6 @@ class SlicewiseStages:
     """
 
     config: MsdsrConfig | EndToEndConfig
-
-    @property
-    def pass_memory(self) -> PassMemory:
-        """Of a U-Net with attention, in windows of the training crop's size."""
-        return PassMemory(NETWORK_BYTES, AT_ONCE)
 
     def estimate(self, network: nn.Module, options: ResolvedOptions) -> Estimate:
         """Return what restores a batch of slices."""
@@ -66,6 +60,11 @@ class SlicewiseStages:
     def batch_slices(self, pixels: int, device: str) -> int:
         """See `slicewise.batch_size`."""
         return batch_size(pixels, device)
+
+    def network_bytes(self, pixels: int, threads: int) -> int:
+        """Count one batch for all threads, in windows of the training crop's size."""
+        window = min(pixels, self.config.training.crop**2)
+        return FIXED_BYTES + NETWORK_BYTES * window * self.batch_slices(pixels, "cpu")
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
         """Restore a slab's slices; see `slicewise.run_slices`."""

@@ -22,21 +22,6 @@ Noise = Callable[[int], Tensor]
 Report = Callable[[float], None]
 
 
-class PassMemory(NamedTuple):
-    """Bytes that passes take in a process, beside the model and the slab.
-
-    Attributes
-    ----------
-    network
-        For each pixel that the network is given at once, in half precision on a CPU.
-    at_once
-        Most pixels that it is given at once.
-    """
-
-    network: int
-    at_once: int
-
-
 class BlockResult(NamedTuple):
     """What a block of a frame gives.
 
@@ -59,10 +44,6 @@ class Recipe(Protocol):
     def most_accurate(self) -> Mode:
         """The mode with the highest PSNR."""
 
-    @property
-    def pass_memory(self) -> PassMemory:
-        """What passes take, measured on a CPU: docs/scaling.md."""
-
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
         """Choose mode, steps and detail where they are not given.
 
@@ -80,6 +61,12 @@ class Recipe(Protocol):
 
     def batch_slices(self, pixels: int, device: str) -> int:
         """Say how many slices of so many pixels make a batch; slabs hold whole batches."""
+
+    def network_bytes(self, pixels: int, threads: int) -> int:
+        """Say what the network takes for batches of slices of so many pixels each.
+
+        In half precision on a CPU, on which it was measured: docs/scaling.md.
+        """
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
         """Run a pass over one of its slabs."""

@@ -14,8 +14,14 @@ from isoslice.inference.fields import Files
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.interpolated import residual_dtype
 from isoslice.inference.options import PredictOptions, ResolvedOptions
-from isoslice.inference.passes import batch_size, distilled_passes, run_pass, sampling_passes
-from isoslice.inference.recipes.protocol import BlockResult, Noise, PassMemory, Report
+from isoslice.inference.passes import (
+    BATCH_PIXELS,
+    batch_size,
+    distilled_passes,
+    run_pass,
+    sampling_passes,
+)
+from isoslice.inference.recipes.protocol import BlockResult, Noise, Report
 from isoslice.inference.recipes.residual_blocks import find_numbers, make_block
 from isoslice.inference.recipes.residual_stages import residual_stages
 from isoslice.inference.stages import Stage
@@ -41,11 +47,6 @@ class ResidualRecipe:
     def most_accurate(self) -> Mode:
         """The mean."""
         return "mean"
-
-    @property
-    def pass_memory(self) -> PassMemory:
-        """In windows of bounded size; see `tiling`."""
-        return PassMemory(NETWORK_BYTES, WHOLE)
 
     def resolve(self, options: PredictOptions) -> ResolvedOptions:
         """Take the mean at detail 0, a sample of five evaluations and all detail by default."""
@@ -89,6 +90,10 @@ class ResidualRecipe:
     def batch_slices(self, pixels: int, device: str) -> int:
         """See `passes.batch_size`."""
         return batch_size(pixels, torch.device(device))
+
+    def network_bytes(self, pixels: int, threads: int) -> int:
+        """Count a batch for each thread, or a window of a slice; see `tiling`."""
+        return threads * NETWORK_BYTES * min(max(pixels, BATCH_PIXELS["cpu"]), WHOLE)
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
         """Denoise a slab of the residual; see `passes.run_pass`."""
