@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load, save_file
 
+import isoslice
 from conftest import texture
 from isoslice import DataError, Model, ModelError, OutputError, SettingsError, Volume
 from isoslice.models.files.bundle import is_model_folder
@@ -228,3 +229,23 @@ def test_what_is_no_model_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ModelError, match="no isoslice model there"):
             Model.load(path)
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_a_path_is_restored_like_its_voxels(tiny_model, stack_file, tmp_path):
+    whole = tiny_model.predict(isoslice.read_volume(stack_file))
+    np.testing.assert_array_equal(tiny_model.predict(stack_file).volume, whole.volume)
+    output = tmp_path / "out.ome.zarr"
+    written = tiny_model.predict(str(stack_file), output=str(output))
+    np.testing.assert_array_equal(np.asarray(written.volume), whole.volume)
+    assert written.voxel_size == whole.voxel_size
+    with pytest.raises(OutputError, match="exists"):
+        tiny_model.predict(stack_file, output=output)
+    tiny_model.predict(stack_file, output=output, overwrite=True)
+
+
+def test_what_needs_an_output_or_a_path_says_so(tiny_model, stack_file, tmp_path):
+    with pytest.raises(SettingsError, match="add output=PATH"):
+        tiny_model.predict(stack_file, memory="2GB")
+    with pytest.raises(SettingsError, match="expected the path of a stack"):
+        tiny_model.predict(isoslice.read_volume(stack_file), output=tmp_path / "a.npy")

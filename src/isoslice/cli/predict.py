@@ -36,6 +36,27 @@ if TYPE_CHECKING:
     from isoslice.runtime.progress import Progress
 
 
+ModelFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="Model folder that train wrote.",
+        rich_help_panel=MODEL,
+    ),
+]
+Minutes = Annotated[
+    float,
+    typer.Option(
+        "--minutes",
+        metavar="M",
+        help="Time to train if no model is given: training, all of it, not restoring.",
+        rich_help_panel=MODEL,
+    ),
+]
+
+
 @dataclass(frozen=True)
 class PredictArguments:
     """Options that are arguments of `Model.predict`."""
@@ -139,25 +160,8 @@ def predict(
     reading: Reading,
     arguments: PredictArguments,
     large: LargeOptions,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="Model folder that train wrote.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    minutes: Annotated[
-        float,
-        typer.Option(
-            "--minutes",
-            metavar="M",
-            help="Time to train if no model is given: training, all of it, not restoring.",
-            rich_help_panel=MODEL,
-        ),
-    ] = DEFAULT_MINUTES,
+    model: ModelFolder = None,
+    minutes: Minutes = DEFAULT_MINUTES,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

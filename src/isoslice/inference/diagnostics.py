@@ -29,7 +29,7 @@ PIXELS = 1.2
 
 @dataclass(frozen=True)
 class Doubts:
-    """What was found, one a channel.
+    """Reasons to doubt a result; likeness and isotropy per channel.
 
     Attributes
     ----------

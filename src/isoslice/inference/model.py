@@ -157,18 +157,12 @@ class Model(ModelBundle):
                 axes = voxel_size = None
             given = as_volume(stack, axes, voxel_size)
             return predict_volume(self, given, options, factor, device, progress, along)
-        if not isinstance(stack, str | Path):
-            raise SettingsError(
-                "got an output for voxels in memory, expected the path of a stack; write it with "
-                "isoslice.write_volume, or write what is returned"
-            )
+        size = None if voxel_size is None else parse_voxel_size(voxel_size)
         request = Request(
-            stack=Path(stack),
+            stack=_path_of(stack),
             model=self,
             output=Path(output),
-            reading=ReadOptions(
-                axes=axes, voxel_size=None if voxel_size is None else parse_voxel_size(voxel_size)
-            ),
+            reading=ReadOptions(axes=axes, voxel_size=size),
             options=options,
             factor=factor,
             along=along,
@@ -180,3 +174,12 @@ class Model(ModelBundle):
         prediction = predict_file(request, how, progress).prediction
         assert prediction is not None  # only parts end without
         return prediction
+
+
+def _path_of(stack: object) -> Path:
+    if not isinstance(stack, str | Path):
+        raise SettingsError(
+            "got an output for voxels in memory, expected the path of a stack; write what is "
+            "returned with isoslice.write_volume"
+        )
+    return Path(stack)

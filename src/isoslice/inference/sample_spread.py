@@ -9,7 +9,7 @@ changes. The two averages over a frame that this needs are made of sums over its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,11 +47,12 @@ class BlockSums(NamedTuple):
 
 def variance_sums(std: NDArray[np.float32], drawn: NDArray[np.float32]) -> BlockSums:
     """Sum predicted and sampled variances of a block (C, z, y, x)."""
-    hidden = std > 0
-    return BlockSums(
-        tuple(_sum(own[h] ** 2) for own, h in zip(std, hidden, strict=True)),
-        tuple(_sum(own[h]) for own, h in zip(drawn, hidden, strict=True)),
-    )
+    above, below = np.zeros((2, len(std)))
+    for own, sampled in _planes(std, drawn):
+        variance = own.astype(np.float64) ** 2
+        above += variance.sum(axis=(1, 2))
+        below += np.where(own > 0, sampled, 0).sum(axis=(1, 2), dtype=np.float64)
+    return BlockSums(tuple(above.tolist()), tuple(below.tolist()))
 
 
 def level_of(sums: Sequence[BlockSums]) -> tuple[float, ...]:
@@ -64,12 +65,11 @@ def change_sums(
     std: NDArray[np.float32], drawn: NDArray[np.float32], level: Sequence[float]
 ) -> BlockSums:
     """Sum the changes of the logarithm of a block's standard deviations, and their weights."""
-    changes = _changes(std, drawn, level)
-    hidden = std > 0
-    return BlockSums(
-        tuple(_sum(own[h] * c[h]) for own, c, h in zip(std, changes, hidden, strict=True)),
-        tuple(_sum(own[h]) for own, h in zip(std, hidden, strict=True)),
-    )
+    above, below = np.zeros((2, len(std)))
+    for own, sampled in _planes(std, drawn):
+        above += (own * _changes(own, sampled, level)).sum(axis=(1, 2))
+        below += own.sum(axis=(1, 2), dtype=np.float64)
+    return BlockSums(tuple(above.tolist()), tuple(below.tolist()))
 
 
 def average_of(sums: Sequence[BlockSums]) -> tuple[float, ...]:
@@ -85,27 +85,31 @@ def joined(
     average: Sequence[float],
 ) -> NDArray[np.float32]:
     """Put predicted deviations and sampled variances (C, z, y, x) together; 0 where `std` is 0."""
-    change = _changes(std, drawn, level) - np.reshape(average, (-1, 1, 1, 1))
-    both: NDArray[np.float32] = (std * np.exp(change)).astype(np.float32)
+    both = np.empty_like(std)
+    for (own, sampled), into in zip(_planes(std, drawn), both.swapaxes(0, 1), strict=True):
+        change = _changes(own, sampled, level) - np.reshape(average, (-1, 1, 1))
+        into[...] = own * np.exp(change)
     return both
+
+
+def _planes(
+    std: NDArray[np.float32], drawn: NDArray[np.float32]
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Yield planes (C, y, x) of both, one by one, for memory."""
+    return zip(std.swapaxes(0, 1), drawn.swapaxes(0, 1), strict=True)
 
 
 def _changes(
     std: NDArray[np.float32], drawn: NDArray[np.float32], level: Sequence[float]
 ) -> NDArray[np.float64]:
-    """Change of the logarithm of each standard deviation; 0 where `std` is 0."""
+    """Compute the change of the logarithm of deviations (C, y, x); 0 where they are 0."""
     variance = std.astype(np.float64) ** 2
-    hidden = variance > 0
-    sampled = drawn * np.reshape(np.asarray(level, np.float64), (-1, 1, 1, 1))
+    sampled = drawn * np.reshape(np.asarray(level, np.float64), (-1, 1, 1))
     # Where samples agree entirely they still say no more than that it is little.
     ratio = np.ones_like(variance)
-    np.divide(sampled + LEAST * variance, variance, out=ratio, where=hidden)
+    np.divide(sampled + LEAST * variance, variance, out=ratio, where=variance > 0)
     change: NDArray[np.float64] = SAMPLED / 2 * np.log(ratio)
     return change
-
-
-def _sum(values: NDArray[np.floating]) -> float:
-    return float(np.sum(values, dtype=np.float64))
 
 
 def _totals(sums: Sequence[BlockSums]) -> tuple[list[float], list[float]]:

@@ -83,8 +83,10 @@ def spans(length: int, count: int, halo: int, stride: int) -> list[tuple[slice, 
 @lru_cache(maxsize=2**14)
 def widest(length: int, count: int, halo: int, stride: int) -> int:
     """Return the length of the longest window of `spans`."""
-    found: int = max(window.stop - window.start for window, _ in spans(length, count, halo, stride))
-    return found
+    longest: int = max(
+        window.stop - window.start for window, _ in spans(length, count, halo, stride)
+    )
+    return longest
 
 
 def grid(
@@ -113,7 +115,7 @@ class Window(NamedTuple):
 
     rows: slice
     columns: slice
-    #: What it is for.
+    #: The core that it is responsible for.
     own_rows: slice
     own_columns: slice
 

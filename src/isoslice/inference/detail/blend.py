@@ -32,9 +32,9 @@ def usual_grain(config: ModelConfig) -> float:
 
 
 class Gains(NamedTuple):
-    """How much of its detail each channel's planes have where the dial stands at 1, (C, Z).
+    """Gains of sampled detail at ``detail=1``, per channel and plane, (C, Z).
 
-    Or planes at each distance from the next measured one, (C, farthest): see `of_planes`.
+    Or per distance from the nearest measured plane, (C, farthest): see `of_planes`.
     """
 
     fine: Tensor
@@ -75,9 +75,9 @@ def smooth_along_z(detail: Tensor, sigma: float) -> Tensor:
 
 
 def soften(planes: Tensor, kept: float) -> None:
-    """Of what a 1-2-1 mean along Y and X takes off planes (n, Y, X), keep a share; in place.
+    """Attenuate high frequencies of planes (n, Y, X) in place: ``blur + kept * (planes - blur)``.
 
-    Beyond the edges planes go on as they end.
+    The blur is a binomial 1-2-1 filter along Y and X, with edges replicated.
     """
     if kept == 1:
         return

@@ -51,16 +51,16 @@ def pieces(shape: tuple[int, int, int], read: Read) -> list[Region]:
         starts = ((i + 0.5) / count * max(0, whole - size) for i in range(count))
         return [slice(round(start), min(round(start) + size, whole)) for start in starts]
 
-    found: list[Region] = []
+    chosen: list[Region] = []
     lateral = [(y, x) for y in parts(SIDE, height, PLACES) for x in parts(SIDE, width, PLACES)]
     for i, z in enumerate(parts(INTERVALS + 1, n, COUNT)):
         here = (torch.from_numpy(read((z, y, x))) for y, x in lateral)
         sums = np.cumsum([float(roughness(piece).mean(dim=1).sum()) for piece in here])
         share = (i * (PLACES + 1) + 0.5) / PLACES**2
         piece = (z, *lateral[int(np.searchsorted(sums, share * sums[-1]))])
-        if piece not in found:
-            found.append(piece)
-    return found
+        if piece not in chosen:
+            chosen.append(piece)
+    return chosen
 
 
 def drawn_place(piece: Region, grid: PlaneGrid) -> Region:
@@ -152,7 +152,7 @@ def drawn_pieces(
     drawn
         What was drawn between them.
     """
-    found = []
+    drawn_there = []
     for piece in pieces(shape, read):
         own = piece_grid(piece, grid)
         if own.mask.all():
@@ -162,5 +162,5 @@ def drawn_pieces(
         measured = read(piece)
         base = make_base(measured, own, config.softening, mean.device)
         linear = base.part(whole(base.shape).slices()).to(mean.device)
-        found.append(drawn_piece(config, measured, own, linear, mean, sample))
-    return found
+        drawn_there.append(drawn_piece(config, measured, own, linear, mean, sample))
+    return drawn_there

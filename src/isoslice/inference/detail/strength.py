@@ -21,6 +21,7 @@ with roughness within planes, the specimen is noisy, and coarse detail is kept (
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -83,12 +84,12 @@ def find_gains(
 
 
 def detail_gains(config: ModelConfig, looked_at: Sequence[Piece], channels: int) -> Gains:
-    """Find the gains of detail.
+    """Compute one gain per distance to the nearest measured plane.
 
-    Each distance from the next measured plane has a gain of its own, so that planes are alike.
-    Their roughness rises until XZ and YZ slices are as rough as measured planes say, along Z and
-    across, or until accuracy is spent. Coarse detail makes them rough across alone: of it, never
-    strengthened, as much is kept as lets roughness along Z lead.
+    Gains are raised until the mean absolute gradient of restored pieces, along Z and within planes,
+    matches that of measured planes, or until the expected loss of PSNR reaches `LOSS`. Coarse
+    detail raises only the gradient within planes, so it is attenuated where that leads, and never
+    amplified.
 
     Parameters
     ----------
@@ -105,77 +106,39 @@ def detail_gains(config: ModelConfig, looked_at: Sequence[Piece], channels: int)
     """
     if not looked_at:
         return Gains(*torch.ones(2, channels, 1))
+    pieces = _Pieces.of(config, looked_at)
     measured = [piece.measured for piece in looked_at]
-    flat = torch.cat([piece.flatten(1) for piece in measured], dim=1)
-    lowest, highest = (extreme[:, None, None, None] for extreme in flat.aminmax(dim=1))
-    distances = torch.cat([piece.distance for piece in looked_at])
-    farthest = int(distances.max())
-    of_distance = torch.nn.functional.one_hot(distances)[:, 1:].float()
-    of_distance /= of_distance.sum(dim=0)
-
-    def average(values: Iterable[Tensor]) -> Tensor:
-        return torch.stack(list(values)).mean(dim=0)
-
-    def slow(gains: Tensor, coarse: Tensor) -> Tensor:
-        """Gains of coarse detail, its share (C,) at most."""
-        if config.distilled is not None:  # its detail holds what others' mean does
-            return torch.ones_like(gains)
-        return gains.clamp(max=1) * coarse[:, None]
-
-    def restored(gains: Tensor, coarse: Tensor) -> list[Tensor]:
-        """Pieces by gains (C, farthest) and (C,), no darker nor brighter than measured planes."""
-        both = torch.stack([gains, slow(gains, coarse)])
-        of_plane = torch.nn.functional.pad(both, (1, 0))
-        volumes = []
-        for piece in looked_at:
-            g, h = of_plane[:, :, piece.distance, None, None]
-            drawn = g * piece.fine + h * piece.coarse
-            volumes.append(unstretch(piece.mean + drawn, config.softening))
-        return [volume.clamp(lowest, highest) for volume in volumes]
-
-    def within(volumes: Sequence[Tensor]) -> Tensor:
-        """Roughness along Y and X at each distance, (C, farthest)."""
-        return torch.cat([roughness(volume) for volume in volumes], dim=1) @ of_distance
-
-    def across(volumes: Sequence[Tensor]) -> Tensor:
-        """Roughness along Z, (C,)."""
-        return average(volume.diff(dim=1).abs().mean(dim=(1, 2, 3)) for volume in volumes)
-
-    def change(volumes: Iterable[Tensor], others: Iterable[Tensor]) -> Tensor:
-        """Mean squared difference of planes that were not measured, (C,)."""
-        return average(
-            (a - b)[:, p.distance > 0].square().mean(dim=(1, 2, 3))
-            for a, b, p in zip(volumes, others, looked_at, strict=True)
-        )
-
-    wanted = average(roughness(piece).mean(dim=1) for piece in measured)
+    wanted = _average(roughness(piece).mean(dim=1) for piece in measured)
     intervals = [(len(p.distance) - 1) / (p.measured.shape[1] - 1) for p in looked_at]
     factor = max(2, round(sum(intervals) / len(intervals)))
     unlike = anisotropy(measured, factor)
-    none = wanted.new_zeros(len(wanted), farthest)
-    means = restored(none, torch.zeros_like(wanted))
+    none = wanted.new_zeros(len(wanted), pieces.farthest)
+    means = pieces.restored(none, torch.zeros_like(wanted))
     if config.distilled is None:
-        error = average(linear_error(piece, factor) for piece in measured) * unlike
+        error = _average(linear_error(piece, factor) for piece in measured) * unlike
         spare = (10 ** (LOSS / 10) - 1) * error
-        allowed = change(means, (piece.linear for piece in looked_at)) + spare
+        allowed = pieces.change(means, (piece.linear for piece in looked_at)) + spare
     else:  # such a network gives no mean
         allowed = torch.full_like(wanted, torch.inf)
-
     tried = torch.linspace(*LIMITS, TRIED, device=wanted.device)
 
     def search(coarse: Tensor) -> tuple[Tensor, Tensor]:
         """Gains (C, farthest), and roughness along Z over that across, as wanted: 1, (C,)."""
-        rough = torch.stack([within(restored(none + gain, coarse)) for gain in tried], dim=2)
+        rough = torch.stack(
+            [pieces.within(pieces.restored(none + gain, coarse)) for gain in tried], dim=2
+        )
         low, high = (torch.full_like(wanted, level) for level in LEVELS)
         for _ in range(12):  # bisection: more detail is rougher, and costs more
             level = (low + high) / 2
-            volumes = restored(gains_for(level * wanted, tried, rough), coarse)
-            found = within(volumes).mean(dim=1) + across(volumes)
-            enough = (found >= (1 + unlike.sqrt()) * wanted) | (change(volumes, means) >= allowed)
+            volumes = pieces.restored(gains_for(level * wanted, tried, rough), coarse)
+            roughnesses = pieces.within(volumes).mean(dim=1) + pieces.across(volumes)
+            enough = roughnesses >= (1 + unlike.sqrt()) * wanted
+            enough |= pieces.change(volumes, means) >= allowed
             low, high = torch.where(enough, low, level), torch.where(enough, level, high)
         gains = gains_for((low + high) / 2 * wanted, tried, rough)
-        volumes = restored(gains, coarse)
-        return gains, across(volumes) / within(volumes).mean(dim=1) / unlike.sqrt()
+        volumes = pieces.restored(gains, coarse)
+        ratio = pieces.across(volumes) / pieces.within(volumes).mean(dim=1)
+        return gains, ratio / unlike.sqrt()
 
     coarse = torch.ones_like(wanted)
     gains, balance = search(coarse)
@@ -184,4 +147,77 @@ def detail_gains(config: ModelConfig, looked_at: Sequence[Piece], channels: int)
             break
         less = torch.where(balance >= BALANCE, coarse, share)
         (gains, balance), coarse = search(less), less
-    return Gains(gains, slow(gains, coarse))
+    return Gains(gains, pieces.slow(gains, coarse))
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Pieces of a stack, to be restored with any gains.
+
+    Attributes
+    ----------
+    config
+        The model's settings.
+    pieces
+        What was drawn for them.
+    lowest, highest
+        Intensities of measured planes, (C, 1, 1, 1).
+    of_distance
+        Shares of all planes of the pieces in the average of each distance, (planes, farthest).
+    """
+
+    config: ModelConfig
+    pieces: Sequence[Piece]
+    lowest: Tensor
+    highest: Tensor
+    of_distance: Tensor
+
+    @classmethod
+    def of(cls, config: ModelConfig, pieces: Sequence[Piece]) -> _Pieces:
+        """Measure what all of them have in common."""
+        flat = torch.cat([piece.measured.flatten(1) for piece in pieces], dim=1)
+        lowest, highest = (extreme[:, None, None, None] for extreme in flat.aminmax(dim=1))
+        distances = torch.cat([piece.distance for piece in pieces])
+        of_distance = torch.nn.functional.one_hot(distances)[:, 1:].float()
+        return cls(config, pieces, lowest, highest, of_distance / of_distance.sum(dim=0))
+
+    @property
+    def farthest(self) -> int:
+        """Largest distance from a measured plane."""
+        return self.of_distance.shape[1]
+
+    def slow(self, gains: Tensor, coarse: Tensor) -> Tensor:
+        """Gains of coarse detail, its share (C,) at most."""
+        if self.config.distilled is not None:  # its detail holds what others' mean does
+            return torch.ones_like(gains)
+        return gains.clamp(max=1) * coarse[:, None]
+
+    def restored(self, gains: Tensor, coarse: Tensor) -> list[Tensor]:
+        """Restore with gains (C, farthest) and (C,), within the range of measured planes."""
+        both = torch.stack([gains, self.slow(gains, coarse)])
+        of_plane = torch.nn.functional.pad(both, (1, 0))
+        volumes = []
+        for piece in self.pieces:
+            g, h = of_plane[:, :, piece.distance, None, None]
+            drawn = g * piece.fine + h * piece.coarse
+            volumes.append(unstretch(piece.mean + drawn, self.config.softening))
+        return [volume.clamp(self.lowest, self.highest) for volume in volumes]
+
+    def within(self, volumes: Sequence[Tensor]) -> Tensor:
+        """Measure roughness along Y and X at each distance, (C, farthest)."""
+        return torch.cat([roughness(volume) for volume in volumes], dim=1) @ self.of_distance
+
+    def across(self, volumes: Sequence[Tensor]) -> Tensor:
+        """Measure roughness along Z, (C,)."""
+        return _average(volume.diff(dim=1).abs().mean(dim=(1, 2, 3)) for volume in volumes)
+
+    def change(self, volumes: Iterable[Tensor], others: Iterable[Tensor]) -> Tensor:
+        """Compute the mean squared difference of planes that were not measured, (C,)."""
+        return _average(
+            (a - b)[:, p.distance > 0].square().mean(dim=(1, 2, 3))
+            for a, b, p in zip(volumes, others, self.pieces, strict=True)
+        )
+
+
+def _average(values: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(values)).mean(dim=0)

@@ -62,11 +62,11 @@ def claimed(path: Path, *, wait: bool) -> Iterator[bool | None]:
     """
     handle = _open(path)
     try:
-        found: bool | None = _taken(handle, shared=False)
-        while wait and found is False:
+        held: bool | None = _taken(handle, shared=False)
+        while wait and held is False:
             time.sleep(PAUSE)
-            found = None if _taken(handle, shared=False) else False
-        yield found
+            held = None if _taken(handle, shared=False) else False
+        yield held
     finally:
         os.close(handle)
 

@@ -137,13 +137,13 @@ def files_glance(path: Path) -> str:
 def _metadata(path: Path, depth: int) -> list[Path]:
     """List the metadata of a Zarr folder and of what it holds: no chunks, of which are many."""
     marks = [path / name for name in MARKER_FILES]
-    found = [mark for mark in marks if mark.is_file()]
-    if depth and found:
+    files = [mark for mark in marks if mark.is_file()]
+    if depth and files:
         with os.scandir(path) as entries:  # an array's, as there is little else in a group
             inner = sorted(entry.name for entry in islice(entries, 100) if entry.is_dir())
         for name in inner:
-            found += _metadata(path / name, depth - 1)
-    return found
+            files += _metadata(path / name, depth - 1)
+    return files
 
 
 def _is_planes(path: Path) -> bool:

@@ -82,7 +82,7 @@ class Outcome:
     Attributes
     ----------
     voxels
-        Of the output, as if all tasks were worth the same: a third of the work is a third of them.
+        Output voxels attributed to this run, in proportion to the work it did.
     tasks, seconds
         Done by this run, in this time.
     finished
@@ -184,8 +184,8 @@ def _work(
     gate = nullcontext(True) if how.part is None else claimed(_gate(folder), wait=True)
     with gate:
         if folder.is_dir():  # another part may have ended it
-            found = Ledger(job.folder)
-            record = {"runs": _runs(job), "tasks": dict(found.writers), "times": found.times}
+            done = Ledger(job.folder)
+            record = {"runs": _runs(job), "tasks": dict(done.writers), "times": done.times}
             outcome.finished = end(job, request.output, record, overwrite=how.overwrite)
     return outcome
 

@@ -32,21 +32,21 @@ def this_process(device: str, threads: int | None = None) -> Worker:
 
 
 def alike(workers: Iterable[Worker]) -> Worker:
-    """Return what stands for all of them.
+    """Require workers to be of one kind, and return what stands for all of them.
 
     Raises
     ------
     SettingsError
         If there is none, or they do not round alike.
     """
-    found = list(workers)
-    kinds = sorted({worker.arithmetic for worker in found})
+    all_workers = list(workers)
+    kinds = sorted({worker.arithmetic for worker in all_workers})
     if len(kinds) != 1:
         got = "workers of several kinds: " + ", ".join(kinds) if kinds else "no worker"
         raise SettingsError(
             f"got {got}, expected one kind, so that all voxels are made alike; start workers on "
             "machines of one kind, or say --device"
         )
-    most = max(worker.threads for worker in found)
-    count = "one worker" if len(found) == 1 else f"{len(found)} workers"
-    return found[0]._replace(threads=most, told=f"{count}: {found[0].told}")
+    most = max(worker.threads for worker in all_workers)
+    count = "one worker" if len(all_workers) == 1 else f"{len(all_workers)} workers"
+    return all_workers[0]._replace(threads=most, told=f"{count}: {all_workers[0].told}")

@@ -87,7 +87,9 @@ def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -
         sums = change_sums(_std(config, work, box), _variance(work, box), level)
         return BlockResult({}, work.store.write_numbers(CHANGES, sums, index))
     drawn = _sample(config, work, box, stage.draw)
-    distance = (drawn - _mean(config, work, box)) ** 2
+    distance = _mean(config, work, box)
+    distance -= drawn
+    distance *= distance
     if stage.draw:
         distance += work.store.read_blocks(squares(stage.draw - 1), box.slices())
     files = work.store.write_block(stage.name, index, distance)
