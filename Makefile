@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= ../shared/data
+# A process for each core, of one thread: tests of several threads ask for them.
+PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test fast coverage lint changes features benchmark clean
 
@@ -10,13 +12,13 @@ demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was reall
 	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
 
 test: $(VENV)/.demo  ## all tests
-	$(BIN)/python -m pytest --cpu-limit 30 $(TEST_ARGS)  # some processors take three times as long
+	$(PYTEST) --cpu-limit 30 $(TEST_ARGS)  # some processors take three times as long
 
 fast: $(VENV)/.demo  ## the tests that take less than a few seconds each
-	$(BIN)/python -m pytest -m "not slow" $(TEST_ARGS)
+	$(PYTEST) -m "not slow" $(TEST_ARGS)
 
-coverage: $(VENV)/.demo  ## lines that the fast tests run, measured: slower, so the limit is higher
-	$(BIN)/python -m pytest -m "not slow" --cov --cpu-limit 60 $(TEST_ARGS)
+coverage: $(VENV)/.demo  ## all tests, and which lines they run: slower, so the limit is higher
+	$(PYTEST) --cov --cpu-limit 60 $(TEST_ARGS)
 
 lint: $(VENV)/.ready  ## style, types, layers of imports, release notes
 	$(BIN)/ruff check

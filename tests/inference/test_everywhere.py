@@ -84,7 +84,7 @@ CASES = {
     "samples": (own, stack(3, 40, 40, dtype="uint16"), {"samples": 2, "keep_samples": True}),
     "samples of times and channels": (
         own,
-        stack(2, 2, 3, 30, 34, axes="TCZYX", names=("a", "b")),
+        stack(2, 2, 2, 30, 34, axes="TCZYX", names=("a", "b")),
         {"samples": 2},
     ),
     "two channels": (

@@ -1,5 +1,6 @@
 """Which of several processes one is, and what is refused before any of them works."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -129,3 +130,11 @@ def test_refusals_by_command(cli: Cli, tmp_path, stack_file, monkeypatch):
         assert words in line
     assert cli("train", stack_file, "-o", out, "--devices", 0).code == 2
     assert not list(tmp_path.glob("model*"))
+
+
+def test_lightning_does_not_synchronise_gpus_before_each_step_under_another_name():
+    """Otherwise `disable_sigterm_broadcast` would do nothing, without a word."""
+    loops = pytest.importorskip("pytorch_lightning.loops.training_epoch_loop")
+    source = inspect.getsource(loops)
+    if "sigterm" in source.lower():
+        assert hasattr(loops._TrainingEpochLoop, "_broadcast_sigterm_tensor")

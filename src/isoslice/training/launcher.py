@@ -2,7 +2,7 @@
 
 Each is a new Python process that reads its job from a file and does not import the caller's main
 module, so that this works in scripts and notebooks. The caller is none of them, and does not hang
-if one of them dies.
+if one of them dies. docs/training.md says why PyTorch's elastic launcher does not do this.
 """
 
 from __future__ import annotations

@@ -68,7 +68,8 @@ def trainer_options(topology: ProcessTopology) -> dict[str, Any]:
 def disable_sigterm_broadcast(trainer: pl.Trainer) -> None:
     """Keep Lightning from synchronising GPUs before each step to detect SIGTERM.
 
-    `sync.Peers.agree` does so on the CPU. Uses a private method, where Lightning has it.
+    `sync.Peers.agree` does so on the CPU. Uses a private method, where Lightning has it; a test
+    fails if a later version does the same under another name.
     """
     with contextlib.suppress(AttributeError):
         loop: Any = trainer.fit_loop.epoch_loop
