@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import locale
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -40,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
         from without_torch import WithoutTorch
 
         config.pluginmanager.register(WithoutTorch())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run slow tests first where several processes share them, so that all end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 class Ran(NamedTuple):
