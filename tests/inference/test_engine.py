@@ -10,7 +10,7 @@ import pytest
 
 from isoslice import write_volume
 from isoslice.data.volume import Volume
-from isoslice.errors import SettingsError
+from isoslice.errors import OutputError, SettingsError
 from isoslice.inference.engine.begin import Request, unfinished
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
@@ -109,6 +109,9 @@ def test_parts_at_once_make_the_same_files(request_, undisturbed):
 def test_one_part_alone_does_what_others_would(request_, undisturbed):
     run(request_, part=(2, 3))
     assert files(request_.output) == files(undisturbed)
+    other = replace(request_, options=PredictOptions(mode="mean"))
+    with pytest.raises(OutputError, match="exists"):  # not what was asked for
+        run(other, part=(1, 3))
 
 
 def test_parts_are_not_told_to_overwrite(request_):

@@ -170,8 +170,10 @@ def test_nothing_to_go_on_with(request_):
 
 def test_two_runs_do_not_write_the_same_output(request_):
     lock = unfinished(request_.output).with_name("out.ome.zarr.unfinished.lock")
-    with locked(lock, request_.output), pytest.raises(OutputError, match="another run"):
-        run(request_)
+    with locked(lock, request_.output):
+        with pytest.raises(OutputError, match="another run"):
+            run(request_)
+        assert lock.exists()  # it is the other run's
     with locked(lock, request_.output, shared=True), locked(lock, request_.output, shared=True):
         pass
     run(request_)

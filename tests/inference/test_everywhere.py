@@ -247,3 +247,37 @@ def test_the_same_voxels_by_workers_of_its_own(case):
     asked, prediction, expected = case
     tiff = replace(asked, output=asked.output.parent / "workers.ome.tif")
     check(predict_file(tiff, How(workers=2), Progress()).prediction, tiff, prediction, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["sample"], indirect=True)
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_workers_that_stay_do_not_go_on_with_the_job_before(case, scheduler):
+    asked, _, _ = case
+    volumes = []
+    for seed in (0, 1):
+        again = replace(asked, options=PredictOptions(seed=seed))
+        made, _ = predict_file(again, How(scheduler=scheduler, overwrite=True), Progress())
+        volumes.append(np.asarray(made.volume))
+    assert not np.array_equal(*volumes)
+    expected = asked.model.predict(read_volume(asked.stack), seed=1).volume
+    np.testing.assert_array_equal(volumes[1], expected)
+
+
+@pytest.mark.parametrize("case", ["uncertainty"], indirect=True)
+@pytest.mark.parametrize("name", ["out.ome.tif", "out.ome.zarr"])
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_a_run_killed_while_it_tidies_up_ends_well(case, name, monkeypatch):
+    asked, prediction, expected = case
+    request = replace(asked, output=asked.output.parent / name, memory=10**9)
+
+    def dying(folder):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("isoslice.inference.engine.end.remove_unfinished", dying)
+        with pytest.raises(Killed):
+            predict_file(request, How(), Progress())
+    assert request.output.exists()
+    resumed = predict_file(request, How(resume=True), Progress()).prediction
+    check(resumed, request, prediction, expected)

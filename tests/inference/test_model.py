@@ -249,3 +249,21 @@ def test_what_needs_an_output_or_a_path_says_so(tiny_model, stack_file, tmp_path
         tiny_model.predict(stack_file, memory="2GB")
     with pytest.raises(SettingsError, match="expected the path of a stack"):
         tiny_model.predict(isoslice.read_volume(stack_file), output=tmp_path / "a.npy")
+
+
+def test_measured_data_are_never_replaced(tiny_model, stack_file):
+    before = stack_file.read_bytes()
+    with pytest.raises(OutputError, match="measured data are never replaced"):
+        tiny_model.predict(stack_file, output=stack_file, overwrite=True)
+    assert stack_file.read_bytes() == before
+
+
+def test_outputs_are_checked_before_the_work(tiny_model, stack_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("isoslice.inference.engine.predict._predicted", None)  # not called
+    with pytest.raises(OutputError, match="unknown suffix"):
+        tiny_model.predict(stack_file, output=tmp_path / "out.xyz")
+    (tmp_path / "out.tif").touch()
+    with pytest.raises(OutputError, match="exists"):
+        tiny_model.predict(stack_file, output=tmp_path / "out.tif")
+    with pytest.raises(SettingsError, match="expected one or more"):
+        tiny_model.predict(stack_file, output=tmp_path / "new.tif", workers=0)

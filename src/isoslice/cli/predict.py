@@ -239,8 +239,8 @@ def _check_paths(
             "got --part without --model, expected one model that all parts use; train it first, "
             f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
         )
-    if how.part is None:  # another part may have made the output
-        for path in (output, *([] if how.resume else arguments.beside(output))):
+    if how.part is None and not how.resume:  # else an earlier run may have made some of them
+        for path in (output, *arguments.beside(output)):
             check_output(path, how.overwrite)
     if report is not None:
         _check_report(report, how)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from isoslice.data.grid import even_grid
@@ -40,9 +41,11 @@ def memory_needed(volume: Volume, factor: int, options: ResolvedOptions, recipe:
     pixels_of_slice = depth * max(volume.size("Y"), volume.size("X"))
     network = recipe.network_bytes(pixels_of_slice, torch.get_num_threads())
     voxels = depth * pixels
+    to_read = 0 if isinstance(volume.data, np.ndarray) else volume.data.nbytes
     return (
         FIXED
         + network
+        + to_read
         + pixels * planes * MEASURED
         + voxels * (volume.size("T") * returned + fields)
     )

@@ -157,6 +157,7 @@ class Model(ModelBundle):
                 axes = voxel_size = None
             given = as_volume(stack, axes, voxel_size)
             return predict_volume(self, given, options, factor, device, progress, along)
+        how = How(workers, scheduler, resume=resume, overwrite=overwrite)
         size = None if voxel_size is None else parse_voxel_size(voxel_size)
         request = Request(
             stack=_path_of(stack),
@@ -170,7 +171,6 @@ class Model(ModelBundle):
             memory=parse_memory(memory) if isinstance(memory, str) else memory,
             threads=threads_each(workers),
         )
-        how = How(workers, scheduler, resume=resume, overwrite=overwrite)
         prediction = predict_file(request, how, progress).prediction
         assert prediction is not None  # only parts end without
         return prediction

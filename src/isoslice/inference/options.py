@@ -15,7 +15,14 @@ from isoslice.models.choices import Direction, Mode
 SAMPLES = (2, 1000)
 
 #: An integer of Python or NumPy.
-_Integer = Annotated[int, BeforeValidator(operator.index)]
+_Integer = Annotated[int, BeforeValidator(lambda value: _index(value))]
+
+
+def _index(value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise SettingsError(f"got {value!r}, expected an integer") from error
 
 
 class PredictOptions(BaseModel):
@@ -73,7 +80,7 @@ class PredictOptions(BaseModel):
     @model_validator(mode="after")
     def _check_each(self) -> Self:
         if not 0 <= self.seed < 2**62:
-            raise SettingsError(f"got seed {self.seed}, expected 0 or more")
+            raise SettingsError(f"got seed {self.seed}, expected 0 to 2**62 - 1")
         if self.detail is not None and not 0 <= self.detail <= 1:
             raise SettingsError(
                 f"got detail {self.detail}, expected 0 (the mean) to 1 (a whole sample)"

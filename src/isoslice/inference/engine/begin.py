@@ -12,7 +12,7 @@ import numpy as np
 from isoslice import __version__
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError, SettingsError
-from isoslice.inference.engine.job import MARK, MODEL, PLAN, Job, open_job, read_plan
+from isoslice.inference.engine.job import FIELDS, MARK, MODEL, PLAN, Job, open_job, read_plan
 from isoslice.inference.engine.plan import JobPlan, check_same, files_digest, files_glance
 from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
 from isoslice.inference.engine.slabs import LEAST_BUDGET, Sizes, slab_slices
@@ -141,7 +141,11 @@ def begin(
 def _make_folder(job: Job, output: Path) -> None:
     try:
         job.folder.mkdir()
+    except OSError as error:
+        raise output_error(output, error) from error
+    try:
         (job.folder / MARK).touch()
+        (job.folder / FIELDS).mkdir()
         job.model.save(job.folder / MODEL)
         job.create_images()
         with atomic_write(job.folder / PLAN, fsync=True) as stream:  # now it can be gone on with

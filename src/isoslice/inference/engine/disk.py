@@ -54,7 +54,7 @@ class DiskStore:
     def write(self, name: str, plane: SlicePlane, index: int, values: Tensor) -> Files:
         """Write a slab, whole or not at all, and flush it to the disk."""
         path = self._file(name, index)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder_of(path)
         own = slices(values, plane)
         with atomic_write(path, fsync=True) as stream:
             for segment in self.layout.slab_ranges(_other(plane)):
@@ -75,7 +75,7 @@ class DiskStore:
     def write_block(self, name: str, index: int, values: NDArray[np.float32]) -> Files:
         """Write a block, whole or not at all, and flush it to the disk."""
         path = self._file(name, index)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder_of(path)
         with atomic_write(path, fsync=True) as stream:
             stream.write(np.ascontiguousarray(values).data.cast("B"))
         return {path: path.stat().st_size}
@@ -93,7 +93,7 @@ class DiskStore:
     def write_numbers(self, name: str, numbers: Any, index: int | None = None) -> Files:
         """Write numbers as JSON, whole or not at all, and flush them to the disk."""
         path = self._numbers_file(name, index)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder_of(path)
         with atomic_write(path, fsync=True) as stream:
             stream.write(json.dumps(numbers).encode() + b"\n")
         return {path: path.stat().st_size}
@@ -112,6 +112,11 @@ class DiskStore:
         for folder in self.folder.glob("*/"):
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_folder_of(self, path: Path) -> None:
+        """Make the folder of a file, but not the one of the whole run, which may have ended."""
+        self.folder.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
 
     def _file(self, name: str, index: int) -> Path:
         return self.folder / name / f"{index:06d}"

@@ -14,16 +14,19 @@ import numpy as np
 from isoslice.data.coarse import renamed
 from isoslice.data.volume import Volume
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.job import Job
+from isoslice.inference.engine.job import MARK, PLAN, Job
 from isoslice.inference.engine.plan import JobPlan, files_digest
 from isoslice.inference.options import PredictOptions, outputs_of
 from isoslice.inference.plan import Plan
+from isoslice.inference.recipes import recipe_of
 from isoslice.io.atomic import atomic_output, check_output, replace_output
 from isoslice.io.deferred import DeferredVoxels
 from isoslice.io.formats.omezarr.metadata import Description
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.notes import make_note
 from isoslice.io.writing import beside, write_volume
+from isoslice.models.files.bundle import ModelBundle
+from isoslice.models.reliability.calibration import FactorCalibration
 
 #: Of standard deviations, this share of the range of intensities is shown as white.
 STD_WINDOW = 0.1
@@ -40,6 +43,8 @@ class Finished(NamedTuple):
 
     volumes: Mapping[str, Volume]
     plan: Plan
+    #: What intervals are made with, if there are standard deviations.
+    calibration: FactorCalibration | None
 
 
 def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -> Finished:
@@ -49,7 +54,7 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     """
     paths = targets(output, job.work.plan.options)
     for name, path in paths.items():
-        if name == "volume" or (job.folder / name).is_dir():
+        if (job.folder / name).is_dir():
             check_output(path, overwrite)
     job.check_whole_stack()
     finished = {name: _deferred(job, name, path) for name, path in paths.items()}
@@ -64,9 +69,22 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
             replace_output(job.folder / name, path)
         else:
             _write(job, name, path, overwrite)
-            shutil.rmtree(job.folder / name, ignore_errors=True)  # as if it had been moved
-    shutil.rmtree(job.folder, ignore_errors=True)
-    return Finished(finished, job.work.plan)
+            # As if it had been moved: what is half removed must not be written again.
+            (job.folder / name).rename(job.folder / f"{name}.written")
+    scale = job.restoration.scale(0)
+    remove_unfinished(job.folder)
+    return Finished(finished, job.work.plan, None if scale is None else scale.calibration)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove an unfinished output, what it is known by last."""
+    (folder / PLAN).unlink(missing_ok=True)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != MARK:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _deferred(job: Job, name: str, path: Path) -> Volume:
@@ -126,17 +144,20 @@ def write_record(output: Path, record: Mapping[str, Any]) -> None:
         draft.write_text(text, encoding="utf-8")
 
 
-def is_made(request: Request, fingerprint: str) -> bool:
+def is_made(request: Request, model: ModelBundle) -> bool:
     """Whether a finished output is there, of the same stack, reading, model and options."""
     try:
         record = json.loads(record_path(request.output).read_text(encoding="utf-8"))
         made = JobPlan.model_validate({**record["job"], "plan": record["plan"]})
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    same = (made.stack_digest, made.reading, made.plan.model, made.plan.options.seed) == (
+    options = recipe_of(model.config).resolve(request.options)
+    same = (made.stack_digest, made.reading, made.plan.model, made.plan.options) == (
         files_digest(request.stack),
         request.reading,
-        fingerprint,
-        request.options.seed,
+        model.fingerprint,
+        options,
     )
+    same &= request.factor in (None, made.plan.factor)
+    same &= request.along is None or request.along.upper() == made.plan.along
     return request.output.exists() and same

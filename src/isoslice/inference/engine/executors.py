@@ -5,6 +5,7 @@ Each task is claimed, done, and recorded where it is done. Voxels are the same w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from isoslice.errors import IsosliceError, SettingsError
-from isoslice.inference.engine.job import Job, open_job
+from isoslice.inference.engine.job import PLAN, Job, open_job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import PAUSE, claimed
 from isoslice.inference.engine.restoration import FrameStage
@@ -120,6 +121,8 @@ def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
     otherwise is raised here.
     """
     distributed = _distributed()
+    # A worker keeps the job it opened; a folder may hold another one than before.
+    plan = hashlib.sha256((job.folder / PLAN).read_bytes()).hexdigest()
 
     def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
         waiting, stream = list(reversed(tasks)), distributed.as_completed()
@@ -135,6 +138,7 @@ def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
                         tuple(stage),
                         index,
                         device,
+                        plan,
                         pure=False,
                         retries=RETRIES,
                     )
@@ -174,10 +178,10 @@ def workers_of(client: Client, device: str) -> Worker:
     return alike(client.run(_describe, device).values())
 
 
-def do_on_worker(folder: str, stage: tuple[Any, ...], index: int, device: str) -> int:
-    """Do one task where this is called; the model is loaded with the first one."""
+def do_on_worker(folder: str, stage: tuple[Any, ...], index: int, device: str, plan: str) -> int:
+    """Do one task of the job with this plan; the model is loaded with the first one."""
     with _ONE_TASK:
-        job, ledger = _opened(folder, _pinned(device))
+        job, ledger = _opened(folder, _pinned(device), plan)
         do_task(job, ledger, FrameStage(*stage), index, lambda fraction: None, shared=False)
     return index
 
@@ -247,7 +251,7 @@ def remote_cluster(address: str) -> Iterator[Client]:
 
 
 @lru_cache(maxsize=1)
-def _opened(folder: str, device: str) -> tuple[Job, Ledger]:
+def _opened(folder: str, device: str, plan: str) -> tuple[Job, Ledger]:
     import torch
 
     _threads()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from time import perf_counter
 from typing import NamedTuple
@@ -10,9 +9,15 @@ from typing import NamedTuple
 from isoslice.data.coarse import renamed
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.end import targets, write_record
+from isoslice.inference.engine.end import Finished, targets, write_record
 from isoslice.inference.engine.in_memory import restore_in_memory
-from isoslice.inference.engine.run import How, Outcome, restore_on_disk, run_line
+from isoslice.inference.engine.run import (
+    How,
+    Outcome,
+    check_outputs,
+    restore_on_disk,
+    run_line,
+)
 from isoslice.inference.inspection import diagnose, inspect, warn_of
 from isoslice.inference.memory import check_fits, fits
 from isoslice.inference.options import PredictOptions
@@ -21,8 +26,9 @@ from isoslice.inference.prediction import Prediction, provenance
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import as_volume, stack_to_restore
 from isoslice.inference.uncertainty import error_estimator
+from isoslice.io.atomic import check_apart
 from isoslice.io.reading import open_with
-from isoslice.io.writing import write_volume
+from isoslice.io.writing import check_suffix, check_volume, write_volume
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import choose_device, describe
 from isoslice.runtime.progress import Progress
@@ -111,11 +117,16 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     """
     model = request.load_model()
     request = replace(request, model=model)
+    check_suffix(request.output)
+    check_apart(request.output, request.stack)
     volume = open_with(request.stack, request.reading)
+    check_volume(request.output, volume)
+    if how.part is None:  # another part may have made the output
+        check_outputs(request, how)
     if _is_bounded(request, how) or not _fits(request, model, volume):
         outcome = restore_on_disk(request, how, progress)
         made = outcome.finished
-        prediction = None if made is None else _opened(made.volumes, made.plan, model)
+        prediction = None if made is None else _opened(made)
         return FilePrediction(prediction, outcome)
     started, outcome = perf_counter(), Outcome()
     prediction, plan = _predicted(
@@ -149,21 +160,19 @@ def _is_bounded(request: Request, how: How) -> bool:
 
 
 def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
-    """Whether a stack can be restored in memory; true of those that are refused anyway."""
+    """Whether a stack can be restored in memory; refuses those that cannot be restored at all."""
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
     stack = stack_to_restore(volume, model.config, request.factor, Progress(), request.along)
     return fits(stack.volume, stack.factor, options, recipe)
 
 
-def _opened(volumes: Mapping[str, Volume], plan: Plan, model: ModelBundle) -> Prediction:
+def _opened(finished: Finished) -> Prediction:
     """Return what was restored on the disk, read where it is indexed."""
+    volumes, plan = finished.volumes, finished.plan
     volume, std = volumes["volume"], volumes.get("std")
     made = dict(volume.provenance or {})
     made.pop("holds", None)
-    calibration = None
-    if std is not None:
-        calibration = error_estimator(model).calibration.at(plan.factor)
     return Prediction(
         volume.data,
         volume.axes,
@@ -174,7 +183,7 @@ def _opened(volumes: Mapping[str, Volume], plan: Plan, model: ModelBundle) -> Pr
         volume.channel_names,
         None if std is None else std.data,
         tuple(each.data for name, each in volumes.items() if name.startswith("sample-")),
-        calibration,
+        finished.calibration,
         plan.doubts,
         volume.metadata,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -23,7 +22,7 @@ from isoslice.inference.engine.begin import (
     go_on,
     unfinished,
 )
-from isoslice.inference.engine.end import Finished, end, is_made, targets
+from isoslice.inference.engine.end import Finished, end, is_made, remove_unfinished, targets
 from isoslice.inference.engine.executors import (
     Engine,
     local_cluster,
@@ -74,6 +73,11 @@ class How:
     resume: bool = False
     overwrite: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the number of workers."""
+        if self.workers < 1:
+            raise SettingsError(f"got {self.workers} workers, expected one or more")
+
 
 @dataclass
 class Outcome:
@@ -112,14 +116,15 @@ def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
         )
     if request.memory is None:
         request = replace(request, memory=available_memory() // 2 // how.workers)
-    lock = folder.with_name(folder.name + ".lock")
+    lock, held = folder.with_name(folder.name + ".lock"), False
     try:
         with locked(lock, request.output, shared=how.part is not None):
-            _check_outputs(request, how)
+            held = True
+            check_outputs(request, how)
             outcome = _run(request, how, folder, progress)
     except OutputError:
         made = how.part is not None and not folder.exists()
-        if not (made and is_made(request, request.load_model().fingerprint)):
+        if not (made and is_made(request, request.load_model())):
             raise
         progress.note(f"{request.output} is whole already: other parts have done it all")
         return Outcome()
@@ -128,16 +133,19 @@ def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
         kept = "; what is done is kept: go on with --resume" if can_go_on(folder) else ""
         raise OutputError(f"{said}{kept}") from error
     finally:
-        if not folder.exists():
+        if held and not folder.exists():  # another run's lock is left to it
             for path in (lock, _gate(folder)):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # Windows keeps what a part still holds
+                    path.unlink(missing_ok=True)
     return outcome
 
 
-def _check_outputs(request: Request, how: How) -> None:
-    """Refuse outputs that exist; beside the volume, an interrupted run may have left some."""
+def check_outputs(request: Request, how: How) -> None:
+    """Refuse outputs that exist, but for those that a run which goes on has written already."""
+    folder = unfinished(request.output)
+    goes_on = can_go_on(folder) and (how.resume or how.part is not None)
     for name, path in targets(request.output, request.options).items():
-        if name == "volume" or not how.resume:
+        if not goes_on or (folder / name).is_dir():
             check_output(path, how.overwrite)
 
 
@@ -175,7 +183,7 @@ def _work(
     except BaseException:
         ledger.refresh()
         if not ledger.done and not how.resume and how.part is None:
-            shutil.rmtree(folder, ignore_errors=True)  # nothing to go on with
+            remove_unfinished(folder)  # nothing to go on with
         raise
     finally:
         outcome.seconds = time.perf_counter() - started
@@ -200,13 +208,13 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
         with claimed(_gate(folder), wait=True):
             if can_go_on(folder):
                 return go_on(request, model, worker)
-            _check_outputs(request, how)  # another part may have ended it meanwhile
+            check_outputs(request, how)  # another part may have ended it meanwhile
             check_unfinished(request.output, overwrite=False)
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_unfinished(folder)
             volume = open_with(request.stack, request.reading)
             return begin(request, volume, model, progress, worker)
     check_unfinished(request.output, overwrite=how.overwrite)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_unfinished(folder)
     volume = open_with(request.stack, request.reading)
     return begin(request, volume, model, progress, worker)
 

@@ -133,7 +133,7 @@ class ResidualRecipe:
     def restore_rows(
         self, network: nn.Module, known: Tensor, masks: Tensor, mode: Mode, steps: int, noise: Noise
     ) -> Tensor:
-        """Take the residual's mean, then Euler's steps from it: `sampler.restore` in one direction.
+        """Take the residual's mean, then Euler's steps from it, in one direction.
 
         See `protocol.Recipe.restore_rows`.
         """

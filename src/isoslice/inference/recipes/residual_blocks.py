@@ -138,13 +138,12 @@ def _std(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
     store, place = work.store, box.slices()
     total = store.numbers(SCALE)["total"]
     std = np.empty((store.layout.channels, *box.shape), np.float32)
+    base = work.planes.base(place, config.softening, store.device)
     for row in range(box.shape[0]):  # plane by plane, for memory
         plane = (slice(place[0].start + row, place[0].start + row + 1), *place[1:])
-        base = work.planes.base(plane, config.softening, store.device)
+        linear = base.part((slice(row, row + 1), slice(None), slice(None)))
         mean, spread = store.read(MEAN, plane), store.read(SPREAD, plane)
-        std[:, row : row + 1] = deviation(
-            config, base.part((slice(None),) * 3), mean, spread, total
-        )
+        std[:, row : row + 1] = deviation(config, linear, mean, spread, total)
     return std
 
 
