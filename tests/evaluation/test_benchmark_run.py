@@ -121,6 +121,7 @@ def unfilled(tables):
     ]
 
 
+@pytest.mark.slow
 def test_every_cell_but_the_cost_of_given_models_is_filled(bench, tmp_path):
     tables = run_benchmark(read_settings(bench), tmp_path / "out", texture(), device="cpu")
     assert unfilled(tables) == []

@@ -138,6 +138,7 @@ def test_a_stack_is_checked(float32, tiny_model, stack, device):
     assert found.predicted["model"] == pytest.approx(expected.predicted["model"], abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_volumes_are_restored_block_by_block(float32, request_, monkeypatch, kind):
     """The passes on the device, the rest beside it."""

@@ -161,7 +161,11 @@ def same_voxels(found, expected):
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-@pytest.fixture(params=CASES)
+#: Cases that take long.
+SLOW = {"samples", "samples of times and channels", "samples of a distilled model"}
+
+
+@pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])
 def case(request, tmp_path):
     make, given, options = CASES[request.param]
     model = make()
