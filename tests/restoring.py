@@ -10,6 +10,7 @@ from isoslice.inference.measured import PlanesInMemory
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.recipes.residual import ResidualRecipe
 from isoslice.inference.recipes.residual_stages import GAINS, SCALE
+from isoslice.inference.stages import task_count
 
 CPU = torch.device("cpu")
 
@@ -43,7 +44,7 @@ def run_stages(recipe, work, until=None, given=None, report=lambda fraction: Non
     total = sum(stage.cost for stage in work.stages)
     done = 0.0
     for stage in work.stages:
-        tasks = work.tasks(stage)
+        tasks = task_count(stage, layout)
         for index in range(tasks):
             if stage.name in given:
                 work.store.write_numbers(stage.name, given[stage.name])

@@ -267,3 +267,9 @@ def test_outputs_are_checked_before_the_work(tiny_model, stack_file, tmp_path, m
         tiny_model.predict(stack_file, output=tmp_path / "out.tif")
     with pytest.raises(SettingsError, match="expected one or more"):
         tiny_model.predict(stack_file, output=tmp_path / "new.tif", workers=0)
+
+
+def test_doubts_point_at_the_line_that_predicts(tiny_model, stack_file):
+    with pytest.warns(isoslice.DoubtWarning) as doubts:
+        tiny_model.predict(isoslice.read_volume(stack_file), voxel_size=(300.0, 100.0, 100.0))
+    assert {doubt.filename for doubt in doubts} == {__file__}

@@ -54,12 +54,6 @@ class FrameWork:
         """Return where a block lies."""
         return nth_block(index, self.store.layout.shape, self.store.layout.block)
 
-    def tasks(self, stage: Stage) -> int:
-        """Count the tasks of a stage."""
-        if stage.step is not None:
-            return len(self.store.layout.slab_ranges(stage.step.plane))
-        return self.store.layout.blocks if stage.kind == "blocks" else 1
-
     def keeps(self, stage: Stage) -> bool:
         """Whether the field that a pass begins with is needed after it."""
         after = self.stages[self.stages.index(stage) + 1 :]

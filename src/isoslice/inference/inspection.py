@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 
@@ -119,5 +120,13 @@ def diagnose(
 def warn_of(doubts: Doubts) -> tuple[str, ...]:
     """Emit each message as a `DoubtWarning`, and return them."""
     for message in doubts.messages:
-        warnings.warn(message, DoubtWarning, stacklevel=3)
+        warnings.warn(message, DoubtWarning, stacklevel=_callers_level())
     return doubts.messages
+
+
+def _callers_level() -> int:
+    """Count the frames from `warn_of` to the first one outside isoslice."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("isoslice."):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from isoslice.data.box import SlicePlane
+from isoslice.inference.fields import Layout
 from isoslice.inference.passes import Pass
 
 #: A pass over slices, in slabs; numbers of the whole frame, in one task; or block by block.
@@ -51,6 +52,13 @@ class Stage(NamedTuple):
     of_errors: bool = False
     draw: int = 0
     cost: float = 1.0
+
+
+def task_count(stage: Stage, layout: Layout) -> int:
+    """Count the tasks of a stage."""
+    if stage.step is not None:
+        return len(layout.slab_ranges(stage.step.plane))
+    return layout.blocks if stage.kind == "blocks" else 1
 
 
 def chain(

@@ -30,7 +30,7 @@ from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
 from isoslice.inference.recipes.protocol import Report
 from isoslice.inference.recipes.residual_stages import SCALE
-from isoslice.inference.stages import Stage, directions, needed_after
+from isoslice.inference.stages import Stage, directions, needed_after, task_count
 from isoslice.inference.uncertainty import StackScale, error_estimator
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import volume_home
@@ -152,9 +152,7 @@ class Restoration:
         for number in range(len(self.frames)):
             layout = self.layout(number)
             for stage in self.frame_stages:
-                tasks = 1 if stage.kind == "numbers" else layout.blocks
-                if stage.step is not None:
-                    tasks = len(layout.slab_ranges(stage.step.plane))
+                tasks = task_count(stage, layout)
                 yield FrameStage(number, stage.name, tasks, stage.cost * voxels / tasks)
 
     def run_task(self, frame_stage: FrameStage, index: int, report: Report) -> Files:

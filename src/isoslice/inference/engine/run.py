@@ -36,6 +36,7 @@ from isoslice.inference.engine.job import Job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import claimed, locked
 from isoslice.inference.engine.restoration import FrameStage
+from isoslice.inference.engine.slabs import LEAST_BUDGET
 from isoslice.inference.engine.tracking import Tracker
 from isoslice.inference.engine.worker import Worker, this_process
 from isoslice.io.atomic import check_output, output_error
@@ -115,7 +116,8 @@ def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
             "expected one of them; remove the output first"
         )
     if request.memory is None:
-        request = replace(request, memory=available_memory() // 2 // how.workers)
+        share = available_memory() // 2 // how.workers
+        request = replace(request, memory=max(share, LEAST_BUDGET))
     lock, held = folder.with_name(folder.name + ".lock"), False
     try:
         with locked(lock, request.output, shared=how.part is not None):

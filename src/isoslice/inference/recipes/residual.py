@@ -30,6 +30,7 @@ from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
 from isoslice.models.diffusion.variance_stabilization import stretch, unstretch
+from isoslice.runtime.device import volume_home
 
 #: Bytes that the network takes for each pixel given at once, in half precision.
 NETWORK_BYTES = 200
@@ -102,7 +103,11 @@ class ResidualRecipe:
         place = store.layout.slab(step.plane, index)
         lateral, done = place[1 if step.plane == "XZ" else 2], 0
         residual = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
-        base = work.planes.base(place, self.config.softening, store.device)
+        home = store.device
+        if home.type == "cpu":  # a slab of fields on the disk may have room on a GPU
+            home = volume_home(work.device, residual.numel())
+        residual = residual.to(home)
+        base = work.planes.base(place, self.config.softening, home)
         network: nn.Module = work.network
         if stage.of_errors:
             assert work.estimator is not None  # there is such a stage with one only
