@@ -51,9 +51,10 @@ def convolution_peak(width: int = 64, dtype: torch.dtype = torch.float32) -> flo
 
 def network_flops(model: Model) -> float:
     """Operations of one evaluation of isoslice's own network, per pixel."""
-    x = torch.zeros(1, 2 * model.config.network.channels + 1, 64, 64)
+    device = next(model.network.parameters()).device
+    x = torch.zeros(1, 2 * model.config.network.channels + 1, 64, 64, device=device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.network(x, torch.zeros(1))
+        model.network(x, torch.zeros(1, device=device))
     return counter.get_total_flops() / 64**2
 
 

@@ -129,7 +129,7 @@ class ClaimedDevices(TorchFunctionMode):
             elif isinstance(value, torch.dtype):
                 dtype = value
         kind = kind or before
-        kwargs = {key: value for key, value in kwargs.items() if key == "memory_format"}
+        kwargs = {k: value for k, value in kwargs.items() if k in ("memory_format", "copy")}
         found = tensor.to(dtype or tensor.dtype, **kwargs)
         if kind != before and found.untyped_storage()._cdata == tensor.untyped_storage()._cdata:
             found = found.clone()

@@ -33,7 +33,8 @@ def small_request(folder, monkeypatch):
     data = np.random.default_rng(0).integers(0, 255, (8, 90, 75)).astype(np.uint8)
     write_volume(folder / "stack.ome.zarr", Volume(data, "ZYX", SPACING, "micrometer"))
     monkeypatch.setattr("isoslice.inference.engine.begin.BLOCK", 64)
-    monkeypatch.setitem(BATCH_PIXELS, "cpu", 29 * 90 * 4)
+    for kind in BATCH_PIXELS:  # the same tasks on a machine with a GPU
+        monkeypatch.setitem(BATCH_PIXELS, kind, 29 * 90 * 4)
     return Request(
         folder / "stack.ome.zarr",
         folder / "m.model",

@@ -22,7 +22,8 @@ import os, sys, time
 import isoslice.inference.engine.begin as begin
 from isoslice.inference.engine.job import Job
 from isoslice.inference.passes import BATCH_PIXELS
-begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
+begin.BLOCK = 64
+BATCH_PIXELS.update(dict.fromkeys(BATCH_PIXELS, 29 * 90 * 4))
 run_task = Job.run_task
 def told(job, stage, index, report):
     with open(os.environ["COMPUTED"], "a") as log:

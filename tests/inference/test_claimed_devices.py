@@ -22,7 +22,6 @@ from conftest import texture
 from isoslice.data import masking as masks
 from isoslice.evaluation.holdout.run import check
 from isoslice.evaluation.slicefid import features
-from isoslice.inference.passes import BATCH_PIXELS
 from isoslice.models.config import MaskedTraining, NetworkSettings, TrainingSettings, UNetSettings
 from isoslice.training.distillation import distill
 from isoslice.training.train import train
@@ -142,8 +141,7 @@ def test_a_stack_is_checked(float32, tiny_model, stack, device):
 @pytest.mark.parametrize("kind", KINDS)
 def test_volumes_are_restored_block_by_block(float32, request_, monkeypatch, kind):
     """The passes on the device, the rest beside it."""
-    monkeypatch.setitem(BATCH_PIXELS, kind, BATCH_PIXELS["cpu"])
-    run(request_)
+    run(replace(request_, device="cpu"))
     elsewhere = replace(
         request_, output=request_.output.with_name("elsewhere.ome.zarr"), device=kind
     )

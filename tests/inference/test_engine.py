@@ -88,7 +88,8 @@ from isoslice.inference.engine.job import Job
 run_task = Job.run_task
 Job.run_task = lambda *task: (time.sleep(0.2), run_task(*task))[1]
 from isoslice.inference.passes import BATCH_PIXELS
-begin.BLOCK, BATCH_PIXELS["cpu"] = 64, 29 * 90 * 4
+begin.BLOCK = 64
+BATCH_PIXELS.update(dict.fromkeys(BATCH_PIXELS, 29 * 90 * 4))
 from isoslice.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -125,7 +126,8 @@ def test_a_cluster_makes_the_same_files(request_, undisturbed, tmp_path):
     # Workers are other processes, which know of the patches by this alone.
     patch = tmp_path / "patch.py"
     patch.write_text(
-        "from isoslice.inference.passes import BATCH_PIXELS\nBATCH_PIXELS['cpu'] = 29 * 90 * 4\n",
+        "from isoslice.inference.passes import BATCH_PIXELS\n"
+        "BATCH_PIXELS.update(dict.fromkeys(BATCH_PIXELS, 29 * 90 * 4))\n",
         encoding="utf-8",
     )
     with (

@@ -220,7 +220,7 @@ def test_a_chunk_that_vanishes_is_found_at_the_end(request_, monkeypatch):
 
 
 def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
-    interrupted(request_, monkeypatch)
+    interrupted(replace(request_, device="cpu"), monkeypatch)
     job = open_job(unfinished(request_.output))
     job.compute_on(torch.device("cpu", 0))  # as one of several
     assert job.restoration.device.index == 0

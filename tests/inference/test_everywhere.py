@@ -9,6 +9,7 @@ import torch
 
 from isoslice import read_volume, write_volume
 from isoslice.data.volume import Volume
+from isoslice.inference import slicewise
 from isoslice.inference.engine.begin import Request, unfinished
 from isoslice.inference.engine.end import record_path, targets
 from isoslice.inference.engine.job import Job
@@ -117,8 +118,9 @@ def small_blocks(monkeypatch):
 @pytest.fixture
 def small_batches(monkeypatch):
     """Cut them into several batches, and so slabs, too; other processes know nothing of it."""
-    monkeypatch.setitem(BATCH_PIXELS, "cpu", 9 * 40 * 5)
-    monkeypatch.setattr("isoslice.inference.slicewise.BATCH_PIXELS", {"cpu": 9 * 40 * 5})
+    for table in (BATCH_PIXELS, slicewise.BATCH_PIXELS):
+        for kind in table:
+            monkeypatch.setitem(table, kind, 9 * 40 * 5)
 
 
 class Killed(BaseException):

@@ -95,6 +95,7 @@ def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
         32,
         torch.Generator().manual_seed(0),
     )
+    objective.teacher.to("cpu")  # other tests may have left it on a GPU
     before = {n: t.clone() for n, t in objective.teacher.state_dict().items()}
     torch.manual_seed(0)
     network = build_network(objective.config).train()

@@ -21,6 +21,8 @@ from isoslice.data.box import (
     nth_block,
 )
 
+CPU = torch.device("cpu")
+
 #: Files that were written, safely on the disk, and their bytes; none in memory.
 Files = Mapping[Path, int]
 
@@ -74,7 +76,7 @@ class FieldStore(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where tensors that are read lie."""
+        """Where tensors that are read lie, wherever the store keeps them."""
 
     def start(self, name: str | None, plane: SlicePlane, index: int, *, keep: bool) -> Tensor:
         """Return a slab (C, z, y, x) of a field, or zeros, to be changed in place.
@@ -113,10 +115,19 @@ class FieldStore(Protocol):
 
 @dataclass
 class MemoryStore:
-    """Fields in memory, or in a GPU's; see `FieldStore`."""
+    """Fields in memory, or in a GPU's; see `FieldStore`.
+
+    Attributes
+    ----------
+    layout, device
+        See `FieldStore`.
+    home
+        Where they are kept: `device`, or the CPU if they do not fit there.
+    """
 
     layout: Layout
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = CPU
+    home: torch.device = CPU
     _volumes: dict[str, Tensor] = field(default_factory=dict)
     _blocks: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
     _numbers: dict[tuple[str, int | None], Any] = field(default_factory=dict)
@@ -125,24 +136,25 @@ class MemoryStore:
         """Return the field itself, where it is one slab and not needed any more."""
         place = self.layout.slab(plane, index)
         if name is None:
-            return self._zeros(tuple(part.stop - part.start for part in place))
+            return self._zeros(tuple(part.stop - part.start for part in place), self.device)
         if not keep and len(self.layout.slab_ranges(plane)) == 1:
-            return self._volumes.pop(name)
-        return self._volumes[name][(slice(None), *place)].clone()
+            return self._volumes.pop(name).to(self.device)
+        return self._volumes[name][(slice(None), *place)].to(self.device, copy=True)
 
     def write(self, name: str, plane: SlicePlane, index: int, values: Tensor) -> Files:
         """Store a slab."""
         if len(self.layout.slab_ranges(plane)) == 1:
-            self._volumes[name] = values
+            self._volumes[name] = values.to(self.home)
         else:
             if name not in self._volumes:
-                self._volumes[name] = self._zeros(self.layout.shape)
+                self._volumes[name] = self._zeros(self.layout.shape, self.home)
             self._volumes[name][(slice(None), *self.layout.slab(plane, index))] = values
         return {}
 
     def read(self, name: str, place: Region) -> Tensor:
         """Copy a part, in single precision."""
-        return self._volumes[name][(slice(None), *place)].to(torch.float32, copy=True)
+        part = self._volumes[name][(slice(None), *place)]
+        return part.to(self.device, torch.float32, copy=True)
 
     def write_block(self, name: str, index: int, values: NDArray[np.float32]) -> Files:
         """Store a block."""
@@ -168,9 +180,9 @@ class MemoryStore:
         self._volumes = {name: v for name, v in self._volumes.items() if name in kept}
         self._blocks = {name: b for name, b in self._blocks.items() if name in kept}
 
-    def _zeros(self, shape: Sequence[int]) -> Tensor:
+    def _zeros(self, shape: Sequence[int], device: torch.device) -> Tensor:
         layout = self.layout
-        return torch.zeros(layout.channels, *shape, dtype=layout.dtype, device=self.device)
+        return torch.zeros(layout.channels, *shape, dtype=layout.dtype, device=device)
 
 
 def gather_blocks(

@@ -31,7 +31,7 @@ def restore_rows(
     Parameters
     ----------
     network, config
-        A model's network, in evaluation mode on the images' device, and its settings.
+        A model's network, in evaluation mode, moved to the images' device; and its settings.
     images
         Normalised, shape (N, C, H, W); hidden rows are not looked at. For the U-Net recipes H and W
         must be multiples of 8.
@@ -49,6 +49,7 @@ def restore_rows(
     -------
     Shape (N, C, H, W); known rows are those of `images`.
     """
+    network.to(images.device)
     generator, recipe = torch.Generator().manual_seed(seed), recipe_of(config)
     parts = []
     for some, rows in zip(torch.split(images, BATCH), torch.split(masks, BATCH), strict=True):

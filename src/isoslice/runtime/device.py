@@ -68,12 +68,26 @@ def autocast(device: torch.device) -> AbstractContextManager[object]:
     return torch.autocast(device.type, dtype=dtype)
 
 
-def volume_home(device: torch.device, voxels: int) -> torch.device:
-    """Return the device for a volume's residuals: the GPU if the whole restoration fits there."""
+def field_device(device: torch.device) -> torch.device:
+    """Return where everything but the networks is computed, if they are on `device`.
+
+    The same wherever fields are kept, since devices round differently.
+    """
+    return device if device.type == "cuda" else torch.device("cpu")
+
+
+def device_memory(device: torch.device) -> int | None:
+    """Return the bytes of a GPU's memory to plan with; None without a memory of its own."""
     if device.type != "cuda":
-        return torch.device("cpu")
+        return None
     free, _ = torch.cuda.mem_get_info(device)
-    return device if voxels * BYTES_PER_VOXEL < free * 0.8 else torch.device("cpu")
+    return int(free * 0.8)
+
+
+def field_home(device: torch.device, voxels: int) -> torch.device:
+    """Return where a volume's fields are kept in memory: on the GPU if all fit there."""
+    memory = device_memory(device)
+    return device if memory and voxels * BYTES_PER_VOXEL < memory else torch.device("cpu")
 
 
 def scanning_device(device: torch.device) -> torch.device:

@@ -15,7 +15,7 @@ from isoslice.errors import OutputError, SettingsError
 from isoslice.inference.engine.job import FIELDS, MARK, MODEL, PLAN, Job, open_job, read_plan
 from isoslice.inference.engine.plan import JobPlan, check_same, files_digest, files_glance
 from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
-from isoslice.inference.engine.slabs import LEAST_BUDGET, Sizes, slab_slices
+from isoslice.inference.engine.slabs import LEAST_BUDGET, sizes_of, slab_slices
 from isoslice.inference.engine.worker import Worker
 from isoslice.inference.inspection import diagnose, inspect, warn_of
 from isoslice.inference.options import PredictOptions
@@ -107,12 +107,7 @@ def begin(
     plan = plan_restoration(stack, inspection, model, options, doubts)
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)
-    sizes = Sizes(
-        (frames[0].grid.depth, volume.size("Y"), volume.size("X")),
-        1 if stack.separate else volume.size("C"),
-        volume.size("Z"),
-        max(np.dtype(each).itemsize for each in fields),
-    )
+    sizes = sizes_of(frames[0], volume, fields)
     work = JobPlan(
         plan=plan,
         cut=Cut(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from isoslice.data.box import Region, SlicePlane, nth_block
 from isoslice.errors import OutputError
-from isoslice.inference.fields import Files, Layout, gather_blocks
+from isoslice.inference.fields import CPU, Files, Layout, gather_blocks
 from isoslice.inference.passes import slices
 from isoslice.io.atomic import atomic_write
 
@@ -38,18 +38,19 @@ class DiskStore:
     directions
         Of the slices in which each field is written.
     device
-        Where tensors that are read lie: the CPU.
+        Where tensors that are read lie.
     """
 
     layout: Layout
     folder: Path
     directions: Mapping[str, SlicePlane]
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device = CPU
 
     def start(self, name: str | None, plane: SlicePlane, index: int, *, keep: bool) -> Tensor:
         """Read a slab, in which slices lie one after the other; `keep` makes no difference."""
         place = self.layout.slab(plane, index)
-        return self._zeros(plane, place) if name is None else self._read(name, place, plane)
+        values = self._zeros(plane, place) if name is None else self._read(name, place, plane)
+        return values.to(self.device)
 
     def write(self, name: str, plane: SlicePlane, index: int, values: Tensor) -> Files:
         """Write a slab, whole or not at all, and flush it to the disk."""
@@ -70,7 +71,7 @@ class DiskStore:
         OutputError
             If a file is missing or damaged.
         """
-        return self._read(name, place, "XZ").float()
+        return self._read(name, place, "XZ").to(self.device, torch.float32)
 
     def write_block(self, name: str, index: int, values: NDArray[np.float32]) -> Files:
         """Write a block, whole or not at all, and flush it to the disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,12 +19,16 @@ from isoslice.inference.engine.restoration import (
     field_types,
 )
 from isoslice.inference.engine.sinks import ArraySink
+from isoslice.inference.engine.slabs import sizes_of, slab_slices
+from isoslice.inference.engine.worker import this_process
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import outputs_of
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.uncertainty import StackScale
+from isoslice.io.limits import available_memory
 from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.device import field_device, field_home
 from isoslice.runtime.progress import Progress
 
 
@@ -53,13 +58,17 @@ def restore_in_memory(
         name: np.empty(shape, dtype)
         for name, dtype in outputs_of(options, volume.data.dtype).items()
     }
-    cut = Cut(
-        fields=field_types(frames, inspection, recipe_of(model.config)),
-        slabs=lateral,
-        block=(BLOCK,) * 3,
-    )
+    recipe, depth = recipe_of(model.config), frames[0].grid.depth
+    fields = field_types(frames, inspection, recipe)
+    channels = len(range(volume.size("C"))[frames[0].channels])
+    home = field_home(device, channels * depth * math.prod(lateral))
+    slabs = lateral
+    if home != field_device(device):  # what has no room there goes there slab by slab
+        sizes = sizes_of(frames[0], volume, fields)
+        slabs = slab_slices(sizes, available_memory(), this_process(device.type), recipe)
+    cut = Cut(fields=fields, slabs=slabs, block=(BLOCK,) * 3)
     sinks = {name: ArraySink(array) for name, array in arrays.items()}
-    restoration = Restoration(plan, cut, volume, model, device, sinks)
+    restoration = Restoration(plan, cut, volume, model, device, sinks, home=home)
     stages = list(restoration.stages())
     total, done = sum(stage.tasks * stage.work for stage in stages), 0.0
     scales = []

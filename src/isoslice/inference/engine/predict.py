@@ -63,8 +63,7 @@ def _predicted(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(given, model.config, factor, progress, along)
     computing = choose_device(device)
-    if computing.type == "cpu":
-        check_fits(stack.volume, stack.factor, resolved, recipe)
+    check_fits(stack.volume, stack.factor, resolved, recipe)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress)
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection))

@@ -22,7 +22,7 @@ from isoslice.data.volume import Volume
 from isoslice.inference.engine.disk import DiskStore
 from isoslice.inference.engine.sinks import Sink
 from isoslice.inference.engine.stack_planes import StackPlanes
-from isoslice.inference.fields import FieldStore, Files, Layout, MemoryStore
+from isoslice.inference.fields import CPU, FieldStore, Files, Layout, MemoryStore
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.measured import PlanesInMemory
@@ -33,7 +33,7 @@ from isoslice.inference.recipes.residual_stages import SCALE
 from isoslice.inference.stages import Stage, directions, needed_after, task_count
 from isoslice.inference.uncertainty import StackScale, error_estimator
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.device import volume_home
+from isoslice.runtime.device import field_device
 
 #: Side of a block: the same on all machines, and in memory, where sums over blocks are the same.
 BLOCK = 256
@@ -100,6 +100,8 @@ class Restoration:
         Where volumes go: ``volume``, ``std``, ``sample-1``, ...
     folder
         Where fields lie between stages; in memory, if there is none.
+    home
+        Where they are kept in memory: on `device` itself, if there is room.
     """
 
     plan: Plan
@@ -109,6 +111,7 @@ class Restoration:
     device: torch.device
     sinks: Mapping[str, Sink]
     folder: Path | None = None
+    home: torch.device = CPU
     _memory: dict[int, FrameWork] = field(default_factory=dict)
 
     @cached_property
@@ -203,17 +206,16 @@ class Restoration:
         options = self.plan.options
         scaled = self.plan.normalization.of_channels(frame.channels)
         layout, stages = self.layout(number), self.frame_stages
-        stack = StackPlanes(self.volume, frame, scaled)
+        there = field_device(self.device)
         store: FieldStore
-        planes: StackPlanes | PlanesInMemory = stack
-        if self.folder is None:
-            store = MemoryStore(
-                layout, volume_home(self.device, self.channels * math.prod(self.shape))
-            )
-            data = self.volume.tczyx()[frame.time, frame.channels][:, list(frame.kept)]
-            planes = PlanesInMemory(scaled.apply(fill_along_z(np.asarray(data))), frame.grid)
+        planes: StackPlanes | PlanesInMemory = StackPlanes(self.volume, frame, scaled)
+        if self.folder is not None:
+            store = DiskStore(layout, self.folder / f"frame-{number}", directions(stages), there)
         else:
-            store = DiskStore(layout, self.folder / f"frame-{number}", directions(stages))
+            store = MemoryStore(layout, there, self.home)
+            if self.home == there:  # else what is interpolated has no room there, as a whole
+                data = self.volume.tczyx()[frame.time, frame.channels][:, list(frame.kept)]
+                planes = PlanesInMemory(scaled.apply(fill_along_z(np.asarray(data))), frame.grid)
         work = FrameWork(
             network=self.model.network.to(self.device),
             options=options.with_seed(frame.seed),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from isoslice.data.box import Triple
+from isoslice.data.frames import Frame
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.worker import Worker
 from isoslice.inference.recipes.protocol import Recipe
@@ -33,6 +38,16 @@ class Sizes(NamedTuple):
     planes: int
     #: Bytes of one voxel of a field between passes.
     field: int
+
+
+def sizes_of(frame: Frame, volume: Volume, fields: Sequence[str]) -> Sizes:
+    """Take the sizes of a frame; `fields` are the types of fields between passes."""
+    return Sizes(
+        (frame.grid.depth, volume.size("Y"), volume.size("X")),
+        len(range(volume.size("C"))[frame.channels]),
+        volume.size("Z"),
+        max(np.dtype(each).itemsize for each in fields),
+    )
 
 
 def parse_memory(text: str) -> int:
@@ -66,7 +81,7 @@ def slab_slices(
     recipe
         What passes over slices take.
     asked
-        A number to be used whatever the budget, but for whole batches.
+        A number to be used whatever the GPU, in whole batches; a budget too small is refused.
 
     Raises
     ------
@@ -104,7 +119,21 @@ def _slices(
             f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels; give more, "
             f"for example --memory {math.ceil(least / 1e8) / 10}GB, or fewer --workers"
         )
+    if worker.memory is not None:  # a GPU's
+        fits = min(fits, max(batch, _on_gpu(sizes, width, worker.memory, worker, recipe)))
     return min(wanted, fits) if not asked else wanted
+
+
+def _on_gpu(sizes: Sizes, width: int, memory: int, worker: Worker, recipe: Recipe) -> int:
+    """Say how many slices of a slab have room in a GPU's memory, in whole batches.
+
+    Beside the slab there is a copy of it, and the measured planes in single precision, twice.
+    """
+    pixels = sizes.shape[0] * width
+    batch = recipe.batch_slices(pixels, worker.kind)
+    network = recipe.network_bytes(pixels, 1, worker.kind) + sizes.channels * INPUT * pixels * batch
+    a_slice = sizes.channels * 2 * (pixels * sizes.field + sizes.planes * width * 4)
+    return max(0, memory - network) // a_slice // batch * batch
 
 
 def working_memory(pixels: int, channels: int, worker: Worker, recipe: Recipe) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from isoslice.errors import SettingsError
-from isoslice.runtime.device import choose_device, describe, fast_dtype
+from isoslice.runtime.device import choose_device, describe, device_memory, fast_dtype
 
 
 class Worker(NamedTuple):
@@ -21,6 +21,8 @@ class Worker(NamedTuple):
     threads: int
     #: The same for users.
     told: str
+    #: Bytes of a GPU's memory; None of a CPU.
+    memory: int | None = None
 
 
 def this_process(device: str, threads: int | None = None) -> Worker:
@@ -28,7 +30,8 @@ def this_process(device: str, threads: int | None = None) -> Worker:
     chosen = choose_device(device)
     precision = str(fast_dtype(chosen)).removeprefix("torch.")
     count = torch.get_num_threads() if threads is None else threads
-    return Worker(chosen.type, f"{chosen.type} {precision}", count, describe(chosen))
+    arithmetic = f"{chosen.type} {precision}"
+    return Worker(chosen.type, arithmetic, count, describe(chosen), device_memory(chosen))
 
 
 def alike(workers: Iterable[Worker]) -> Worker:
@@ -48,5 +51,10 @@ def alike(workers: Iterable[Worker]) -> Worker:
             "machines of one kind, or say --device"
         )
     most = max(worker.threads for worker in all_workers)
+    memories = [worker.memory for worker in all_workers if worker.memory is not None]
     count = "one worker" if len(all_workers) == 1 else f"{len(all_workers)} workers"
-    return all_workers[0]._replace(threads=most, told=f"{count}: {all_workers[0].told}")
+    return all_workers[0]._replace(
+        threads=most,
+        told=f"{count}: {all_workers[0].told}",
+        memory=min(memories, default=None),
+    )

@@ -61,10 +61,10 @@ class SlicewiseStages:
         """See `slicewise.batch_size`."""
         return batch_size(pixels, device)
 
-    def network_bytes(self, pixels: int, threads: int) -> int:
+    def network_bytes(self, pixels: int, threads: int, device: str = "cpu") -> int:
         """Count one batch for all threads, in windows of the training crop's size."""
         window = min(pixels, self.config.training.crop**2)
-        return FIXED_BYTES + NETWORK_BYTES * window * self.batch_slices(pixels, "cpu")
+        return FIXED_BYTES + NETWORK_BYTES * window * self.batch_slices(pixels, device)
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
         """Restore a slab's slices; see `slicewise.run_slices`."""

@@ -62,10 +62,10 @@ class Recipe(Protocol):
     def batch_slices(self, pixels: int, device: str) -> int:
         """Say how many slices of so many pixels make a batch; slabs hold whole batches."""
 
-    def network_bytes(self, pixels: int, threads: int) -> int:
+    def network_bytes(self, pixels: int, threads: int, device: str = "cpu") -> int:
         """Say what the network takes for batches of slices of so many pixels each.
 
-        In half precision on a CPU, on which it was measured: docs/scaling.md.
+        In half precision, as measured on a CPU: docs/scaling.md.
         """
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:

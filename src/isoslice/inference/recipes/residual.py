@@ -30,7 +30,6 @@ from isoslice.models.choices import Mode
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
 from isoslice.models.diffusion.variance_stabilization import stretch, unstretch
-from isoslice.runtime.device import volume_home
 
 #: Bytes that the network takes for each pixel given at once, in half precision.
 NETWORK_BYTES = 200
@@ -92,9 +91,9 @@ class ResidualRecipe:
         """See `passes.batch_size`."""
         return batch_size(pixels, torch.device(device))
 
-    def network_bytes(self, pixels: int, threads: int) -> int:
+    def network_bytes(self, pixels: int, threads: int, device: str = "cpu") -> int:
         """Count a batch for each thread, or a window of a slice; see `tiling`."""
-        return threads * NETWORK_BYTES * min(max(pixels, BATCH_PIXELS["cpu"]), WHOLE)
+        return threads * NETWORK_BYTES * max(min(pixels, WHOLE), BATCH_PIXELS[device])
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
         """Denoise a slab of the residual; see `passes.run_pass`."""
@@ -103,11 +102,7 @@ class ResidualRecipe:
         place = store.layout.slab(step.plane, index)
         lateral, done = place[1 if step.plane == "XZ" else 2], 0
         residual = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
-        home = store.device
-        if home.type == "cpu":  # a slab of fields on the disk may have room on a GPU
-            home = volume_home(work.device, residual.numel())
-        residual = residual.to(home)
-        base = work.planes.base(place, self.config.softening, home)
+        base = work.planes.base(place, self.config.softening, store.device)
         network: nn.Module = work.network
         if stage.of_errors:
             assert work.estimator is not None  # there is such a stage with one only
