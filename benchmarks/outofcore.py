@@ -129,7 +129,7 @@ def one_of_each(stack: Path, model: Path, output: Path, budget: int, rows: list[
         peaks[stage.name] = peak()
         print(voxels, stage.name, f"{peaks[stage.name]:.2f} GB", flush=True)
     rows.append(
-        [voxels, f"{budget / 1e9:g}", str(job.work.cut.slabs[0]), f"{max(peaks.values()):.2f}"]
+        [voxels, f"{budget / 1e9:g}", str(job.saved.cut.slabs[0]), f"{max(peaks.values()):.2f}"]
         + [f"{peaks[name]:.2f}" for name in peaks]
     )
 

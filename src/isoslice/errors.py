@@ -1,5 +1,8 @@
 """Errors that a user can fix: one line that says what was got, what was expected, what to do."""
 
+import sys
+import warnings
+
 #: Where to report bugs, as worded in messages.
 WHERE_TO_REPORT = "on the project's page"
 
@@ -39,3 +42,11 @@ class IsosliceWarning(UserWarning):
 
 class DoubtWarning(IsosliceWarning):
     """A reason not to trust a model's restoration of a stack."""
+
+
+def warn(message: str, category: type[IsosliceWarning] = IsosliceWarning) -> None:
+    """Warn of `message` at the line that called isoslice."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("isoslice."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -2,13 +2,15 @@
 
 import os
 import re
+from types import SimpleNamespace
 
 import pytest
 
 from isoslice.errors import SettingsError
+from isoslice.inference.engine.executors import run_beside
+from isoslice.inference.engine.job_plan import files_digest
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import claimed
-from isoslice.inference.engine.plan import files_digest
 from isoslice.inference.engine.restoration import FrameStage
 from isoslice.inference.engine.slabs import Sizes, parse_memory, slab_slices, working_memory
 from isoslice.inference.engine.tracking import Tracker, spoken
@@ -116,7 +118,7 @@ def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
     now[0] = 5.0
     tracker.report(0.5)
     now[0] = 10.0
-    finished(0)
+    finished(0, True)
     assert told == [
         (0.5, "mean-0, 1/3, 0.1 Mvoxels/s, 15 s left"),
         (0.67, "mean-0, 2/3, 0.1 Mvoxels/s, 10 s left"),
@@ -149,3 +151,22 @@ def test_what_a_power_cut_leaves_is_no_line(tmp_path):
     (path,) = tmp_path.glob("done-*.jsonl")
     path.write_bytes(path.read_bytes() + b"\0\0\0\n" + b'{"task": "0/mean-0/4"}\n')
     assert set(Ledger(tmp_path).done) == {"0/mean-0/3"}
+
+
+def test_parts_count_what_they_did_themselves(tmp_path):
+    stage, told = FrameStage(0, "mean-0", 3, 1.0), []
+    job = SimpleNamespace(folder=tmp_path, run_task=lambda *task: {})
+    engine = run_beside(job, Ledger(tmp_path), (1, 2))
+    Ledger(tmp_path).record(stage.task(1), {})  # by another part, meanwhile
+    engine(stage, [0, 1, 2], lambda *done: told.append(done), lambda share: None)
+    assert sorted(told) == [(0, True), (1, False), (2, True)]
+
+
+def test_slabs_fit_a_gpus_memory():
+    sizes = Sizes((2721, 2721, 2721), 1, 681, 2)
+    gpu = Worker("cuda", "cuda bfloat16", 1, "there", memory=4 * 10**9)
+    plenty = slab_slices(sizes, 10**12, gpu._replace(memory=10**12), RECIPE)[0]
+    thick = slab_slices(sizes, 10**12, gpu, RECIPE)[0]
+    assert 0 < thick < plenty
+    assert slab_slices(sizes, 10**12, gpu._replace(memory=0), RECIPE)[0] == 1  # one batch at least
+    assert alike([gpu, gpu._replace(memory=5)]).memory == 5

@@ -13,14 +13,15 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, IsosliceError, OutputError, SettingsError
 from isoslice.inference.engine.begin import Request, unfinished
 from isoslice.inference.engine.job import Job, open_job
+from isoslice.inference.engine.job_plan import files_glance
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import locked
-from isoslice.inference.engine.plan import files_glance
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
 from isoslice.io import read_volume
 from isoslice.io.options import ReadOptions
-from jobs_setup import SPACING, files, run, small_model
+from isoslice.runtime.progress import Progress
+from jobs_setup import SPACING, files, run, small_model, voxels
 
 
 class Stop(Exception):  # noqa: N818
@@ -145,6 +146,24 @@ def test_another_stack_does_not_go_on(request_, monkeypatch):
         run(request_, resume=True)
 
 
+def test_a_stack_that_was_moved_goes_on(request_, undisturbed, monkeypatch):
+    interrupted(request_, monkeypatch)
+    there = request_.stack.parent / "moved"
+    there.mkdir()
+    request_.stack.rename(there / request_.stack.name)
+    run(replace(request_, stack=there / request_.stack.name), resume=True)
+    assert voxels(request_.output).tobytes() == voxels(undisturbed).tobytes()
+
+
+def test_slabs_stay_as_they_were(request_, undisturbed, monkeypatch):
+    interrupted(request_, monkeypatch)
+    notes = []
+    monkeypatch.setattr(Progress, "note", lambda self, text: notes.append(text))
+    run(replace(request_, slab=8), resume=True)
+    assert any("change nothing now" in note for note in notes)
+    assert files(request_.output) == files(undisturbed)
+
+
 def test_another_model_does_not_go_on(request_, monkeypatch):
     interrupted(request_, monkeypatch)
     model = Model.load(request_.model)
@@ -224,7 +243,7 @@ def test_a_process_that_rounds_otherwise_does_not_join(request_, monkeypatch):
     job = open_job(unfinished(request_.output))
     job.compute_on(torch.device("cpu", 0))  # as one of several
     assert job.restoration.device.index == 0
-    job.work = job.work.model_copy(update={"arithmetic": "cuda float32"})
+    job.saved = job.saved.model_copy(update={"arithmetic": "cuda float32"})
     with pytest.raises(SettingsError, match="made alike"):
         job.compute_on(torch.device("cpu"))
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from conftest import texture, write_stack
 from isoslice.errors import DataError, IsosliceWarning
-from isoslice.inference.engine.plan import files_digest, files_glance
+from isoslice.inference.engine.job_plan import files_digest, files_glance
 from isoslice.io import read_volume
 from isoslice.io.formats.planes.names import arrange
 from isoslice.io.reading import open_volume

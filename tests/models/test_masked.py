@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from isoslice.data.grid import even_grid
 from isoslice.errors import SettingsError
-from isoslice.inference.slicewise import ddim_estimate, direct_estimate, run_slices
+from isoslice.inference.slicewise import Slab, ddim_estimate, direct_estimate, run_slices
 from isoslice.inference.tiling import tent, window_starts, windowed
 from isoslice.models.config import DdimSettings
 from isoslice.models.diffusion.ddim import cosine_alphas_cumprod, ddim_coefficients
@@ -213,8 +213,8 @@ def restore_slices(planes, grid, estimate, directions=("XZ", "YZ"), report=lambd
             report((number + share) / len(directions))
 
         run_slices(
-            estimate, planes, grid, total, plane,
-            share=1 / len(directions), first=0, multiple=8, device=torch.device("cpu"), report=part,
+            estimate, Slab(planes, grid, plane), total,
+            share=1 / len(directions), multiple=8, device=torch.device("cpu"), report=part,
         )  # fmt: skip
     return total.numpy()
 

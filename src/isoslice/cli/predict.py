@@ -332,13 +332,13 @@ def _train_on(
 ) -> Model:
     from isoslice.data.coarse import coarse_axis
     from isoslice.data.labels import label_messages
-    from isoslice.errors import DoubtWarning
+    from isoslice.errors import DoubtWarning, warn
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.training.train import train
 
     planes = planes_to_learn_from(volume, along=arguments.along)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
-        warnings.warn(message, DoubtWarning, stacklevel=2)
+        warn(message, DoubtWarning)
     depth = volume.size(coarse_axis(volume, arguments.along))
     of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(

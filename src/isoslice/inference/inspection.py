@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +14,7 @@ from isoslice.data.normalization import Normalization, measure_in_parts, measure
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes
 from isoslice.data.volume import Volume
-from isoslice.errors import DoubtWarning
+from isoslice.errors import DoubtWarning, warn
 from isoslice.inference.diagnostics import Doubts, doubts_of
 from isoslice.models.config import AnyConfig
 from isoslice.models.files.bundle import ModelBundle
@@ -120,13 +118,5 @@ def diagnose(
 def warn_of(doubts: Doubts) -> tuple[str, ...]:
     """Emit each message as a `DoubtWarning`, and return them."""
     for message in doubts.messages:
-        warnings.warn(message, DoubtWarning, stacklevel=_callers_level())
+        warn(message, DoubtWarning)
     return doubts.messages
-
-
-def _callers_level() -> int:
-    """Count the frames from `warn_of` to the first one outside isoslice."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("isoslice."):
-        level, frame = level + 1, frame.f_back
-    return level

@@ -156,7 +156,7 @@ def run_pass(
         )
         return estimate[..., *window.inner].float().to(residual.device)
 
-    def work(batch: slice) -> None:
+    def restore(batch: slice) -> None:
         with torch.inference_mode(), autocast(device):  # which other threads don't inherit
             if len(windows) == 1:
                 update(part[batch], estimated(batch, windows[0]))
@@ -168,7 +168,7 @@ def run_pass(
 
     size = batch_size(height * width, device)
     batches = (slice(a, min(a + size, count)) for a in range(0, count, size))
-    for batch in on_all_cores(work, batches, device):
+    for batch in on_all_cores(restore, batches, device):
         yield batch.stop - batch.start
 
 

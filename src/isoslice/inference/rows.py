@@ -38,8 +38,7 @@ def restore_rows(
     masks
         Known rows, shape (N, H).
     mode
-        ``sample`` or ``mean``, which masked slice diffusion does not have; ignored by the
-        end-to-end U-Net.
+        ``sample`` or ``mean``; the recipes of the paper, which have one of them only, ignore it.
     steps
         Network evaluations of a sample.
     seed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -33,16 +34,33 @@ def batch_size(pixels: int, device: str) -> int:
     return max(1, BATCH_PIXELS[device] // pixels)
 
 
+@dataclass(frozen=True)
+class Slab:
+    """Measured planes of a slab, whose slices are to be restored.
+
+    Attributes
+    ----------
+    planes, grid
+        Normalised, (C, n, y, x); and where they lie.
+    plane
+        Direction of the slices.
+    first
+        Number of the slab's first slice in the volume: a multiple of `batch_size`.
+    """
+
+    planes: NDArray[np.float32]
+    grid: PlaneGrid
+    plane: SlicePlane
+    first: int = 0
+
+
 @torch.inference_mode()
 def run_slices(
     estimate: Estimate,
-    planes: NDArray[np.float32],
-    grid: PlaneGrid,
+    slab: Slab,
     total: Tensor,
-    plane: SlicePlane,
     *,
     share: float,
-    first: int,
     multiple: int,
     device: torch.device,
     report: Callable[[float], None] = lambda fraction: None,
@@ -53,18 +71,12 @@ def run_slices(
     ----------
     estimate
         Restores a batch of slices.
-    planes
-        Measured planes of the slab, normalised, (C, n, y, x).
-    grid
-        Where they lie.
+    slab
+        What is known of them.
     total
         Shape (C, grid.depth, y, x).
-    plane
-        Direction of the slices.
     share
-        What their estimates are multiplied by.
-    first
-        Number of the slab's first slice in the volume: a multiple of `batch_size`.
+        What the estimates are multiplied by.
     multiple
         Slices are padded to multiples of this: rows as hidden ones, columns by repetition.
     device
@@ -72,13 +84,14 @@ def run_slices(
     report
         Called with the fraction done.
     """
-    known = torch.zeros(len(planes), grid.depth, *planes.shape[2:])
-    known[:, list(grid.known)] = torch.from_numpy(planes)
+    depth, plane = slab.grid.depth, slab.plane
+    known = torch.zeros(len(slab.planes), depth, *slab.planes.shape[2:])
+    known[:, list(slab.grid.known)] = torch.from_numpy(slab.planes)
     given, result = slices(known, plane), slices(total, plane)
     width = given.shape[3]
-    rows, columns = -grid.depth % multiple, -width % multiple
-    mask = F.pad(torch.from_numpy(grid.mask), (0, rows))[None]
-    size = batch_size(grid.depth * width, device.type)
+    rows, columns = -depth % multiple, -width % multiple
+    mask = F.pad(torch.from_numpy(slab.grid.mask), (0, rows))[None]
+    size = batch_size(depth * width, device.type)
     for start in range(0, len(given), size):
         batch = given[start : start + size]
 
@@ -88,8 +101,8 @@ def run_slices(
         padded = F.pad(batch, (0, columns, 0, 0), mode="replicate")
         padded = F.pad(padded, (0, 0, 0, rows))
         with autocast(device):
-            restored = estimate(padded.to(device), mask.to(device), plane, first + start, done)
-        restored = restored[..., : grid.depth, :width].float().to(total.device)
+            restored = estimate(padded.to(device), mask.to(device), plane, slab.first + start, done)
+        restored = restored[..., :depth, :width].float().to(total.device)
         result[start : start + size] += share * restored
         done(1.0)
 

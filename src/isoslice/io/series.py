@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 
 #: Images that a message names.
 _MAX_NAMED = 8
@@ -60,11 +59,9 @@ def choose_series(
     if requested is None:
         if len(series) > 1:
             other = 1 if default == 0 else 0
-            warnings.warn(
+            warn(
                 f"{path}: holds {len(series)} images, took {series[default].describe(default)}; "
-                f"choose another, for example with --series {other}: {listed(series)}",
-                IsosliceWarning,
-                stacklevel=2,
+                f"choose another, for example with --series {other}: {listed(series)}"
             )
         return default
     named = [number for number, one in enumerate(series) if one.name == requested]

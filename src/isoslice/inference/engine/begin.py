@@ -11,9 +11,18 @@ import numpy as np
 
 from isoslice import __version__
 from isoslice.data.volume import Volume
-from isoslice.errors import OutputError, SettingsError
-from isoslice.inference.engine.job import FIELDS, MARK, MODEL, PLAN, Job, open_job, read_plan
-from isoslice.inference.engine.plan import JobPlan, check_same, files_digest, files_glance
+from isoslice.errors import OutputError, SettingsError, warn
+from isoslice.inference.engine.job import (
+    FIELDS,
+    MARK,
+    MODEL,
+    PLAN,
+    Job,
+    open_job,
+    read_plan,
+    write_plan,
+)
+from isoslice.inference.engine.job_plan import JobPlan, check_same, files_digest, files_glance
 from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
 from isoslice.inference.engine.slabs import LEAST_BUDGET, sizes_of, slab_slices
 from isoslice.inference.engine.worker import Worker
@@ -24,7 +33,7 @@ from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import stack_to_restore
 from isoslice.inference.stages import peak_bytes
 from isoslice.inference.uncertainty import error_estimator
-from isoslice.io.atomic import atomic_write, output_error
+from isoslice.io.atomic import output_error
 from isoslice.io.limits import available_memory
 from isoslice.io.options import ReadOptions
 from isoslice.models.files.bundle import ModelBundle
@@ -108,7 +117,7 @@ def begin(
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)
     sizes = sizes_of(frames[0], volume, fields)
-    work = JobPlan(
+    saved = JobPlan(
         plan=plan,
         cut=Cut(
             fields=fields,
@@ -121,7 +130,7 @@ def begin(
         stack_glance=files_glance(request.stack.absolute()),
         arithmetic=worker.arithmetic,
     )
-    job = Job(work, unfinished(request.output), volume, model)
+    job = Job(saved, unfinished(request.output), volume, model)
     if request.memory is not None and request.memory < LEAST_BUDGET:
         progress.note(
             f"a process takes up to {LEAST_BUDGET / 1e9:.3g} GB, of which Python and PyTorch take "
@@ -143,8 +152,7 @@ def _make_folder(job: Job, output: Path) -> None:
         (job.folder / FIELDS).mkdir()
         job.model.save(job.folder / MODEL)
         job.create_images()
-        with atomic_write(job.folder / PLAN, fsync=True) as stream:  # now it can be gone on with
-            stream.write(job.work.model_dump_json(indent=1).encode() + b"\n")
+        write_plan(job.saved, job.folder)  # now it can be gone on with
     except BaseException as error:
         shutil.rmtree(job.folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -187,6 +195,13 @@ def free_bytes(folder: Path) -> int:
 
 def _check_room(restoration: Restoration, output: Path) -> None:
     needed, free = field_bytes(restoration), free_bytes(output.absolute().parent)
+    made = restoration.voxels * sum(sink.dtype.itemsize for sink in restoration.sinks.values())
+    if needed <= free < needed + made:
+        warn(
+            f"{output}: got a disk with {free / 1e9:.3g} GB free; what lies there while the volume "
+            f"is made takes {needed / 1e9:.3g} GB, the result up to {made / 1e9:.3g} GB, less what "
+            "compression saves: if the disk fills up, make room and go on with --resume"
+        )
     if needed > free:
         raise OutputError(
             f"{output}: got a disk with {free / 1e9:.3g} GB free, expected {needed / 1e9:.3g} GB "
@@ -220,7 +235,12 @@ def go_on(request: Request, model: ModelBundle, worker: Worker) -> Job:
         now["factor"] = request.factor
     if request.along is not None:
         now["along"] = request.along.upper()
-    check_same(read_plan(folder), now, folder)
+    before = read_plan(folder)
+    check_same(before, now, folder)
+    stack = request.stack.absolute()
+    if Path(before.stack) != stack:  # the same files, moved since
+        moved = {"stack": str(stack), "stack_glance": files_glance(stack)}
+        write_plan(before.model_copy(update=moved), folder)
     return open_job(folder)
 
 

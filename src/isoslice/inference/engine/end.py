@@ -13,9 +13,10 @@ import numpy as np
 
 from isoslice.data.coarse import renamed
 from isoslice.data.volume import Volume
+from isoslice.errors import OutputError
 from isoslice.inference.engine.begin import Request
 from isoslice.inference.engine.job import MARK, PLAN, Job
-from isoslice.inference.engine.plan import JobPlan, files_digest
+from isoslice.inference.engine.job_plan import JobPlan, files_digest
 from isoslice.inference.options import PredictOptions, outputs_of
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import recipe_of
@@ -52,7 +53,7 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
 
     What an earlier attempt has written already stays.
     """
-    paths = targets(output, job.work.plan.options)
+    paths = targets(output, job.saved.plan.options)
     for name, path in paths.items():
         if (job.folder / name).is_dir():
             check_output(path, overwrite)
@@ -62,8 +63,10 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
         if not (job.folder / name).is_dir():
             continue
         if name == "volume":
-            cut = job.work.model_dump(exclude={"plan"})
-            write_record(output, {**record, "plan": job.work.plan.model_dump(), "job": cut})
+            cut = job.saved.model_dump(exclude={"plan"})
+            if overwrite:
+                remove_stale(output, paths)
+            write_record(output, {**record, "plan": job.saved.plan.model_dump(), "job": cut})
         if path.name.endswith(".zarr"):
             _finish_image(job, name)
             replace_output(job.folder / name, path)
@@ -73,7 +76,7 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
             (job.folder / name).rename(job.folder / f"{name}.written")
     scale = job.restoration.scale(0)
     remove_unfinished(job.folder)
-    return Finished(finished, job.work.plan, None if scale is None else scale.calibration)
+    return Finished(finished, job.saved.plan, None if scale is None else scale.calibration)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -89,7 +92,7 @@ def remove_unfinished(folder: Path) -> None:
 
 def _deferred(job: Job, name: str, path: Path) -> Volume:
     """Describe a finished volume, its axes in the order of the stack's."""
-    axes = renamed(job.volume.axes, job.work.plan.along)
+    axes = renamed(job.volume.axes, job.saved.plan.along)
     shape = tuple(job.image_shape[job.axes.index(axis)] for axis in axes)
     voxels = LazyArray(DeferredVoxels(path.absolute(), axes, shape, job.outputs[name]))
     return replace(job.described(name, voxels), axes=axes)
@@ -97,7 +100,7 @@ def _deferred(job: Job, name: str, path: Path) -> Volume:
 
 def _finish_image(job: Job, name: str) -> None:
     """Make an image valid OME-Zarr."""
-    image, used = job.image(name), job.work.plan.normalization
+    image, used = job.image(name), job.saved.plan.normalization
     volume = job.described(name, _stored(job, name))
     windows = tuple(zip(used.low, used.high, strict=True))
     if name == "std":
@@ -118,7 +121,7 @@ def _finish_image(job: Job, name: str) -> None:
 
 def _write(job: Job, name: str, path: Path, overwrite: bool) -> None:
     """Write a volume in another format, its axes in the order of the stack's."""
-    axes = renamed(job.volume.axes, job.work.plan.along)
+    axes = renamed(job.volume.axes, job.saved.plan.along)
     voxels = _stored(job, name).transpose([job.axes.index(axis) for axis in axes])
     volume = replace(job.described(name, _stored(job, name)), data=voxels, axes=axes)
     write_volume(path, volume, overwrite=overwrite)
@@ -135,6 +138,42 @@ def record_path(output: Path) -> Path:
     """Return where the record of an output's run is."""
     # The array's own description lies at NAME.npy.json.
     return output.with_name(output.name + (".run.json" if output.suffix == ".npy" else ".json"))
+
+
+def _recorded(output: Path) -> Plan | None:
+    """Return the plan of the run that made an output, if its record is there."""
+    try:
+        return Plan.model_validate(json.loads(record_path(output).read_bytes())["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check_record(output: Path) -> None:
+    """Raise `OutputError` if a file that is no record of a run has the name of one."""
+    path = record_path(output)
+    try:
+        ours = "runs" in json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError):
+        ours = False
+    if not ours:
+        raise OutputError(
+            f"{path} exists and was not made by isoslice, expected that name to be free for the "
+            "record of the run; move it, or choose another output"
+        )
+
+
+def remove_stale(output: Path, paths: Mapping[str, Path]) -> None:
+    """Remove deviations and samples of the run that made an output before, unless of `paths`."""
+    before = _recorded(output)
+    if before is None:
+        return
+    for path in set(targets(output, before.options).values()) - set(paths.values()):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_record(output: Path, record: Mapping[str, Any]) -> None:

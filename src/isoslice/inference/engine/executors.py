@@ -5,15 +5,17 @@ Each task is claimed, done, and recorded where it is done. Voxels are the same w
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from isoslice.errors import IsosliceError, SettingsError
 from isoslice.inference.engine.job import PLAN, Job, open_job
@@ -28,10 +30,10 @@ from isoslice.runtime.device import choose_device
 if TYPE_CHECKING:
     from distributed import Client
 
-#: Called with the number of a finished task.
-Finished = Callable[[int], None]
+#: Called with the number of a finished task, and whether this run did it.
+OnFinished = Callable[[int, bool], None]
 #: Does some tasks of a stage: (stage, their numbers, finished, report of the task at hand).
-Engine = Callable[[FrameStage, Sequence[int], Finished, Report], None]
+Engine = Callable[[FrameStage, Sequence[int], OnFinished, Report], None]
 #: Tasks that a cluster is given at once, per worker: no more than keeps it busy.
 AHEAD = 2
 #: Seconds that the first worker may take to come.
@@ -44,7 +46,7 @@ RETRIES = 3
 
 def do_task(
     job: Job, ledger: Ledger, stage: FrameStage, index: int, report: Report, *, shared: bool
-) -> bool:
+) -> Literal["done", "was done", "taken"]:
     """Do a task and record it, unless that is done already.
 
     Parameters
@@ -59,31 +61,33 @@ def do_task(
 
     Returns
     -------
-    Whether it is done now.
+    Whether this run did it, it was done already, or another one holds it.
     """
     claims = job.folder / "claims"
     claims.mkdir(exist_ok=True)
     name = stage.task(index)
     with claimed(claims / name.replace("/", "-"), wait=not shared) as free:
         if free is False:
-            return False
+            return "taken"
         if shared or free is None:
             ledger.refresh()
             if name in ledger.done or stage.key in ledger.stages:
-                return True
+                return "was done"
         began = time.perf_counter()
         files = job.run_task(stage, index, report)
         ledger.record(name, files, time.perf_counter() - began)
-    return True
+    return "done"
 
 
 def run_here(job: Job, ledger: Ledger) -> Engine:
     """Do tasks one after the other."""
 
-    def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+    def engine(
+        stage: FrameStage, tasks: Sequence[int], finished: OnFinished, report: Report
+    ) -> None:
         for index in tasks:
-            do_task(job, ledger, stage, index, report, shared=False)
-            finished(index)
+            done = do_task(job, ledger, stage, index, report, shared=False)
+            finished(index, done == "done")
 
     return engine
 
@@ -91,20 +95,23 @@ def run_here(job: Job, ledger: Ledger) -> Engine:
 def run_beside(job: Job, ledger: Ledger, part: tuple[int, int]) -> Engine:
     """Do what other runs leave, own share first: part I of N."""
 
-    def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+    def engine(
+        stage: FrameStage, tasks: Sequence[int], finished: OnFinished, report: Report
+    ) -> None:
         number, count = part
         left = sorted(tasks, key=lambda index: ((index - number + 1) % count, index))
         while left:
             waiting = []
             for index in left:
-                if stage.task(index) in ledger.done or do_task(
-                    job, ledger, stage, index, report, shared=True
-                ):
-                    finished(index)
-                else:
+                done = do_task(job, ledger, stage, index, report, shared=True)
+                if done == "taken":
                     waiting.append(index)
+                else:
+                    finished(index, done == "done")
             ledger.refresh()
             if stage.key in ledger.stages:
+                for index in waiting:
+                    finished(index, False)
                 return
             job.folder.stat()  # gone if another run has ended it all
             if len(waiting) == len(left):
@@ -124,7 +131,9 @@ def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
     # A worker keeps the job it opened; a folder may hold another one than before.
     plan = hashlib.sha256((job.folder / PLAN).read_bytes()).hexdigest()
 
-    def engine(stage: FrameStage, tasks: Sequence[int], finished: Finished, report: Report) -> None:
+    def engine(
+        stage: FrameStage, tasks: Sequence[int], finished: OnFinished, report: Report
+    ) -> None:
         waiting, stream = list(reversed(tasks)), distributed.as_completed()
 
         def hand_out() -> None:
@@ -154,7 +163,7 @@ def run_on(client: Client, job: Job, device: str = "auto") -> Engine:
                     "to live; give them more memory than --memory says, and go on with --resume"
                 ) from error
             future.release()
-            finished(index)
+            finished(index, True)
             hand_out()
 
     return engine
@@ -246,8 +255,14 @@ def remote_cluster(address: str) -> Iterator[Client]:
             f"got scheduler {address}, where no Dask scheduler answers ({error}), expected an "
             "address such as tcp://host:8786; start one with 'dask scheduler'"
         ) from error
-    with client:
-        yield client
+    try:
+        with client:
+            yield client
+    except (distributed.comm.CommClosedError, asyncio.CancelledError, CancelledError) as error:
+        raise IsosliceError(
+            f"got no answer any more from the scheduler at {address} ({type(error).__name__}), "
+            "expected it to live; what is done is kept: start it again, and go on with --resume"
+        ) from error
 
 
 @lru_cache(maxsize=1)

@@ -70,16 +70,16 @@ def restore_in_memory(
     sinks = {name: ArraySink(array) for name, array in arrays.items()}
     restoration = Restoration(plan, cut, volume, model, device, sinks, home=home)
     stages = list(restoration.stages())
-    total, done = sum(stage.tasks * stage.work for stage in stages), 0.0
+    total, done = sum(stage.tasks * stage.cost for stage in stages), 0.0
     scales = []
     for stage in stages:
         for index in range(stage.tasks):
 
             def report(share: float, stage: FrameStage = stage, done: float = done) -> None:
-                progress.update("restoring", (done + share * stage.work) / total)
+                progress.update("restoring", (done + share * stage.cost) / total)
 
             restoration.run_task(stage, index, report)
-            done += stage.work
+            done += stage.cost
             report(1.0)
         if stage.name == restoration.frame_stages[-1].name:
             scale = restoration.scale(stage.frame)

@@ -16,13 +16,14 @@ from isoslice.data.coarse import refined, renamed, turned
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import AXES, Volume
 from isoslice.errors import DataError, OutputError, SettingsError
-from isoslice.inference.engine.plan import JobPlan, files_digest, files_glance
+from isoslice.inference.engine.job_plan import JobPlan, files_digest, files_glance
 from isoslice.inference.engine.restoration import FrameStage, Restoration
 from isoslice.inference.engine.sinks import ZarrSink
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.options import outputs_of
 from isoslice.inference.prediction import holds, provenance
 from isoslice.inference.recipes.protocol import Report
+from isoslice.io.atomic import atomic_write
 from isoslice.io.formats.omezarr.shards import ShardedImage, create_image, lay_out
 from isoslice.io.reading import open_with
 from isoslice.models.files.bundle import ModelBundle
@@ -37,8 +38,8 @@ class Job:
 
     Attributes
     ----------
-    work
-        What is to be done.
+    saved
+        What is to be done, as it is saved.
     folder
         The unfinished output.
     volume
@@ -47,7 +48,7 @@ class Job:
         The model.
     """
 
-    work: JobPlan
+    saved: JobPlan
     folder: Path
     volume: Volume
     model: ModelBundle
@@ -55,19 +56,19 @@ class Job:
     @cached_property
     def restoration(self) -> Restoration:
         """The stages, and where they leave what they make; on the CPU until `compute_on`."""
-        plan = self.work.plan
+        plan = self.saved.plan
         sinks = {
             name: ZarrSink(self.image(name), plan.along, dtype)
             for name, dtype in self.outputs.items()
         }
         cpu = torch.device("cpu")
         fields = self.folder / FIELDS
-        return Restoration(plan, self.work.cut, self.volume, self.model, cpu, sinks, fields)
+        return Restoration(plan, self.saved.cut, self.volume, self.model, cpu, sinks, fields)
 
     @property
     def outputs(self) -> dict[str, np.dtype[Any]]:
         """Types of the volumes to be, by name."""
-        return outputs_of(self.work.plan.options, self.volume.data.dtype)
+        return outputs_of(self.saved.plan.options, self.volume.data.dtype)
 
     @property
     def voxels(self) -> int:
@@ -103,20 +104,21 @@ class Job:
             If results would not be those of the others that do tasks.
         """
         worker = this_process(device.type)  # any of several GPUs
-        if worker.arithmetic != self.work.arithmetic:
+        if worker.arithmetic != self.saved.arithmetic:
             raise SettingsError(
                 f"got a process that computes in {worker.arithmetic}, expected "
-                f"{self.work.arithmetic} as the run began, so that all voxels are made alike; "
+                f"{self.saved.arithmetic} as the run began, so that all voxels are made alike; "
                 "use a machine of that kind"
             )
         self.restoration.device = device
 
     def check_stack(self) -> None:
         """Raise `DataError` if the stack is no longer there, which Zarr reads as zeros."""
-        if files_glance(Path(self.work.stack)) != self.work.stack_glance:
+        if files_glance(Path(self.saved.stack)) != self.saved.stack_glance:
             raise DataError(
-                f"{self.work.stack}: got another stack than when this run began, or none, expected "
-                "it unchanged; put it back and go on with --resume, or begin anew with --overwrite"
+                f"{self.saved.stack}: got another stack than when this run began, or none, "
+                "expected it unchanged; put it back and go on with --resume, or begin anew with "
+                "--overwrite"
             )
 
     def check_whole_stack(self) -> None:
@@ -125,22 +127,22 @@ class Job:
         What was made of them meanwhile cannot be trusted, so there is nothing to go on with then.
         """
         self.check_stack()
-        if files_digest(Path(self.work.stack)) != self.work.stack_digest:
+        if files_digest(Path(self.saved.stack)) != self.saved.stack_digest:
             (self.folder / PLAN).unlink(missing_ok=True)
             raise DataError(
-                f"{self.work.stack}: got another stack than when this run began, expected it "
+                f"{self.saved.stack}: got another stack than when this run began, expected it "
                 "unchanged; begin anew"
             )
 
     @cached_property
     def axes(self) -> str:
         """Axes of the volumes as they are stored, by their true names."""
-        names = renamed(self.volume.axes, self.work.plan.along)
+        names = renamed(self.volume.axes, self.saved.plan.along)
         return "".join(axis for axis in AXES if axis in names)
 
     def described(self, name: str, data: Any) -> Volume:
         """Return a restored volume, its voxels `data` in the order of `axes`."""
-        along, plan = self.work.plan.along, self.work.plan
+        along, plan = self.saved.plan.along, self.saved.plan
         source = turned(self.volume, along)
         spacing, metadata = refined(source, along, plan.factor)
         scales = [self.restoration.scale(i) for i in range(len(self.restoration.frames))]
@@ -169,13 +171,13 @@ class Job:
     @cached_property
     def _image_layout(self) -> tuple[tuple[int, ...], dict[str, float], tuple[int, ...]]:
         """Return shape, spacing and shape of the blocks of the images."""
-        along = self.work.plan.along
+        along = self.saved.plan.along
         names = renamed("ZYX", along)
         lengths = dict(zip(names, self.restoration_shape, strict=True))
-        sides = dict(zip(names, self.work.cut.block, strict=True))
+        sides = dict(zip(names, self.saved.cut.block, strict=True))
         shape = tuple(lengths.get(axis, self.volume.size(axis)) for axis in self.axes)
         block = tuple(min(sides.get(axis, 1), n) for axis, n in zip(self.axes, shape, strict=True))
-        spacing, _ = refined(turned(self.volume, along), along, self.work.plan.factor)
+        spacing, _ = refined(turned(self.volume, along), along, self.saved.plan.factor)
         return shape, spacing, block
 
     @property
@@ -186,7 +188,7 @@ class Job:
     @property
     def restoration_shape(self) -> Triple:
         """Shape of the restored volume, (Z, Y, X), its coarse axis called Z."""
-        grid = self.work.plan.frames(self.volume)[0].grid
+        grid = self.saved.plan.frames(self.volume)[0].grid
         return grid.depth, self.volume.size("Y"), self.volume.size("X")
 
 
@@ -207,6 +209,12 @@ def read_plan(folder: Path) -> JobPlan:
         ) from error
 
 
+def write_plan(plan: JobPlan, folder: Path) -> None:
+    """Write the plan of an unfinished output, whole or not at all."""
+    with atomic_write(folder / PLAN, fsync=True) as stream:
+        stream.write(plan.model_dump_json(indent=1).encode() + b"\n")
+
+
 def open_job(folder: Path) -> Job:
     """Read the plan of an unfinished output, and open what it names.
 
@@ -215,7 +223,7 @@ def open_job(folder: Path) -> Job:
     DataError, ModelError
         If the stack or the model cannot be read any more.
     """
-    work = read_plan(folder)
+    saved = read_plan(folder)
     model = ModelBundle.load(folder / MODEL)
-    volume = turned(open_with(Path(work.stack), work.reading), work.plan.along)
-    return Job(work, folder, srh_channels(volume) if model.config.srh else volume, model)
+    volume = turned(open_with(Path(saved.stack), saved.reading), saved.plan.along)
+    return Job(saved, folder, srh_channels(volume) if model.config.srh else volume, model)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from isoslice.data.coarse import renamed
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.end import Finished, targets, write_record
+from isoslice.inference.engine.end import Finished, remove_stale, targets, write_record
 from isoslice.inference.engine.in_memory import restore_in_memory
 from isoslice.inference.engine.run import (
     How,
@@ -125,7 +125,7 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     if _is_bounded(request, how) or not _fits(request, model, volume):
         outcome = restore_on_disk(request, how, progress)
         made = outcome.finished
-        prediction = None if made is None else _opened(made)
+        prediction = None if made is None else _read_back(made)
         return FilePrediction(prediction, outcome)
     started, outcome = perf_counter(), Outcome()
     prediction, plan = _predicted(
@@ -140,11 +140,14 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     outcome.seconds, outcome.voxels = perf_counter() - started, prediction.volume.size
     others = [] if prediction.std is None else [prediction.std_volume()]
     volumes = [*prediction.sample_volumes(), *others, prediction.to_volume()]
-    paths = targets(request.output, request.options).values()
-    for path, each in zip(paths, volumes, strict=True):  # the volume last: once it exists, all do
-        write_volume(path, each, overwrite=how.overwrite)
+    paths = targets(request.output, request.options)
     record = {"runs": [run_line(outcome, how)], "plan": plan.model_dump()}
-    write_record(request.output, record)
+    for (name, path), each in zip(paths.items(), volumes, strict=True):
+        if name == "volume":  # the last: once it exists, all do
+            if how.overwrite:
+                remove_stale(request.output, paths)
+            write_record(request.output, record)
+        write_volume(path, each, overwrite=how.overwrite)
     return FilePrediction(prediction, outcome)
 
 
@@ -166,7 +169,7 @@ def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
     return fits(stack.volume, stack.factor, options, recipe)
 
 
-def _opened(finished: Finished) -> Prediction:
+def _read_back(finished: Finished) -> Prediction:
     """Return what was restored on the disk, read where it is indexed."""
     volumes, plan = finished.volumes, finished.plan
     volume, std = volumes["volume"], volumes.get("std")

@@ -70,7 +70,7 @@ class FrameStage(NamedTuple):
     name: str
     tasks: int
     #: Of one task, in voxels that go once through the network.
-    work: float
+    cost: float
 
     @property
     def key(self) -> str:
@@ -84,7 +84,7 @@ class FrameStage(NamedTuple):
 
 @dataclass
 class Restoration:
-    """A plan with everything that it names, ready to work.
+    """A plan with everything that it names.
 
     Attributes
     ----------
@@ -161,7 +161,7 @@ class Restoration:
     def run_task(self, frame_stage: FrameStage, index: int, report: Report) -> Files:
         """Do one task; return the files that it left, safely on the disk."""
         number = frame_stage.frame
-        work = self._work(number)
+        work = self._prepared(number)
         stage = next(stage for stage in self.frame_stages if stage.name == frame_stage.name)
         if stage.kind == "pass":
             return self.recipe.run_pass(work, stage, index, report)
@@ -175,7 +175,7 @@ class Restoration:
 
     def finish(self, frame_stage: FrameStage) -> None:
         """Forget what nobody needs once a stage is done."""
-        store = self._work(frame_stage.frame).store
+        store = self._prepared(frame_stage.frame).store
         store.keep_only(needed_after(self.frame_stages, frame_stage.name))
         if frame_stage.name == self.frame_stages[-1].name:
             self._memory.pop(frame_stage.frame, None)
@@ -187,7 +187,7 @@ class Restoration:
         """
         if not self.plan.options.estimates_errors:
             return None
-        numbers = self._work(number).store.numbers(SCALE)
+        numbers = self._prepared(number).store.numbers(SCALE)
         calibration = error_estimator(self.model).calibration.at(numbers["factor"])
         return StackScale(
             tuple(numbers["total"]),
@@ -198,7 +198,7 @@ class Restoration:
             calibration,
         )
 
-    def _work(self, number: int) -> FrameWork:
+    def _prepared(self, number: int) -> FrameWork:
         """Prepare a frame."""
         if number in self._memory:
             return self._memory[number]

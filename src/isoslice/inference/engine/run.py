@@ -22,7 +22,14 @@ from isoslice.inference.engine.begin import (
     go_on,
     unfinished,
 )
-from isoslice.inference.engine.end import Finished, end, is_made, remove_unfinished, targets
+from isoslice.inference.engine.end import (
+    Finished,
+    check_record,
+    end,
+    is_made,
+    remove_unfinished,
+    targets,
+)
 from isoslice.inference.engine.executors import (
     Engine,
     local_cluster,
@@ -115,6 +122,8 @@ def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
             "got --part with --overwrite, which the last part would use against the first, "
             "expected one of them; remove the output first"
         )
+    if how.resume and (request.memory, request.slab) != (None, None):
+        progress.note("the slabs stay as the run began: --memory and --slab change nothing now")
     if request.memory is None:
         share = available_memory() // 2 // how.workers
         request = replace(request, memory=max(share, LEAST_BUDGET))
@@ -143,12 +152,16 @@ def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
 
 
 def check_outputs(request: Request, how: How) -> None:
-    """Refuse outputs that exist, but for those that a run which goes on has written already."""
+    """Refuse outputs that exist, but for those that a run which goes on has written already.
+
+    And what another program has left where the record of the run is to be.
+    """
     folder = unfinished(request.output)
     goes_on = can_go_on(folder) and (how.resume or how.part is not None)
     for name, path in targets(request.output, request.options).items():
         if not goes_on or (folder / name).is_dir():
             check_output(path, how.overwrite)
+    check_record(request.output)
 
 
 def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
@@ -158,10 +171,10 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
         else:
             worker = workers_of(client, request.device)
         job = _job(request, how, folder, progress, worker)
-        return _work(request, how, job, progress, client)
+        return _do_stages(request, how, job, progress, client)
 
 
-def _work(
+def _do_stages(
     request: Request, how: How, job: Job, progress: Progress, client: Client | None
 ) -> Outcome:
     folder, ledger = job.folder, Ledger(job.folder)
@@ -178,15 +191,13 @@ def _work(
             engine = run_here(job, ledger) if part is None else run_beside(job, ledger, part)
         for stage in job.stages():
             _stage(job, stage, ledger, engine, tracker)
-    except FileNotFoundError:
-        if how.part is None or folder.exists():
+    except BaseException as error:
+        # Another part may have ended the whole run.
+        if how.part is None or folder.exists() or not isinstance(error, FileNotFoundError):
+            ledger.refresh()
+            if not ledger.done and not how.resume and how.part is None:
+                remove_unfinished(folder)  # nothing to go on with
             raise
-        # Another part has ended the whole run.
-    except BaseException:
-        ledger.refresh()
-        if not ledger.done and not how.resume and how.part is None:
-            remove_unfinished(folder)  # nothing to go on with
-        raise
     finally:
         outcome.seconds = time.perf_counter() - started
         outcome.tasks, outcome.voxels = tracker.tasks, tracker.voxels

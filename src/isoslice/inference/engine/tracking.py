@@ -33,16 +33,17 @@ class Tracker:
     ) -> None:
         self._job, self._progress, self._clock = job, progress, clock
         stages = list(job.stages())
-        self._total = sum(stage.tasks * stage.work for stage in stages)
+        self._total = sum(stage.tasks * stage.cost for stage in stages)
         self._count = sum(stage.tasks for stage in stages)
         self._before = self._number = 0.0
         for stage in stages:
             done = stage.tasks
             if stage.key not in ledger.stages:
                 done = sum(stage.task(index) in ledger.done for index in range(stage.tasks))
-            self._before += done * stage.work
+            self._before += done * stage.cost
             self._number += done
         self._done, self._started = self._before, clock()
+        self._own = 0.0
         self._stage: FrameStage | None = None
         #: Done by this run.
         self.tasks = 0
@@ -50,21 +51,22 @@ class Tracker:
     @property
     def voxels(self) -> int:
         """What this run did, as voxels of the output."""
-        return round((self._done - self._before) / self._total * self._job.voxels)
+        return round(self._own / self._total * self._job.voxels)
 
     def done_already(self) -> str:
         """Say what earlier runs did."""
         share = self._before / self._total
         return f"{self._number:,.0f} of {self._count:,} tasks are done already ({share:.0%})"
 
-    def stage(self, stage: FrameStage, left: Sequence[int]) -> Callable[[int], None]:
-        """Begin a stage; return what is to be called with each task that is finished."""
+    def stage(self, stage: FrameStage, left: Sequence[int]) -> Callable[[int, bool], None]:
+        """Begin a stage; return what each finished task is told, and whether this run did it."""
         self._stage = stage
 
-        def finished(index: int) -> None:
-            self.tasks += 1
+        def finished(index: int, own: bool) -> None:
+            self.tasks += own
+            self._own += own * stage.cost
             self._number += 1
-            self._done += stage.work
+            self._done += stage.cost
             self.report(0.0)
 
         return finished
@@ -73,7 +75,7 @@ class Tracker:
         """Tell, with the share of the task at hand that is done."""
         if self._stage is None:
             return
-        done = self._done + fraction * self._stage.work
+        done = self._done + fraction * self._stage.cost
         seconds = self._clock() - self._started
         rate = (done - self._before) / max(seconds, 1e-9)
         # Short enough for a terminal of 80 columns.

@@ -17,6 +17,7 @@ from isoslice.inference.passes import Pass
 from isoslice.inference.recipes.protocol import BlockResult, Noise, Report
 from isoslice.inference.slicewise import (
     Estimate,
+    Slab,
     batch_size,
     ddim_estimate,
     direct_estimate,
@@ -72,14 +73,17 @@ class SlicewiseStages:
         assert step is not None  # it is a pass
         _, y, x = store.layout.slab(step.plane, index)
         total = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
-        run_slices(
-            self.estimate(work.network, work.options),
+        slab = Slab(
             work.planes.read((slice(0, work.planes.shape[1]), y, x)),
             work.grid,
-            total,
             step.plane,
+            (y if step.plane == "XZ" else x).start,
+        )
+        run_slices(
+            self.estimate(work.network, work.options),
+            slab,
+            total,
             share=1 / sum(each.kind == "pass" for each in work.stages),
-            first=(y if step.plane == "XZ" else x).start,
             multiple=2 ** (len(self.config.network.multipliers) - 1),
             device=work.device,
             report=report,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.metadata import Display, Metadata
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
@@ -72,11 +71,7 @@ def _planes(path: Path) -> list[Plane]:
         beside = [p for inner in dicom_files(path.parent) if inner != path for p in _sibling(inner)]
         rest = [plane for plane in beside if plane.series == series_uid]
         if rest and series_uid:
-            warnings.warn(
-                f"{path}: is one of {1 + len(rest)} planes of its series, read all of them",
-                IsosliceWarning,
-                stacklevel=2,
-            )
+            warn(f"{path}: is one of {1 + len(rest)} planes of its series, read all of them")
             planes += rest
         return planes
     planes = [plane for inner in dicom_files(path) for plane in planes_of(inner)]

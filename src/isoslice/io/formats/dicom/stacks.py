@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 
 Point = tuple[float, float, float]
 #: Planes closer than this are at the same position.
@@ -165,11 +164,7 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
         repeats = "C" if None not in echoes and len(set(echoes)) == len(echoes) else "T"
         levels = [sorted(level, key=lambda p: _time_or_echo(p, repeats)) for level in levels]
         what = "channels, one an echo" if repeats == "C" else "time points, by their numbers"
-        warnings.warn(
-            f"{source}: holds {len(echoes)} images at each place, taken as {what}",
-            IsosliceWarning,
-            stacklevel=2,
-        )
+        warn(f"{source}: holds {len(echoes)} images at each place, taken as {what}")
     return Stack(tuple(zip(*levels, strict=True)), repeats, step)
 
 
@@ -202,10 +197,8 @@ def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sou
             "or give the planes of one side in a folder of their own"
         )
     if error > _GAP_WARNING:
-        warnings.warn(
-            f"{source}: distances between planes differ by up to {100 * error:.1f}%, taken as even",
-            IsosliceWarning,
-            stacklevel=2,
+        warn(
+            f"{source}: distances between planes differ by up to {100 * error:.1f}%, taken as even"
         )
 
 
@@ -214,10 +207,8 @@ def _check_tilt(step: NDArray[np.float64], normal: NDArray[np.float64], source: 
     lengths = float(np.linalg.norm(step)) * float(np.linalg.norm(normal))
     angle = math.degrees(math.acos(max(-1.0, min(1.0, float(np.dot(step, normal)) / lengths))))
     if angle > _MAX_TILT_DEGREES:
-        warnings.warn(
+        warn(
             f"{source}: planes are shifted against each other (a tilt of {angle:.1f} degrees, as "
             "of a CT's gantry); the volume keeps that shear, and programs that know none show it "
-            "distorted",
-            IsosliceWarning,
-            stacklevel=2,
+            "distorted"
         )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
 from isoslice.data.volume import AXES, DTYPES
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.hdf5.integrity import (
@@ -87,11 +86,9 @@ def _read_plain(path: Path, file: Any, series: str | None) -> Raw:
     dataset = datasets[chosen][1]
     axes, spacing, unit = _described(dataset)
     if "Q" in axes and text(dataset, "MATLAB_class") is not None:
-        warnings.warn(
+        warn(
             f"{path}: MATLAB stores dimensions in reverse: an array (row, column, plane) is "
-            "(plane, column, row) here, which is --axes ZXY",
-            IsosliceWarning,
-            stacklevel=2,
+            "(plane, column, row) here, which is --axes ZXY"
         )
     data = LazyArray(Stored(dataset, path))
     return Raw(data, axes, spacing, unit, series=listed, chosen=chosen)

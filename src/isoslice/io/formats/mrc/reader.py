@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import math
-import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.metadata import Metadata
-from isoslice.errors import IsosliceWarning
+from isoslice.errors import warn
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
@@ -111,24 +110,16 @@ def _unpacked(path: Path, header: MrcHeader, stream: Any, packed: str) -> NDArra
 def _warn(path: Path, header: MrcHeader) -> None:
     name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
     if name.endswith(_IMAGE_STACK_SUFFIXES) and header.shape[0] > 1:
-        warnings.warn(
+        warn(
             f"{path}: a tilt series or a stack of particles by its name, whose sections are no "
-            "planes of one volume; restore the reconstructed volume instead",
-            IsosliceWarning,
-            stacklevel=3,
+            "planes of one volume; restore the reconstructed volume instead"
         )
     if header.is_skewed:
-        warnings.warn(
-            f"{path}: its axes are not perpendicular; voxels are taken as rectangular ones",
-            IsosliceWarning,
-            stacklevel=3,
-        )
+        warn(f"{path}: its axes are not perpendicular; voxels are taken as rectangular ones")
     if header.volumes > 1:
-        warnings.warn(
+        warn(
             f"{path}: holds {header.volumes} volumes; name the axes, for example --axes TZYX, and "
-            "choose one with --time",
-            IsosliceWarning,
-            stacklevel=3,
+            "choose one with --time"
         )
 
 

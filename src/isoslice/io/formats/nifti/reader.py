@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.metadata import Display, Matrix, Metadata, Orientation
-from isoslice.errors import DataError, IsosliceError, IsosliceWarning
+from isoslice.errors import DataError, IsosliceError, warn
 from isoslice.io.decode_errors import quiet, reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
@@ -155,11 +154,9 @@ def _described(path: Path, data: NDArray[Any], header: Any) -> Raw:
     if dimensions == 4 and intent == _VECTOR_INTENT:
         axes = "XYZC"
     if intent == _LABELS_INTENT:
-        warnings.warn(
+        warn(
             f"{path}: got an image that its header calls labels, which must not be interpolated; "
-            "give the image that they were made from",
-            IsosliceWarning,
-            stacklevel=2,
+            "give the image that they were made from"
         )
     axes += "S" * (data.ndim - len(axes))
     zooms = [abs(float(zoom)) for zoom in header.get_zooms()[:3]]

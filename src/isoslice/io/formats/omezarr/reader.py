@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from isoslice.data.volume import DTYPES
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.omezarr.axes import axis_letter, find_calibration, listed_axes
@@ -159,11 +159,9 @@ def _image(store: Any, image: ListedImage, node: Node, path: Path) -> Raw:
         displays = without_defaults(displays, metadata_from_json(note["metadata"]).displays)
     data = LazyArray(array)
     if image.is_labels and data.dtype.name in DTYPES:
-        warnings.warn(
+        warn(
             f"{path}: holds labels, not intensities, and what lies between two labels is none of "
-            "them; give the image that they belong to, or go on if it is one",
-            IsosliceWarning,
-            stacklevel=2,
+            "them; give the image that they belong to, or go on if it is one"
         )
     metadata = replace(metadata, displays=displays)
     return Raw(data, axes, spacing, unit, names, note, metadata, labels=image.is_labels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import itertools
 import math
-import warnings
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 from isoslice.io.decode_errors import quiet, reading
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.by_suffix import is_readable, read_by, reader_by_suffix
@@ -221,11 +220,9 @@ def _no_planes(path: Path) -> str:
 def _warn_of_skipped(path: Path, files: list[Path], skipped: list[Path]) -> None:
     if skipped:
         names = ", ".join(entry.name for entry in skipped[:3]) + (" …" if len(skipped) > 3 else "")
-        warnings.warn(
+        warn(
             f"{path}: took {len(files)} {files[0].suffix} file(s), left out {len(skipped)} other "
-            f"image(s): {names}",
-            IsosliceWarning,
-            stacklevel=3,
+            f"image(s): {names}"
         )
 
 
@@ -233,10 +230,8 @@ def _warn_of_gaps(path: Path, planes: PlaneFiles) -> None:
     missing = planes.missing()
     if missing:
         one = len(missing) == 1
-        warnings.warn(
+        warn(
             f"{path}: plane{'' if one else 's'} {format_numbers(missing)} "
             f"{'is' if one else 'are'} missing; the planes around are taken as neighbours, so "
-            "that the stack is too short there: add what is missing, or restore both sides apart",
-            IsosliceWarning,
-            stacklevel=3,
+            "that the stack is too short there: add what is missing, or restore both sides apart"
         )

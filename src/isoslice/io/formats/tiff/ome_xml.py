@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree
 
-from isoslice.errors import DataError, IsosliceWarning
+from isoslice.errors import DataError, warn
 from isoslice.io.formats.tiff.integrity import check_chain
 from isoslice.io.formats.tiff.limits import UNUSED_KINDS, check_ome, check_other
 from isoslice.io.limits import MAX_XML, read_small
@@ -74,11 +73,9 @@ def followed(source: Source) -> Source:
 
 def warn_of_uuid(path: Path, name: str) -> None:
     """Warn that a file may not be the one that the OME-XML of another refers to."""
-    warnings.warn(
+    warn(
         f"{path}: its OME-XML gives {name} another UUID than that file has; check that it is the "
-        "one that belongs to it",
-        IsosliceWarning,
-        stacklevel=2,
+        "one that belongs to it"
     )
 
 

@@ -1,0 +1,68 @@
+"""What a run leaves beside its output, and what it finds there."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from isoslice import OutputError, read_volume
+from isoslice.errors import IsosliceWarning
+from isoslice.inference.engine.end import record_path
+from isoslice.inference.engine.predict import predict_file
+from isoslice.inference.engine.run import How
+from isoslice.runtime.progress import Progress
+from jobs_setup import run
+
+pytestmark = pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+
+
+def predict(request, **how):
+    return predict_file(request, How(**how), Progress())
+
+
+def as_run_before(output, options):
+    """Leave what a run with other options left: companions, and a record that names them."""
+    record = json.loads(record_path(output).read_text(encoding="utf-8"))
+    record["plan"]["options"] |= options
+    record_path(output).write_text(json.dumps(record), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.ome.zarr"])
+def test_overwriting_leaves_no_samples_of_the_run_before(request_, tmp_path, name):
+    request = replace(request_, output=tmp_path / name)
+    predict(request)
+    as_run_before(request.output, {"uncertainty": True, "samples": 2, "keep_samples": True})
+    stem, _, suffix = name.partition(".")
+    stale = [tmp_path / f"{stem}.{kind}.{suffix}" for kind in ("std", "sample-1", "sample-2")]
+    other = tmp_path / f"{stem}.sample-3.{suffix}"  # of no run that is known
+    for path in (*stale, other):
+        if suffix == "npy":
+            np.save(path, np.zeros((2, 2, 2)))
+        else:
+            path.mkdir()
+    predict(request, overwrite=True)
+    assert not any(path.exists() for path in stale)
+    assert other.exists()
+    assert read_volume(request.output).data.shape == (29, 90, 75)
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.ome.zarr"])
+@pytest.mark.parametrize("content", ["{}", "[1, 2]", "not JSON"])
+def test_what_is_no_record_is_not_replaced_by_one(request_, tmp_path, name, content):
+    request = replace(request_, output=tmp_path / name)
+    record_path(request.output).write_text(content, encoding="utf-8")
+    with pytest.raises(OutputError, match="was not made by isoslice"):
+        predict(request, overwrite=True)
+    assert record_path(request.output).read_text(encoding="utf-8") == content
+    assert not request.output.exists()
+
+
+def test_a_disk_that_may_not_hold_the_result_is_doubted(request_, monkeypatch):
+    needed = 6 * 29 * 90 * 75  # the mean, and a sample before and after a pass
+    monkeypatch.setattr("isoslice.inference.engine.begin.free_bytes", lambda folder: needed + 9)
+    with pytest.warns(IsosliceWarning, match="if the disk fills up"):
+        run(request_)
+    monkeypatch.setattr("isoslice.inference.engine.begin.free_bytes", lambda folder: needed - 9)
+    with pytest.raises(OutputError, match="choose another disk"):
+        run(request_, overwrite=True)
