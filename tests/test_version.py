@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import isoslice
@@ -33,3 +34,15 @@ def test_the_version_is_looked_up_on_first_use():
         "from isoslice import __version__; assert __version__ == isoslice.__version__"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sources_that_are_not_installed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.delitem(vars(isoslice), "__version__", raising=False)
+    assert isoslice.__version__ == "unknown"
+    monkeypatch.undo()
+    vars(isoslice).pop("__version__", None)
+    assert isoslice.__version__ == declared()

@@ -11,7 +11,10 @@ def __getattr__(name: str) -> object:
     """Return a public name, imported on first use; the version is that of the installed package."""
     if name != "__version__":
         return _attribute(name)
-    from importlib.metadata import version  # on first use, too: slower than all else here
+    from importlib.metadata import PackageNotFoundError, version  # slower than all else here
 
-    globals()[name] = version(__name__)
+    try:
+        globals()[name] = version(__name__)
+    except PackageNotFoundError:  # not installed: run from its sources, or from a frozen program
+        globals()[name] = "unknown"
     return globals()[name]
