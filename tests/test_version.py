@@ -7,6 +7,8 @@ import tomllib
 from importlib import metadata
 from pathlib import Path
 
+import pytest
+
 import isoslice
 
 ROOT = Path(__file__).parents[1]
