@@ -29,6 +29,7 @@ from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume
+    from isoslice.inference.engine.begin import Request
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
     from isoslice.inference.options import PredictOptions
@@ -168,12 +169,10 @@ def predict(
 ) -> None:
     """Restore a coarse stack. Without a model, one is trained on its own planes first."""
     from isoslice.errors import DoubtWarning
-    from isoslice.inference.engine.begin import Request
     from isoslice.inference.engine.predict import predict_file
     from isoslice.inference.model import Model
     from isoslice.io.reading import open_with
     from isoslice.runtime.progress import terminal_progress
-    from isoslice.runtime.threads import threads_each
 
     how = large.execution(overwrite)
     own_model = model_beside(output)
@@ -193,19 +192,7 @@ def predict(
             restorer.save(own_model, overwrite=overwrite)
             trained = True
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
-        request = Request(
-            stack=Path(stack),
-            model=restorer,
-            output=output,
-            reading=reading.options(),
-            options=arguments.options(),
-            factor=arguments.factor,
-            along=arguments.along,
-            device=arguments.device,
-            memory=large.budget(),
-            threads=threads_each(how.workers),
-            slab=large.slab,
-        )
+        request = _request(Path(stack), restorer, output, reading, arguments, large)
         prediction, outcome = predict_file(request, how, progress)
         if report is not None and prediction is not None:
             _write_report(report, volume, prediction, overwrite)
@@ -217,6 +204,33 @@ def predict(
     if not quiet:
         speed = outcome.voxels / max(outcome.seconds, 1e-9)
         typer.echo(f"restored: {output} ({outcome.seconds:.1f} s, {speed:,.0f} voxels/s)")
+
+
+def _request(
+    stack: Path,
+    model: Model,
+    output: Path,
+    reading: Reading,
+    arguments: PredictArguments,
+    large: LargeOptions,
+) -> Request:
+    """Gather what the command was asked for."""
+    from isoslice.inference.engine.begin import Request
+    from isoslice.runtime.threads import threads_each
+
+    return Request(
+        stack=stack,
+        model=model,
+        output=output,
+        reading=reading.options(),
+        options=arguments.options(),
+        factor=arguments.factor,
+        along=arguments.along,
+        device=arguments.device,
+        memory=large.budget(),
+        threads=threads_each(large.workers),
+        slab=large.slab,
+    )
 
 
 def _check_paths(

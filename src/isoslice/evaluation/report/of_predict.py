@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from isoslice.inference.prediction import Prediction
 
 RESTORED, UNCERTAINTY = "Restored", "Uncertainty"
+INVENTED = (
+    "Detail between the measured planes is invented: it is what the model's training images make "
+    "plausible, not a measurement. Do not count, measure or diagnose from structures that exist "
+    "only there."
+)
 
 
 def prediction_report(
@@ -72,23 +77,9 @@ def prediction_report(
         If the shapes do not fit, the result does not say its factor, or there is no such channel
         or time point.
     """
-    if not isinstance(restored, Volume):
-        uncertainty = restored.std if uncertainty is None else uncertainty
-        restored = restored.to_volume()
-    if not isinstance(stack, Volume):
-        stack = Volume(stack, restored.axes)
-    if uncertainty is not None and not isinstance(uncertainty, Volume):
-        uncertainty = Volume(uncertainty, restored.axes)
-    made_by = dict(restored.provenance or {})
-    if "factor" not in made_by:
-        raise DataError(
-            f"{restored.source}: got no record of the factor, expected a volume that isoslice "
-            "predict wrote; restore the stack again"
-        )
+    stack, restored, uncertainty = _as_volumes(stack, restored, uncertainty)
+    made_by, messages = _record(restored)
     factor = check_factor(made_by["factor"])
-    messages = made_by.pop("warnings", ())
-    if not (isinstance(messages, list | tuple) and all(isinstance(text, str) for text in messages)):
-        messages = ()  # another program's
     along = recorded_axis(restored)
     stack, restored = turned(stack, along), turned(restored, along)
     uncertainty = None if uncertainty is None else turned(uncertainty, along)
@@ -111,19 +102,8 @@ def prediction_report(
     if stack.size("C") == restored.size("C"):  # else channels were computed from those measured
         checked = _check_planes(stack, ours, box, factor, time, channel, lost)
     planes = stack.size("Z")
+    facts = _facts(scene, factor, planes, lost, made_by)
     part = which_part(restored, time, channel)
-    apart = f"{lengths(size.z * factor)} {unit} apart"
-    missing = f"; lost: {format_planes(lost)} (counted from 0)" if lost else ""
-    facts = {
-        "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
-        "Restored planes": f"{whole[0]}, {lengths(size.z)} {unit} apart ({times(factor)})",
-        "Voxel size (Z, Y, X)": f"{lengths(*map(float, size))} {unit}",
-        "Shape (Z, Y, X)": lengths(*whole),
-        "Mode": str(made_by.get("mode", "–")),
-        "Model": str(made_by.get("model", "–")),
-        **({} if along == "Z" else {"Turned": turned_text(along)}),
-        **({"Shown": part} if part else {}),
-    }
     return Report(
         title=f"{name_of(stack)}, restored {times(factor)}",
         kind="predict",
@@ -132,17 +112,69 @@ def prediction_report(
             "were filled in by a model"
             + (f", and {len(lost)} that had been lost." if lost else ".")
         ),
-        facts=facts,
-        warning=(
-            "Detail between the measured planes is invented: it is what the model's training "
-            "images make plausible, not a measurement. Do not count, measure or diagnose from "
-            "structures that exist only there."
-            + "".join(f" Warned of: {message}." for message in messages)
-        ),
+        facts={
+            **facts,
+            **({} if along == "Z" else {"Turned": turned_text(along)}),
+            **({"Shown": part} if part else {}),
+        },
+        warning=INVENTED + "".join(f" Warned of: {message}." for message in messages),
         advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
         scene=scene,
         provenance=made_by,
     )
+
+
+def _as_volumes(
+    stack: Volume | NDArray[Any],
+    restored: Volume | Prediction,
+    uncertainty: Volume | NDArray[Any] | None,
+) -> tuple[Volume, Volume, Volume | None]:
+    """Return stack, result and uncertainty as volumes with axes; see `prediction_report`."""
+    if not isinstance(restored, Volume):
+        uncertainty = restored.std if uncertainty is None else uncertainty
+        restored = restored.to_volume()
+    if not isinstance(stack, Volume):
+        stack = Volume(stack, restored.axes)
+    if uncertainty is not None and not isinstance(uncertainty, Volume):
+        uncertainty = Volume(uncertainty, restored.axes)
+    return stack, restored, uncertainty
+
+
+def _record(restored: Volume) -> tuple[dict[str, Any], Sequence[str]]:
+    """Return the provenance of a result, and what was warned of.
+
+    Raises
+    ------
+    DataError
+        If it does not say the factor.
+    """
+    made_by = dict(restored.provenance or {})
+    if "factor" not in made_by:
+        raise DataError(
+            f"{restored.source}: got no record of the factor, expected a volume that isoslice "
+            "predict wrote; restore the stack again"
+        )
+    messages = made_by.pop("warnings", ())
+    if isinstance(messages, list | tuple) and all(isinstance(text, str) for text in messages):
+        return made_by, messages
+    return made_by, ()  # another program's
+
+
+def _facts(
+    scene: Scene, factor: int, planes: int, lost: Sequence[int], made_by: Mapping[str, Any]
+) -> dict[str, str]:
+    """Say what was measured, and what became of it."""
+    size, unit, whole = scene.voxel_size, scene.unit, scene.whole
+    apart = f"{lengths(size.z * factor)} {unit} apart"
+    missing = f"; lost: {format_planes(lost)} (counted from 0)" if lost else ""
+    return {
+        "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
+        "Restored planes": f"{whole[0]}, {lengths(size.z)} {unit} apart ({times(factor)})",
+        "Voxel size (Z, Y, X)": f"{lengths(*map(float, size))} {unit}",
+        "Shape (Z, Y, X)": lengths(*whole),
+        "Mode": str(made_by.get("mode", "–")),
+        "Model": str(made_by.get("model", "–")),
+    }
 
 
 def measured_and_linear(
