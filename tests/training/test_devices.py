@@ -25,11 +25,12 @@ from isoslice.models.config import MaskedTraining, ModelConfig, UNetSettings
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import preset_config
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import cores
+from isoslice.training.distributed.topology import ProcessTopology, cores
 from isoslice.training.launcher import launch, read_job, write_job
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import MaskedObjective, ResidualObjective, micro_batches_per_step
 from isoslice.training.session import TrainingRun
+from isoslice.training.steps import Training
 from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
 
 several = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
@@ -115,6 +116,23 @@ def test_a_job_survives_its_file(tmp_path):
 def test_processes_share_the_parts_of_a_batch(processes, own, published):
     assert micro_batches_per_step(ResidualObjective(CONFIG), processes) == own
     assert micro_batches_per_step(MaskedObjective(preset_config("msdsr")), processes) == published
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_gradient_is_clipped_once_it_is_whole(parts):
+    work = job(PlainDescent(CONFIG, parts=parts, clip_norm=1e-3))
+    alone = ProcessTopology()
+    training = Training(work.untrained, work.training, work.objective, work.device, alone)
+    before = weights(training).clone()
+    for part in range(parts):
+        training.accumulate(part)
+        assert torch.equal(weights(training), before)
+    training.update(done=0.0)
+    moved = weights(training) - before
+    assert float(moved.detach().norm()) == pytest.approx(1e-3, rel=1e-3)
+    averaged = torch.cat([p.flatten() for p in training.averaged.parameters()])
+    assert torch.equal(averaged, weights(training))  # of one step
+    assert training.step == 1
 
 
 @pytest.mark.slow
