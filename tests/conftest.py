@@ -137,7 +137,7 @@ def stack_file(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model() -> Model:
     """A model of one channel, trained for two steps: it works, but knows nothing."""
-    pytest.importorskip("pytorch_lightning")
+    pytest.importorskip("torch")
     from isoslice.models.config import NetworkSettings, TrainingSettings
     from isoslice.training.train import train
 
