@@ -29,6 +29,7 @@ from torch.distributed.elastic.multiprocessing import (
     DefaultLogsSpecs,
     PContext,
     RunProcsResult,
+    SignalException,
     Std,
     start_processes,
 )
@@ -42,6 +43,8 @@ from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.session import TrainingRun, run_here
 
 JOB, MODEL, RENDEZVOUS, REPORTS, STOP = "job", "model", "meeting", "reports", "stop"
+#: Windows has no such signal.
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 #: Seconds between looks at the processes and, by these, at the caller.
 POLL_INTERVAL = 0.2
 #: Seconds that processes have to end by themselves after the caller's death.
@@ -85,7 +88,7 @@ def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
         try:
             _monitor(processes, folder, progress)
         finally:
-            processes.close(signal.SIGKILL)
+            processes.close(KILL)
         return Model.load(folder / MODEL)
 
 
@@ -111,20 +114,28 @@ def read_job(folder: Path) -> TrainingRun:
 
 
 def _start(folder: Path, count: int, threads: int) -> PContext:
+    # Output goes to files from the first import on; PyTorch would leave these open.
     code = (
-        "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
+        "import json, os, sys; paths, hidden = json.loads(sys.argv.pop()); "
+        "log = os.open(f'{sys.argv[1]}/log-{sys.argv[2]}', os.O_WRONLY | os.O_CREAT); "
+        "[os.dup2(log, stream) for stream in hidden]; sys.path[:] = paths; "
         "from isoslice.training.launcher import run_worker; run_worker()"
     )
-    rest = (count, threads, os.getpid(), json.dumps(sys.path))
+    hidden = [1] if debugging() else [1, 2]
+    rest = (count, threads, os.getpid(), json.dumps([sys.path, hidden]))
     logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
-    with _own_signals():
-        return start_processes(
-            "training",
-            sys.executable,
-            {rank: ("-c", code, str(folder), rank, *rest) for rank in range(count)},
-            {rank: {"OMP_NUM_THREADS": str(threads)} for rank in range(count)},
-            DefaultLogsSpecs(str(folder), Std.OUT if debugging() else Std.ALL),
-        )
+    try:
+        with _own_signals():
+            return start_processes(
+                "training",
+                sys.executable,
+                {rank: ("-c", code, str(folder), rank, *rest) for rank in range(count)},
+                {rank: {"OMP_NUM_THREADS": str(threads)} for rank in range(count)},
+                DefaultLogsSpecs(str(folder), Std.NONE),
+            )
+    except SignalException as interrupted:
+        # Those that run already find their folder gone.
+        raise KeyboardInterrupt from interrupted
 
 
 @contextmanager
@@ -158,7 +169,7 @@ def _monitor(processes: PContext, folder: Path, progress: Progress) -> None:
                 interrupted = True
                 (folder / STOP).touch()
     if result.is_failed() and not interrupted:
-        raise _failure(result, folder)
+        raise _failure(result, processes.nprocs, folder)
     if result.is_failed() or any(folder.glob("interrupted-*")):
         raise KeyboardInterrupt
 
@@ -173,9 +184,9 @@ def _forward(reports: IO[str], progress: Progress) -> None:
         (progress.note if kind == "note" else progress.update)(*rest)
 
 
-def _failure(result: RunProcsResult, folder: Path) -> BaseException:
+def _failure(result: RunProcsResult, count: int, folder: Path) -> BaseException:
     """Return the error of the process that failed first, which may have caused the others'."""
-    count, failures = len(result.stdouts), result.failures
+    failures = result.failures
     told = [
         (*json.loads(path.read_text(encoding="utf-8")), rank)
         for rank in range(count)
@@ -184,12 +195,12 @@ def _failure(result: RunProcsResult, folder: Path) -> BaseException:
     # PyTorch kills what does not end within 30 seconds of a failure.
     first = min([when for when, *_ in told] + [each.timestamp for each in failures.values()])
     for rank, each in failures.items():
-        if each.exitcode == -signal.SIGKILL and each.timestamp < first + 20:
+        if each.exitcode == -KILL and each.timestamp < first + 20:
             return errors.SettingsError(
                 f"process {rank} of {count} was killed, which happens where memory runs out; train "
                 "with fewer devices, or close other programs"
             )
-        if each.exitcode < 0 and each.exitcode not in (-signal.SIGTERM, -signal.SIGKILL):
+        if each.exitcode < 0 and each.exitcode not in (-signal.SIGTERM, -KILL):
             return RuntimeError(f"process {rank} of {count} ended by signal {-each.exitcode}")
     if told:
         _, kind, text, rank = min(told)
@@ -200,8 +211,9 @@ def _failure(result: RunProcsResult, folder: Path) -> BaseException:
     if any(each.exitcode == -signal.SIGTERM for each in failures.values()):
         return KeyboardInterrupt()
     rank = next(iter(failures))
-    log = Path(result.stderrs[rank] or os.devnull)
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
+    log = folder / f"log-{rank}"
+    said = log.read_text(errors="replace") if log.exists() else ""
+    last = said.strip().splitlines()[-1:]
     return RuntimeError(f"process {rank} of {count} did not start: {' '.join(last)}")
 
 
@@ -260,7 +272,7 @@ def _watch(folder: Path, caller: int, orphaned: threading.Event) -> None:
 
     asked = False
     while os.getppid() == caller:
-        if not asked and (folder / STOP).exists():
+        if not asked and ((folder / STOP).exists() or not folder.exists()):
             asked = True
             _thread.interrupt_main()
         time.sleep(POLL_INTERVAL)
