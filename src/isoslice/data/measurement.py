@@ -78,7 +78,7 @@ class Measurement:
         inside[:, 0] += weights[:, :below].sum(axis=1)
         inside[:, -1] += weights[:, below + self.depth :].sum(axis=1)
         inside /= inside.sum(axis=1, keepdims=True)  # a Gaussian was cut off
-        return inside.astype(np.float64)
+        return np.asarray(inside, np.float64)
 
     def correction(self, damping: float = 0.0) -> Floats:
         """Return K = A' (A A' + damping I)^-1, shape (depth, planes).
@@ -90,7 +90,7 @@ class Measurement:
         a = self.matrix
         gram = a @ a.T
         gram[np.diag_indices_from(gram)] += damping
-        solved: Floats = np.linalg.solve(gram, a).T
+        solved: Floats = np.asarray(np.linalg.solve(gram, a).T, np.float64)
         return solved
 
     def measured_share(self, damping: float = 0.0) -> Floats:
