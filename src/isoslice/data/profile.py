@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,3 +92,25 @@ class Profile:
 
 
 POINT = Profile()
+
+
+def parse_profile(text: str) -> tuple[Kind, float | None]:
+    """Read ``point``, ``slab``, ``slab:WIDTH`` or ``gaussian:FWHM``: the kind, and the width.
+
+    Raises
+    ------
+    SettingsError
+        If it is none of these.
+    """
+    kind, colon, number = text.strip().lower().partition(":")
+    try:
+        width = float(number) if colon else None
+    except ValueError:
+        width = math.nan
+    fits = {"point": not colon, "slab": True, "gaussian": bool(colon)}
+    if not fits.get(kind, False) or (width is not None and not 0 < width < math.inf):
+        raise SettingsError(
+            f"got slice profile {text!r}, expected point, slab, slab:WIDTH or gaussian:FWHM, with "
+            "lengths in the unit of the voxel size; for example slab:5"
+        )
+    return cast("Kind", kind), width
