@@ -80,6 +80,10 @@ CASES = {
     "mean": (own, stack(3, 36, 40), {"mode": "mean"}),
     "steps and detail": (own, stack(3, 36, 40), {"steps": 4, "detail": 0.5, "seed": 3}),
     "blur": (own, stack(3, 40, 36), {"blur": True}),
+    "slab": (own, stack(3, 40, 36), {"slice_profile": "slab"}),
+    "mean of blurred planes": (
+        own, stack(3, 36, 40), {"mode": "mean", "slice_profile": "gaussian:3"}
+    ),
     "uncertainty": (own, stack(3, 36, 40), {"mode": "mean", "uncertainty": True}),
     "uncertainty of a sample": (own, stack(3, 36, 40), {"uncertainty": True}),
     "samples": (own, stack(3, 40, 40, dtype="uint16"), {"samples": 2, "keep_samples": True}),

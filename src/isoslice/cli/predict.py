@@ -137,6 +137,16 @@ class PredictArguments:
             rich_help_panel=TRUST,
         ),
     ] = False
+    slice_profile: Annotated[
+        str,
+        typer.Option(
+            "--slice-profile",
+            metavar="PROFILE",
+            help="What a plane sees along Z: point, slab (from plane to plane), slab:WIDTH or "
+            "gaussian:FWHM, in the unit of the voxel size. The blur is undone.",
+            rich_help_panel=RESULT,
+        ),
+    ] = "point"
     device: Device = "auto"
 
     def options(self) -> PredictOptions:

@@ -158,17 +158,39 @@ def put_back(
     limits
         Of the channel.
     """
-    depth = len(volume)
+    _clear_between(volume, planes, rows, limits)
+    for index, row in enumerate(rows):
+        if 0 <= row < len(volume):
+            volume[row] = planes[index]
+
+
+def clear_without_data(
+    volume: NDArray[Any],
+    planes: NDArray[Any] | Rows,
+    rows: Sequence[int],
+    limits: Limits = NO_LIMITS,
+) -> None:
+    """Clear voxels without data as `put_back` does, but keep restored values on measured planes.
+
+    Where planes are blurred, no voxel of the volume was measured by itself.
+    """
+    _clear_between(volume, planes, rows, limits)
+    for index, row in enumerate(rows):
+        if 0 <= row < len(volume):
+            for value, empty in _without_data(planes[index], planes[index], limits):
+                volume[row][empty] = value
+
+
+def _clear_between(
+    volume: NDArray[Any], planes: NDArray[Any] | Rows, rows: Sequence[int], limits: Limits
+) -> None:
     for index, (row, above) in enumerate(pairwise(rows)):
-        between = range(max(row + 1, 0), min(above, depth))
+        between = range(max(row + 1, 0), min(above, len(volume)))
         if not between:
             continue
         for value, empty in _without_data(planes[index], planes[index + 1], limits):
             for z in between:
                 volume[z][empty] = value
-    for index, row in enumerate(rows):
-        if 0 <= row < depth:
-            volume[row] = planes[index]
 
 
 def clear_deviations(

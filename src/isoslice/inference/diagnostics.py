@@ -48,6 +48,12 @@ class Doubts:
     pixels: float | None
     messages: tuple[str, ...]
 
+    def without_blur(self) -> Doubts:
+        """Return the same without what is said of blur along Z, which a slice profile undoes."""
+        said = tuple(one.message for one in self.isotropy if one.is_blurred and one.message)
+        kept = tuple(text for text in self.messages if not (said and text.endswith(said)))
+        return replace(self, messages=kept)
+
     def preceded_by(self, messages: tuple[str, ...]) -> Doubts:
         """Return the same with other messages before its own."""
         return replace(self, messages=(*messages, *self.messages))

@@ -9,6 +9,7 @@ from torch import nn
 
 from isoslice.data.box import Box, nth_block
 from isoslice.data.grid import PlaneGrid
+from isoslice.data.measurement import Measurement
 from isoslice.inference.fields import FieldStore
 from isoslice.inference.measured import MeasuredPlanes
 from isoslice.inference.options import ResolvedOptions
@@ -38,6 +39,8 @@ class FrameWork:
         Predicts errors, if they are asked for.
     own
         Whether the model learned from this stack.
+    measurement
+        How the planes were measured.
     """
 
     network: nn.Module
@@ -49,6 +52,7 @@ class FrameWork:
     device: torch.device
     estimator: ErrorEstimator | None = None
     own: bool = False
+    measurement: Measurement | None = None
 
     def block(self, index: int) -> Box:
         """Return where a block lies."""

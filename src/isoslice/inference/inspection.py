@@ -74,6 +74,8 @@ def diagnose(
     model: ModelBundle,
     inspection: Inspection,
     familiar: OodReference | None = None,
+    *,
+    blurred: bool = False,
 ) -> Doubts:
     """Look for reasons to doubt what a model will make of a stack.
 
@@ -87,6 +89,8 @@ def diagnose(
         Of the stack.
     familiar
         What the training images look like, instead of what the model knows of them.
+    blurred
+        Whether the planes are known to be blurred along Z.
     """
     time, run = inspection.survey.filled_run
     shape = run.stop - run.start, volume.size("Y"), volume.size("X")
@@ -112,7 +116,7 @@ def diagnose(
     ]
     labels = label_messages(np.concatenate(some, axis=1))
     lost = lost_messages(inspection.survey, inspection.lost)
-    return doubts.preceded_by((*lost, *labels))
+    return (doubts.without_blur() if blurred else doubts).preceded_by((*lost, *labels))
 
 
 def warn_of(doubts: Doubts) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from isoslice.data.box import Region, Triple
 from isoslice.data.grid import PlaneGrid
+from isoslice.inference.consistency import Correction
 from isoslice.models.diffusion.variance_stabilization import stretch
 
 #: Intensities beyond which half precision would not do for the residual.
@@ -29,12 +30,15 @@ class Base:
         Of each row: the plane below it, and its distance from there, as a share of the interval.
     mask
         Rows that were measured.
+    correction
+        Has estimates agree with planes that are blurred.
     """
 
     planes: Tensor
     lower: Tensor
     share: Tensor
     mask: Tensor
+    correction: Correction | None = None
 
     @property
     def shape(self) -> Triple:

@@ -48,6 +48,7 @@ class Model(ModelBundle):
         uncertainty: bool = False,
         samples: int = 0,
         keep_samples: bool = False,
+        slice_profile: str = "point",
         device: str = "auto",
         progress: Progress | None = None,
         along: str | None = None,
@@ -102,6 +103,11 @@ class Model(ModelBundle):
             the mean then, and their spread goes into its standard deviation.
         keep_samples
             Return them too.
+        slice_profile
+            What a plane sees along Z: ``point``; ``slab``, from plane to plane, or ``slab:WIDTH``,
+            such as a CT's slice thickness; ``gaussian:FWHM``, such as a microscope's point spread
+            function along Z beyond that in XY. Lengths in the unit of the voxel size. The blur is
+            undone so far that the result, seen through it, gives the measured planes again.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -144,6 +150,7 @@ class Model(ModelBundle):
             uncertainty=uncertainty,
             samples=samples,
             keep_samples=keep_samples,
+            slice_profile=slice_profile,
         )
         progress = progress or Progress()
         if output is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, get_args
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
+from isoslice.data.profile import parse_profile
 from isoslice.errors import SettingsError
 from isoslice.models.choices import Direction, Mode
 
@@ -44,6 +45,8 @@ class PredictOptions(BaseModel):
         How many samples to average; 0 for none.
     keep_samples
         Whether to return them.
+    slice_profile
+        How planes weight what lies along Z around them; see `data.profile.parse_profile`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +60,7 @@ class PredictOptions(BaseModel):
     uncertainty: bool = False
     samples: _Integer = 0
     keep_samples: bool = False
+    slice_profile: str = "point"
 
     @property
     def estimates_errors(self) -> bool:
@@ -76,6 +80,12 @@ class PredictOptions(BaseModel):
         if direction not in get_args(Direction):
             raise SettingsError(f"got direction {direction!r}, expected 'both', 'XZ' or 'YZ'")
         return direction
+
+    @field_validator("slice_profile")
+    @classmethod
+    def _check_profile(cls, text: str) -> str:
+        kind, width = parse_profile(text)
+        return kind if width is None else f"{kind}:{width:g}"
 
     @model_validator(mode="after")
     def _check_each(self) -> Self:
@@ -103,6 +113,11 @@ class PredictOptions(BaseModel):
             raise SettingsError(
                 "got blur with uncertainty or samples, which describe volumes as they were "
                 "restored; leave the blur out"
+            )
+        if self.slice_profile != "point" and self.estimates_errors:
+            raise SettingsError(
+                f"got slice profile {self.slice_profile} with uncertainty or samples, which are "
+                "calibrated for planes without blur; leave one of them out"
             )
         return self
 

@@ -156,15 +156,31 @@ def run_pass(
         )
         return estimate[..., *window.inner].float().to(residual.device)
 
+    def whole(batch: slice) -> Tensor:
+        if len(windows) == 1:
+            return estimated(batch, windows[0])
+        # All windows see the slice as it was.
+        estimate = torch.empty(part[batch].shape, device=residual.device)
+        for window in windows:
+            estimate[:, :, window.own_rows, window.own_columns] = estimated(batch, window)
+        return estimate
+
+    def corrected(batch: slice, estimate: Tensor) -> Tensor:
+        every = slice(None)
+        place = (every, batch, every) if step.plane == "XZ" else (every, every, batch)
+        interpolated = slices(base.part(place), step.plane).to(estimate.device)
+        planes = slices(base.planes[(every, *place)], step.plane).to(estimate.device)
+        assert base.correction is not None
+        return base.correction(estimate, interpolated, planes)
+
     def restore(batch: slice) -> None:
         with torch.inference_mode(), autocast(device):  # which other threads don't inherit
-            if len(windows) == 1:
-                update(part[batch], estimated(batch, windows[0]))
-                return
-            # All windows see the slice as it was.
-            estimates = [estimated(batch, window) for window in windows]
-            for window, estimate in zip(windows, estimates, strict=True):
-                update(part[batch, :, window.own_rows, window.own_columns], estimate)
+            estimate = whole(batch)
+            if base.correction is not None and not step.is_mean:
+                estimate = corrected(batch, estimate)
+            update(part[batch], estimate)
+            if base.correction is not None and step == MEAN_PASSES[-1]:  # the mean is whole now
+                part[batch] = corrected(batch, part[batch].float()).to(part.dtype)
 
     size = batch_size(height * width, device)
     batches = (slice(a, min(a + size, count)) for a in range(0, count, size))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.data.frames import Lost
 from isoslice.data.metadata import Metadata
+from isoslice.data.profile import POINT
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
 from isoslice.inference.options import ResolvedOptions
@@ -162,8 +163,25 @@ def provenance(plan: Plan, scales: Sequence[StackScale] = ()) -> dict[str, Any]:
         "source": Path(plan.source).name,
         "normalization": {"low": plan.normalization.low, "high": plan.normalization.high},
         **({"warnings": list(plan.doubts)} if plan.doubts else {}),
-        "measured_planes": "every output plane i * factor is measured plane i, unchanged"
-        + (", but for lost ones" if lost else ""),
+        **_measured(plan, but=", but for lost ones" if lost else ""),
+    }
+
+
+def _measured(plan: Plan, but: str) -> dict[str, Any]:
+    """Say what became of the measured planes."""
+    profile = plan.profile
+    if profile == POINT:
+        return {
+            "measured_planes": f"every output plane i * factor is measured plane i, unchanged{but}"
+        }
+    return {
+        "slice_profile": {
+            "kind": profile.kind,
+            "width_in_output_planes": profile.width,
+            "noise": plan.noise,
+        },
+        "measured_planes": "output planes, seen through the slice profile, are the measured ones "
+        f"but for noise{but}",
     }
 
 

@@ -98,8 +98,9 @@ def prediction_report(
     size, unit = spacing(restored)
     gone = tuple(z * factor for z in lost)
     scene = Scene(tuple(volumes), size, unit, box, whole, factor, band, gone)
-    checked = ""
-    if stack.size("C") == restored.size("C"):  # else channels were computed from those measured
+    checked, profile = "", made_by.get("slice_profile")
+    # Channels may have been computed from those measured; blurred planes are not put back.
+    if stack.size("C") == restored.size("C") and profile is None:
         checked = _check_planes(stack, ours, box, factor, time, channel, lost)
     planes = stack.size("Z")
     facts = _facts(scene, factor, planes, lost, made_by)
@@ -116,6 +117,7 @@ def prediction_report(
             **facts,
             **({} if along == "Z" else {"Turned": turned_text(along)}),
             **({"Shown": part} if part else {}),
+            **({} if profile is None else {"Slice profile": _profile_text(profile, size.z, unit)}),
         },
         warning=INVENTED + "".join(f" Warned of: {message}." for message in messages),
         advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
@@ -158,6 +160,15 @@ def _record(restored: Volume) -> tuple[dict[str, Any], Sequence[str]]:
     if isinstance(messages, list | tuple) and all(isinstance(text, str) for text in messages):
         return made_by, messages
     return made_by, ()  # another program's
+
+
+def _profile_text(profile: Any, step: float, unit: str) -> str:
+    """Say what planes were taken to see along Z; another program may have written anything."""
+    try:
+        kind, width = str(profile["kind"]), float(profile["width_in_output_planes"])
+    except (KeyError, TypeError, ValueError):
+        return "–"
+    return f"{kind} of {lengths(width * step)} {unit}, undone"
 
 
 def _facts(

@@ -112,7 +112,8 @@ def begin(
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress)
-    doubts = warn_of(diagnose(volume, stack.factor, model, inspection))
+    blurred = options.slice_profile != "point"
+    doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts)
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)

@@ -66,6 +66,7 @@ _SAME = {
     "uncertainty": "uncertainty",
     "samples": "number of samples",
     "keep_samples": "choice of what is kept",
+    "slice_profile": "slice profile",
     "arithmetic": "arithmetic",
 }
 

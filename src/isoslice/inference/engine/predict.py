@@ -66,7 +66,8 @@ def _predicted(
     check_fits(stack.volume, stack.factor, resolved, recipe)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress)
-    doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection))
+    blurred = resolved.slice_profile != "point"
+    doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, resolved, doubts)
     restored = restore_in_memory(plan, inspection, stack.volume, model, computing, progress)
     axes = stack.volume.axes

@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice.data.box import Box, Triple
-from isoslice.data.frames import Frame, Rows, clear_deviations, fill_along_z, put_back
+from isoslice.data.frames import (
+    Frame,
+    Rows,
+    clear_deviations,
+    clear_without_data,
+    fill_along_z,
+    put_back,
+)
 from isoslice.data.grid import PlaneGrid, planes_around
+from isoslice.data.measurement import Measurement
 from isoslice.data.normalization import Normalization
+from isoslice.data.profile import POINT
 from isoslice.data.volume import Volume
 from isoslice.inference.engine.disk import DiskStore
 from isoslice.inference.engine.sinks import Sink
@@ -226,6 +235,12 @@ class Restoration:
             device=self.device,
             estimator=self._estimator,
             own=Path(self.plan.source).name in self.model.info.get("sources", ()),
+            measurement=Measurement(
+                tuple(map(float, frame.grid.known)),
+                frame.grid.depth,
+                self.plan.profile,
+                self.plan.noise,
+            ),
         )
         if self.folder is None:
             self._memory = {number: work}
@@ -248,7 +263,8 @@ class Restoration:
             self._each_channel(frame, box, block, scaled, clear_deviations)
         else:
             block = scaled.invert(values, sink.dtype)
-            self._each_channel(frame, box, block, scaled, put_back)
+            kept = put_back if self.plan.profile == POINT else clear_without_data
+            self._each_channel(frame, box, block, scaled, kept)
         files: dict[Path, int] = {}
         channels = range(self.volume.size("C"))[frame.channels]
         for channel, voxels in zip(channels, block, strict=True):
@@ -263,7 +279,7 @@ class Restoration:
         scaled: Normalization,
         change: Callable[..., None],
     ) -> None:
-        """Call `put_back` or `clear_deviations` with the measured planes in and around a block."""
+        """Call `put_back` or its like with the measured planes in and around a block."""
         (top, _, _), (_, y, x) = box.start, box.slices()
         channels = range(self.volume.size("C"))[frame.channels]
         for voxels, measured, channel, limits in zip(

@@ -168,6 +168,11 @@ def _check(options: PredictOptions, recipe: str, only: Mode) -> None:
             f"got detail {options.detail:g}, but a {recipe} model has no such dial; leave the "
             "detail out"
         )
+    if options.slice_profile != "point":
+        raise SettingsError(
+            f"got slice profile {options.slice_profile} with a {recipe} model, which takes planes "
+            "for points; leave it out, or train a model of the preset isoslice"
+        )
     if options.estimates_errors:
         raise SettingsError(
             f"got a {recipe} model, which does not know its errors, expected one of the preset "

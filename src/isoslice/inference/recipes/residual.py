@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from isoslice.data.masking import fill_rows
 from isoslice.errors import SettingsError
+from isoslice.inference.consistency import correction_for
 from isoslice.inference.detail.blend import DEFAULT_DETAIL
 from isoslice.inference.fields import Files
 from isoslice.inference.frame_work import FrameWork
@@ -103,6 +104,9 @@ class ResidualRecipe:
         lateral, done = place[1 if step.plane == "XZ" else 2], 0
         residual = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
         base = work.planes.base(place, self.config.softening, store.device)
+        if work.measurement is not None:
+            correction = correction_for(work.measurement, self.config, store.device)
+            base = replace(base, correction=correction)
         network: nn.Module = work.network
         if stage.of_errors:
             assert work.estimator is not None  # there is such a stage with one only

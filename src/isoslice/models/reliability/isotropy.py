@@ -44,6 +44,11 @@ class Isotropy:
     limits: tuple[float, float]
 
     @property
+    def is_blurred(self) -> bool:
+        """Whether Z is smoother than X and Y."""
+        return self.ratio is not None and self.ratio < self.limits[0]
+
+    @property
     def message(self) -> str | None:
         """Warning for the user, or None."""
         if self.flicker is not None and self.flicker > MAX_JITTER:
@@ -53,11 +58,12 @@ class Isotropy:
             )
         if self.ratio is None or self.limits[0] <= self.ratio <= self.limits[1]:
             return None
-        if self.ratio < self.limits[0]:
+        if self.is_blurred:
             return (
                 f"neighbouring planes are more alike than pixels as far apart within planes "
                 f"(errors {self.ratio:.2f} times as large): blurred along Z, thick overlapping "
-                "planes, or a Z spacing that is given too large; check the voxel size"
+                "planes, or a Z spacing that is given too large; say what planes see along Z with "
+                "--slice-profile, or check the voxel size"
             )
         return (
             f"neighbouring planes differ more than pixels as far apart within planes (errors "

@@ -1,0 +1,132 @@
+"""Planes that are blurred: what is restored, seen through the slice profile, gives them again."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import texture
+from isoslice.data.measurement import Measurement
+from isoslice.data.profile import FWHM, Profile
+from isoslice.errors import DoubtWarning, SettingsError
+from isoslice.inference.consistency import Correction, correction_for
+from isoslice.models.config import ModelConfig
+from isoslice.models.diffusion.variance_stabilization import stretch
+
+SIZE = (4.0, 1.0, 1.0)
+pytestmark = pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+
+
+def seen_through(volume, profile, factor=4):
+    """Measure planes of a volume."""
+    places = tuple(float(z) for z in range(0, len(volume), factor))
+    matrix = Measurement(places, len(volume), profile).matrix
+    return np.einsum("iz,zyx->iyx", matrix, volume.astype(float)).astype(np.float32)
+
+
+PROFILES = {
+    "slab": Profile("slab", 4),
+    "slab:6": Profile("slab", 6),
+    "gaussian:5": Profile("gaussian", 5),
+}
+
+
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+@pytest.mark.parametrize("asked", PROFILES)
+def test_the_result_gives_the_planes_again(tiny_model, mode, asked):
+    truth = texture(41, 48, 44)
+    planes = seen_through(truth, PROFILES[asked])
+    restored = tiny_model.predict(planes, "ZYX", SIZE, mode=mode, slice_profile=asked)
+    points = tiny_model.predict(planes, "ZYX", SIZE, mode=mode)
+    scale = np.std(planes)
+    again = seen_through(restored.volume, PROFILES[asked])
+    assert np.abs(again - planes).mean() < 0.02 * scale
+    assert np.abs(seen_through(points.volume, PROFILES[asked]) - planes).mean() > 0.05 * scale
+    # And so it is nearer to the truth.
+    errors = [np.mean((each.volume - truth) ** 2) for each in (restored, points)]
+    assert errors[0] < errors[1]
+    record = restored.provenance["slice_profile"]
+    assert record["kind"] == asked.partition(":")[0]
+    assert record["width_in_output_planes"] == PROFILES[asked].width
+
+
+def test_points_are_what_they_were(tiny_model):
+    planes = texture(6, 48, 44)
+    named = tiny_model.predict(planes, "ZYX", SIZE, slice_profile="point")
+    unnamed = tiny_model.predict(planes, "ZYX", SIZE)
+    np.testing.assert_array_equal(named.volume, unnamed.volume)
+    assert named.provenance == unnamed.provenance
+
+
+def test_voxels_without_data_stay_without(tiny_model):
+    planes = texture(6, 48, 44).astype(np.float32)
+    planes[2:4, :, :10] = np.nan
+    restored = tiny_model.predict(planes, "ZYX", SIZE, slice_profile="slab").volume
+    assert np.isnan(restored[8:13, :, :10]).all()
+    assert np.isfinite(restored[:, :, 10:]).all()
+
+
+def test_what_is_undone_is_not_doubted(tiny_model):
+    blurred = seen_through(texture(61, 64, 64), Profile("gaussian", 3 * FWHM))
+    with pytest.warns(DoubtWarning, match="--slice-profile"):
+        tiny_model.predict(blurred, "ZYX", SIZE)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tiny_model.predict(blurred, "ZYX", SIZE, slice_profile="gaussian:7")
+    assert not any("blurred along Z" in str(each.message) for each in caught)
+
+
+@pytest.mark.parametrize("softening", [None, 0.1])
+def test_corrections_of_stretched_intensities(softening):
+    """Without damping they are exact, whatever the network works on."""
+    measurement = Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4))
+    matrix = torch.from_numpy(measurement.matrix).float()
+    correction = Correction(matrix, torch.from_numpy(measurement.correction()).float(), softening)
+    truth, base = torch.rand(2, 3, 1, 9, 5, generator=torch.Generator().manual_seed(0)).unbind(0)
+    planes = stretch(matrix @ truth, softening)
+    residual = correction(torch.zeros_like(base), stretch(base, softening), planes)
+    found = stretch(base, softening) + residual
+    again = matrix @ (found if softening is None else torch.sinh(found * np.arcsinh(10)) / 10)
+    torch.testing.assert_close(stretch(again, softening), planes, atol=1e-4, rtol=1e-4)
+
+
+def test_noise_damps():
+    config, device = ModelConfig(sigma_data=0.1), torch.device("cpu")
+    quiet, noisy = (
+        correction_for(Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4), noise), config, device)
+        for noise in (0.0, 0.05)
+    )
+    assert noisy.gain.abs().sum() < 0.9 * quiet.gain.abs().sum()
+    assert correction_for(Measurement((0.0, 4.0, 8.0), 9), config, device) is None
+
+
+@pytest.mark.parametrize(
+    "asked", ["box", "slab:", "slab:-1", "gaussian", "gaussian:nan", "point:2"]
+)
+def test_what_is_no_profile_is_refused(tiny_model, asked):
+    with pytest.raises(SettingsError, match="expected point, slab"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile=asked)
+
+
+def test_lengths_need_a_spacing(tiny_model):
+    with pytest.raises(SettingsError, match="--voxel-size"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", factor=4, slice_profile="slab:5")
+    tiny_model.predict(texture(5, 32, 32), "ZYX", factor=4, slice_profile="slab")
+
+
+def test_deviations_are_not_known_yet(tiny_model):
+    with pytest.raises(SettingsError, match="uncertainty or samples"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab", uncertainty=True)
+
+
+def test_the_papers_models_take_planes_for_points(papers_model):
+    with pytest.raises(SettingsError, match="takes planes for points"):
+        papers_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab")
+
+
+@pytest.fixture
+def papers_model():
+    from tiny_training import quickly
+
+    return quickly("end-to-end", texture(8, 48, 48), steps=1)
