@@ -21,6 +21,7 @@ import cpu_time
 if TYPE_CHECKING:
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.model import Model
+    from isoslice.models.reliability.out_of_distribution import OodReference
 
 
 # The same examples every time, however slow the machine: a red test means a change broke something.
@@ -158,6 +159,14 @@ def model_folder(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("models") / "tiny.model"
     tiny_model.save(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def familiar() -> OodReference:
+    """What a model learns of two random fields of the same kind."""
+    from random_fields import field, learned
+
+    return learned(field(20, 160, 160, seed=1), field(20, 160, 160, seed=2))
 
 
 @pytest.fixture
