@@ -142,7 +142,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Copy the folder before changing it.
     """
-    pytest.importorskip("pytorch_lightning")
+    pytest.importorskip("torch")
     from isoslice.models.config import NetworkSettings, TrainingSettings
     from isoslice.training.train import train
 

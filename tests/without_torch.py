@@ -10,8 +10,6 @@ from collections.abc import Generator
 
 import pytest
 
-#: What cannot be imported there.
-MISSING = ("torch", "pytorch_lightning")
 #: Test files that must have a test that passed when all are run, so that a stray import of PyTorch
 #: cannot skip them all. About nine in ten of those that pass today.
 FEWEST_FILES = 30
@@ -20,7 +18,7 @@ FEWEST_FILES = 30
 def needs_torch(error: BaseException | None) -> bool:
     """Whether `error`, or what caused it, is PyTorch not being there."""
     while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name in MISSING:
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             return True
         error = error.__cause__ or error.__context__
     return False

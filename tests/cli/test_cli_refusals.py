@@ -4,7 +4,6 @@ import errno
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -341,14 +340,6 @@ def test_train_over_an_unfinished_training(refused, stack_file: Path, tmp_path: 
 def test_resume_without_an_unfinished_training(refused, stack_file: Path, tmp_path: Path) -> None:
     line = refused("train", stack_file, "-o", tmp_path / "m", "--resume")
     assert "no unfinished training" in line
-
-
-def test_train_without_lightning(
-    refused, stack_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
-    line = refused("train", stack_file, "-o", tmp_path / "m")
-    assert line.endswith("run: python -m pip install pytorch-lightning")
 
 
 def test_evaluate_volumes_of_other_shapes(refused, stack_file: Path, tmp_path: Path) -> None:

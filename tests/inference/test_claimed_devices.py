@@ -11,10 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.accelerators import CPUAccelerator
-from pytorch_lightning.strategies import SingleDeviceStrategy
 
 import isoslice.training.loop
 from claimed_devices import WrongDeviceError, claimed, claimed_device
@@ -151,23 +148,6 @@ def test_volumes_are_restored_block_by_block(float32, request_, monkeypatch, kin
     np.testing.assert_allclose(ours, theirs, atol=1)
 
 
-@pytest.fixture
-def trainer(device, monkeypatch):
-    """Lightning's trainer, if it believed that the device is there."""
-
-    class Accelerator(CPUAccelerator):
-        def setup_device(self, device):
-            pass
-
-    class Trainer(pl.Trainer):
-        def __init__(self, accelerator, devices, **options):
-            assert accelerator == {"cuda": "gpu"}.get(device.type, device.type)
-            strategy = SingleDeviceStrategy(device, Accelerator())
-            super().__init__(strategy=strategy, **options)
-
-    monkeypatch.setattr(isoslice.training.loop.pl, "Trainer", Trainer)
-
-
 OWN = {
     "settings": TrainingSettings(crop=32, batch=4),
     "network": NetworkSettings(widths=(8, 8), blocks_down=(1, 1), blocks_up=(1, 1)),
@@ -188,7 +168,7 @@ PAPER = {
         ),
     ],
 )
-def test_training_then_predicting(trainer, stack, device, recipe, tmp_path, monkeypatch):
+def test_training_then_predicting(stack, device, recipe, tmp_path, monkeypatch):
     """With validations and checkpoints, and resumed from one."""
     monkeypatch.setattr(isoslice.training.loop, "VALIDATION_SECONDS", 0.0)
     monkeypatch.setattr(isoslice.training.loop, "CHECKPOINT_SECONDS", 0.0)
@@ -203,7 +183,7 @@ def test_training_then_predicting(trainer, stack, device, recipe, tmp_path, monk
     np.testing.assert_array_equal(found.volume[::3], stack)
 
 
-def test_distilling_then_predicting(trainer, tiny_model, stack, device, tmp_path):
+def test_distilling_then_predicting(tiny_model, stack, device, tmp_path):
     tiny_model.network.cpu()
     student = distill(tiny_model, stack, axes="ZYX", steps=1, device=device.type)
     found = student.predict(stack, "ZYX", SIZE, device=device.type, mode="sample")

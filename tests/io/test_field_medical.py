@@ -8,7 +8,7 @@ import pytest
 
 from field_inputs import LPS, STACK, nifti
 
-pytest.importorskip("pytorch_lightning")
+pytest.importorskip("torch")
 nibabel = pytest.importorskip("nibabel")
 
 

@@ -12,7 +12,7 @@ import isoslice
 from field_inputs import STACK, imagej, planes, positions, tile, two_series
 from isoslice.errors import DoubtWarning
 
-pytest.importorskip("pytorch_lightning")
+pytest.importorskip("torch")
 
 
 @pytest.fixture

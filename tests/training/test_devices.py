@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -24,11 +25,12 @@ from isoslice.models.config import MaskedTraining, ModelConfig, UNetSettings
 from isoslice.models.networks.factory import build_network
 from isoslice.models.presets import preset_config
 from isoslice.runtime.progress import Progress
-from isoslice.training.distributed.topology import cores
+from isoslice.training.distributed.topology import ProcessTopology, cores
 from isoslice.training.launcher import launch, read_job, write_job
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import MaskedObjective, ResidualObjective, micro_batches_per_step
 from isoslice.training.session import TrainingRun
+from isoslice.training.steps import Training
 from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
 
 several = pytest.mark.skipif(cores() < 2, reason="two processes need two cores")
@@ -40,7 +42,12 @@ class PlainDescent(ResidualObjective):
     """isoslice's loss, its steps as long as the gradient: the weights tell the gradient."""
 
     clip_norm: float = 1e6
+    parts: int = 1
     fails: int | None = None
+
+    @property
+    def micro_batch(self) -> int:
+        return self.training.batch // self.parts
 
     def loss(self, network: nn.Module, images, generator) -> torch.Tensor:
         if self.fails is not None and torch.distributed.get_rank() == self.fails:
@@ -111,24 +118,42 @@ def test_processes_share_the_parts_of_a_batch(processes, own, published):
     assert micro_batches_per_step(MaskedObjective(preset_config("msdsr")), processes) == published
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_gradient_is_clipped_once_it_is_whole(parts):
+    work = job(PlainDescent(CONFIG, parts=parts, clip_norm=1e-3))
+    alone = ProcessTopology()
+    training = Training(work.untrained, work.training, work.objective, work.device, alone)
+    before = weights(training).clone()
+    for part in range(parts):
+        training.accumulate(part)
+        assert torch.equal(weights(training), before)
+    training.update(done=0.0)
+    moved = weights(training) - before
+    assert float(moved.detach().norm()) == pytest.approx(1e-3, rel=1e-3)
+    averaged = torch.cat([p.flatten() for p in training.averaged.parameters()])
+    assert torch.equal(averaged, weights(training))  # of one step
+    assert training.step == 1
+
+
 @pytest.mark.slow
 @several
-def test_two_processes_take_the_gradient_of_their_joint_batch():
-    work = job()
+@pytest.mark.parametrize("parts", [1, 4])
+def test_two_processes_take_the_gradient_of_their_joint_batch(parts):
+    work = job(PlainDescent(CONFIG, parts=parts))
     found = weights(launch(work, 2, Progress()))
 
     network = job().untrained.train()
     before = torch.cat([p.detach().flatten() for p in network.parameters()])
     losses = []
-    for rank in range(2):
-        # What `fit` documents: crops, masks and noise follow from (seed, step, rank).
-        generator = torch.Generator().manual_seed(rank + 1)
-        images = draw_crops(
-            work.training, SETTINGS.batch, SETTINGS.crop, generator, quarter_turns=True
-        )
+    each = max(1, parts // 2)
+    for rank, part in itertools.product(range(2), range(each)):
+        # What docs/training.md says: crops, masks and noise follow from (seed, step, process).
+        generator = torch.Generator().manual_seed(part * 1_009 + rank + 1)
+        count = work.objective.micro_batch
+        images = draw_crops(work.training, count, SETTINGS.crop, generator, quarter_turns=True)
         losses.append(work.objective.loss(network, images, generator))
-    assert losses[0] != losses[1]
-    (sum(losses) / 2).backward()
+    assert len({float(loss.detach()) for loss in losses}) == 2 * each
+    (sum(losses) / len(losses)).backward()
     expected = -torch.cat([p.grad.flatten() for p in network.parameters()])
     length = expected.norm()
     assert length > 1e-3
@@ -207,7 +232,7 @@ def test_resumed_training_of_two_equals_undisturbed_training(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fast(steps=150, devices=2, workdir=tmp_path, progress=Stop())
     assert [p.name for p in tmp_path.iterdir()] == [CHECKPOINT]
-    stopped = torch.load(tmp_path / CHECKPOINT, weights_only=True)["global_step"]
+    stopped = torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"]
     assert 0 < stopped < 150
     resumed = fast(steps=150, devices=2, workdir=tmp_path, resume=True)
     assert resumed.info["steps"] == 150

@@ -1,10 +1,5 @@
 """Which of several processes one is, and what is refused before any of them works."""
 
-import inspect
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -100,23 +95,6 @@ def test_refusals(devices, nodes, device, words):
         find_topology(devices, nodes, device, {})
 
 
-def test_what_plans_a_training_loads_no_lightning():
-    code = (
-        "import sys, isoslice.training.train, isoslice.training.launcher; "
-        "import isoslice.training.distributed.sync; "
-        "print([m for m in sys.modules if 'lightning' in m])"
-    )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        env=environment,
-    )
-    assert found.stdout.strip() == "[]"
-
-
 def test_refusals_by_command(cli: Cli, tmp_path, stack_file, monkeypatch):
     for name in ("TORCHELASTIC_RUN_ID", "SLURM_STEP_NUM_TASKS"):
         monkeypatch.delenv(name, raising=False)
@@ -130,11 +108,3 @@ def test_refusals_by_command(cli: Cli, tmp_path, stack_file, monkeypatch):
         assert words in line
     assert cli("train", stack_file, "-o", out, "--devices", 0).code == 2
     assert not list(tmp_path.glob("model*"))
-
-
-def test_lightning_does_not_synchronise_gpus_before_each_step_under_another_name():
-    """Otherwise `disable_sigterm_broadcast` would do nothing, without a word."""
-    loops = pytest.importorskip("pytorch_lightning.loops.training_epoch_loop")
-    source = inspect.getsource(loops)
-    if "sigterm" in source.lower():
-        assert hasattr(loops._TrainingEpochLoop, "_broadcast_sigterm_tensor")

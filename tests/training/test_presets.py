@@ -184,11 +184,3 @@ def test_settings_of_all_presets_survive_their_file(tmp_path):
         config = preset_config(preset)
         assert read_config(config.model_dump_json()) == config
     assert isinstance(preset_config("end-to-end", 16), EndToEndConfig)
-
-
-@pytest.mark.parametrize("preset", ["msdsr", "end-to-end"])
-def test_gradients_can_be_clipped_in_mixed_precision(preset):
-    """Lightning refuses to where an optimiser says that it takes scaled gradients."""
-    config = preset_config(preset, width=8)
-    optimizer = MaskedObjective(config).optimizer(build_network(config))
-    assert not getattr(optimizer, "_step_supports_amp_scaling", False)

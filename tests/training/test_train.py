@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import isoslice
 import isoslice.training.loop
+import isoslice.training.steps
 from isoslice.data.planes import plane_stacks
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
@@ -166,10 +168,67 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 def test_a_checkpoint_of_a_version_with_another_optimizer_is_refused(tmp_path):
     interrupt(tmp_path, at=0.1)
     kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
-    kept["optimizer_states"][0]["param_groups"].pop()
+    kept["optimizer"]["param_groups"].pop()
     torch.save(kept, tmp_path / CHECKPOINT)
     with pytest.raises(SettingsError, match="another network or version"):
         fast(steps=6, workdir=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_a_version_with_lightnings_loop_is_refused(tmp_path):
+    interrupt(tmp_path, at=0.1)
+    kept = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    named = {f"network.{name}": weight for name, weight in kept["network"].items()}
+    averaged = {f"averaged.{name}": weight for name, weight in kept["averaged"].items()}
+    theirs = {
+        "epoch": 0,
+        "global_step": kept["step"],
+        "pytorch-lightning_version": "2.6.6",
+        "state_dict": named | averaged,
+        "loops": {},
+        "callbacks": {"_Watch": {"spent": kept["spent"], "history": kept["history"]}},
+        "optimizer_states": [kept["optimizer"]],
+        "lr_schedulers": [],
+        "running_loss": kept["running_loss"],
+    }
+    for other in (theirs, [kept], kept["running_loss"]):
+        torch.save(other, tmp_path / CHECKPOINT)
+        with pytest.raises(SettingsError, match=r"another network or version.*--overwrite"):
+            fast(steps=6, workdir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 0.5, 0.99])
+def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path, kept):
+    interrupt(tmp_path, at=0.1)
+    whole = (tmp_path / CHECKPOINT).read_bytes()
+    size = kept if isinstance(kept, int) else int(kept * len(whole))
+    (tmp_path / CHECKPOINT).write_bytes(whole[:size])
+    with pytest.raises(SettingsError, match=r"cannot be read \(\w+\), expected a whole one"):
+        fast(steps=6, workdir=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_waits_for_the_step_and_a_second_one_does_not(
+    tmp_path, monkeypatch, number, times
+):
+    draw, drawn = isoslice.training.steps.draw_crops, []
+
+    def interrupted(*args, **options):
+        drawn.append(args)
+        if len(drawn) == 3:
+            for _ in range(times):
+                signal.raise_signal(number)
+        return draw(*args, **options)
+
+    monkeypatch.setattr(isoslice.training.steps, "draw_crops", interrupted)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        fast(steps=6, workdir=tmp_path)
+    assert len(drawn) == 3
+    assert signal.getsignal(number) is before
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT] * (times == 1)
+    if times == 1:
+        assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["step"] == 3
 
 
 def test_arrays_become_volumes():

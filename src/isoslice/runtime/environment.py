@@ -47,13 +47,11 @@ OPTIONAL = (
     "bioio-czi",
     "bioio-nd2",
     "bioio-lif",
-    "pytorch-lightning",
     "matplotlib",
     "distributed",
 )
 #: Module that each optional extra installs.
 EXTRAS = {
-    "train": "pytorch_lightning",
     "nifti": "nibabel",
     "itk": "SimpleITK",
     "mrc": "mrcfile",

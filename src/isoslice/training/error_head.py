@@ -67,10 +67,8 @@ def fit_spread(
         Training planes.
     steps
         Number of steps.
-    device
-        Where to compute.
-    progress
-        Receives progress.
+    device, progress
+        Where to compute; receives progress.
     seconds
         Time limit, after which fewer steps are done, at least one.
 

@@ -1,30 +1,37 @@
 """Start processes that train together on this machine, monitor them, and load the model.
 
 Each is a new Python process that reads its job from a file and does not import the caller's main
-module, so that this works in scripts and notebooks. The caller is none of them, and does not hang
-if one of them dies. docs/training.md says why PyTorch's elastic launcher does not do this.
+module, so that this works in scripts and notebooks. PyTorch's elastic launcher starts them, and
+ends all if one of them fails. It gives them no input: they look for a file that asks them to stop,
+and for the caller's death; the first one reports to a file.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
-import queue
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import numpy as np
 import torch
+from torch.distributed.elastic.multiprocessing import (
+    DefaultLogsSpecs,
+    PContext,
+    RunProcsResult,
+    Std,
+    start_processes,
+)
 
 from isoslice import errors
 from isoslice.inference.model import Model
@@ -34,14 +41,10 @@ from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.session import TrainingRun, run_here
 
-JOB, MODEL, RENDEZVOUS = "job", "model", "meeting"
-#: Exit code of an interrupted process.
-INTERRUPTED = 130
-#: Seconds between polls of the processes.
+JOB, MODEL, RENDEZVOUS, REPORTS, STOP = "job", "model", "meeting", "reports", "stop"
+#: Seconds between looks at the processes and, by these, at the caller.
 POLL_INTERVAL = 0.2
-#: Seconds that processes have to report errors after one of them failed.
-ERROR_GRACE = 3.0
-#: Seconds that processes have to end by themselves after an interrupt or the caller's death.
+#: Seconds that processes have to end by themselves after the caller's death.
 SHUTDOWN_TIMEOUT = 60.0
 
 
@@ -78,17 +81,11 @@ def launch(job: TrainingRun, count: int, progress: Progress) -> Model:
     with tempfile.TemporaryDirectory(prefix="isoslice-processes-") as name:
         folder = Path(name)
         write_job(job, folder)
-        children: list[subprocess.Popen[bytes]] = []
+        processes = _start(folder, count, threads)
         try:
-            for rank in range(count):
-                children.append(_start(folder, rank, count, threads))
-            _monitor(children, folder, progress)
+            _monitor(processes, folder, progress)
         finally:
-            for child in children:
-                child.kill()
-                child.wait()
-                with suppress(OSError):
-                    _pipe(child.stdin).close()
+            processes.close(signal.SIGKILL)
         return Model.load(folder / MODEL)
 
 
@@ -113,124 +110,120 @@ def read_job(folder: Path) -> TrainingRun:
     return job
 
 
-def _start(folder: Path, rank: int, count: int, threads: int) -> subprocess.Popen[bytes]:
+def _start(folder: Path, count: int, threads: int) -> PContext:
     code = (
         "import json, sys; sys.path[:] = json.loads(sys.argv.pop()); "
         "from isoslice.training.launcher import run_worker; run_worker()"
     )
-    numbers = [str(number) for number in (rank, count, threads)]
-    arguments = [sys.executable, "-c", code, str(folder), *numbers, json.dumps(sys.path)]
-    with _log(folder, rank).open("wb") as log:
-        return subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if rank == 0 else log,
-            stderr=None if debugging() else log,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-            start_new_session=True,  # only the caller gets Ctrl-C, and passes it on
+    rest = (count, threads, os.getpid(), json.dumps(sys.path))
+    logging.getLogger("torch.distributed.elastic.multiprocessing.api").setLevel(logging.CRITICAL)
+    with _own_signals():
+        return start_processes(
+            "training",
+            sys.executable,
+            {rank: ("-c", code, str(folder), rank, *rest) for rank in range(count)},
+            {rank: {"OMP_NUM_THREADS": str(threads)} for rank in range(count)},
+            DefaultLogsSpecs(str(folder), Std.OUT if debugging() else Std.ALL),
         )
 
 
-def _monitor(children: Sequence[subprocess.Popen[bytes]], folder: Path, progress: Progress) -> None:
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Restore the handlers that `start_processes` replaces."""
+    names = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _monitor(processes: PContext, folder: Path, progress: Progress) -> None:
     """Forward the first process's reports until all have ended."""
-    lines: queue.Queue[bytes] = queue.Queue()
-    reader = threading.Thread(target=_queue_lines, args=(children[0], lines), daemon=True)
-    reader.start()
-    interrupted, time_left = False, SHUTDOWN_TIMEOUT
-    while True:
-        try:
-            codes = [child.poll() for child in children]
-            ended = None not in codes
-            if ended:
-                reader.join(ERROR_GRACE)
-            _forward(lines, Progress() if interrupted else progress, wait=not ended)
-            if interrupted and any(codes):  # the others may wait for one that failed
-                time_left -= POLL_INTERVAL
-            if interrupted and (ended or time_left < 0):
-                break
-            if not interrupted and any(codes):
-                raise _failure(children, folder)
-            if ended:
-                return
-        except KeyboardInterrupt:
-            if interrupted:  # the second time: immediately
-                raise
-            interrupted = True
-            for child in children:
-                with suppress(OSError):
-                    _pipe(child.stdin).write(b"stop\n")
-                    _pipe(child.stdin).flush()
-    if any(codes) or not ended:  # else they finished before the interrupt
+    interrupted, result = False, None
+    (folder / REPORTS).touch()
+    with (folder / REPORTS).open(encoding="utf-8") as reports:
+        while result is None:
+            try:
+                result = processes.wait(0)
+                _forward(reports, Progress() if interrupted else progress)
+                if result is None:
+                    time.sleep(POLL_INTERVAL)
+            except KeyboardInterrupt:
+                if interrupted:  # the second time: immediately
+                    raise
+                interrupted = True
+                (folder / STOP).touch()
+    if result.is_failed() and not interrupted:
+        raise _failure(result, folder)
+    if result.is_failed() or any(folder.glob("interrupted-*")):
         raise KeyboardInterrupt
 
 
-def _forward(lines: queue.Queue[bytes], progress: Progress, *, wait: bool) -> None:
-    with suppress(queue.Empty):
-        while True:
-            kind, *rest = json.loads(lines.get(block=wait, timeout=POLL_INTERVAL))
-            wait = False
-            (progress.note if kind == "note" else progress.update)(*rest)
+def _forward(reports: IO[str], progress: Progress) -> None:
+    while True:
+        start, line = reports.tell(), reports.readline()
+        if not line.endswith("\n"):
+            reports.seek(start)
+            return
+        kind, *rest = json.loads(line)
+        (progress.note if kind == "note" else progress.update)(*rest)
 
 
-def _queue_lines(child: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> None:
-    with _pipe(child.stdout) as stream:
-        for line in stream:
-            lines.put(line)
-
-
-def _failure(children: Sequence[subprocess.Popen[bytes]], folder: Path) -> BaseException:
+def _failure(result: RunProcsResult, folder: Path) -> BaseException:
     """Return the error of the process that failed first, which may have caused the others'."""
-    end = time.monotonic() + ERROR_GRACE
-    while time.monotonic() < end and any(child.poll() is None for child in children):
-        time.sleep(POLL_INTERVAL / 4)
-    codes = [child.poll() for child in children]
-    count = len(children)
-    for rank, code in enumerate(codes):
-        if code == -signal.SIGKILL:
-            return errors.SettingsError(
-                f"process {rank} of {count} was killed, which happens where memory runs out; train "
-                "with fewer devices, or close other programs"
-            )
-        if code is not None and code < 0 and code != -signal.SIGTERM:
-            return RuntimeError(f"process {rank} of {count} ended by signal {-code}")
-    reports = [
+    count, failures = len(result.stdouts), result.failures
+    told = [
         (*json.loads(path.read_text(encoding="utf-8")), rank)
         for rank in range(count)
         if (path := _error(folder, rank)).exists()
     ]
-    if reports:
-        _, kind, text, rank = min(reports)
+    # PyTorch kills what does not end within 30 seconds of a failure.
+    first = min([when for when, *_ in told] + [each.timestamp for each in failures.values()])
+    for rank, each in failures.items():
+        if each.exitcode == -signal.SIGKILL and each.timestamp < first + 20:
+            return errors.SettingsError(
+                f"process {rank} of {count} was killed, which happens where memory runs out; train "
+                "with fewer devices, or close other programs"
+            )
+        if each.exitcode < 0 and each.exitcode not in (-signal.SIGTERM, -signal.SIGKILL):
+            return RuntimeError(f"process {rank} of {count} ended by signal {-each.exitcode}")
+    if told:
+        _, kind, text, rank = min(told)
         error_class = getattr(errors, kind, None)
         if isinstance(error_class, type) and issubclass(error_class, errors.IsosliceError):
             return error_class(text)
         return RuntimeError(f"process {rank} of {count}: {kind}: {text}")
-    if INTERRUPTED in codes or -signal.SIGTERM in codes:
+    if any(each.exitcode == -signal.SIGTERM for each in failures.values()):
         return KeyboardInterrupt()
-    rank = next(rank for rank, code in enumerate(codes) if code)
-    last = _log(folder, rank).read_text(errors="replace").strip().splitlines()[-1:]
+    rank = next(iter(failures))
+    log = Path(result.stderrs[rank] or os.devnull)
+    last = log.read_text(errors="replace").strip().splitlines()[-1:]
     return RuntimeError(f"process {rank} of {count} did not start: {' '.join(last)}")
 
 
 def run_worker() -> None:
     """Entry point of a process started by `launch`: train, then exit."""
-    folder, rank, count, threads = Path(sys.argv[1]), *map(int, sys.argv[2:5])
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # keep output of libraries out of the reports
+    folder, rank, count, threads, caller = Path(sys.argv[1]), *map(int, sys.argv[2:6])
     orphaned = threading.Event()
-    threading.Thread(target=_listen, args=(orphaned,), daemon=True).start()
+    threading.Thread(target=_watch, args=(folder, caller, orphaned), daemon=True).start()
     code = 0
     try:
         torch.set_num_threads(threads)
         url = (folder / RENDEZVOUS).as_uri()
         topology = ProcessTopology(rank, count, rank, count, init_method=url)
-        model = run_here(
-            read_job(folder), topology, _Report(channel) if topology.first else Progress()
-        )
+        report = _Report(folder / REPORTS) if topology.first else Progress()
+        model = run_here(read_job(folder), topology, report)
         if topology.first:
             model.save(folder / MODEL)
-    except KeyboardInterrupt:
-        code = INTERRUPTED
+    except KeyboardInterrupt:  # no failure, for which PyTorch would end the others
+        with suppress(OSError):
+            (folder / f"interrupted-{rank}").touch()
     except BaseException as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # PyTorch's, if another ended before
         code = 1
         line = [time.time(), type(error).__name__, str(error)]
         with atomic_write(_error(folder, rank)) as stream:
@@ -238,7 +231,6 @@ def run_worker() -> None:
         if debugging():
             sys.excepthook(type(error), error, error.__traceback__)
     with suppress(OSError):
-        channel.close()
         sys.stderr.flush()
     if orphaned.is_set():
         shutil.rmtree(folder, ignore_errors=True)
@@ -246,10 +238,10 @@ def run_worker() -> None:
 
 
 class _Report(Progress):
-    """Sends notes and progress to the caller as lines of JSON."""
+    """Appends notes and progress to a file, as lines of JSON."""
 
-    def __init__(self, channel: TextIO) -> None:
-        self._channel = channel
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def note(self, text: str) -> None:
         self._send("note", text)
@@ -258,31 +250,24 @@ class _Report(Progress):
         self._send("update", task, fraction, detail)
 
     def _send(self, *report: object) -> None:
-        with suppress(OSError):  # the caller is gone, which `_listen` handles
-            self._channel.write(json.dumps(report) + "\n")
-            self._channel.flush()
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(report) + "\n")
 
 
-def _listen(orphaned: threading.Event) -> None:
-    """Interrupt this process if the caller writes to its input or is gone; set `orphaned` then."""
+def _watch(folder: Path, caller: int, orphaned: threading.Event) -> None:
+    """Interrupt this process if the caller asks for it or is gone; set `orphaned` then."""
     import _thread
 
-    # os.read, since a Python stream that is being read cannot be closed at exit.
-    while os.read(0, 64):
-        _thread.interrupt_main()
+    asked = False
+    while os.getppid() == caller:
+        if not asked and (folder / STOP).exists():
+            asked = True
+            _thread.interrupt_main()
+        time.sleep(POLL_INTERVAL)
     orphaned.set()
     _thread.interrupt_main()
     time.sleep(SHUTDOWN_TIMEOUT)
-    os._exit(INTERRUPTED)
-
-
-def _pipe(stream: Any) -> Any:
-    assert stream is not None
-    return stream
-
-
-def _log(folder: Path, rank: int) -> Path:
-    return folder / f"log-{rank}"
+    os._exit(1)
 
 
 def _error(folder: Path, rank: int) -> Path:

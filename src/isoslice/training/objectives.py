@@ -270,7 +270,6 @@ class EndToEndObjective:
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Use AdamW with PyTorch's betas, as in the released code."""
-        # Not fused: Lightning cannot clip gradients of fused optimisers in mixed precision.
         settings = self.config.training
         groups = [{"params": list(network.parameters()), "scale": 1.0}]
         return torch.optim.AdamW(

@@ -18,7 +18,6 @@ from isoslice.data.srh import srh_channels
 from isoslice.data.volume import Volume, parse_voxel_size
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.io.extras import require_installed
 from isoslice.models.reliability.out_of_distribution import learn_reference
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime import budget
@@ -71,13 +70,9 @@ class RunOptions:
         Raises
         ------
         SettingsError
-            If a budget is out of range, there are fewer devices than asked for, or PyTorch
-            Lightning is not installed.
+            If a budget is out of range, or there are fewer devices than asked for.
         """
         began = budget.now()
-        require_installed(
-            "pytorch_lightning", "pytorch-lightning", "a model to train", SettingsError
-        )
         if minutes is not None and not 0 < minutes < 1e6:
             raise SettingsError(f"got minutes {minutes}, expected a positive number")
         if steps is not None and steps < 1:

@@ -18,8 +18,11 @@ from isoslice.inference.model import Model
 from isoslice.models.config import AnyConfig
 from isoslice.runtime.device import describe
 from isoslice.runtime.progress import Progress
+from isoslice.training.distributed.sync import join
 from isoslice.training.distributed.topology import ProcessTopology
+from isoslice.training.loop import Budget, TrainingOutcome, fit
 from isoslice.training.objectives import Objective
+from isoslice.training.steps import Training, images_per_step
 from isoslice.training.validation import evaluations, validation
 
 #: Time to reserve for the least that `reliability` does, in training steps.
@@ -67,8 +70,6 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
     -------
     The model with its training record, the same in every process.
     """
-    from isoslice.training.loop import fit, images_per_step  # imports Lightning
-
     device, config, several = job.device, job.config, topology.count > 1
     if several and device.type == "cuda":
         device = torch.device("cuda", topology.local_rank)
@@ -80,31 +81,13 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
         f"computing on {computing}"
     )
     job.objective.move_to(device)
-    images = images_per_step(job.objective, topology)
-    validation_steps = evaluations(config, job.held_out) / (EVALUATIONS_PER_CROP * images)
-    folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
-    if topology.first:
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        outcome = fit(
-            job.untrained,
-            job.training,
-            job.objective,
-            seconds=None if job.minutes is None else job.minutes * 60,
-            steps=job.steps,
-            began=job.began,
-            afterwards=RELIABILITY_STEPS + validation_steps,
-            device=device,
-            folder=folder,
-            resume=job.resume,
-            validate=lambda net: validation(net, job.held_out, config, device),
-            progress=progress,
-            topology=topology,
-        )
-    finally:
-        if job.workdir is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    outcome = _fit(job, device, topology, progress)
+    # The memory of a GPU is free again for others, and for what asks how much of it is.
     trained = outcome.network.to("cpu").eval()
+    job.untrained.to("cpu")
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    images = images_per_step(job.objective, topology)
     processes = {"processes": topology.count, "nodes": topology.nodes, "batch": images}
     info: dict[str, Any] = {
         "isoslice": __version__,
@@ -124,3 +107,32 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
         "history": outcome.history,
     }
     return Model(config, trained.to("cpu"), info)
+
+
+def _fit(
+    job: TrainingRun, device: torch.device, topology: ProcessTopology, progress: Progress
+) -> TrainingOutcome:
+    """Train the network, with a temporary folder for checkpoints if the job names none."""
+    images = images_per_step(job.objective, topology)
+    validation_steps = evaluations(job.config, job.held_out) / (EVALUATIONS_PER_CROP * images)
+    folder = job.workdir or Path(tempfile.mkdtemp(prefix="isoslice-training-"))
+    if topology.first:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        join(topology, device)
+        return fit(
+            Training(job.untrained, job.training, job.objective, device, topology),
+            Budget(
+                None if job.minutes is None else job.minutes * 60,
+                job.steps,
+                job.began,
+                afterwards=RELIABILITY_STEPS + validation_steps,
+            ),
+            folder=folder,
+            resume=job.resume,
+            validate=lambda net: validation(net, job.held_out, job.config, device),
+            progress=progress,
+        )
+    finally:
+        if job.workdir is None:
+            shutil.rmtree(folder, ignore_errors=True)

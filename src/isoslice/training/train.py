@@ -108,8 +108,8 @@ def train(
     DataError
         If the images cannot be used, or have other channels than `start`.
     SettingsError
-        If an option is out of range or contradicts `start`, there are fewer devices than asked
-        for, or PyTorch Lightning is not installed.
+        If an option is out of range or contradicts `start`, or there are fewer devices than asked
+        for.
     """
     options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
     if start is None:
