@@ -111,7 +111,7 @@ def test_anisotropy_of_noise_that_is_smooth_along_one_axis():
     assert anisotropy([torch.from_numpy(white[..., :8, :8])], 4).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("flicker", [0.0, 0.1])
 def test_samples_cost_no_more_than_the_loss_that_is_allowed(monkeypatch, channels, flicker):
     """Noise is as wrong as it is large, alike in all directions or not: the truth tells."""
