@@ -17,10 +17,12 @@ from hypothesis import settings
 from scipy.ndimage import gaussian_filter
 
 import cpu_time
+from made_once import made_once
 
 if TYPE_CHECKING:
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.model import Model
+    from isoslice.models.reliability.out_of_distribution import OodReference
 
 
 # The same examples every time, however slow the machine: a red test means a change broke something.
@@ -135,29 +137,44 @@ def stack_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> Model:
-    """A model of one channel, trained for two steps: it works, but knows nothing."""
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of one channel, trained for two steps: it works, but knows nothing.
+
+    Copy the folder before changing it.
+    """
     pytest.importorskip("torch")
     from isoslice.models.config import NetworkSettings, TrainingSettings
     from isoslice.training.train import train
 
-    return train(
-        texture(6, 48, 48),
-        axes="ZYX",
-        voxel_size=(1.0, 1.0, 1.0),
-        steps=2,
-        device="cpu",
-        settings=TrainingSettings(crop=32, batch=2),
-        network=NetworkSettings(widths=(8, 8), blocks_down=(1, 1), blocks_up=(1, 1)),
-    )
+    def make(folder: Path) -> None:
+        model = train(
+            texture(6, 48, 48),
+            axes="ZYX",
+            voxel_size=(1.0, 1.0, 1.0),
+            steps=2,
+            device="cpu",
+            settings=TrainingSettings(crop=32, batch=2),
+            network=NetworkSettings(widths=(8, 8), blocks_down=(1, 1), blocks_up=(1, 1)),
+        )
+        model.save(folder)
+
+    return made_once(tmp_path_factory, "tiny.model", make)
 
 
 @pytest.fixture(scope="session")
-def model_folder(tiny_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`tiny_model` as a folder; copy it before changing it."""
-    folder = tmp_path_factory.mktemp("models") / "tiny.model"
-    tiny_model.save(folder)
-    return folder
+def tiny_model(model_folder: Path) -> Model:
+    """The model in `model_folder`."""
+    from isoslice.inference.model import Model
+
+    return Model.load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def familiar() -> OodReference:
+    """What a model learns of two random fields of the same kind."""
+    from random_fields import field, learned
+
+    return learned(field(20, 160, 160, seed=1), field(20, 160, 160, seed=2))
 
 
 @pytest.fixture
@@ -168,11 +185,15 @@ def request_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     return small_request(tmp_path, monkeypatch)
 
 
-@pytest.fixture
-def undisturbed(request_: Request) -> Path:
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What that gives when nothing comes in between."""
-    from jobs_setup import run
+    from jobs_setup import run, small_request
 
-    other = replace(request_, output=request_.output.with_name("undisturbed.ome.zarr"))
-    run(other)
-    return other.output
+    def make(output: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            run(
+                replace(small_request(tmp_path_factory.mktemp("undisturbed"), patch), output=output)
+            )
+
+    return made_once(tmp_path_factory, "undisturbed.ome.zarr", make)

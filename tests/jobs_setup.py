@@ -30,17 +30,17 @@ def small_model(path, channels=1):
 def small_request(folder, monkeypatch):
     """28 tasks: five passes of 5 and 4 slabs in turn, gains, 4 blocks."""
     small_model(folder / "m.model")
-    data = np.random.default_rng(0).integers(0, 255, (8, 90, 75)).astype(np.uint8)
+    data = np.random.default_rng(0).integers(0, 255, (8, 58, 47)).astype(np.uint8)
     write_volume(folder / "stack.ome.zarr", Volume(data, "ZYX", SPACING, "micrometer"))
-    monkeypatch.setattr("isoslice.inference.engine.begin.BLOCK", 64)
+    monkeypatch.setattr("isoslice.inference.engine.begin.BLOCK", 32)
     for kind in BATCH_PIXELS:  # the same tasks on a machine with a GPU
-        monkeypatch.setitem(BATCH_PIXELS, kind, 29 * 90 * 4)
+        monkeypatch.setitem(BATCH_PIXELS, kind, 29 * 58 * 4)
     return Request(
         folder / "stack.ome.zarr",
         folder / "m.model",
         folder / "out.ome.zarr",
         threads=2,
-        slab=20,
+        slab=12,
     )
 
 

@@ -1,12 +1,17 @@
-"""What tests of reports share: a restored stack, and a page taken apart."""
+"""What tests of reports share: a restored stack, what is shown of it, and a page taken apart."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
 
 from conftest import texture
 from isoslice.data.grid import thin
-from isoslice.data.volume import Volume
+from isoslice.data.volume import Volume, VoxelSize
+from isoslice.evaluation.report import Layer, Scene
+from isoslice.evaluation.report.crop import Crop
 
 SPACING = {"Z": 8.0, "Y": 8.0, "X": 8.0}
 
@@ -20,6 +25,13 @@ def restored_stack(
     stack = Volume(thin(true, factor), "ZYX", coarse, "nanometer", source="folder/cells.tif")
     made_by = {"factor": factor, "mode": "sample", "model": "0123456789ab"}
     return stack, Volume(true, "ZYX", SPACING, "nanometer", provenance=made_by)
+
+
+def scene_of(voxels: np.ndarray, **others: Any) -> Scene:
+    """What a report shows of a restored volume, and of `more` beside it."""
+    whole = voxels.shape
+    volumes = (Layer("Restored", "restored", voxels), *others.pop("more", ()))
+    return Scene(volumes, VoxelSize(8, 8, 8), "nm", Crop((0, 0, 0), whole), whole, **others)
 
 
 class Page(HTMLParser):

@@ -83,6 +83,7 @@ def failures() -> dict[str, str]:
     return read_all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_NAME)
 def test_damaged_files_are_refused_or_read(name, failures):
     skip_without(BY_NAME[name])

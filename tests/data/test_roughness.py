@@ -10,7 +10,7 @@ from isoslice.data.interpolation import interpolate
 from isoslice.data.roughness import anisotropy, linear_error, roughness
 from isoslice.inference.detail import strength as module
 from isoslice.inference.detail.blend import DEFAULT_DETAIL, Gains
-from isoslice.inference.detail.patches import COUNT, pieces, reader
+from isoslice.inference.detail.patches import COUNT, INTERVALS, SIDE, pieces, reader
 from isoslice.inference.detail.strength import LIMITS, gains_for
 from isoslice.models.config import DistilledSettings, ModelConfig
 from restoring import gains_of as gains_of_network
@@ -30,6 +30,12 @@ def rough_planes(deviations, count=12, side=80):
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((len(deviations), count, side, side)).astype(np.float32)
     return 0.5 + noise * np.array(deviations, np.float32)[:, None, None, None]
+
+
+#: Planes and a grid for tests in which it doesn't matter that only pieces of a stack are looked at:
+#: one piece is all of it.
+ONE_PIECE = {"count": INTERVALS + 1, "side": SIDE}
+GRID = even_grid(INTERVALS + 1, 4)
 
 
 def once(channels):
@@ -105,7 +111,7 @@ def test_anisotropy_of_noise_that_is_smooth_along_one_axis():
     assert anisotropy([torch.from_numpy(white[..., :8, :8])], 4).tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("flicker", [0.0, 0.1])
 def test_samples_cost_no_more_than_the_loss_that_is_allowed(monkeypatch, channels, flicker):
     """Noise is as wrong as it is large, alike in all directions or not: the truth tells."""
@@ -173,8 +179,8 @@ def test_restored_planes_are_as_rough_as_measured_ones(softening):
 @pytest.mark.parametrize("strength", [0.8, 1.2])
 def test_specimens_that_are_rougher_along_z_become_so(monkeypatch, strength):
     monkeypatch.setattr(module, "anisotropy", lambda *_: torch.tensor([strength**2]))
-    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
-    planes = rough_planes([0.1])
+    config, grid = ModelConfig(sigma_data=0.1), GRID
+    planes = rough_planes([0.1], **ONE_PIECE)
     restored = restore(silent, config, planes, grid, gains=gains_of(config, planes, grid), seed=5)
     within, across = ratios(restored, planes, grid)
     assert float((within.mean(0) + across) / (1 + strength)) == pytest.approx(1, rel=0.01)
@@ -185,30 +191,30 @@ def test_specimens_that_are_rougher_along_z_become_so(monkeypatch, strength):
 def test_coarse_detail_is_kept_where_roughness_along_z_leads(monkeypatch, unlike, kept):
     """As far as it is not strengthened; the less the rougher along Z the specimen is."""
     monkeypatch.setattr(module, "anisotropy", lambda *_: torch.tensor([unlike]))
-    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
-    gains = gains_of(config, rough_planes([0.1]), grid)
+    config, grid = ModelConfig(sigma_data=0.1), GRID
+    gains = gains_of(config, rough_planes([0.1], **ONE_PIECE), grid)
     torch.testing.assert_close(gains.coarse, kept * gains.fine.clamp(max=1))
 
 
 def test_a_distilled_networks_coarse_detail_is_left_alone(monkeypatch):
     monkeypatch.setattr(module, "anisotropy", lambda *_: torch.tensor([4.0]))
     config = ModelConfig(sigma_data=0.1, distilled=DistilledSettings())
-    gains = gains_of(config, rough_planes([0.12]), even_grid(12, 4), 2)
+    gains = gains_of(config, rough_planes([0.12], **ONE_PIECE), GRID, 2)
     assert (gains.coarse == 1).all()
 
 
 @pytest.mark.usefixtures("regardless")
 def test_gains_stay_within_limits():
-    config, grid = ModelConfig(sigma_data=0.1), even_grid(12, 4)
-    flat = rough_planes([0.0])
+    config, grid = ModelConfig(sigma_data=0.1), GRID
+    flat = rough_planes([0.0], **ONE_PIECE)
     assert gains_of(config, flat, grid).fine.tolist()[0] == pytest.approx([LIMITS[0]] * 2)
-    wild = rough_planes([1.0])
+    wild = rough_planes([1.0], **ONE_PIECE)
     assert gains_of(config, wild, grid).fine.tolist()[0] == pytest.approx([LIMITS[1]] * 2)
 
 
 def test_unless_told_restoring_finds_the_gain_itself():
     config = ModelConfig(sigma_data=0.1)
-    planes, grid = rough_planes([0.08]), even_grid(12, 4)
+    planes, grid = rough_planes([0.08], **ONE_PIECE), GRID
     gains = gains_of(config, planes, grid)
     told = restore(silent, config, planes, grid, gains=gains)
     np.testing.assert_array_equal(restore(silent, config, planes, grid), told)
@@ -223,7 +229,7 @@ def test_nothing_hidden_nothing_to_find():
 
 def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
     config = ModelConfig(sigma_data=0.1, distilled=DistilledSettings())
-    planes, grid = rough_planes([0.12]), even_grid(12, 4)
+    planes, grid = rough_planes([0.12], **ONE_PIECE), GRID
     gains = gains_of(config, planes, grid, 2)
     restored = restore(silent, config, planes, grid, gains=gains)
     within, across = ratios(restored, planes, grid)
@@ -234,7 +240,7 @@ def test_detail_of_a_distilled_network_is_counted_from_the_interpolation():
 def test_the_dial_does_not_change_the_gain():
     """Turned down, a volume becomes smoother: it is not strengthened again."""
     config = ModelConfig(sigma_data=0.1)
-    planes, grid = rough_planes([0.08]), even_grid(12, 4)
+    planes, grid = rough_planes([0.08], **ONE_PIECE), GRID
     gains = gains_of(config, planes, grid)
     volumes = (
         restore(silent, config, planes, grid, detail=detail, gains=gains)

@@ -1,16 +1,13 @@
-"""Reports without a browser: what is cut, packed, drawn and escaped."""
+"""The page of a report without a browser: what is drawn, escaped and allowed."""
 
 from __future__ import annotations
 
 import base64
-import gzip
-import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from hypothesis import given
@@ -31,189 +28,13 @@ from isoslice.evaluation.report import (
     Table,
     write_report,
 )
-from isoslice.evaluation.report.crop import Crop, centred, choose_box, sides
-from isoslice.evaluation.report.encode import (
-    VIRIDIS,
-    as_bytes,
-    coloured,
-    fitted,
-    nifti,
-    png,
-    windows,
-)
+from isoslice.evaluation.report.crop import Crop
 from isoslice.evaluation.report.of_predict import prediction_report
 from isoslice.evaluation.report.page import html
 from isoslice.evaluation.report.pictures import scale_bar
 from isoslice.evaluation.report.svg import Line, line_plot, ticks
 from isoslice.evaluation.report.text import embedded_json
-from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
 from report_page import Page, restored_stack
-
-shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 5000))
-
-
-def scene_of(voxels: np.ndarray, **others: Any) -> Scene:
-    whole = voxels.shape
-    volumes = (Layer("Restored", "restored", voxels), *others.pop("more", ()))
-    return Scene(volumes, VoxelSize(8, 8, 8), "nm", Crop((0, 0, 0), whole), whole, **others)
-
-
-# The part that is shown
-
-
-@given(shapes, st.integers(1, 10**7), st.one_of(st.none(), st.integers(2, 12)))
-def test_sides_fit_and_use_the_room(
-    whole: tuple[int, int, int], limit: int, factor: int | None
-) -> None:
-    found = sides(whole, limit, factor)
-    assert all(1 <= n <= m for n, m in zip(found, whole, strict=True))
-    assert np.prod(found) <= limit
-    if factor is not None and found[0] > factor:
-        assert (found[0] - 1) % factor == 0
-    if np.prod(whole) <= limit and factor is None:
-        assert found == whole
-    if factor is None and limit > 8000:
-        # No side could be much longer: a cube's worth of rounding at most.
-        assert found == whole or np.prod([n + 1 for n in found]) > 0.9 * limit or whole[0] < 20
-
-
-@given(shapes, st.integers(2, 12), st.integers(1, 10**6))
-def test_the_part_shown_lies_inside_and_begins_at_a_measured_plane(
-    whole: tuple[int, int, int], factor: int, limit: int
-) -> None:
-    depth = (whole[0] - 1) // factor * factor + 1
-    whole = (depth, *whole[1:])
-    shape = sides(whole, limit, factor)
-    box = centred(shape, Crop((0, 0, 0), whole), factor)
-    assert all(a >= 0 and a + n <= m for a, n, m in zip(box.start, shape, whole, strict=True))
-    if shape[0] > factor:
-        assert box.start[0] % factor == 0
-        assert (box.start[0] + shape[0] - 1) % factor == 0
-
-
-def test_the_part_shown_is_where_most_is_to_be_seen_and_little_is_read() -> None:
-    volume = np.full((41, 300, 300), 100, np.uint8)
-    volume[:, 200:, :100] = texture(41, 100, 100)
-    read = []
-
-    def reader(*index: slice) -> np.ndarray:
-        part = volume[index]
-        read.append(part.size)
-        return part
-
-    box = choose_box(reader, volume.shape, 4, 41 * 100 * 100)
-    assert box.shape == (41, 100, 100)
-    assert box.start == (0, 200, 0)
-    assert sum(read) < volume.size / 10
-
-
-def test_measured_planes_are_marked_where_they_lie() -> None:
-    _, restored = restored_stack()
-    scene = scene_of(restored.data, factor=4).cut(Crop((6, 0, 0), (20, 40, 48)))
-    assert scene.known == (2, 6, 10, 14, 18)  # planes 8, 12, ... of the whole volume
-    np.testing.assert_array_equal(scene.volumes[0].voxels, restored.data[6:26])
-
-
-# Bytes
-
-
-@given(st.floats(-1e4, 1e4), st.floats(1e-3, 1e4))
-def test_levels_span_the_window_and_are_cut_off_beyond(low: float, width: float) -> None:
-    values = low + width * np.array([-1.0, 0.0, 0.5, 1.0, 2.0])
-    assert as_bytes(values, (low, low + width)).tolist()[:2] == [0, 0]
-    assert as_bytes(values, (low, low + width)).tolist()[3:] == [255, 255]
-    assert as_bytes(values, (low, low + width))[2] in (127, 128)
-
-
-def test_a_packed_volume_is_a_nifti_image_with_its_values() -> None:
-    nibabel = pytest.importorskip("nibabel")
-    values = texture(5, 6, 7, dtype="float32")
-    window = (10.0, 200.0)
-    file = nifti(as_bytes(values, window), VoxelSize(16.0, 8.0, 8.0), window)
-    image = nibabel.Nifti1Image.from_bytes(file)
-    np.testing.assert_allclose(image.get_fdata().T, values, atol=190 / 255 / 2 + 1e-3)
-    assert image.header.get_zooms() == (1, 1, 2)
-    # Rows and planes run downwards: the first voxel is the highest along both.
-    np.testing.assert_allclose(image.affine @ [0, 0, 0, 1], [0, 5, 8, 1])
-    np.testing.assert_allclose(image.affine @ [6, 5, 4, 1], [6, 0, 0, 1])
-
-
-def test_a_picture_comes_back_as_it_was() -> None:
-    levels = np.random.default_rng(0).integers(0, 256, (9, 13), np.uint8)
-    np.testing.assert_array_equal(iio.imread(io.BytesIO(png(levels))), levels)
-    painted = coloured(levels)
-    np.testing.assert_array_equal(iio.imread(io.BytesIO(png(painted))), painted)
-
-
-def test_colours_get_brighter_evenly() -> None:
-    ramp = coloured(np.arange(256, dtype=np.uint8)[None])[0].astype(float)
-    linear = np.where(
-        ramp / 255 <= 0.04045, ramp / 255 / 12.92, ((ramp / 255 + 0.055) / 1.055) ** 2.4
-    )
-    y = linear @ [0.2126, 0.7152, 0.0722]
-    lightness = 116 * np.cbrt(y) - 16
-    steps = np.diff(lightness[::32])
-    assert (steps > 5).all()
-    assert steps.max() / steps.min() < 1.6
-    assert ramp[0].tolist() == list(VIRIDIS[0])
-    assert ramp[-1].tolist() == list(VIRIDIS[-1])
-
-
-@given(st.integers(20_000, 300_000))
-def test_packed_volumes_fit_the_budget_and_use_most_of_it(budget: int) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (33, 80, 80), np.uint8)
-    scene, _, found = fitted(scene_of(noise, factor=4), budget)
-    size = sum(map(len, found.values()))
-    assert size <= budget
-    assert size > 0.6 * min(budget, noise.size * 4 / 3)
-    start, shape = scene.box.start, scene.box.shape
-    np.testing.assert_array_equal(scene.volumes[0].voxels, noise[scene.box.slices])
-    assert start[0] % 4 == 0
-    assert (shape[0] - 1) % 4 == 0
-    packed = gzip.decompress(base64.b64decode(found["Restored"]))
-    assert len(packed) == 352 + scene.box.voxels
-
-
-@pytest.mark.slow
-def test_a_page_of_four_noisy_volumes_of_256_cubed_stays_below_25_megabytes(tmp_path: Path) -> None:
-    noise = np.random.default_rng(2).integers(0, 256, (256, 256, 256), np.uint8)
-    more = tuple(
-        Layer(role, role, np.roll(noise, n, axis=n))  # type: ignore[arg-type]
-        for n, role in enumerate(("input", "linear", "uncertainty"))
-    )
-    path = tmp_path / "noise.html"
-    write_report(path, Report("noise", "predict", "", scene=scene_of(noise, more=more)))
-    assert 15e6 < path.stat().st_size < 25e6
-
-
-def test_one_window_for_intensities_and_one_from_zero_for_doubt() -> None:
-    truth = Layer("Truth", "truth", np.linspace(50, 150, 4 * 5 * 6).reshape(4, 5, 6))
-    wild = np.full((4, 5, 6), 1000.0)
-    doubt = Layer("Uncertainty", "uncertainty", np.full((4, 5, 6), 7.0))
-    scale = windows(scene_of(wild, more=(truth, doubt)))
-    assert scale.grey == pytest.approx((50, 150), abs=1)
-    assert scale.coloured == pytest.approx((0, 7))
-
-
-# Places and plots
-
-
-def test_places_are_where_doubt_is_highest_and_apart() -> None:
-    doubt = np.full((40, 60, 60), 0.5, np.float32)
-    for strength, (z, y, x) in enumerate(((30, 10, 50), (8, 45, 12)), 2):
-        doubt[z - 4 : z + 5, y - 4 : y + 5, x - 4 : x + 5] = strength
-    scene = scene_of(texture(40, 60, 60), more=(Layer("Uncertainty", "uncertainty", doubt),))
-    words, places = doubtful_places(scene)
-    assert "least certain" in words
-    assert [place.at for place in places[:2]] == [(8, 45, 12), (30, 10, 50)]
-    assert [place.value for place in places[:2]] == pytest.approx([3, 2])
-
-
-def test_the_first_place_lies_midway_between_measured_planes() -> None:
-    _, restored = restored_stack()
-    scene = scene_of(restored.data, factor=4)
-    assert first_place(scene)[0] % 4 == 2
-    assert (first_place(scene.cut(Crop((6, 0, 0), (20, 40, 48))))[0] + 6) % 4 == 2
 
 
 @given(st.floats(1e-9, 1e9))

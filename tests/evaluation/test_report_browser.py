@@ -7,16 +7,16 @@ Needs playwright (in the group ``dev``) and a Chromium of the system, such as De
 from __future__ import annotations
 
 import io
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 
+from browser_page import BROWSER, FLAGS, SOFTWARE, Opened, open_page, pixels, settle
 from conftest import texture
 from isoslice.data.grid import PlaneGrid, thin
 from isoslice.data.interpolation import interpolate
@@ -31,28 +31,14 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="no playwright; install the dependency group dev"
 )
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page, Playwright
+    from playwright.sync_api import Browser, Page, Playwright
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(BROWSER is None, reason="no Chromium; install Debian's package chromium"),
 ]
-#: No GPU is needed: WebGL2 is drawn by the processor.
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
-SOFTWARE = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 HOSTILE = '</script><img src=x onerror="document.title=1">.tif'
 SHAPE, FACTOR = (33, 40, 48), 4
-
-
-class Opened(NamedTuple):
-    """A page, and what it said and asked for."""
-
-    page: Page
-    console: list[str]
-    requests: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -93,17 +79,6 @@ def browser(started: Playwright) -> Iterator[Browser]:
     found.close()
 
 
-def open_page(browser: Browser, path: Path, **options: Any) -> Opened:
-    options.setdefault("viewport", {"width": 1280, "height": 1300})
-    page = browser.new_page(**options)
-    opened = Opened(page, [], [])
-    page.on("console", lambda message: opened.console.append(message.text))
-    page.on("pageerror", lambda error: opened.console.append(str(error)))
-    page.on("request", lambda request: opened.requests.append(request.url))
-    page.goto(path.as_uri())
-    return opened
-
-
 @pytest.fixture
 def live(browser: Browser, file: Path) -> Iterator[Opened]:
     opened = open_page(browser, file)
@@ -112,17 +87,6 @@ def live(browser: Browser, file: Path) -> Iterator[Opened]:
     yield opened
     assert opened.console == []
     opened.page.close()
-
-
-def settle(page: Page) -> None:
-    """Wait until what was asked for is drawn."""
-    page.evaluate(
-        "new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(() => r(1))))"
-    )
-
-
-def pixels(what: Locator) -> np.ndarray:
-    return np.asarray(iio.imread(io.BytesIO(what.screenshot(timeout=60_000))))[..., :3].astype(int)
 
 
 def cursor(page: Page) -> list[int]:

@@ -212,9 +212,9 @@ def test_slicefid_is_fid_and_kid_of_its_sets() -> None:
 
 @pytest.mark.parametrize("protocol", ["default", "msdsr"])
 def test_blur_along_z_shows_in_xz_and_yz(protocol) -> None:
-    true = volume(48, 48, 48, dtype="float32")
+    true = volume(32, 48, 48, dtype="float32")
     blurred = Volume(gaussian_filter1d(true.data, 4.0, axis=0), "ZYX", source="blurred")
-    real = [volume(48, 48, 48, seed=1, dtype="float32")]
+    real = [volume(32, 48, 48, seed=1, dtype="float32")]
     sharp, soft = score_volumes([true, blurred], real, texture(), ScoreOptions(protocol, samples=5))
     for name in ("XZ", "YZ"):
         assert soft.axes[name].fid > 2 * sharp.axes[name].fid

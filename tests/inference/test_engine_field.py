@@ -19,48 +19,48 @@ def noisy(*shape, dtype="uint8", seed=0):
 
 
 def holed():
-    data = noisy(8, 90, 75, dtype="float32")
+    data = noisy(8, 58, 47, dtype="float32")
     data[:, :20] = np.nan
-    data[3, 40:60] = np.inf
-    data[2:4, 70:] = np.nan
+    data[3, 30:45] = np.inf
+    data[2:4, 50:] = np.nan
     return Volume(data, "ZYX", SPACING)
 
 
 def lost():
-    data = noisy(2, 8, 90, 75)
+    data = noisy(2, 8, 58, 47)
     data[0, 3] = data[0, 5] = data[0, 6] = 0
     return Volume(data, "TZYX", SPACING)
 
 
 def saturated():
     """A plane lost as white, and a voxel far beyond all others at one time point."""
-    data = noisy(2, 8, 90, 75, dtype="float32")
+    data = noisy(2, 8, 58, 47, dtype="float32")
     data[0, 3] = 1e9
     data[1, 2, 40, 40] = 1e9
     return Volume(data, "TZYX", SPACING)
 
 
 def padded():
-    data = noisy(8, 90, 75, dtype="int16") + 1000
+    data = noisy(8, 58, 47, dtype="int16") + 1000
     data[:, :30] = -32768
-    data[5:, 60:] = -32768
+    data[5:, 45:] = -32768
     return Volume(data, "ZYX", SPACING)
 
 
 def masked():
-    data = noisy(8, 90, 75, dtype="int16") - 60
+    data = noisy(8, 58, 47, dtype="int16") - 60
     data[:, :30] = -1000
-    data[5:, 60:] = -1000
+    data[5:, 45:] = -1000
     return Volume(data, "ZYX", SPACING)
 
 
 def sagittal():
-    stack = Volume(noisy(8, 90, 75, dtype="uint16"), "ZYX", SPACING, "micrometer")
+    stack = Volume(noisy(8, 58, 47, dtype="uint16"), "ZYX", SPACING, "micrometer")
     return turned(stack, "X")
 
 
 def channels():
-    return Volume(noisy(2, 8, 70, 75), "CZYX", SPACING)
+    return Volume(noisy(2, 8, 50, 47), "CZYX", SPACING)
 
 
 @pytest.mark.parametrize("make", [holed, lost, saturated, padded, masked, sagittal, channels])

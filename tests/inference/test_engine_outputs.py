@@ -44,7 +44,7 @@ def test_overwriting_leaves_no_samples_of_the_run_before(request_, tmp_path, nam
     predict(request, overwrite=True)
     assert not any(path.exists() for path in stale)
     assert other.exists()
-    assert read_volume(request.output).data.shape == (29, 90, 75)
+    assert read_volume(request.output).data.shape == (29, 58, 47)
 
 
 @pytest.mark.parametrize("name", ["out.npy", "out.ome.zarr"])
@@ -59,7 +59,7 @@ def test_what_is_no_record_is_not_replaced_by_one(request_, tmp_path, name, cont
 
 
 def test_a_disk_that_may_not_hold_the_result_is_doubted(request_, monkeypatch):
-    needed = 6 * 29 * 90 * 75  # the mean, and a sample before and after a pass
+    needed = 6 * 29 * 58 * 47  # the mean, and a sample before and after a pass
     monkeypatch.setattr("isoslice.inference.engine.begin.free_bytes", lambda folder: needed + 9)
     with pytest.warns(IsosliceWarning, match="if the disk fills up"):
         run(request_)

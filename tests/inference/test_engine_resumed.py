@@ -272,7 +272,7 @@ def test_a_format_that_is_read_as_a_whole_has_to_be_small(request_, tmp_path, mo
     run(replace(request_, stack=tmp_path / "a.nii.gz"))
     other = replace(request_, stack=tmp_path / "a.nii.gz", output=tmp_path / "b.ome.zarr")
     with pytest.raises(SettingsError, match="OME-Zarr"):
-        run(replace(other, memory=10**5))
+        run(replace(other, memory=10**4))
 
 
 def test_what_is_not_ours_is_not_removed(request_):

@@ -168,7 +168,12 @@ def same_voxels(found, expected):
 
 
 #: Cases that take long.
-SLOW = {"samples", "samples of times and channels", "samples of a distilled model"}
+SLOW = {
+    "samples",
+    "samples of times and channels",
+    "samples of a distilled model",
+    "two channels",
+}
 
 
 @pytest.fixture(params=[pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])

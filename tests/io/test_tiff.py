@@ -1,34 +1,24 @@
-"""TIFF as others write it, and ours as others read it."""
+"""TIFF as others write it: axes, voxel sizes, types."""
 
-import json
-import logging
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from isoslice.data.volume import DTYPES, Volume, VoxelSize
+from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import DataError
 from isoslice.inference.stack import check_stack
-from isoslice.io import read_volume, require_voxel_size, write_volume
+from isoslice.io import read_volume, require_voxel_size
 from isoslice.io.decoded import Raw, to_volume
 from isoslice.io.options import ReadOptions
-from isoslice.io.reading import open_volume
-from tiff_inputs import write_signed
+from tiff_stacks import STACK, imagej
 
 SHARED = Path(__file__).parents[3] / "shared"
-STACK = np.arange(2 * 3 * 5 * 7, dtype=np.uint16).reshape(2, 3, 5, 7)
+
+
 # ImageJ's description is ASCII; it writes the micro sign as an escape.
 MICROMETRE = ["micron", "um", "\\u00B5m", "\\u03BCm", "microns", "micrometer"]
-
-
-def imagej(path, data=STACK[0], axes="ZYX", **options):
-    tifffile.imwrite(
-        path, data, imagej=True, metadata={"axes": axes, **options.pop("meta", {})}, **options
-    )
-    return path
 
 
 @pytest.mark.parametrize("unit", MICROMETRE)
@@ -153,14 +143,6 @@ def test_byte_order_and_bigtiff(tmp_path, order, big):
     assert volume.data.dtype.isnative
 
 
-@pytest.mark.parametrize("compression", ["zlib", None])
-@pytest.mark.parametrize("tile", [(16, 16), None])
-def test_compressed_and_tiled(tmp_path, compression, tile):
-    path = tmp_path / "a.ome.tif"
-    tifffile.imwrite(path, STACK, compression=compression, tile=tile, metadata={"axes": "TZYX"})
-    assert np.array_equal(read_volume(path).data, STACK)
-
-
 def test_ome(tmp_path):
     metadata = {
         "axes": "CZYX",
@@ -185,147 +167,6 @@ def test_ome_in_pixels_is_unknown(tmp_path):
     assert read_volume(tmp_path / "a.ome.tif").spacing == {}
 
 
-def test_our_imagej_read_by_tifffile(tmp_path):
-    provenance = {"factor": 5}
-    spacing = {"Z": 4.0, "Y": 0.83, "X": 0.829}
-    write_volume(
-        tmp_path / "a.tif", Volume(STACK, "ZCYX", spacing, "micrometer", provenance=provenance)
-    )
-    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
-        meta = tif.imagej_metadata
-        assert (meta["slices"], meta["channels"]) == (2, 3)
-        assert (meta["spacing"], meta["unit"]) == (4.0, "micron")
-        assert json.loads(meta["Info"])["isoslice"]["provenance"] == provenance
-        tags = tif.pages[0].tags
-        numerator, denominator = tags["XResolution"].value
-        assert denominator / numerator == pytest.approx(0.829, rel=1e-8)
-        assert tags["ResolutionUnit"].value == 1
-        assert tif.series[0].axes == "ZCYX"
-        assert np.array_equal(tif.asarray(), STACK)
-
-
-@pytest.mark.parametrize(("suffix", "dtype"), [(".ome.tif", np.uint16), (".tif", np.float64)])
-def test_our_ome_read_by_tifffile(tmp_path, suffix, dtype):
-    data = STACK.astype(dtype)
-    spacing = {"Z": 4.0, "Y": 0.83, "X": 0.829}
-    path = tmp_path / f"a{suffix}"
-    write_volume(path, Volume(data, "CZYX", spacing, "micrometer", ("α & <β>", "b"), {"factor": 5}))
-    with tifffile.TiffFile(path) as tif:
-        assert tif.series[0].kind == "ome"
-        assert tif.series[0].axes == "CZYX"
-        pixels = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]["Pixels"]
-        assert np.array_equal(tif.asarray(), data)
-    assert (pixels["PhysicalSizeZ"], pixels["PhysicalSizeX"]) == (4.0, 0.829)
-    assert pixels["PhysicalSizeYUnit"] == "µm"
-    assert [channel["Name"] for channel in pixels["Channel"]] == ["α & <β>", "b"]
-    assert read_volume(path).channel_names == ("α & <β>", "b")
-
-
-def test_our_ome_xml_follows_the_schema(tmp_path):
-    ome_types = pytest.importorskip("ome_types")
-    volume = Volume(STACK, "CZYX", {"Z": 4.0}, "micrometer", ("a", "b"), {"a": "<&>"})
-    write_volume(tmp_path / "a.ome.tif", volume)
-    with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
-        ome = ome_types.from_xml(tif.ome_metadata, validate=False)
-    assert ome.images[0].pixels.size_c == 2
-    assert "isoslice" in ome.images[0].description
-
-
-def test_a_note_is_not_believed_once_the_file_was_recalibrated(tmp_path):
-    write_volume(
-        tmp_path / "a.tif", Volume(STACK[0], "ZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0}, "micrometer")
-    )
-    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
-        info = tif.imagej_metadata["Info"]
-    path = imagej(
-        tmp_path / "b.tif",
-        STACK[0][:2],
-        resolution=(2, 2),
-        meta={"spacing": 3, "unit": "um", "Info": info},
-    )
-    volume = read_volume(path)
-    assert volume.voxel_size == (3.0, 0.5, 0.5)
-    assert volume.data.shape == (2, 5, 7)
-
-
-@pytest.mark.parametrize(
-    "text", ['{"isoslice": 3}', '{"isoslice": {"axes": "QQ"}}', '{"isoslice": [', "x"]
-)
-def test_malformed_notes_are_ignored(tmp_path, text):
-    path = imagej(tmp_path / "a.tif", meta={"Info": text})
-    assert read_volume(path).axes == "ZYX"
-
-
-def written_many_ways(folder):
-    """Every layout: one block, a page per plane, compressed, tiled, OME, BigTIFF."""
-    data = np.random.default_rng(0).integers(1, 2**16, (6, 20, 24), dtype=np.uint16)
-    ours = Volume(data, "ZYX", {"Z": 2.0, "Y": 1.0, "X": 1.0}, "micrometer", None, {"a": 1})
-    write_volume(folder / "ours.tif", ours)
-    write_volume(folder / "ours.ome.tif", ours)
-    imagej(folder / "imagej.tif", data)
-    meta = {"axes": "ZYX"}
-    kinds = {
-        "plain.tif": {"metadata": None},
-        "ome-zlib.ome.tif": {"metadata": meta, "compression": "zlib"},
-        "ome-tiles.ome.tif": {"metadata": meta, "tile": (16, 16)},
-        "strips.tif": {"metadata": None, "rowsperstrip": 3},
-        "big.tif": {"metadata": None, "bigtiff": True},
-        "shaped.tif": {"metadata": meta},
-    }
-    for name, options in kinds.items():
-        tifffile.imwrite(folder / name, data, photometric="minisblack", **options)
-    with tifffile.TiffWriter(folder / "pages.tif") as tif:
-        for plane in data:
-            tif.write(plane, contiguous=False, metadata=None)
-    with tifffile.TiffWriter(folder / "pages-ij.tif", imagej=True) as tif:
-        tif.write(data, metadata={"axes": "ZYX"}, compression="zlib")
-    return data
-
-
-def test_truncated_anywhere(tmp_path):
-    data = written_many_ways(tmp_path)
-    for path in sorted(tmp_path.glob("*.tif")):
-        content = path.read_bytes()
-        assert np.array_equal(read_volume(path, axes="ZYX").data, data), path.name
-        cut = tmp_path / f"cut{''.join(path.suffixes)}"
-        for kept in [
-            *range(1, 60, 7),
-            *(int(len(content) * f) for f in np.linspace(0.02, 0.98, 25)),
-        ]:
-            cut.write_bytes(content[:kept])
-            with pytest.raises(DataError) as caught:
-                read_volume(cut, axes="ZYX")
-            assert "\n" not in str(caught.value)
-            assert str(cut) in str(caught.value)
-
-
-def test_corrupt_bytes_never_escape_as_other_errors(tmp_path):
-    written_many_ways(tmp_path)
-    rng = np.random.default_rng(1)
-    for path in sorted(tmp_path.glob("*.tif")):
-        content = bytearray(path.read_bytes())
-        bad = tmp_path / f"bad{''.join(path.suffixes)}"
-        for _ in range(12):
-            changed = bytearray(content)
-            for place in rng.integers(0, min(600, len(content)), 8):
-                changed[place] = int(rng.integers(0, 256))
-            bad.write_bytes(changed)
-            with suppress(DataError):
-                read_volume(bad, axes="ZYX")
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"II*\0", b"not a tiff at all", b"II*\0\0\0\0\0", b"MM\0+" + b"\0" * 30]
-)
-def test_not_tiff(tmp_path, content, caplog):
-    path = tmp_path / "a.tif"
-    path.write_bytes(content)
-    with caplog.at_level(logging.DEBUG, logger="tifffile"), pytest.raises(DataError) as caught:
-        read_volume(path)
-    assert "\n" not in str(caught.value)
-    assert not caplog.records
-
-
 @pytest.mark.parametrize("dtype", [bool, np.int64, np.complex64])
 def test_types_not_taken(tmp_path, dtype):
     tifffile.imwrite(tmp_path / "a.tif", np.ones((4, 8), dtype))
@@ -333,116 +174,10 @@ def test_types_not_taken(tmp_path, dtype):
         read_volume(tmp_path / "a.tif")
 
 
-@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_types_as_others_read_them(tmp_path, suffix, dtype):
-    """Each type comes back as it was, through us and through tifffile."""
-    kind = np.dtype(dtype)
-    data = np.linspace(-200, 200, 120).reshape(2, 3, 4, 5)
-    if kind.kind in "iu":
-        limits = np.iinfo(kind)
-        data = np.linspace(limits.min, limits.max, 120).round().reshape(2, 3, 4, 5)
-    data = data.astype(kind)
-    path = tmp_path / f"a{suffix}"
-    write_volume(path, Volume(data, "ZCYX", {"Z": 4.0, "Y": 1.0, "X": 1.0}, "micrometer"))
-    found = tifffile.imread(path)
-    assert found.dtype == kind
-    assert np.array_equal(found, data)
-    volume = read_volume(path)
-    assert volume.data.dtype == kind
-    assert np.array_equal(volume.data, data)
-    assert (volume.axes, volume.voxel_size) == ("ZCYX", (4, 1, 1))
-    with tifffile.TiffFile(path) as tif:
-        imagej = suffix == ".tif" and dtype in ("uint8", "uint16", "int16", "float32")
-        assert tif.series[0].kind == ("imagej" if imagej else "ome")
-
-
-def test_signed_16_bit_of_imagej(tmp_path):
-    """Fiji stores it unsigned, with a calibration; what isoslice writes needs none."""
-    data = np.array([-32768, -1024, -1, 0, 1, 32767], np.int16).repeat(20).reshape(5, 4, 6)
-    path = write_signed(tmp_path / "a.tif", data, spacing=2.0, unit="um")
-    opened = open_volume(path)
-    assert opened.data.dtype == np.int16
-    assert np.array_equal(opened.data[1:3, 2], data[1:3, 2])
-    volume = read_volume(path)
-    assert volume.data.dtype == np.int16
-    assert np.array_equal(volume.data, data)
-    write_volume(tmp_path / "b.tif", volume)
-    with tifffile.TiffFile(tmp_path / "b.tif") as tif:
-        assert tif.is_imagej
-        assert tif.pages[0].sampleformat == 2
-        assert np.array_equal(tif.asarray(), data)
-    assert np.array_equal(read_volume(tmp_path / "b.tif").data, data)
-
-
 def test_other_calibrations_leave_values_as_stored(tmp_path):
     meta = {"cf": 0, "c0": -1024.0, "c1": 1.0}
     path = imagej(tmp_path / "a.tif", meta=meta)
     assert np.array_equal(read_volume(path).data, STACK[0])
-
-
-@pytest.mark.parametrize("axes", ["CZYX", "CTZYX", "ZYX", "CTYX"])
-def test_imagejs_order_of_axes_and_back(tmp_path, axes):
-    """A .tif is ImageJ's whatever the order of axes; read again, they are in their own."""
-    data = np.arange(np.prod(range(2, 2 + len(axes))), dtype=np.uint16)
-    volume = Volume(data.reshape(range(2, 2 + len(axes))), axes, {"Z": 2.0} if "Z" in axes else {})
-    write_volume(tmp_path / "a.tif", volume)
-    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
-        assert tif.series[0].kind == "imagej"
-        assert tif.series[0].axes == "".join(axis for axis in "TZCYX" if axis in axes)
-        order = [axes.index(axis) for axis in tif.series[0].axes]
-        assert np.array_equal(tif.asarray(), volume.data.transpose(order))
-    back = read_volume(tmp_path / "a.tif")
-    assert back.axes == axes
-    assert np.array_equal(back.data, volume.data)
-
-
-@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "lzma", "zstd"])
-@pytest.mark.parametrize("tile", [None, (16, 16)])
-def test_compressions_without_loss(tmp_path, compression, tile):
-    if compression != "zlib":
-        pytest.importorskip("imagecodecs")
-    path = tmp_path / "a.tif"
-    data = STACK[0].repeat(8, 1).repeat(8, 2)
-    tifffile.imwrite(path, data, compression=compression, tile=tile, photometric="minisblack")
-    assert np.array_equal(read_volume(path, axes="ZYX").data, data)
-
-
-@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp"])
-@pytest.mark.parametrize("tile", [None, (32, 48)])
-def test_pictures_in_tiffs(tmp_path, compression, tile):
-    pytest.importorskip("imagecodecs")
-    path = tmp_path / "a.tif"
-    ramp = np.add.outer(np.arange(50), np.arange(70)).astype(np.uint8)
-    data = np.stack([ramp, ramp[::-1], ramp[:, ::-1]], -1)
-    tifffile.imwrite(path, data, compression=compression, tile=tile, photometric="rgb")
-    volume = read_volume(path)
-    assert volume.axes == "CYX"
-    expected = np.moveaxis(data, -1, 0).astype(int)
-    assert np.abs(volume.data.astype(int) - expected).mean() < 4
-
-
-def test_missing_imagecodecs_is_explained(tmp_path, monkeypatch):
-    pytest.importorskip("imagecodecs")
-    path = tmp_path / "a.tif"
-    tifffile.imwrite(path, STACK[0, 0], compression="lzw")
-
-    def fail(*_args, **_kwargs):
-        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
-
-    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
-    with pytest.raises(DataError, match=r"compressed by LZW, which the installed imagecodecs"):
-        read_volume(path)
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(DataError, match=r"by LZW, which needs .*: python -m pip install imagecod"):
-        read_volume(path)
-
-
-def test_unread_compressions_are_named(tmp_path):
-    pytest.importorskip("imagecodecs")
-    tifffile.imwrite(tmp_path / "a.tif", STACK[0, 0].astype(np.uint8), compression="png")
-    with pytest.raises(DataError, match=r"compressed by PNG, expected one of none, LZW, deflate"):
-        read_volume(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,16 @@
-"""Does a stack look like what a model learned from, and alike in all directions? When to doubt."""
+"""Does a stack look like what a model learned from?"""
 
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter
 
-from isoslice.data.planes import plane_stacks, split
-from isoslice.data.volume import Volume, VoxelSize
-from isoslice.inference.diagnostics import (
-    DEPTH,
-    PARTS,
-    SIDE,
-    doubts_of,
-    pixel_ratio,
-    places,
-)
-from isoslice.inference.inspection import diagnose, inspect
-from isoslice.models.config import ModelConfig
-from isoslice.models.files.bundle import ModelBundle
-from isoslice.models.reliability.isotropy import (
-    BLOCKS_PER_SIDE,
-    MAX_JITTER,
-    compare_directions,
-    limits_at,
-    plane_intensity_jitter,
-)
+from isoslice.data.planes import plane_stacks
+from isoslice.data.volume import Volume
 from isoslice.models.reliability.out_of_distribution import (
     AMPLITUDE_FLOOR,
     FEATURE_COUNT,
@@ -44,40 +22,7 @@ from isoslice.models.reliability.out_of_distribution import (
     score,
     texture_features,
 )
-from isoslice.models.reliability.record import Trust
-from isoslice.runtime.progress import Progress
-
-CONFIG = ModelConfig(sigma_data=0.1, pixel_size=(8, 8), unit="nanometer")
-
-
-def field(*shape, sigma=2.0, noise=0.1, seed=0):
-    """A random field, alike along all axes, of deviation 1, with noise; uint8 or so."""
-    rng = np.random.default_rng(seed)
-    smooth = gaussian_filter(rng.normal(size=shape), sigma)
-    made = smooth / smooth.std() + noise * rng.normal(size=shape)
-    return (128 + 32 * made).clip(0, 255).astype(np.uint8)
-
-
-def volume(data, axes="ZYX", size=None):
-    spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
-    return Volume(data, axes, spacing, "nanometer" if size else None)
-
-
-def learned(*stacks, aside=0.2):
-    train, held = split(plane_stacks([volume(stack) for stack in stacks]), aside, 0)
-    return learn_reference(train, held)
-
-
-def seen(stack, familiar):
-    (one,) = plane_stacks([volume(stack)])
-    planes = one.normalization.apply(one.data[:, 0][None])
-    (found,) = score(familiar, [planes])
-    return found
-
-
-@pytest.fixture(scope="module")
-def familiar():
-    return learned(field(20, 160, 160, seed=1), field(20, 160, 160, seed=2))
+from random_fields import field, learned, seen, volume
 
 
 def test_numbers_of_white_noise_are_the_known_ones():
@@ -242,157 +187,6 @@ def test_small_and_few_images_can_be_learned_from():
     found = learned(field(2, 40, 33, seed=1), aside=0)
     assert found.side == 33
     assert not seen(field(2, 40, 33, seed=1), found).is_ood
-
-
-def pieces_of(data):
-    return [(data / 255).astype(np.float32)[None]]
-
-
-@pytest.mark.parametrize("factor", [2, 4, 8])
-def test_a_field_that_is_alike_in_all_directions_is_found_so(factor):
-    (found,) = compare_directions(pieces_of(field(24 * factor, 128, 128)[::factor]), factor)
-    assert found.ratio == pytest.approx(1, abs=0.25)
-    assert found.flicker < MAX_JITTER / 2
-    assert found.message is None
-
-
-def test_white_noise_is_alike_in_all_directions():
-    noise = np.random.default_rng(0).normal(size=(2, 40, 90, 90)).astype(np.float32)
-    for found in compare_directions([noise], 4):
-        assert found.ratio == pytest.approx(1, abs=0.03)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda v: gaussian_filter1d(v.astype(float), 3, axis=0), "blurred along Z"),
-        (lambda v: np.repeat(v, 3, axis=0)[: len(v)], "given too large"),
-        (lambda v: v[::4], "given too small"),
-        (lambda v: np.stack([np.roll(p, 4 * (i % 3), 0) for i, p in enumerate(v)]), "align"),
-        (lambda v: v + 20.0 * (np.arange(len(v)) // 2 % 2)[:, None, None], "flicker"),
-    ],
-    ids=["blur", "stretched", "squeezed", "shifted", "flicker"],
-)
-def test_what_is_not_is_told(change, words):
-    (found,) = compare_directions(pieces_of(change(field(160, 96, 96, sigma=3))[::2]), 2)
-    assert words in found.message
-
-
-def test_known_ratio_of_a_field_that_is_smoother_along_z():
-    """The midpoint error of a Gaussian field with correlation r(d) is 1.5 - 2 r(d) + r(2d) / 2."""
-    noise = np.random.default_rng(0).normal(size=(120, 160, 160))
-    smooth = gaussian_filter(noise, (6, 3, 3))
-    smooth = (smooth / smooth.std())[::4]
-
-    def error(distance, sigma):
-        r, r2 = (np.exp(-((d / sigma) ** 2) / 4) for d in (distance, 2 * distance))
-        return 1.5 - 2 * r + r2 / 2
-
-    (found,) = compare_directions([smooth.astype(np.float32)[None]], 4)
-    assert found.ratio == pytest.approx(error(4, 6) / error(4, 3), rel=0.2)
-    assert found.ratio < found.limits[0]
-
-
-def test_limits_narrow_with_the_spacing_and_hold_one():
-    limits = [limits_at(factor) for factor in (2, 3, 4, 8, 16, 100)]
-    lows, highs = ([pair[i] for pair in limits] for i in (0, 1))
-    assert lows == sorted(lows)
-    assert highs == sorted(highs, reverse=True)
-    assert limits[0] == pytest.approx((0.45, 1.85))
-    assert limits[-1] == limits[3] == pytest.approx((0.65, 1.55))
-
-
-@pytest.mark.parametrize("strength", [0.05, 0.2, 0.5])
-def test_flicker_is_measured(strength):
-    rng = np.random.default_rng(0)
-    planes = rng.normal(size=(400, 32, 32))
-    planes += strength * rng.normal(size=(400, 1, 1))
-    found = plane_intensity_jitter([planes.astype(np.float32)])
-    assert found == pytest.approx(strength / np.sqrt(1 + strength**2), rel=0.15)
-
-
-def test_structure_that_changes_from_plane_to_plane_is_no_flicker():
-    """Blocks whose brightness jumps, each on its own: the whole planes' hardly does."""
-    rng = np.random.default_rng(0)
-    blocks = rng.normal(size=(400, BLOCKS_PER_SIDE, BLOCKS_PER_SIDE))
-    planes = blocks.repeat(8, 1).repeat(8, 2)
-    assert planes.mean((1, 2)).std() > 0.2
-    assert plane_intensity_jitter([planes.astype(np.float32)]) < 0.1
-
-
-def test_too_few_or_too_small_planes_tell_nothing():
-    for shape in ((1, 2, 60, 60), (1, 9, 7, 7)):
-        (found,) = compare_directions([np.random.default_rng(0).random(shape, np.float32)], 4)
-        assert (found.ratio, found.flicker, found.message) == (None, None, None)
-    (flat,) = compare_directions([np.ones((1, 9, 40, 40), np.float32)], 2)
-    assert (flat.ratio, flat.flicker) == (None, None)
-
-
-@given(
-    shape=st.tuples(st.integers(2, 400), st.integers(1, 900), st.integers(1, 900)),
-)
-def test_parts_that_are_looked_at_lie_inside(shape):
-    found = places(shape)
-    assert 1 <= len(found) <= PARTS
-    for place in found:
-        for part, whole, most in zip(place, shape, (DEPTH, SIDE, SIDE), strict=True):
-            assert 0 <= part.start < part.stop <= whole
-            assert part.stop - part.start == min(whole, most)
-
-
-@pytest.mark.parametrize(
-    ("size", "unit", "expected"),
-    [
-        ((32, 8, 8), "nanometer", 1.0),
-        ((32, 16, 16), "nanometer", 2.0),
-        ((0.03, 0.008, 0.008), "micrometer", 1.0),
-        ((32, 8, 8), None, None),
-        ((32, 8, 8), "furlong", None),
-        (None, "nanometer", None),
-    ],
-)
-def test_pixels_are_compared_in_one_unit(size, unit, expected):
-    found = pixel_ratio(CONFIG, None if size is None else VoxelSize(*size), unit)
-    assert found == (None if expected is None else pytest.approx(expected))
-
-
-@pytest.mark.parametrize(
-    ("side", "words"), [(8, None), (9, None), (12, "resample"), (5, "resample"), (8000, "unit")]
-)
-def test_pixels_of_another_size_are_told(side, words):
-    planes = pieces_of(field(12, 96, 96)[::2])[0]
-    found = doubts_of(planes, 2, CONFIG, None, VoxelSize(2 * side, side, side), "nanometer")
-    if words is None:
-        assert found.messages == ()
-    else:
-        assert words in found.messages[0]
-
-
-def doubts_about(stack, factor, familiar):
-    model = ModelBundle(CONFIG, torch.nn.Identity(), trust=Trust(familiar=familiar))
-    inspection = inspect(stack, CONFIG, Progress())
-    return diagnose(stack, factor, model, inspection).messages
-
-
-def test_all_doubts_of_a_volume(familiar):
-    data = field(48, 160, 160, seed=5)[::2]
-    assert doubts_about(volume(data, size=(16, 8, 8)), 2, familiar) == ()
-    strange = field(48, 160, 160, seed=5, noise=0.8)[::2]
-    strange = np.clip(strange + 60.0 * (np.arange(24) % 2)[:, None, None], 0, 255).astype("uint8")
-    found = doubts_about(volume(strange, size=(32, 16, 16)), 2, familiar)
-    for word in ("unlike", "flicker", "2 times"):
-        assert any(word in line for line in found), word
-
-
-@pytest.mark.slow
-def test_a_large_stack_takes_seconds_at_most(familiar):
-    data = np.random.default_rng(0).integers(0, 255, (64, 256, 256), np.uint8)
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        doubts_about(volume(data), 4, familiar)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 10  # an idle machine takes under 2
 
 
 def test_voxels_that_are_not_finite_are_learned_as_they_are_normalised():
