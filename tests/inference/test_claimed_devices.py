@@ -102,6 +102,7 @@ MODES = {
     "sample with uncertainty": {"mode": "sample", "uncertainty": True},
     "samples": {"samples": 2, "keep_samples": True},
 }
+SLOW = {"samples", "sample with uncertainty"}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,13 @@ def stack():
 
 @pytest.mark.parametrize("free", [2**40, 0], ids=["in its memory", "volume elsewhere"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("options", MODES.values(), ids=MODES.keys())
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(options, id=name, marks=pytest.mark.slow if name in SLOW else ())
+        for name, options in MODES.items()
+    ],
+)
 def test_volumes_are_restored(float32, tiny_model, stack, options, kind, free):
     expected = tiny_model.predict(stack, "ZYX", SIZE, device="cpu", **options)
     with claimed_device(kind, free):
@@ -126,6 +133,7 @@ def test_volumes_are_restored(float32, tiny_model, stack, options, kind, free):
             np.testing.assert_array_equal(getattr(again, name), getattr(expected, name))
 
 
+@pytest.mark.slow
 def test_a_stack_is_checked(float32, tiny_model, stack, device):
     with claimed_device("cpu"):
         expected = check(stack, tiny_model, "ZYX", SIZE, device="cpu", mode="sample")
@@ -183,6 +191,7 @@ def test_training_then_predicting(stack, device, recipe, tmp_path, monkeypatch):
     np.testing.assert_array_equal(found.volume[::3], stack)
 
 
+@pytest.mark.slow
 def test_distilling_then_predicting(tiny_model, stack, device, tmp_path):
     tiny_model.network.cpu()
     student = distill(tiny_model, stack, axes="ZYX", steps=1, device=device.type)

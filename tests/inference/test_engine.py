@@ -76,7 +76,7 @@ def distilled_settings():
 def command(request, *options):
     return [
         sys.executable, "-c", COMMAND, "predict", str(request.stack), "-m", str(request.model),
-        "-o", str(request.output), "--device", "cpu", "-q", "--slab", "12", *options,
+        "-o", str(request.output), "--device", request.device, "-q", "--slab", "12", *options,
     ]  # fmt: skip
 
 

@@ -187,6 +187,7 @@ def test_distill_and_predict_by_command(cli: Cli, tmp_path, model_folder, stack_
     assert not (tmp_path / "student.training").exists()
 
 
+@pytest.mark.slow
 def test_the_sharp_planes_of_a_stack_that_is_coarse_along_x_are_learned_from(tiny_model: Model):
     stack = texture(6, 40, 40)
     options = {"steps": 1, "device": "cpu"}

@@ -62,11 +62,6 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     for name, path in paths.items():
         if not (job.folder / name).is_dir():
             continue
-        if name == "volume":
-            cut = job.saved.model_dump(exclude={"plan"})
-            if overwrite:
-                remove_stale(output, paths)
-            write_record(output, {**record, "plan": job.saved.plan.model_dump(), "job": cut})
         if path.name.endswith(".zarr"):
             _finish_image(job, name)
             replace_output(job.folder / name, path)
@@ -74,6 +69,10 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
             _write(job, name, path, overwrite)
             # As if it had been moved: what is half removed must not be written again.
             (job.folder / name).rename(job.folder / f"{name}.written")
+    if overwrite:
+        remove_stale(output, paths)
+    cut = job.saved.model_dump(exclude={"plan"})
+    write_record(output, {**record, "plan": job.saved.plan.model_dump(), "job": cut})
     scale = job.restoration.scale(0)
     remove_unfinished(job.folder)
     return Finished(finished, job.saved.plan, None if scale is None else scale.calibration)

@@ -143,12 +143,11 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     volumes = [*prediction.sample_volumes(), *others, prediction.to_volume()]
     paths = targets(request.output, request.options)
     record = {"runs": [run_line(outcome, how)], "plan": plan.model_dump()}
-    for (name, path), each in zip(paths.items(), volumes, strict=True):
-        if name == "volume":  # the last: once it exists, all do
-            if how.overwrite:
-                remove_stale(request.output, paths)
-            write_record(request.output, record)
+    for path, each in zip(paths.values(), volumes, strict=True):  # the volume last
         write_volume(path, each, overwrite=how.overwrite)
+    if how.overwrite:
+        remove_stale(request.output, paths)
+    write_record(request.output, record)
     return FilePrediction(prediction, outcome)
 
 
