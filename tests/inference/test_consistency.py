@@ -10,9 +10,15 @@ from conftest import texture
 from isoslice.data.measurement import Measurement
 from isoslice.data.profile import FWHM, Profile
 from isoslice.errors import DoubtWarning, SettingsError
-from isoslice.inference.consistency import Correction, correction_for
-from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.inference.consistency import (
+    DAMPING,
+    Correction,
+    corrected,
+    correction_for,
+    damping_of,
+    window,
+)
+from isoslice.models.diffusion.variance_stabilization import stretch, unstretch_slope
 
 SIZE = (4.0, 1.0, 1.0)
 pytestmark = pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
@@ -32,16 +38,16 @@ PROFILES = {
 }
 
 
-@pytest.mark.parametrize("mode", ["mean", "sample"])
+@pytest.mark.parametrize("options", [{"mode": "mean"}, {"mode": "sample"}, {"detail": 0.5}])
 @pytest.mark.parametrize("asked", PROFILES)
-def test_the_result_gives_the_planes_again(tiny_model, mode, asked):
+def test_the_result_gives_the_planes_again(tiny_model, options, asked):
     truth = texture(41, 48, 44)
     planes = seen_through(truth, PROFILES[asked])
-    restored = tiny_model.predict(planes, "ZYX", SIZE, mode=mode, slice_profile=asked)
-    points = tiny_model.predict(planes, "ZYX", SIZE, mode=mode)
+    restored = tiny_model.predict(planes, "ZYX", SIZE, slice_profile=asked, **options)
+    points = tiny_model.predict(planes, "ZYX", SIZE, **options)
     scale = np.std(planes)
     again = seen_through(restored.volume, PROFILES[asked])
-    assert np.abs(again - planes).mean() < 0.02 * scale
+    assert np.sqrt(np.mean((again - planes) ** 2)) < 0.005 * scale
     assert np.abs(seen_through(points.volume, PROFILES[asked]) - planes).mean() > 0.05 * scale
     # And so it is nearer to the truth.
     errors = [np.mean((each.volume - truth) ** 2) for each in (restored, points)]
@@ -82,7 +88,8 @@ def test_corrections_of_stretched_intensities(softening):
     """Without damping they are exact, whatever the network works on."""
     measurement = Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4))
     matrix = torch.from_numpy(measurement.matrix).float()
-    correction = Correction(matrix, torch.from_numpy(measurement.correction()).float(), softening)
+    gain = torch.from_numpy(measurement.correction()).float()[None]
+    correction = Correction(matrix, gain, softening)
     truth, base = torch.rand(2, 3, 1, 9, 5, generator=torch.Generator().manual_seed(0)).unbind(0)
     planes = stretch(matrix @ truth, softening)
     residual = correction(torch.zeros_like(base), stretch(base, softening), planes)
@@ -92,17 +99,42 @@ def test_corrections_of_stretched_intensities(softening):
 
 
 def test_noise_damps():
-    config, device = ModelConfig(sigma_data=0.1), torch.device("cpu")
-    quiet, noisy = (
-        correction_for(Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4), noise), config, device)
-        for noise in (0.0, 0.05)
+    planes = texture(4, 32, 32).astype(np.float32) / 255
+    quiet, noisy = (damping_of(noise, planes, 0.1, None) for noise in (0.0, 0.035))
+    assert (quiet, noisy) == (DAMPING[0], pytest.approx(0.25))
+    # Of stretched intensities, errors are those of sigma_data times the slope.
+    slopes = unstretch_slope(stretch(torch.from_numpy(planes), 0.08), 0.08)
+    expected = 0.25 / float(slopes.square().mean())
+    assert damping_of(0.035, planes, 0.1, 0.08) == pytest.approx(expected)
+
+
+def test_each_channel_has_its_damping():
+    measurement = Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4), (0.001, 0.25))
+    correction = correction_for(measurement, None, torch.device("cpu"))
+    clean, damped = correction.gain
+    assert damped.abs().sum() < 0.9 * clean.abs().sum()
+    np.testing.assert_allclose(damped, measurement.correction(0.25), rtol=1e-5)
+    assert correction_for(Measurement((0.0, 4.0, 8.0), 9), None, torch.device("cpu")) is None
+
+
+def test_windows_along_z_correct_as_the_whole():
+    """Far from their ends, which they see beyond."""
+    measurement = Measurement(
+        tuple(map(float, range(0, 401, 4))), 401, Profile("gaussian", 5), (0.01,)
     )
-    assert noisy.gain.abs().sum() < 0.9 * quiet.gain.abs().sum()
-    assert correction_for(Measurement((0.0, 4.0, 8.0), 9), config, device) is None
+    rng = np.random.default_rng(0)
+    volume = rng.random((1, 401, 3, 2), np.float32)
+    planes = rng.random((1, 101, 3, 2), np.float32)
+    whole = corrected(volume, planes, measurement)
+    for rows in (slice(0, 128), slice(128, 256), slice(300, 401)):
+        around, seen, part = window(measurement, rows)
+        found = corrected(volume[:, around], planes[:, seen], part)
+        own = found[:, rows.start - around.start : rows.stop - around.start]
+        np.testing.assert_allclose(own, whole[:, rows], atol=2e-3)
 
 
 @pytest.mark.parametrize(
-    "asked", ["box", "slab:", "slab:-1", "gaussian", "gaussian:nan", "point:2"]
+    "asked", [None, 5, "box", "slab:", "slab:-1", "gaussian", "gaussian:nan", "point:2"]
 )
 def test_what_is_no_profile_is_refused(tiny_model, asked):
     with pytest.raises(SettingsError, match="expected point, slab"):
@@ -113,6 +145,22 @@ def test_lengths_need_a_spacing(tiny_model):
     with pytest.raises(SettingsError, match="--voxel-size"):
         tiny_model.predict(texture(5, 32, 32), "ZYX", factor=4, slice_profile="slab:5")
     tiny_model.predict(texture(5, 32, 32), "ZYX", factor=4, slice_profile="slab")
+
+
+def test_a_profile_longer_than_the_stack_is_of_another_unit(tiny_model):
+    with pytest.raises(SettingsError, match=r"1.25e\+03 planes wide"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab:5000")
+
+
+def test_too_many_planes_are_refused(tiny_model, monkeypatch):
+    monkeypatch.setattr("isoslice.inference.plan.MAX_PLANES", 4)
+    with pytest.raises(SettingsError, match="4 at most"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab")
+
+
+def test_blur_and_its_undoing_exclude_each_other(tiny_model):
+    with pytest.raises(SettingsError, match="undoes blur"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab", blur=True)
 
 
 def test_deviations_are_not_known_yet(tiny_model):

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from isoslice import OutputError, read_volume
+from isoslice import OutputError, read_volume, write_volume
 from isoslice.errors import IsosliceWarning
 from isoslice.inference.engine.end import record_path
 from isoslice.inference.engine.predict import predict_file
 from isoslice.inference.engine.run import How
+from isoslice.inference.options import PredictOptions
 from isoslice.runtime.progress import Progress
 from jobs_setup import run
 
@@ -56,6 +57,22 @@ def test_what_is_no_record_is_not_replaced_by_one(request_, tmp_path, name, cont
         predict(request, overwrite=True)
     assert record_path(request.output).read_text(encoding="utf-8") == content
     assert not request.output.exists()
+
+
+@pytest.mark.parametrize("suffix", ["ome.tif", "ome.zarr"])
+def test_the_stack_is_never_removed_as_stale(request_, tmp_path, suffix):
+    request = replace(request_, output=tmp_path / f"out.{suffix}")
+    predict(request)
+    as_run_before(request.output, {"uncertainty": True, "samples": 2, "keep_samples": True})
+    stack = tmp_path / f"out.sample-1.{suffix}"
+    write_volume(stack, read_volume(request.stack))
+    predict(replace(request, stack=stack), overwrite=True)
+    assert stack.exists()
+    with pytest.raises(OutputError, match="measured data are never replaced"):
+        predict(
+            replace(request, stack=stack, options=PredictOptions(samples=2, keep_samples=True)),
+            overwrite=True,
+        )
 
 
 def test_a_disk_that_may_not_hold_the_result_is_doubted(request_, monkeypatch):

@@ -19,11 +19,11 @@ from isoslice.models.config import NetworkSettings, TrainingSettings
 from isoslice.runtime.progress import Progress
 from isoslice.training.distillation import distill
 from isoslice.training.loop import CHECKPOINT
-from isoslice.training.objectives import average_decay, learning_rate
+from isoslice.training.objectives import ResidualObjective, average_decay, learning_rate
 from isoslice.training.run import as_volumes
 from isoslice.training.statistics import residual_statistics
 from isoslice.training.train import train
-from tiny_training import NETWORK, SETTINGS, fast, stripes, weights
+from tiny_training import MASKED, NETWORK, SETTINGS, fast, quickly, stripes, weights
 
 
 @pytest.mark.usefixtures("arithmetic")
@@ -98,6 +98,29 @@ def test_time_budget_ends_training():
     model = fast(minutes=0.02)
     assert model.info["minutes"] > 0
     assert model.info["steps"] >= 1
+
+
+def test_a_budget_that_is_used_up_within_a_step_leaves_one():
+    parts = MASKED.model_copy(update={"micro_batch": 2})
+    assert quickly("msdsr", settings=parts, minutes=1e-6).info["steps"] == 1
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr("isoslice.training.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("isoslice.training.loop.SHOW_SECONDS", 0.0)
+    loss, calls = ResidualObjective.loss, list[None]()
+
+    def failing(*arguments):
+        calls.append(None)
+        return loss(*arguments) * (float("nan") if len(calls) > 3 else 1.0)
+
+    monkeypatch.setattr(ResidualObjective, "loss", failing)
+    with pytest.raises(SettingsError, match="expected a finite one"):
+        fast(steps=10, workdir=tmp_path)
+    monkeypatch.undo()
+    resumed = fast(steps=10, workdir=tmp_path, resume=True)
+    assert resumed.info["steps"] == 10
+    assert np.isfinite(resumed.info["loss"])
 
 
 @pytest.mark.slow

@@ -257,7 +257,8 @@ def _check_paths(
     from isoslice.io.atomic import check_apart, check_output
 
     check_suffix(output)
-    check_apart(output, stack)
+    for path in (output, *arguments.beside(output)):
+        check_apart(path, stack)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
@@ -277,6 +278,7 @@ def _check_request(
 ) -> None:
     """Refuse what predict would refuse, before minutes of training."""
     from isoslice.data.coarse import coarse_axis, turned
+    from isoslice.inference.plan import profile_in_planes
     from isoslice.inference.recipes import recipe_of
     from isoslice.inference.uncertainty import error_estimator
     from isoslice.io.writing import check_volume
@@ -285,7 +287,9 @@ def _check_request(
 
     choose_device(arguments.device)
     check_volume(output, volume)
-    check_stack(turned(volume, coarse_axis(volume, arguments.along)), arguments.factor)
+    stack = turned(volume, coarse_axis(volume, arguments.along))
+    check_stack(stack, arguments.factor)
+    profile_in_planes(arguments.slice_profile, stack, arguments.factor or 2)
     config = preset_config("isoslice") if model is None else model.config
     options = recipe_of(config).resolve(arguments.options())
     if model is not None and options.estimates_errors:

@@ -33,8 +33,9 @@ class Measurement:
         Number of output planes.
     profile
         Of all planes, in output planes.
-    noise
-        Standard deviation of the noise of a plane, in normalised intensities.
+    damping
+        Of each channel: variance of the noise of planes over that of the errors of what is
+        corrected.
 
     Raises
     ------
@@ -45,7 +46,7 @@ class Measurement:
     positions: tuple[float, ...]
     depth: int
     profile: Profile = POINT
-    noise: float = 0.0
+    damping: tuple[float, ...] = (0.0,)
 
     def __post_init__(self) -> None:
         """Check the positions."""

@@ -9,18 +9,22 @@ DDS, arXiv 2303.05754).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.data.measurement import Measurement
-from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.variance_stabilization import stretch, unstretch
+from isoslice.models.diffusion.variance_stabilization import stretch, unstretch, unstretch_slope
 
 #: Deviation of the mean's errors, in deviations of those of linear interpolation.
 ERROR_SHARE = 0.7
 #: Limits of the damping. With less, errors of the profile itself are multiplied.
 DAMPING = 1e-3, 1.0
+#: Most measured planes with a profile: the correction takes memory by their square.
+MAX_PLANES = 2000
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Correction:
     Attributes
     ----------
     matrix, gain
-        A, (n, D), and K, (D, n); see `Measurement`.
+        A, (n, D), and K of each channel, (C, D, n); see `Measurement`.
     softening
         Of the intensities that the network works on.
     """
@@ -56,17 +60,80 @@ class Correction:
             return stretch(corrected, self.softening) - base
 
 
+def damping_of(
+    noise: float, planes: NDArray[np.float32], sigma: float, softening: float | None
+) -> float:
+    """Return the variance of the noise over that of the mean's errors, within `DAMPING`.
+
+    Parameters
+    ----------
+    noise
+        Deviation in normalised intensities.
+    planes
+        Some of the channel's, normalised.
+    sigma
+        Deviation of the errors of linear interpolation, of stretched intensities: sigma_data.
+    softening
+        Of the stretch.
+    """
+    slope = unstretch_slope(stretch(torch.from_numpy(planes), softening), softening)
+    error = ERROR_SHARE * sigma * float(slope.square().mean().sqrt())
+    least, most = DAMPING
+    return float(min(max((noise / error) ** 2, least), most))
+
+
+@lru_cache(maxsize=4)
+def operators(measurement: Measurement) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Compute A, (n, D), and K of each channel, (C, D, n), in single precision."""
+    gains = [measurement.correction(damping) for damping in measurement.damping]
+    return measurement.matrix.astype(np.float32), np.stack(gains).astype(np.float32)
+
+
 def correction_for(
-    measurement: Measurement, config: ModelConfig, device: torch.device
+    measurement: Measurement, softening: float | None, device: torch.device
 ) -> Correction | None:
     """Return the correction that a measurement needs; None of points, which are put back."""
     if measurement.is_points:
         return None
-    ratio = (measurement.noise / (ERROR_SHARE * config.sigma_data)) ** 2
-    least, most = DAMPING
-    gain = measurement.correction(min(max(ratio, least), most))
-    return Correction(
-        torch.from_numpy(measurement.matrix).float().to(device),
-        torch.from_numpy(gain).float().to(device),
-        config.softening,
+    matrix, gain = (torch.from_numpy(each).to(device) for each in operators(measurement))
+    return Correction(matrix, gain, softening)
+
+
+def window(measurement: Measurement, rows: slice) -> tuple[slice, slice, Measurement]:
+    """Return what is needed to correct some rows of composed planes.
+
+    Returns
+    -------
+    rows around
+        Those rows, widened by some reaches of the profile, beyond which a correction fades.
+    planes
+        The measured planes that see nothing beyond them.
+    measurement
+        Of these planes on these rows.
+    """
+    depth, places = measurement.depth, np.asarray(measurement.positions)
+    gap, reach = float(np.diff(places).max()), measurement.profile.reach + 1
+    margin = int(np.ceil(4 * (reach + gap)))
+    start, stop = max(0, rows.start - margin), min(depth, rows.stop + margin)
+    low = -np.inf if start == 0 else start + reach
+    high = np.inf if stop == depth else stop - 1 - reach
+    inside = np.flatnonzero((places >= low) & (places <= high))
+    seen = slice(int(inside[0]), int(inside[-1]) + 1)
+    around = Measurement(
+        tuple((places[seen] - start).tolist()),
+        stop - start,
+        measurement.profile,
+        measurement.damping,
     )
+    return slice(start, stop), seen, around
+
+
+def corrected(
+    volume: NDArray[np.float32], planes: NDArray[np.float32], measurement: Measurement
+) -> NDArray[np.float32]:
+    """Correct a part of a composed volume (C, z, y, x), by its measured planes (C, n, y, x)."""
+    matrix, gain = operators(measurement)
+    flat = volume.reshape(*volume.shape[:2], -1)
+    missing = planes.reshape(*planes.shape[:2], -1) - matrix @ flat
+    result: NDArray[np.float32] = (flat + gain @ missing).reshape(volume.shape)
+    return result

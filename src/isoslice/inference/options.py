@@ -81,10 +81,10 @@ class PredictOptions(BaseModel):
             raise SettingsError(f"got direction {direction!r}, expected 'both', 'XZ' or 'YZ'")
         return direction
 
-    @field_validator("slice_profile")
+    @field_validator("slice_profile", mode="before")
     @classmethod
-    def _check_profile(cls, text: str) -> str:
-        kind, width = parse_profile(text)
+    def _check_profile(cls, text: Any) -> str:
+        kind, width = parse_profile(str(text))
         return kind if width is None else f"{kind}:{width:g}"
 
     @model_validator(mode="after")
@@ -113,6 +113,11 @@ class PredictOptions(BaseModel):
             raise SettingsError(
                 "got blur with uncertainty or samples, which describe volumes as they were "
                 "restored; leave the blur out"
+            )
+        if self.slice_profile != "point" and self.blur:
+            raise SettingsError(
+                f"got blur with slice profile {self.slice_profile}, which undoes blur; leave one "
+                "of them out"
             )
         if self.slice_profile != "point" and self.estimates_errors:
             raise SettingsError(

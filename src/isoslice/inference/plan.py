@@ -9,15 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice import __version__
 from isoslice.data.frames import Frame, frames_of
+from isoslice.data.measurement import Measurement
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import Normalization
 from isoslice.data.profile import POINT, Profile, parse_profile
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
+from isoslice.inference.consistency import MAX_PLANES, damping_of
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
+from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 
 #: Planes in which the noise is measured, and the side of what is looked at of each, in pixels.
@@ -47,9 +50,9 @@ class Plan(BaseModel):
         Of the stack's intensities, per channel.
     lost
         Planes that were lost, of each time point and channel.
-    profile, noise
-        Slice profile of the planes, in output planes; and the deviation of their noise, in
-        normalised intensities, which is asked for only where they are blurred.
+    profile, noise, damping
+        Slice profile of the planes, in output planes; where they are blurred, the deviation of
+        their noise in normalised intensities, and what it damps, of each channel.
     doubts
         What was warned of.
     """
@@ -67,8 +70,15 @@ class Plan(BaseModel):
     normalization: Normalization
     lost: tuple[tuple[tuple[int, ...], ...], ...]
     profile: Profile = POINT
-    noise: Annotated[float, Field(ge=0)] = 0.0
+    noise: tuple[float, ...] = ()
+    damping: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    def measurement(self, frame: Frame) -> Measurement:
+        """Return how a frame's planes were measured."""
+        places = tuple(map(float, frame.grid.known))
+        damping = self.damping[frame.channels] or (0.0,)
+        return Measurement(places, frame.grid.depth, self.profile, damping)
 
     def frames(self, volume: Volume) -> list[Frame]:
         """List what is restored at once: time points, or each channel of them.
@@ -91,9 +101,13 @@ def plan_restoration(
     Raises
     ------
     SettingsError
-        If a slice profile has a length, but the stack no spacing of planes.
+        If a slice profile does not fit the stack.
     """
-    profile = _profile_in_planes(options.slice_profile, stack)
+    profile = profile_in_planes(options.slice_profile, stack.volume, stack.factor)
+    noise: tuple[float, ...] = ()
+    damping: tuple[float, ...] = ()
+    if profile != POINT and isinstance(model.config, ModelConfig):
+        noise, damping = _noise(stack.volume, inspection, model.config)
     return Plan(
         source=stack.volume.source,
         model=model.fingerprint,
@@ -105,29 +119,52 @@ def plan_restoration(
         normalization=inspection.normalization,
         lost=inspection.lost,
         profile=profile,
-        noise=0.0 if profile == POINT else _noise(stack.volume, inspection),
+        noise=noise,
+        damping=damping,
         doubts=doubts,
     )
 
 
-def _profile_in_planes(asked: str, stack: Stack) -> Profile:
-    """Return the profile that was asked for, in output planes."""
+def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
+    """Return the profile that was asked for, in output planes, for a volume coarse along Z.
+
+    Raises
+    ------
+    SettingsError
+        If it has a length, but the stack no spacing of planes; if it is longer than the stack;
+        or if there are too many planes.
+    """
     kind, width = parse_profile(asked)
     if kind == "point":
         return POINT
+    count = volume.size("Z")
+    if count > MAX_PLANES:
+        raise SettingsError(
+            f"got slice profile {asked} for {count:,} planes, expected {MAX_PLANES:,} at most; "
+            "restore the stack in pieces, or without it"
+        )
     if width is None:  # a slab from plane to plane
-        return Profile(kind, float(stack.factor))
-    spacing = stack.volume.spacing.get("Z")
+        return Profile(kind, float(factor))
+    spacing = volume.spacing.get("Z")
     if spacing is None:
         raise SettingsError(
             f"got slice profile {asked} for a stack without spacing of its planes, expected both "
             "in one unit; say the voxel size, for example --voxel-size 5,0.45,0.45mm"
         )
-    return Profile(kind, width).scaled(stack.factor / spacing)
+    if width > spacing * (count - 1):
+        unit = volume.unit or "the stack's unit"
+        raise SettingsError(
+            f"got slice profile {asked}, {width / spacing:.3g} planes wide, for a stack of {count} "
+            f"planes {spacing:g} {unit} apart, expected a blur that fits into it; give the width "
+            "in that unit"
+        )
+    return Profile(kind, width).scaled(factor / spacing)
 
 
-def _noise(volume: Volume, inspection: Inspection) -> float:
-    """Measure the noise in the middle of some planes, normalised; the mean of all channels."""
+def _noise(
+    volume: Volume, inspection: Inspection, config: ModelConfig
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Measure the noise of each channel in the middle of some planes, and what it damps."""
     time, run = inspection.survey.filled_run
     y, x = (
         slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2)
@@ -136,4 +173,9 @@ def _noise(volume: Volume, inspection: Inspection) -> float:
     planes = [run.start + z for z in evenly_spaced(run.stop - run.start, NOISE_PLANES)]
     parts = [volume.read((time, slice(None), slice(z, z + 1), y, x)) for z in planes]
     scaled = inspection.normalization.apply(np.concatenate(parts, axis=1))
-    return float(np.mean([noise_level(channel) for channel in scaled]))
+    noise = tuple(noise_level(channel) for channel in scaled)
+    damping = tuple(
+        damping_of(level, np.nan_to_num(channel), config.sigma_data, config.softening)
+        for level, channel in zip(noise, scaled, strict=True)
+    )
+    return noise, damping

@@ -178,7 +178,7 @@ def _measured(plan: Plan, but: str) -> dict[str, Any]:
         "slice_profile": {
             "kind": profile.kind,
             "width_in_output_planes": profile.width,
-            "noise": plan.noise,
+            "noise": list(plan.noise),
         },
         "measured_planes": "output planes, seen through the slice profile, are the measured ones "
         f"but for noise{but}",

@@ -219,6 +219,13 @@ def _replaceable(folder: Path) -> bool:
     return any(all((folder / name).is_file() for name in names) for names in _REPLACEABLE_CONTENTS)
 
 
+def remove_output(path: Path) -> None:
+    """Remove an earlier output, if it can be, and if it is one that may be replaced."""
+    with suppress(OSError):
+        if not path.is_dir() or _replaceable(path):
+            _remove(path)
+
+
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)

@@ -220,6 +220,8 @@ def _failure(result: RunProcsResult, count: int, folder: Path) -> BaseException:
 def run_worker() -> None:
     """Entry point of a process started by `launch`: train, then exit."""
     folder, rank, count, threads, caller = Path(sys.argv[1]), *map(int, sys.argv[2:6])
+    if sys.platform == "win32":  # where a virtual environment's Python starts another one
+        caller = os.getppid()
     orphaned = threading.Event()
     threading.Thread(target=_watch, args=(folder, caller, orphaned), daemon=True).start()
     code = 0

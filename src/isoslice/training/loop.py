@@ -145,6 +145,7 @@ class _Watch:
             self._validation = self.peers.agree(False)[0] - now
         if not finished and now - self._checkpointed > CHECKPOINT_SECONDS:
             self._checkpointed = now
+            self.finite_loss()  # else there would be nothing to go on with
             self.write_checkpoint()
         if finished or now - self._shown > SHOW_SECONDS:
             self._shown = now
@@ -269,7 +270,7 @@ def _take_steps(training: Training, watch: _Watch) -> None:
     between_steps = stopping = False
     try:
         for index in itertools.cycle(range(training.micro_batches)):
-            if watch.finished:
+            if watch.finished and (index == 0 or training.step > 0):  # one step at least
                 return
             between_steps = False
             training.accumulate(index)
@@ -279,9 +280,10 @@ def _take_steps(training: Training, watch: _Watch) -> None:
             stopping = watch.look(between_steps=between_steps)
             if stopping:
                 raise KeyboardInterrupt
-    except BaseException:
-        # Within a step weights and average are inconsistent; the last checkpoint is better.
-        # If this process alone failed, it would wait for the others.
+    except KeyboardInterrupt:
+        # Within a step weights and average are inconsistent, and those of a loss that is not finite
+        # are of no use: the last checkpoint is better. If this process alone was interrupted, it
+        # would wait for the others.
         if between_steps and (stopping or not watch.peers.any):
             watch.write_checkpoint()
         raise

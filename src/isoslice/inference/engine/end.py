@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +14,16 @@ import numpy as np
 
 from isoslice.data.coarse import renamed
 from isoslice.data.volume import Volume
-from isoslice.errors import OutputError
+from isoslice.errors import IsosliceError, OutputError
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.job import MARK, PLAN, Job
+from isoslice.inference.engine.job import MARK, OVERWRITE, PLAN, Job
 from isoslice.inference.engine.job_plan import JobPlan, files_digest
 from isoslice.inference.options import PredictOptions, outputs_of
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import recipe_of
-from isoslice.io.atomic import atomic_output, check_output, replace_output
+from isoslice.io.atomic import atomic_output, check_output, remove_output, replace_output
 from isoslice.io.deferred import DeferredVoxels
+from isoslice.io.formats.npy import sidecar
 from isoslice.io.formats.omezarr.metadata import Description
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.notes import make_note
@@ -69,8 +71,8 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
             _write(job, name, path, overwrite)
             # As if it had been moved: what is half removed must not be written again.
             (job.folder / name).rename(job.folder / f"{name}.written")
-    if overwrite:
-        remove_stale(output, paths)
+    if overwrite or (job.folder / OVERWRITE).exists():
+        remove_stale(output, paths, Path(job.saved.stack))
     cut = job.saved.model_dump(exclude={"plan"})
     write_record(output, {**record, "plan": job.saved.plan.model_dump(), "job": cut})
     scale = job.restoration.scale(0)
@@ -143,7 +145,7 @@ def _recorded(output: Path) -> Plan | None:
     """Return the plan of the run that made an output, if its record is there."""
     try:
         return Plan.model_validate(json.loads(record_path(output).read_bytes())["plan"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IsosliceError):
         return None
 
 
@@ -163,16 +165,20 @@ def check_record(output: Path) -> None:
         )
 
 
-def remove_stale(output: Path, paths: Mapping[str, Path]) -> None:
-    """Remove deviations and samples of the run that made an output before, unless of `paths`."""
+def remove_stale(output: Path, paths: Mapping[str, Path], stack: Path) -> None:
+    """Remove deviations and samples of the run that made an output before, unless of `paths`.
+
+    Nor is the stack removed, which may be one of them.
+    """
     before = _recorded(output)
     if before is None:
         return
     for path in set(targets(output, before.options).values()) - set(paths.values()):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if path.exists() and not path.samefile(stack):
+                remove_output(path)
+                if path.suffix == ".npy":
+                    remove_output(sidecar(path))
 
 
 def write_record(output: Path, record: Mapping[str, Any]) -> None:
@@ -187,7 +193,7 @@ def is_made(request: Request, model: ModelBundle) -> bool:
     try:
         record = json.loads(record_path(request.output).read_text(encoding="utf-8"))
         made = JobPlan.model_validate({**record["job"], "plan": record["plan"]})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, IsosliceError):
         return False
     options = recipe_of(model.config).resolve(request.options)
     same = (made.stack_digest, made.reading, made.plan.model, made.plan.options) == (

@@ -30,6 +30,8 @@ from isoslice.models.files.bundle import ModelBundle
 
 #: In an unfinished output: what it is known by, the plan, the model, and the fields of frames.
 MARK, PLAN, MODEL, FIELDS = ".isoslice", "plan.json", "model", "fields"
+#: Whether the run that began it was to replace an earlier output.
+OVERWRITE = "overwrite"
 
 
 @dataclass
@@ -202,7 +204,7 @@ def read_plan(folder: Path) -> JobPlan:
     """
     try:
         return JobPlan.model_validate_json((folder / PLAN).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SettingsError) as error:
         raise OutputError(
             f"{folder / PLAN}: got a plan that cannot be read, expected what isoslice left there; "
             "begin anew with --overwrite"

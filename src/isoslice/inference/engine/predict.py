@@ -118,7 +118,8 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     model = request.load_model()
     request = replace(request, model=model)
     check_suffix(request.output)
-    check_apart(request.output, request.stack)
+    for path in targets(request.output, request.options).values():
+        check_apart(path, request.stack)
     volume = open_with(request.stack, request.reading)
     check_volume(request.output, volume)
     if how.part is None:  # another part may have made the output
@@ -146,7 +147,7 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     for path, each in zip(paths.values(), volumes, strict=True):  # the volume last
         write_volume(path, each, overwrite=how.overwrite)
     if how.overwrite:
-        remove_stale(request.output, paths)
+        remove_stale(request.output, paths, request.stack)
     write_record(request.output, record)
     return FilePrediction(prediction, outcome)
 

@@ -24,10 +24,10 @@ from isoslice.data.frames import (
     put_back,
 )
 from isoslice.data.grid import PlaneGrid, planes_around
-from isoslice.data.measurement import Measurement
 from isoslice.data.normalization import Normalization
 from isoslice.data.profile import POINT
 from isoslice.data.volume import Volume
+from isoslice.errors import SettingsError
 from isoslice.inference.engine.disk import DiskStore
 from isoslice.inference.engine.sinks import Sink
 from isoslice.inference.engine.stack_planes import StackPlanes
@@ -173,7 +173,14 @@ class Restoration:
         work = self._prepared(number)
         stage = next(stage for stage in self.frame_stages if stage.name == frame_stage.name)
         if stage.kind == "pass":
-            return self.recipe.run_pass(work, stage, index, report)
+            try:
+                return self.recipe.run_pass(work, stage, index, report)
+            except torch.OutOfMemoryError as error:
+                raise SettingsError(
+                    f"got a GPU without room for slabs of {max(self.cut.slabs):,} slices "
+                    f"({type(error).__name__}), expected the memory that the run began with; "
+                    "end other programs on it, or begin anew with --slab or --device cpu"
+                ) from error
         if stage.kind == "numbers":
             return self.recipe.find_numbers(work, stage)
         made = self.recipe.make_block(work, stage, index)
@@ -235,12 +242,7 @@ class Restoration:
             device=self.device,
             estimator=self._estimator,
             own=Path(self.plan.source).name in self.model.info.get("sources", ()),
-            measurement=Measurement(
-                tuple(map(float, frame.grid.known)),
-                frame.grid.depth,
-                self.plan.profile,
-                self.plan.noise,
-            ),
+            measurement=self.plan.measurement(frame),
         )
         if self.folder is None:
             self._memory = {number: work}

@@ -39,7 +39,7 @@ from isoslice.inference.engine.executors import (
     run_on,
     workers_of,
 )
-from isoslice.inference.engine.job import Job
+from isoslice.inference.engine.job import OVERWRITE, Job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import claimed, locked
 from isoslice.inference.engine.restoration import FrameStage
@@ -47,6 +47,7 @@ from isoslice.inference.engine.slabs import LEAST_BUDGET
 from isoslice.inference.engine.tracking import Tracker
 from isoslice.inference.engine.worker import Worker, this_process
 from isoslice.io.atomic import check_output, output_error
+from isoslice.io.formats.npy import sidecar
 from isoslice.io.limits import available_memory
 from isoslice.io.reading import open_with
 from isoslice.runtime.device import choose_device
@@ -161,6 +162,8 @@ def check_outputs(request: Request, how: How) -> None:
     for name, path in targets(request.output, request.options).items():
         if not goes_on or (folder / name).is_dir():
             check_output(path, how.overwrite)
+            if path.suffix == ".npy":
+                check_output(sidecar(path), how.overwrite)
     check_record(request.output)
 
 
@@ -170,6 +173,10 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
             worker = this_process(request.device, request.threads)
         else:
             worker = workers_of(client, request.device)
+            if worker.memory is not None and how.workers > 1:  # of this machine, which share GPUs
+                worker = worker._replace(
+                    memory=worker.memory // -(-how.workers // max(1, torch.cuda.device_count()))
+                )
         job = _job(request, how, folder, progress, worker)
         return _do_stages(request, how, job, progress, client)
 
@@ -229,7 +236,10 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
     check_unfinished(request.output, overwrite=how.overwrite)
     remove_unfinished(folder)
     volume = open_with(request.stack, request.reading)
-    return begin(request, volume, model, progress, worker)
+    job = begin(request, volume, model, progress, worker)
+    if how.overwrite:
+        (folder / OVERWRITE).touch()
+    return job
 
 
 def _cluster(request: Request, how: How) -> AbstractContextManager[Client | None]:

@@ -105,7 +105,7 @@ class ResidualRecipe:
         residual = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
         base = work.planes.base(place, self.config.softening, store.device)
         if work.measurement is not None:
-            correction = correction_for(work.measurement, self.config, store.device)
+            correction = correction_for(work.measurement, self.config.softening, store.device)
             base = replace(base, correction=correction)
         network: nn.Module = work.network
         if stage.of_errors:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from isoslice.data.baselines import gaussian_blur3
 from isoslice.data.box import Box, widened
 from isoslice.inference.compose import Residual, compose
+from isoslice.inference.consistency import corrected, window
 from isoslice.inference.detail.blend import Gains
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.fields import Files
@@ -120,6 +121,21 @@ def _mean(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]
 
 
 def _sample(config: ModelConfig, work: FrameWork, box: Box, draw: int) -> NDArray[np.float32]:
+    """Compose a sample; where planes are blurred it is corrected again, since its detail is not."""
+    measurement = work.measurement
+    if measurement is None or measurement.is_points:
+        return _composed_sample(config, work, box, draw)
+    z, y, x = box.slices()
+    rows, seen, around = window(measurement, z)
+    wide = Box((rows.start, *box.start[1:]), (rows.stop, *box.stop[1:]))
+    volume = _composed_sample(config, work, wide, draw)
+    volume = corrected(volume, work.planes.read((seen, y, x)), around)
+    return volume[:, z.start - rows.start : z.stop - rows.start]
+
+
+def _composed_sample(
+    config: ModelConfig, work: FrameWork, box: Box, draw: int
+) -> NDArray[np.float32]:
     field = sample(config, work.options.steps, draw)
     gains = Gains(*(torch.tensor(each) for each in work.store.numbers(GAINS)))
     return compose(
