@@ -227,7 +227,7 @@ def test_interrupted_training_can_be_resumed(
     assert all(line.startswith("training") for line in err[:-1])
     assert not model.exists()
     assert (tmp_path / "m.training").is_dir()
-    steps = torch.load(tmp_path / "m.training" / "last.ckpt")["global_step"] + 1
+    steps = torch.load(tmp_path / "m.training" / "last.ckpt")["step"] + 1
     found = cli(*arguments, "--resume", "--steps", steps)
     assert found.code == 0, found
     assert any("resuming" in line for line in found.err)
