@@ -64,7 +64,6 @@ def test_points_on_the_grid_are_rows_of_the_identity():
     assert measurement.is_points
     np.testing.assert_array_equal(measurement.matrix, np.eye(9)[[0, 4, 8]])
     np.testing.assert_array_equal(measurement.correction(), np.eye(9)[:, [0, 4, 8]])
-    np.testing.assert_array_equal(measurement.measured_share(), np.eye(9)[[0, 4, 8]].sum(axis=0))
 
 
 def test_points_between_planes_are_interpolated():
@@ -93,9 +92,6 @@ def test_what_is_corrected_agrees_with_the_planes(measurement, seed):
     # It is the nearest of all that agree: nearer to the guess than the truth is, and to the truth.
     assert np.linalg.norm(corrected - guess) <= np.linalg.norm(truth - guess) + 1e-6
     assert np.linalg.norm(corrected - truth) <= np.linalg.norm(guess - truth) + 1e-6
-    share = measurement.measured_share()
-    assert np.all((share > -1e-6) & (share < 1 + 1e-6))
-    assert share.sum() == pytest.approx(len(planes), abs=1e-4)
 
 
 def test_damping_is_the_best_linear_estimate():

@@ -58,11 +58,14 @@ def test_the_result_gives_the_planes_again(tiny_model, options, asked):
 
 
 def test_points_are_what_they_were(tiny_model):
-    planes = texture(6, 48, 44)
-    named = tiny_model.predict(planes, "ZYX", SIZE, slice_profile="point")
-    unnamed = tiny_model.predict(planes, "ZYX", SIZE)
-    np.testing.assert_array_equal(named.volume, unnamed.volume)
-    assert named.provenance == unnamed.provenance
+    """Planes are put back bit for bit, which a profile of next to no width comes close to."""
+    planes = texture(6, 48, 44).astype(np.float32)
+    points = tiny_model.predict(planes, "ZYX", SIZE, mode="mean")
+    np.testing.assert_array_equal(points.volume[::4], planes)
+    assert "slice_profile" not in points.provenance
+    narrow = tiny_model.predict(planes, "ZYX", SIZE, mode="mean", slice_profile="slab:0.01")
+    assert not np.array_equal(narrow.volume[::4], planes)
+    np.testing.assert_allclose(narrow.volume, points.volume, atol=0.01 * np.ptp(planes))
 
 
 def test_voxels_without_data_stay_without(tiny_model):

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 
 from isoslice import OutputError, read_volume, write_volume
 from isoslice.errors import IsosliceWarning
-from isoslice.inference.engine.end import record_path
+from isoslice.inference.engine.end import record_path, remove_stale
 from isoslice.inference.engine.predict import predict_file
 from isoslice.inference.engine.run import How
 from isoslice.inference.options import PredictOptions
@@ -73,6 +74,27 @@ def test_the_stack_is_never_removed_as_stale(request_, tmp_path, suffix):
             replace(request, stack=stack, options=PredictOptions(samples=2, keep_samples=True)),
             overwrite=True,
         )
+
+
+def test_planes_of_a_folder_are_never_replaced(request_, tmp_path):
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for z, plane in enumerate(read_volume(request_.stack).data):
+        tifffile.imwrite(folder / f"p.sample-{z + 1}.tif", plane)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    request = replace(request_, stack=folder, factor=4, output=folder / "p.tif")
+    for output, options in (
+        (folder / "p.sample-3.tif", PredictOptions()),
+        (folder / "p.tif", PredictOptions(samples=2, keep_samples=True)),
+    ):
+        with pytest.raises(OutputError, match="measured data are never replaced"):
+            predict(replace(request, output=output, options=options), overwrite=True)
+    predict(replace(request, output=tmp_path / "p.tif"))
+    for name in ("p.tif", "p.tif.json"):  # as if a run before had left its samples there
+        (tmp_path / name).rename(folder / name)
+    as_run_before(folder / "p.tif", {"uncertainty": True, "samples": 2, "keep_samples": True})
+    remove_stale(folder / "p.tif", {}, folder / "p.sample-*.tif")
+    assert {path.name: path.read_bytes() for path in folder.glob("*.sample-*")} == before
 
 
 def test_a_disk_that_may_not_hold_the_result_is_doubted(request_, monkeypatch):

@@ -253,12 +253,14 @@ def _check_paths(
 ) -> None:
     """Refuse paths that cannot be written, before any work."""
     from isoslice.errors import SettingsError
+    from isoslice.inference.engine.job_plan import measured_files
     from isoslice.io import check_suffix
     from isoslice.io.atomic import check_apart, check_output
 
     check_suffix(output)
     for path in (output, *arguments.beside(output)):
-        check_apart(path, stack)
+        for measured in measured_files(stack):
+            check_apart(path, measured)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "

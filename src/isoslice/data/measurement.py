@@ -93,11 +93,3 @@ class Measurement:
         gram[np.diag_indices_from(gram)] += damping
         solved: Floats = np.asarray(np.linalg.solve(gram, a).T, np.float64)
         return solved
-
-    def measured_share(self, damping: float = 0.0) -> Floats:
-        """Return which share of each output plane the measured ones tell, shape (depth,).
-
-        The diagonal of K A: 1 where a plane was measured as a point, 0 where nothing is known.
-        """
-        share: Floats = np.einsum("zi,iz->z", self.correction(damping), self.matrix)
-        return share

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 #: Side of a patch, and the quantile of patches whose deviation is the noise: the smoothest ones.
 PATCH, QUIET = 32, 0.1
-#: Deviation of `_second_differences` of white noise of deviation 1.
+#: Deviation of the mixed second difference of white noise of deviation 1.
 _GAIN = 6.0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import IsosliceError, OutputError
 from isoslice.inference.engine.begin import Request
 from isoslice.inference.engine.job import MARK, OVERWRITE, PLAN, Job
-from isoslice.inference.engine.job_plan import JobPlan, files_digest
+from isoslice.inference.engine.job_plan import JobPlan, files_digest, measured_files
 from isoslice.inference.options import PredictOptions, outputs_of
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import recipe_of
@@ -168,17 +167,18 @@ def check_record(output: Path) -> None:
 def remove_stale(output: Path, paths: Mapping[str, Path], stack: Path) -> None:
     """Remove deviations and samples of the run that made an output before, unless of `paths`.
 
-    Nor is the stack removed, which may be one of them.
+    Nor is anything removed that belongs to the stack, or holds it.
     """
     before = _recorded(output)
     if before is None:
         return
+    measured = [path.resolve() for path in measured_files(stack)]
     for path in set(targets(output, before.options).values()) - set(paths.values()):
-        with suppress(OSError):
-            if path.exists() and not path.samefile(stack):
-                remove_output(path)
-                if path.suffix == ".npy":
-                    remove_output(sidecar(path))
+        if any(each.is_relative_to(path.resolve()) for each in measured):
+            continue
+        remove_output(path)
+        if path.suffix == ".npy":
+            remove_output(sidecar(path))
 
 
 def write_record(output: Path, record: Mapping[str, Any]) -> None:

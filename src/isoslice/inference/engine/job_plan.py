@@ -147,6 +147,11 @@ def _metadata(path: Path, depth: int) -> list[Path]:
     return files
 
 
+def measured_files(path: Path) -> list[Path]:
+    """List what must never be replaced: a stack, and the planes of a folder or pattern."""
+    return [path, *(find_planes(path) if _is_planes(path) else ())]
+
+
 def _is_planes(path: Path) -> bool:
     """Whether an input is a folder or pattern of planes."""
     return is_pattern(path) or (path.is_dir() and not is_zarr(path))

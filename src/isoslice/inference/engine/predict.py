@@ -11,6 +11,7 @@ from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
 from isoslice.inference.engine.begin import Request
 from isoslice.inference.engine.end import Finished, remove_stale, targets, write_record
 from isoslice.inference.engine.in_memory import restore_in_memory
+from isoslice.inference.engine.job_plan import measured_files
 from isoslice.inference.engine.run import (
     How,
     Outcome,
@@ -119,7 +120,8 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     request = replace(request, model=model)
     check_suffix(request.output)
     for path in targets(request.output, request.options).values():
-        check_apart(path, request.stack)
+        for measured in measured_files(request.stack):
+            check_apart(path, measured)
     volume = open_with(request.stack, request.reading)
     check_volume(request.output, volume)
     if how.part is None:  # another part may have made the output
