@@ -91,7 +91,9 @@ def rows(
 
 def pair(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     """Restore thick slices, against thin ones."""
-    thick, thin = (isoslice.read_volume(path).data for path in (options.thick, options.thin))
+    thick, thin = (
+        isoslice.read_volume(path, axes="ZYX").data for path in (options.thick, options.thin)
+    )
     size, factor = tuple(options.spacing), options.factor
     model = isoslice.train(thick, axes="ZYX", voxel_size=size, minutes=options.minutes)
     truth = thin[options.first :][: (len(thick) - 1) * factor + 1]
@@ -104,7 +106,9 @@ def pair(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
 
 def blurred(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
     """Restore planes of a volume seen through known profiles."""
-    volume, learned = (isoslice.read_volume(p).data for p in (options.volume, options.learned))
+    volume, learned = (
+        isoslice.read_volume(p, axes="ZYX").data for p in (options.volume, options.learned)
+    )
     model = isoslice.train(learned, axes="ZYX", voxel_size=(1.0, 1.0, 1.0), minutes=options.minutes)
     rng, span = np.random.default_rng(0), np.ptp(np.percentile(volume, [0.1, 99.9]))
     size = (4.0, 1.0, 1.0)
