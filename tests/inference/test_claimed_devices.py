@@ -166,14 +166,12 @@ PAPER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
         pytest.param(OWN, id="isoslice"),
-        *(
-            pytest.param({"preset": name, **PAPER}, id=name, marks=pytest.mark.slow)
-            for name in ("msdsr", "end-to-end")
-        ),
+        *(pytest.param({"preset": name, **PAPER}, id=name) for name in ("msdsr", "end-to-end")),
     ],
 )
 def test_training_then_predicting(stack, device, recipe, tmp_path, monkeypatch):

@@ -39,7 +39,9 @@ PROFILES = {
 
 
 @pytest.mark.parametrize("options", [{"mode": "mean"}, {"mode": "sample"}, {"detail": 0.5}])
-@pytest.mark.parametrize("asked", PROFILES)
+@pytest.mark.parametrize(
+    "asked", ["slab", *(pytest.param(n, marks=pytest.mark.slow) for n in ("slab:6", "gaussian:5"))]
+)
 def test_the_result_gives_the_planes_again(tiny_model, options, asked):
     truth = texture(41, 48, 44)
     planes = seen_through(truth, PROFILES[asked])

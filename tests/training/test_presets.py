@@ -67,7 +67,7 @@ def test_average_has_a_short_memory_at_first():
     assert objective.decay(10**7) == 0.9999
 
 
-@pytest.mark.parametrize("preset", ["msdsr", "end-to-end"])
+@pytest.mark.parametrize("preset", [pytest.param("msdsr", marks=pytest.mark.slow), "end-to-end"])
 def test_train_save_load_predict(preset, tmp_path, cli):
     model = quickly(preset, steps=3)
     assert model.config.recipe == preset
