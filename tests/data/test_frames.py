@@ -21,7 +21,7 @@ NONE_LOST = (((), ()), ((), ()))
 
 
 def test_frames_of_all_channels():
-    frames = frames_of((2, 2, 4), 3, NONE_LOST, False, 7)
+    frames = frames_of(2, 2, (0, 3, 6, 9), NONE_LOST, False, 7)
     assert [(f.time, f.channels, f.seed) for f in frames] == [
         (0, slice(0, 2), 7),
         (1, slice(0, 2), 7),
@@ -30,14 +30,14 @@ def test_frames_of_all_channels():
 
 
 def test_channels_restored_one_by_one_draw_other_noise():
-    frames = frames_of((2, 2, 4), 3, NONE_LOST, True, 7)
+    frames = frames_of(2, 2, (0, 3, 6, 9), NONE_LOST, True, 7)
     assert [(f.time, f.channels.start) for f in frames] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert frames[0].seed == 7
     assert frames[0].seed == frames[2].seed != frames[1].seed
 
 
 def test_a_plane_lost_in_one_channel_is_restored_from_no_channel_but_put_back_in_the_other():
-    (frame,) = frames_of((1, 2, 4), 2, (((1,), ()),), False, 0)
+    (frame,) = frames_of(1, 2, (0, 2, 4, 6), (((1,), ()),), False, 0)
     assert frame.grid.known == (0, 4, 6)
     assert frame.measured == ((0, 2, 3), (0, 1, 2, 3))
 

@@ -10,6 +10,7 @@ from isoslice.data.grid import (
     even_grid,
     factor_from_voxel_size,
     output_voxel_size,
+    planes_around,
     thin,
 )
 from isoslice.data.volume import VoxelSize
@@ -39,6 +40,22 @@ def test_uneven_planes_are_a_grid() -> None:
     grid = PlaneGrid((0, 1, 5))
     assert grid.depth == 6
     assert grid.mask.tolist() == [True, True, False, False, False, True]
+
+
+def test_planes_between_output_planes() -> None:
+    grid = PlaneGrid((0.25, 3.0, 4.5))
+    assert grid.depth == 6
+    assert not grid.is_whole
+    assert grid.nearest == (0, 3, 4)
+    assert grid.mask.tolist() == [False, False, False, True, False, False]
+    np.testing.assert_allclose(grid.shares, [0.75, 0.25, 0, 1, 0.5, 0.5])
+    lower, share = grid.bracket()
+    assert lower.tolist() == [0, 0, 0, 1, 1, 1]
+    # Before the first plane and behind the last one, these go on.
+    np.testing.assert_allclose(share, [0, 0.75 / 2.75, 1.75 / 2.75, 0, 1 / 1.5, 1])
+    assert grid.distances.tolist() == [0, 1, 1, 0, 0, 0]
+    assert planes_around(grid, 2, 4) == (0, 1, PlaneGrid((0.25, 3.0)))
+    assert planes_around(grid, 4, 6) == (1, 2, PlaneGrid((0.0, 1.5)))
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_noise_damps():
 
 
 def test_each_channel_has_its_damping():
-    measurement = Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4), (0.001, 0.25))
+    measurement = Measurement((0.0, 4.0, 8.0), 9, Profile("slab", 4), damping=(0.001, 0.25))
     correction = correction_for(measurement, None, torch.device("cpu"))
     clean, damped = correction.gain
     assert damped.abs().sum() < 0.9 * clean.abs().sum()

@@ -58,11 +58,11 @@ def test_the_head_sees_as_far_as_windows_leave_room():
 
 def test_the_loss_is_least_at_the_expected_absolute_error():
     error = torch.tensor(np.random.default_rng(0).normal(size=(1, 1, 64, 64)))
-    masks = even_rows(64, 4)[None]
-    expected = error[:, :, ~masks[0]].abs().mean().log()
+    hidden = ~even_rows(64, 4)[None, None, :, None]
+    expected = error[hidden.expand_as(error)].abs().mean().log()
 
     def loss(offset):
-        return spread_loss(torch.full_like(error, float(expected) + offset), error, masks)
+        return spread_loss(torch.full_like(error, float(expected) + offset), error, hidden)
 
     assert loss(0.0) == pytest.approx(float(1 + expected), abs=1e-12)  # E|e| / b = 1
     assert loss(0.0) < min(loss(-0.01), loss(0.01))
@@ -73,7 +73,8 @@ def test_known_rows_do_not_count():
     masks = even_rows(8, 2)[None]
     other = error.clone()
     other[:, :, masks[0]] += 5
-    assert spread_loss(log_spread, error, masks) == spread_loss(log_spread, other, masks)
+    hidden = ~masks[:, None, :, None]
+    assert spread_loss(log_spread, error, hidden) == spread_loss(log_spread, other, hidden)
 
 
 def noisy_halves(count=8, side=48, seed=0):

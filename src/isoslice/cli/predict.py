@@ -147,6 +147,15 @@ class PredictArguments:
             rich_help_panel=RESULT,
         ),
     ] = "point"
+    denoise: Annotated[
+        bool,
+        typer.Option(
+            "--denoise",
+            help="Restore measured planes too, without their noise. Else they are kept as they "
+            "are.",
+            rich_help_panel=RESULT,
+        ),
+    ] = False
     device: Device = "auto"
 
     def options(self) -> PredictOptions:

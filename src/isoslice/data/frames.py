@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from isoslice.data.grid import PlaneGrid
 from isoslice.data.survey import Limits, Survey, format_planes, suspect_end_planes
 
 if TYPE_CHECKING:
-    from isoslice.data.normalization import Normalization
+    pass
 
 #: Numbers of the lost planes, for each time point and channel.
 Lost = Sequence[Sequence[Sequence[int]]]
@@ -39,9 +39,9 @@ class Frame:
     grid
         Their positions in the volume.
     measured
-        Measured planes of each channel, which are copied to the volume unchanged.
-    factor
-        Output planes per measured plane.
+        Measured planes of each channel; as points they are copied to the volume unchanged.
+    positions
+        Of all planes of the stack, lost ones too, in output planes.
     seed
         Of the noise.
     """
@@ -51,43 +51,12 @@ class Frame:
     kept: tuple[int, ...]
     grid: PlaneGrid
     measured: tuple[tuple[int, ...], ...]
-    factor: int
+    positions: tuple[float, ...]
     seed: int
 
-    def put_back(
-        self, volumes: NDArray[Any], stack: NDArray[Any], normalization: Normalization
-    ) -> None:
-        """Copy measured planes to restored volumes, and clear voxels without data: see `put_back`.
-
-        Parameters
-        ----------
-        volumes, stack
-            Restored volumes, changed in place, and the measured stack: (T, C, Z, Y, X).
-        normalization
-            Of the frame's channels.
-        """
-        self._each(put_back, volumes, stack, normalization)
-
-    def clear_deviations(
-        self, std: NDArray[Any], stack: NDArray[Any], normalization: Normalization
-    ) -> None:
-        """Set the standard deviations of voxels without data; arguments as in `put_back`."""
-        self._each(clear_deviations, std, stack, normalization)
-
-    def _each(
-        self,
-        change: Callable[..., None],
-        volumes: NDArray[Any],
-        stack: NDArray[Any],
-        normalization: Normalization,
-    ) -> None:
-        channels = range(volumes.shape[1])[self.channels]
-        for measured, channel, limits in zip(
-            self.measured, channels, normalization.limits_of(len(channels)), strict=True
-        ):
-            planes = stack[self.time, channel]
-            rows = [z * self.factor for z in measured]
-            change(volumes[self.time, channel], Rows(planes, measured), rows, limits)
+    def rows(self, measured: Sequence[int]) -> PlaneGrid:
+        """Return where measured planes lie, by their numbers in the stack."""
+        return PlaneGrid(tuple(self.positions[z] for z in measured))
 
 
 class Rows:
@@ -106,16 +75,21 @@ class Rows:
 
 
 def frames_of(
-    shape: tuple[int, int, int], factor: int, lost: Lost, separate: bool, seed: int
+    times: int,
+    channels: int,
+    positions: tuple[float, ...],
+    lost: Lost,
+    separate: bool,
+    seed: int,
 ) -> list[Frame]:
     """List the frames of a stack.
 
     Parameters
     ----------
-    shape
-        Time points, channels and planes.
-    factor
-        Output planes per measured plane.
+    times, channels
+        How many there are.
+    positions
+        Of the planes, in output planes.
     lost
         See `survey.lost_planes`.
     separate
@@ -123,16 +97,16 @@ def frames_of(
     seed
         Of the noise.
     """
-    times, channels, planes = shape
+    planes = len(positions)
     groups = [slice(c, c + 1) for c in range(channels)] if separate else [slice(0, channels)]
     frames = []
     for t in range(times):
         measured = [tuple(z for z in range(planes) if z not in lost[t][c]) for c in range(channels)]
         for group in groups:
             kept = tuple(z for z in range(planes) if all(z in each for each in measured[group]))
-            grid = PlaneGrid(tuple(z * factor for z in kept))
+            grid = PlaneGrid(tuple(positions[z] for z in kept))
             noise = seed + CHANNEL_SEED_STEP * (group.start if separate else 0)
-            frames.append(Frame(t, group, kept, grid, tuple(measured[group]), factor, noise))
+            frames.append(Frame(t, group, kept, grid, tuple(measured[group]), positions, noise))
     return frames
 
 

@@ -1,12 +1,13 @@
 """Positions of planes, defined once for every method, baseline and metric.
 
-Planes are point samples at z = 0, k, 2k, ... of the output grid. A stack of n planes gives
-(n - 1) k + 1 output planes, and measured plane i *is* output plane i k. Nothing is extrapolated
-beyond the first and the last measured plane.
+Planes of an even stack lie at z = 0, k, 2k, ... of the output grid: n planes give (n - 1) k + 1
+output planes. Others lie anywhere, also between output planes. Nothing is extrapolated by more than
+a part of an output plane beyond the first and the last measured one.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,20 +22,21 @@ from isoslice.errors import DataError, SettingsError
 class PlaneGrid:
     """Positions of the measured planes on the output's z grid.
 
-    Unevenly spaced planes need only another tuple of `known`; all other code takes positions from
-    the grid, never from ``i * k``.
+    All code takes positions from the grid, never from ``i * k``.
 
     Attributes
     ----------
     known
-        Output index of each measured plane, strictly increasing, from 0 to ``depth - 1``.
+        Position of each measured plane in output planes, strictly increasing; the first lies
+        within the first output plane, from 0 to below 1.
     """
 
-    known: tuple[int, ...]
+    known: tuple[float, ...]
 
     def __post_init__(self) -> None:
         """Check that the planes span the grid."""
-        if len(self.known) < 2 or self.known[0] != 0 or np.any(np.diff(self.known) < 1):
+        rising = len(self.known) > 1 and bool(np.all(np.diff(self.known) > 0))
+        if not (rising and 0 <= self.known[0] < 1 and np.isfinite(self.known[-1])):
             raise DataError(
                 f"got measured planes at {list(self.known)[:5]}, expected at least two, increasing "
                 "and starting at 0; a single plane has nothing to fill in between"
@@ -42,14 +44,33 @@ class PlaneGrid:
 
     @property
     def depth(self) -> int:
-        """Number of output planes."""
-        return self.known[-1] + 1
+        """Number of output planes, which cover all measured ones."""
+        return math.ceil(self.known[-1]) + 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every measured plane is one of the output's."""
+        return all(float(z).is_integer() for z in self.known)
+
+    @property
+    def nearest(self) -> tuple[int, ...]:
+        """Index of the output plane at or next to each measured one."""
+        return tuple(np.rint(self.known).astype(int).tolist())
+
+    @property
+    def shares(self) -> NDArray[np.float32]:
+        """Share of a measured plane in each output plane, (depth,): 1 where one was measured."""
+        known = np.asarray(self.known, np.float64)
+        below, shares = np.floor(known).astype(int), np.zeros(self.depth + 1)
+        np.add.at(shares, below, 1 - (known - below))
+        np.add.at(shares, below + 1, known - below)
+        return np.minimum(shares[:-1], 1).astype(np.float32)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Shape (depth,): True where a plane was measured."""
+        """Shape (depth,): True where a plane was measured, not between output planes."""
         mask = np.zeros(self.depth, dtype=bool)
-        mask[list(self.known)] = True
+        mask[[int(z) for z in self.known if float(z).is_integer()]] = True
         return mask
 
     def bracket(self, rows: slice = slice(None)) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -64,15 +85,20 @@ class PlaneGrid:
         """
         known, z = np.asarray(self.known), np.arange(self.depth)[rows]
         lower = np.clip(np.searchsorted(known, z, side="right") - 1, 0, len(known) - 2)
-        return lower, (z - known[lower]) / (known[lower + 1] - known[lower])
+        share = (z - known[lower]) / (known[lower + 1] - known[lower])
+        return lower, np.clip(share, 0.0, 1.0)
 
     @property
     def distances(self) -> NDArray[np.intp]:
-        """Distance of each output plane to the nearest measured one in planes, shape (depth,)."""
+        """Distance of each output plane to the nearest measured one in planes, shape (depth,).
+
+        Rounded where that lies between output planes.
+        """
         lower, _ = self.bracket()
         known, z = np.asarray(self.known), np.arange(self.depth)
-        nearest: NDArray[np.intp] = np.minimum(z - known[lower], known[lower + 1] - z)
-        return nearest
+        away = np.minimum(np.abs(z - known[lower]), np.abs(known[lower + 1] - z))
+        rounded: NDArray[np.intp] = np.rint(away).astype(np.intp)
+        return rounded
 
 
 def even_grid(planes: int, factor: int) -> PlaneGrid:
@@ -131,11 +157,13 @@ def crop_to_grid(volume: NDArray[Any], factor: int, axis: int = 0) -> NDArray[An
 def planes_around(grid: PlaneGrid, start: int, stop: int) -> tuple[int, int, PlaneGrid]:
     """Return the first and last measured plane around output planes `start` to `stop` (exclusive).
 
-    The third value is the grid of these measured planes, which begins at the first of them.
+    The third value is the grid of these measured planes, which begins at the output plane at or
+    below the first of them.
     """
     known = np.asarray(grid.known)
-    first = int(np.searchsorted(known, start, side="right")) - 1
-    last = int(np.searchsorted(known, stop - 1, side="left"))
+    first = max(0, int(np.searchsorted(known, start, side="right")) - 1)
+    last = min(int(np.searchsorted(known, stop - 1, side="left")), len(known) - 1)
     if first == last:  # a grid has at least two
         first, last = (first, last + 1) if last + 1 < len(known) else (first - 1, last)
-    return first, last, PlaneGrid(tuple((known[first : last + 1] - known[first]).tolist()))
+    begin = int(np.floor(known[first]))
+    return first, last, PlaneGrid(tuple((known[first : last + 1] - begin).tolist()))

@@ -33,9 +33,11 @@ class Measurement:
         Number of output planes.
     profile
         Of all planes, in output planes.
+    noise
+        Deviation of the noise of planes, normalised, of each channel; of points, 0 has them taken
+        as they are.
     damping
-        Of each channel: variance of the noise of planes over that of the errors of what is
-        corrected.
+        Of each channel: variance of that noise over that of the errors of what is corrected.
 
     Raises
     ------
@@ -46,6 +48,7 @@ class Measurement:
     positions: tuple[float, ...]
     depth: int
     profile: Profile = POINT
+    noise: tuple[float, ...] = (0.0,)
     damping: tuple[float, ...] = (0.0,)
 
     def __post_init__(self) -> None:
@@ -60,8 +63,16 @@ class Measurement:
 
     @property
     def is_points(self) -> bool:
-        """Whether every plane is one of the output's."""
-        return self.profile.kind == "point" and all(float(p).is_integer() for p in self.positions)
+        """Whether every plane is one of the output's, and taken as it is."""
+        whole = all(float(p).is_integer() for p in self.positions)
+        return whole and self.profile.kind == "point" and not any(self.noise)
+
+    def levels(self, sigma_data: float) -> tuple[float, float]:
+        """Return what a network is told: deviation of the profile, and of the noise.
+
+        In output planes, and in multiples of `sigma_data`; see `edm.denoise`.
+        """
+        return self.profile.deviation, sum(self.noise) / len(self.noise) / sigma_data
 
     @cached_property
     def matrix(self) -> Floats:

@@ -29,15 +29,18 @@ class Base:
     lower, share
         Of each row: the plane below it, and its distance from there, as a share of the interval.
     mask
-        Rows that were measured.
+        Share of a measured plane in each row: 1 where one was measured.
+    measured
+        How planes were measured, for the network, (1, 2); see `edm.denoise`.
     correction
-        Has estimates agree with planes that are blurred.
+        Has estimates agree with planes that are no points.
     """
 
     planes: Tensor
     lower: Tensor
     share: Tensor
     mask: Tensor
+    measured: Tensor | None = None
     correction: Correction | None = None
 
     @property
@@ -79,5 +82,5 @@ def make_base(
         stretch(torch.from_numpy(planes).to(device), softening),
         torch.from_numpy(lower).to(device),
         torch.from_numpy(share.astype(np.float32)).to(device),
-        torch.from_numpy(grid.mask[rows]),
+        torch.from_numpy(grid.shares[rows]),
     )

@@ -49,6 +49,7 @@ class Model(ModelBundle):
         samples: int = 0,
         keep_samples: bool = False,
         slice_profile: str = "point",
+        denoise: bool = False,
         device: str = "auto",
         progress: Progress | None = None,
         along: str | None = None,
@@ -108,6 +109,9 @@ class Model(ModelBundle):
             such as a CT's slice thickness; ``gaussian:FWHM``, such as a microscope's point spread
             function along Z beyond that in XY. Lengths in the unit of the voxel size. The blur is
             undone so far that the result, seen through it, gives the measured planes again.
+        denoise
+            Restore measured planes too, freed of their noise, which is measured; else they come
+            back bit for bit, as rows of grain in a smooth mean.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -151,6 +155,7 @@ class Model(ModelBundle):
             samples=samples,
             keep_samples=keep_samples,
             slice_profile=slice_profile,
+            denoise=denoise,
         )
         progress = progress or Progress()
         if output is None:

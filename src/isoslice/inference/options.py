@@ -47,6 +47,8 @@ class PredictOptions(BaseModel):
         Whether to return them.
     slice_profile
         How planes weight what lies along Z around them; see `data.profile.parse_profile`.
+    denoise
+        Restore measured planes too, freed of their noise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,12 @@ class PredictOptions(BaseModel):
     samples: _Integer = 0
     keep_samples: bool = False
     slice_profile: str = "point"
+    denoise: bool = False
+
+    @property
+    def undoes_blur(self) -> bool:
+        """Whether planes are taken for more than points."""
+        return self.slice_profile != "point"
 
     @property
     def estimates_errors(self) -> bool:
@@ -114,12 +122,12 @@ class PredictOptions(BaseModel):
                 "got blur with uncertainty or samples, which describe volumes as they were "
                 "restored; leave the blur out"
             )
-        if self.slice_profile != "point" and self.blur:
+        if self.undoes_blur and self.blur:
             raise SettingsError(
                 f"got blur with slice profile {self.slice_profile}, which undoes blur; leave one "
                 "of them out"
             )
-        if self.slice_profile != "point" and self.estimates_errors:
+        if self.undoes_blur and self.estimates_errors:
             raise SettingsError(
                 f"got slice profile {self.slice_profile} with uncertainty or samples, which are "
                 "calibrated for planes without blur; leave one of them out"

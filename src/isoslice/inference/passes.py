@@ -20,7 +20,13 @@ from isoslice.data.box import SlicePlane
 from isoslice.inference.interpolated import Base
 from isoslice.inference.tiling import Window, windows_of
 from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise, noise_schedule
+from isoslice.models.diffusion.edm import (
+    NO_SIGNAL,
+    Network,
+    denoise,
+    hidden_rows,
+    noise_schedule,
+)
 from isoslice.models.diffusion.noise import noise_block
 from isoslice.models.networks.denoiser import HEAD_REACH, reach
 from isoslice.runtime.device import autocast
@@ -136,11 +142,13 @@ def run_pass(
     How many slices each batch had.
     """
     if step.noise:
-        add_noise(residual, base.mask, step.noise, seed, step.plane, first)
+        hidden = hidden_rows(base.mask[None], base.measured)[0]
+        add_noise(residual, hidden, step.noise, seed, step.plane, first)
     update = _average if step.is_mean else partial(_approach, kept=step.kept)
     part = slices(residual, step.plane)
     count, height, width = len(part), part.shape[2], part.shape[3]
     level, mask = torch.tensor([step.sigma], device=device), base.mask.to(device)
+    measured = None if base.measured is None else base.measured.to(device)
     windows = windows_of(height, width, *_halo(config))
 
     def estimated(batch: slice, window: Window) -> Tensor:
@@ -153,6 +161,7 @@ def run_pass(
             mask[window.rows].expand(batch.stop - batch.start, -1),
             level,
             config.sigma_data,
+            measured,
         )
         return estimate[..., *window.inner].float().to(residual.device)
 
@@ -198,17 +207,17 @@ def _halo(config: ModelConfig) -> tuple[int, int]:
 
 def add_noise(
     residual: Tensor,
-    mask: Tensor,
+    hidden: Tensor,
     sigma: float,
     seed: int,
     plane: SlicePlane = "XZ",
     first: int = 0,
 ) -> None:
-    """Add noise to the unmeasured planes of a slab (C, Z, Y, X) that begins at slice `first`."""
+    """Add noise to the `hidden` planes of a slab (C, Z, Y, X) that begins at slice `first`."""
     c, _, y, x = residual.shape
     lateral = (first, 0) if plane == "XZ" else (0, first)
-    for index, measured in enumerate(mask.tolist()):  # no second volume for the noise
-        if not measured:
+    for index, restored in enumerate(hidden.tolist()):  # no second volume for the noise
+        if restored:
             noise = noise_block(seed, (c, 1, y, x), (0, index, *lateral), residual.device)[:, 0]
             residual[:, index] = residual[:, index].float().add_(noise, alpha=sigma)
 

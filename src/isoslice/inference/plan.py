@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice import __version__
 from isoslice.data.frames import Frame, frames_of
+from isoslice.data.grid import even_grid
 from isoslice.data.measurement import Measurement
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import Normalization
@@ -41,7 +42,9 @@ class Plan(BaseModel):
     options
         Resolved.
     factor
-        Output planes per measured plane.
+        Output planes per measured plane, rounded where that is no integer.
+    positions
+        Of the planes, in output planes; empty where they are `factor` apart.
     along
         The axis that is coarse.
     separate
@@ -51,7 +54,7 @@ class Plan(BaseModel):
     lost
         Planes that were lost, of each time point and channel.
     profile, noise, damping
-        Slice profile of the planes, in output planes; where they are blurred, the deviation of
+        Slice profile of the planes, in output planes; unless they are points, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
     doubts
         What was warned of.
@@ -64,7 +67,8 @@ class Plan(BaseModel):
     model: str
     recipe: str
     options: ResolvedOptions
-    factor: Annotated[int, Field(ge=2)]
+    factor: Annotated[int, Field(ge=1)]
+    positions: tuple[float, ...] = ()
     along: Literal["Z", "Y", "X"]
     separate: bool
     normalization: Normalization
@@ -77,16 +81,23 @@ class Plan(BaseModel):
     def measurement(self, frame: Frame) -> Measurement:
         """Return how a frame's planes were measured."""
         places = tuple(map(float, frame.grid.known))
-        damping = self.damping[frame.channels] or (0.0,)
-        return Measurement(places, frame.grid.depth, self.profile, damping)
+        noise, damping = (each[frame.channels] or (0.0,) for each in (self.noise, self.damping))
+        return Measurement(places, frame.grid.depth, self.profile, noise, damping)
 
     def frames(self, volume: Volume) -> list[Frame]:
         """List what is restored at once: time points, or each channel of them.
 
         `volume` is the stack, its coarse axis called Z.
         """
-        shape = volume.size("T"), volume.size("C"), volume.size("Z")
-        return frames_of(shape, self.factor, self.lost, self.separate, self.options.seed)
+        places = self.positions or even_grid(volume.size("Z"), self.factor).known
+        return frames_of(
+            volume.size("T"),
+            volume.size("C"),
+            places,
+            self.lost,
+            self.separate,
+            self.options.seed,
+        )
 
 
 def plan_restoration(
@@ -106,7 +117,8 @@ def plan_restoration(
     profile = profile_in_planes(options.slice_profile, stack.volume, stack.factor)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
-    if profile != POINT and isinstance(model.config, ModelConfig):
+    points = profile == POINT and not options.denoise
+    if not points and isinstance(model.config, ModelConfig):
         noise, damping = _noise(stack.volume, inspection, model.config)
     return Plan(
         source=stack.volume.source,

@@ -36,6 +36,8 @@ class NetworkSettings(_Frozen):
     widths: tuple[Count, ...] = (32, 48, 112, 192)
     blocks_down: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 1)
     blocks_up: tuple[Annotated[int, Field(ge=0, le=16)], ...] = (1, 1, 1, 0)
+    #: Whether it is told how planes were measured: their slice profile and noise.
+    measured: bool = False
 
     @model_validator(mode="after")
     def _levels_agree(self) -> NetworkSettings:
@@ -63,6 +65,9 @@ class TrainingSettings(_Frozen):
     #: Row masks: every k-th row is known, k from `factors`; evenly with probability `even_share`.
     factors: tuple[Annotated[int, Field(ge=2, le=64)], ...] = (2, 3, 4, 6, 8)
     even_share: Share = 0.6
+    #: Share of images of which no rows are known, but planes measured anywhere through a slice
+    #: profile, with noise; if the network is told so. See `measured_example`.
+    measured_share: Share = 0.5
     #: Noise levels: log-normal, and a share of infinite ones (no signal), which train the mean.
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4
@@ -199,6 +204,8 @@ class ModelConfig(_AnyConfig):
     sigma_data: Positive
     #: Constant of the intensity stretch (see `variance_stabilization`); None for no stretch.
     softening: Positive | None = None
+    #: Deviation of the noise of training images, normalised; None where the network isn't told.
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     #: Set in models that `isoslice distill` made.
     distilled: DistilledSettings | None = None
 

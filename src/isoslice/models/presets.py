@@ -22,6 +22,7 @@ from isoslice.models.config import (
     MaskedTraining,
     ModelConfig,
     MsdsrConfig,
+    NetworkSettings,
     TrainingSettings,
     UNetSettings,
 )
@@ -80,7 +81,8 @@ def preset_config(preset: Preset, width: int | None = None) -> AnyConfig:
                 "got a width for the preset isoslice, expected it with msdsr or end-to-end; leave "
                 "it out"
             )
-        return ModelConfig(sigma_data=1.0)  # measured before training
+        network = NetworkSettings(measured=True)
+        return ModelConfig(network=network, sigma_data=1.0)  # measured before training
     width = RELEASED_WIDTH if width is None else width
     if not (8 <= width <= 512 and width % 8 == 0):
         raise SettingsError(f"got width {width}, expected a multiple of 8 from 8 to 512")

@@ -24,7 +24,7 @@ from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
 from isoslice.models.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise
-from isoslice.models.diffusion.masked_example import draw_example
+from isoslice.models.diffusion.masked_example import draw_masked
 from isoslice.models.networks.factory import build_network
 from isoslice.runtime.device import autocast
 from isoslice.runtime.progress import Progress
@@ -115,7 +115,7 @@ class DistillationObjective(ResidualObjective):
         second.
         """
         sampler, scale, count = self.config.sampler, self.config.sigma_data, len(images)
-        example = draw_example(images, self.training, self.config.softening, generator)
+        example = draw_masked(images, self.training, self.config.softening, generator)
         base, masks, residual = example.base, example.masks, example.residual
         low, high = SECOND_PASS_LEVELS
         sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.edm import NO_SIGNAL, denoise, network_input, precondition
+from isoslice.models.diffusion.edm import (
+    NO_SIGNAL,
+    denoise,
+    network_input,
+    network_levels,
+    precondition,
+)
 from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.models.networks.error_head import SpreadHead, build_head
@@ -30,7 +36,7 @@ def head_steps(steps: int) -> int:
     return max(1, min(MAX_STEPS, round(STEPS_SHARE * steps)))
 
 
-def spread_loss(log_spread: Tensor, error: Tensor, masks: Tensor) -> Tensor:
+def spread_loss(log_spread: Tensor, error: Tensor, hidden: Tensor) -> Tensor:
     """Compute the negative log-likelihood of errors under Laplace distributions, on hidden rows.
 
     The expectation of |e| / b + log b is minimal where b is the expected absolute error, whatever
@@ -40,12 +46,12 @@ def spread_loss(log_spread: Tensor, error: Tensor, masks: Tensor) -> Tensor:
     ----------
     log_spread, error
         log b and e, (N, C, H, W).
-    masks
-        Known rows, (N, H).
+    hidden
+        True on hidden rows, (N, 1, H, 1).
     """
-    hidden = (~masks[:, None, :, None]).expand_as(error)
+    where = hidden.expand_as(error)
     terms = error.abs() * (-log_spread).exp() + log_spread
-    return (terms * hidden).sum() / hidden.sum().clamp(min=1)
+    return (terms * where).sum() / where.sum().clamp(min=1)
 
 
 def fit_spread(
@@ -78,7 +84,7 @@ def fit_spread(
     """
     assert isinstance(network, Denoiser)
     settings = config.training.model_copy(update={"even_share": EVEN_SHARE})
-    scale = config.sigma_data
+    config, scale = config.model_copy(update={"training": settings}), config.sigma_data
     generator = torch.Generator().manual_seed(settings.seed)
     head = build_head(config, settings.seed).to(device)
     optimizer = torch.optim.Adam(head.parameters(), lr=LEARNING_RATE)
@@ -87,18 +93,20 @@ def fit_spread(
     deadline = Deadline.after(seconds)
     for step in range(steps):
         images = draw_crops(stacks, BATCH, settings.crop, generator).to(device)
-        example = draw_example(images, settings, config.softening, generator)
+        example = draw_example(images, config, generator)
         base, masks = example.base, example.masks
         no_residual = torch.zeros_like(base)
         inputs = network_input(no_residual, base, masks)
         with torch.no_grad(), autocast(device):
-            features = network.features(inputs, c_noise).float()
-            mean = denoise(network, no_residual, base, masks, level, scale).float()
+            levels = network_levels(c_noise, example.measured)
+            features = network.features(inputs, levels).float()
+            told = example.measured
+            mean = denoise(network, no_residual, base, masks, level, scale, told).float()
         error = (example.residual - mean) / scale
         angle = max(math.pi * step / steps, math.pi * deadline.share)
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(angle)))
-        loss = spread_loss(head(features, inputs), error, masks)
+        loss = spread_loss(head(features, inputs), error, example.hidden)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -148,7 +148,7 @@ class ResidualObjective:
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """Compute the `weighted_loss` of denoised residuals, of stretched intensities."""
         settings, sigma_data = self.config.training, self.config.sigma_data
-        example = draw_example(images, settings, self.config.softening, generator)
+        example = draw_example(images, self.config, generator)
         sigma = draw_sigma(
             len(images),
             sigma_data,
@@ -178,13 +178,13 @@ class ResidualObjective:
         Shapes as in `edm.denoise`; `images` are before the stretch. See `intensity_error`.
         """
         scale, softening = self.config.sigma_data, self.config.softening
-        base, masks = example.base, example.masks
-        estimate = denoise(network, noisy, base, masks, sigma, scale)
+        base = example.base
+        estimate = denoise(network, noisy, base, example.masks, sigma, scale, example.measured)
         error = estimate - target
         if softening is not None:
             mean = torch.isinf(sigma)
             error[mean] = intensity_error((base + estimate)[mean], images[mean], softening)
-        return weighted_loss(error, masks, sigma, scale)
+        return weighted_loss(error, example.hidden[:, 0, :, 0], sigma, scale)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Use Muon for inner convolutions, Adam for all other weights."""
@@ -323,7 +323,8 @@ def objective_of(config: AnyConfig, stacks: Sequence[PlaneStack]) -> Objective:
     """Return the objective of a recipe, with settings that it measures on training planes."""
     match config.recipe:
         case "isoslice":
-            statistics = residual_statistics(stacks, config.training)
+            told = config.network.measured
+            statistics = residual_statistics(stacks, config.training, measured=told)
             return ResidualObjective(config.updated(**statistics))
         case "msdsr":
             return MaskedObjective(config)

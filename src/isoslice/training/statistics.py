@@ -7,22 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from isoslice.data.noise_level import noise_level
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.errors import DataError
 from isoslice.models.config import TrainingSettings
-from isoslice.models.diffusion.masked_example import draw_example, mask_images
+from isoslice.models.diffusion.masked_example import draw_masked, mask_images
 from isoslice.models.diffusion.variance_stabilization import fit_softening
 
 
 def residual_statistics(
-    stacks: Sequence[PlaneStack], settings: TrainingSettings
+    stacks: Sequence[PlaneStack], settings: TrainingSettings, *, measured: bool = False
 ) -> dict[str, float | None]:
     """Measure statistics of the residual on 256 crops.
 
     Returns
     -------
     ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
-    hidden rows, of stretched intensities, with masks as in training.
+    hidden rows, of stretched intensities, with masks as in training. ``noise``: the deviation of
+    the images' own noise, where the network is told how planes were `measured`.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def residual_statistics(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     crops = draw_crops(stacks, 256, settings.crop, generator)
-    plain = draw_example(crops, settings, None, generator)
+    plain = draw_masked(crops, settings, None, generator)
     hidden = plain.hidden.expand_as(crops)
     softening = fit_softening(plain.base[hidden], plain.residual[hidden])
     residual = mask_images(crops, plain.masks, softening).residual
@@ -47,4 +49,5 @@ def residual_statistics(
             "got images whose hidden rows linear interpolation restores exactly, expected "
             "structure to learn from; check that the right files were given"
         )
-    return {"softening": softening, "sigma_data": deviation}
+    noise = noise_level(crops.numpy()) if measured else None
+    return {"softening": softening, "sigma_data": deviation, "noise": noise}

@@ -84,11 +84,11 @@ def paired_results(
     """Restore the crops by every method; returns images (N, C, rows, side) by method."""
     rows = pairs.rows
     grid = even_grid((rows - 1) // factor + 1, factor)
-    known = pairs.truth[:, :, list(grid.known)]
+    known = pairs.truth[:, :, list(grid.nearest)]
     results = {name: interpolate_rows(known, grid, name) for name in METHODS_2D}
     chosen = choose_device(device)
     mask = torch.zeros(pairs.images.shape[2], dtype=torch.bool)
-    mask[list(grid.known)] = True
+    mask[list(grid.nearest)] = True
     for entry in settings.models:
         model = models[entry.name]
         has_modes = model.config.recipe == "isoslice"

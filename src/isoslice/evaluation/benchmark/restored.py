@@ -108,7 +108,7 @@ def ablation_volumes(
         for direction in ("XZ", "YZ")
     }
     ablated = {**apart, name: volumes[name], "linear": volumes["linear"]}
-    known = list(grid_of(data, factor).known)
+    known = list(grid_of(data, factor).nearest)
     for method, volume in list(ablated.items()):
         blurred = np.stack([gaussian_blur3(block, 0.5) for block in volume])
         blurred[:, :, known] = volume[:, :, known]

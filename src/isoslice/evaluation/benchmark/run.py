@@ -129,7 +129,7 @@ def check_image_sizes(data: BenchmarkData, settings: BenchmarkSettings) -> None:
     mapping = intensity_mapping(data.real)
     for protocol in settings.protocols:
         for factor in settings.factors:
-            known = grid_of(data, factor).known
+            known = grid_of(data, factor).nearest
             slice_images(data.truth[0], protocol, mapping, known, auto_tile(lengths), source="test")
         for planes in data.real:
             plane_images(planes[:2], protocol, mapping, auto_tile(lengths), source="train")
@@ -193,7 +193,7 @@ def _slices(
                 name: scorer.score(
                     f"{factor}x, {name}",
                     lambda volume=volume: volume,  # type: ignore[misc]
-                    grid_of(data, factor).known,
+                    grid_of(data, factor).nearest,
                     protocol,
                 )
                 for name, volume in methods.items()
@@ -246,7 +246,7 @@ def _ablations(
                 scores[factor][method] = scorer.score(
                     f"{factor}x, {method}",
                     lambda volume=volume: volume,  # type: ignore[misc]
-                    grid_of(data, factor).known,
+                    grid_of(data, factor).nearest,
                     protocol,
                 )
             panels = {

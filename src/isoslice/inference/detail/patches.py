@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -66,7 +67,8 @@ def pieces(shape: tuple[int, int, int], read: Read) -> list[Region]:
 def drawn_place(piece: Region, grid: PlaneGrid) -> Region:
     """Say where a piece of the measured planes lies in the volume."""
     depth, y, x = piece
-    return slice(grid.known[depth.start], grid.known[depth.stop - 1] + 1), y, x
+    known = grid.known[depth]
+    return slice(math.floor(known[0]), math.ceil(known[-1]) + 1), y, x
 
 
 class Parts(Protocol):
@@ -131,9 +133,9 @@ def drawn_piece(
 
 
 def piece_grid(piece: Region, grid: PlaneGrid) -> PlaneGrid:
-    """Grid of a piece's own planes."""
+    """Grid of a piece's own planes, which begins at the output plane at or below the first."""
     known = grid.known[piece[0]]
-    return PlaneGrid(tuple(index - known[0] for index in known))
+    return PlaneGrid(tuple(z - math.floor(known[0]) for z in known))
 
 
 def drawn_pieces(

@@ -112,7 +112,7 @@ def begin(
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress)
-    blurred = options.slice_profile != "point"
+    blurred = options.undoes_blur
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts)
     frames = plan.frames(volume)

@@ -23,9 +23,8 @@ from isoslice.data.frames import (
     fill_along_z,
     put_back,
 )
-from isoslice.data.grid import PlaneGrid, planes_around
+from isoslice.data.grid import planes_around
 from isoslice.data.normalization import Normalization
-from isoslice.data.profile import POINT
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.disk import DiskStore
@@ -265,7 +264,8 @@ class Restoration:
             self._each_channel(frame, box, block, scaled, clear_deviations)
         else:
             block = scaled.invert(values, sink.dtype)
-            kept = put_back if self.plan.profile == POINT else clear_without_data
+            points = self.plan.measurement(frame).is_points
+            kept = put_back if points else clear_without_data
             self._each_channel(frame, box, block, scaled, kept)
         files: dict[Path, int] = {}
         channels = range(self.volume.size("C"))[frame.channels]
@@ -287,12 +287,12 @@ class Restoration:
         for voxels, measured, channel, limits in zip(
             block, frame.measured, channels, scaled.limits_of(len(channels)), strict=True
         ):
-            places = PlaneGrid(tuple(z * frame.factor for z in measured))
+            places = frame.rows(measured)
             first, last, _ = planes_around(places, top, top + box.shape[0])
             around = measured[first : last + 1]
             planes = slice(around[0], around[-1] + 1)
             part = self.volume.read((frame.time, channel, planes, y, x))
-            rows = [z * frame.factor - top for z in around]
+            rows = [z - top for z in places.nearest[first : last + 1]]
             change(voxels, Rows(part, [z - planes.start for z in around]), rows, limits)
 
 

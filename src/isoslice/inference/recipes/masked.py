@@ -168,10 +168,11 @@ def _check(options: PredictOptions, recipe: str, only: Mode) -> None:
             f"got detail {options.detail:g}, but a {recipe} model has no such dial; leave the "
             "detail out"
         )
-    if options.slice_profile != "point":
+    if options.undoes_blur or options.denoise:
+        asked = f"slice profile {options.slice_profile}" if options.undoes_blur else "denoise"
         raise SettingsError(
-            f"got slice profile {options.slice_profile} with a {recipe} model, which takes planes "
-            "for points; leave it out, or train a model of the preset isoslice"
+            f"got {asked} with a {recipe} model, which takes planes for points without noise; "
+            "leave it out, or train a model of the preset isoslice"
         )
     if options.estimates_errors:
         raise SettingsError(

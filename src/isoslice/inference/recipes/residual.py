@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from isoslice.data.masking import fill_rows
 from isoslice.errors import SettingsError
-from isoslice.inference.consistency import correction_for
+from isoslice.inference.as_measured import as_measured
 from isoslice.inference.detail.blend import DEFAULT_DETAIL
 from isoslice.inference.fields import Files
 from isoslice.inference.frame_work import FrameWork
@@ -98,19 +98,17 @@ class ResidualRecipe:
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:
         """Denoise a slab of the residual; see `passes.run_pass`."""
-        store, step = work.store, stage.step
+        store, step, softening = work.store, stage.step, self.config.softening
         assert step is not None  # it is a pass
         place = store.layout.slab(step.plane, index)
         lateral, done = place[1 if step.plane == "XZ" else 2], 0
         residual = store.start(stage.start, step.plane, index, keep=work.keeps(stage))
-        base = work.planes.base(place, self.config.softening, store.device)
-        if work.measurement is not None:
-            correction = correction_for(work.measurement, self.config.softening, store.device)
-            base = replace(base, correction=correction)
+        base = as_measured(work, self.config, work.planes.base(place, softening, store.device))
         network: nn.Module = work.network
         if stage.of_errors:
             assert work.estimator is not None  # there is such a stage with one only
             network = work.estimator.network
+            base = replace(base, correction=None)  # errors are not corrected
         with torch.inference_mode():
             for finished in run_pass(
                 network,

@@ -66,8 +66,8 @@ def find_numbers(config: ModelConfig, work: FrameWork, stage: Stage) -> Files:
         estimator.calibration,
         work.planes.read,
         work.planes.shape[1:],
-        # Lost planes leave wider gaps; most of them are of the factor.
-        max(2, int(np.diff(work.grid.known).min())),
+        # Lost planes leave wider gaps; most are of the factor.
+        max(2, round(float(np.median(np.diff(work.grid.known))))),
         own=work.own,
         device=work.device,
     )

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Network: (input (N, 2C+1, H, W), c_noise (N,)) -> (N, C, H, W).
+#: Network: (input (N, 2C+1, H, W), levels) -> (N, C, H, W). Levels are c_noise (N,), or (N, 3)
+#: with how planes were measured beside it: see `denoise`.
 Network = Callable[[Tensor, Tensor], Tensor]
 
 #: Noise level at which the input contains no signal; the denoiser then returns the mean.
@@ -53,13 +54,24 @@ def _column(values: Tensor) -> Tensor:
 
 
 def network_input(scaled: Tensor, base: Tensor, masks: Tensor) -> Tensor:
-    """Concatenate the network's inputs: scaled noisy residual, base image, mask.
+    """Concatenate the network's inputs: scaled noisy residual, base image, measured rows.
 
     Shapes (N, C, H, W), (N, C, H, W) and (N, H) give (N, 2C + 1, H, W). Intensities are mapped
     from [0, 1] to [-1, 1], to have about unit magnitude like the scaled residual.
     """
     plane = masks[:, None, :, None].to(base.dtype).expand(-1, 1, -1, base.shape[3])
     return torch.cat([scaled, base * 2 - 1, plane], dim=1)
+
+
+def network_levels(c_noise: Tensor, measured: Tensor | None) -> Tensor:
+    """Join what the network is told: noise levels (N,), and how planes were measured (N, 2).
+
+    Either may be of all images, of length 1. Without the latter, noise levels are returned.
+    """
+    if measured is None:
+        return c_noise
+    count = max(len(c_noise), len(measured))
+    return torch.cat([c_noise[:, None].expand(count, 1), measured.expand(count, -1)], dim=1)
 
 
 def denoise(
@@ -69,6 +81,7 @@ def denoise(
     masks: Tensor,
     sigma: Tensor,
     sigma_data: float,
+    measured: Tensor | None = None,
 ) -> Tensor:
     """Estimate the residual from a noisy one (EDM equation 7), zero on known rows.
 
@@ -80,11 +93,15 @@ def denoise(
         r + sigma n on hidden rows, zero on known ones; shape (N, C, H, W). Ignored where `sigma`
         is `NO_SIGNAL`.
     base, masks
-        Interpolated image (N, C, H, W) and known rows (N, H).
+        Interpolated image (N, C, H, W) and known rows (N, H); of planes between rows, the share of
+        each row.
     sigma
         Noise level of each image, shape (N,), or of all, shape (1,).
     sigma_data
         Standard deviation of the residual on hidden rows.
+    measured
+        Deviation of the slice profile in rows, and of the planes' noise in multiples of
+        `sigma_data`, (N, 2) or (1, 2); None of points without noise.
 
     Returns
     -------
@@ -92,12 +109,22 @@ def denoise(
     """
     scale = precondition(sigma, sigma_data)
     scaled = noisy * _column(scale.c_in)
-    output = network(network_input(scaled, base, masks), scale.c_noise)
+    levels = network_levels(scale.c_noise, measured)
+    output = network(network_input(scaled, base, masks), levels)
     estimate = _column(scale.c_skip) * noisy + _column(scale.c_out) * output.to(noisy.dtype)
-    return estimate * ~masks[:, None, :, None]
+    return estimate * hidden_rows(masks, measured)[:, None, :, None]
 
 
-def weighted_loss(error: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+def hidden_rows(masks: Tensor, measured: Tensor | None = None) -> Tensor:
+    """Return which rows are to be restored, (N, H); arguments as in `denoise`.
+
+    All of planes that are blurred or noisy, else all that are no plane.
+    """
+    hidden = masks != 1
+    return hidden if measured is None else hidden | measured.any(dim=1, keepdim=True)
+
+
+def weighted_loss(error: Tensor, hidden: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
     """Compute the RMS of error / c_out over the hidden pixels of each image, mean over images.
 
     Its square is EDM equation 8 with lambda = 1 / c_out^2, which weights all noise levels equally
@@ -106,9 +133,9 @@ def weighted_loss(error: Tensor, masks: Tensor, sigma: Tensor, sigma_data: float
 
     Shapes (N, C, H, W), (N, H) and (N,).
     """
-    hidden = (~masks[:, None, :, None]).expand_as(error)
-    scaled = error * hidden / _column(precondition(sigma, sigma_data).c_out)
-    squares = scaled.square().sum(dim=(1, 2, 3)) / hidden.sum(dim=(1, 2, 3)).clamp(min=1)
+    where = hidden[:, None, :, None].expand_as(error)
+    scaled = error * where / _column(precondition(sigma, sigma_data).c_out)
+    squares = scaled.square().sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3)).clamp(min=1)
     return (squares + SQRT_OFFSET).sqrt().mean()
 
 

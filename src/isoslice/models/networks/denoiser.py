@@ -121,6 +121,8 @@ class Blocks(nn.Module):
         return x
 
 
+#: Waves in the embedding of how planes were measured, for each of two numbers.
+MEASURED_WAVES = 4
 #: Pixels by which the receptive field of `error_head.SpreadHead` exceeds the denoiser's: two 3x3
 #: convolutions on the features instead of one.
 HEAD_REACH = 2
@@ -149,6 +151,8 @@ class Denoiser(nn.Module):
         Channels at 1/2, 1/4, 1/8, ... resolution.
     blocks_down, blocks_up
         Residual blocks a level on the way down and up.
+    measured
+        Whether it is told how planes were measured.
     """
 
     def __init__(
@@ -157,6 +161,7 @@ class Denoiser(nn.Module):
         widths: tuple[int, ...],
         blocks_down: tuple[int, ...],
         blocks_up: tuple[int, ...],
+        measured: bool = False,
     ) -> None:
         super().__init__()
         self.widths = widths
@@ -164,6 +169,9 @@ class Denoiser(nn.Module):
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.linspace(0.5, 8.0, 16), persistent=False)
         self.embed = MPConv(32, embedding, 0)
+        if measured:
+            self.embed_measured = MPConv(4 * MEASURED_WAVES, embedding, 0)
+            self.measured_gain = nn.Parameter(torch.zeros(()))
         # One more input channel, constant one, replaces biases.
         self.enter = MPConv((2 * channels + 1) * 4 + 1, widths[0], 3)
         self.down = nn.ModuleList()
@@ -179,17 +187,15 @@ class Denoiser(nn.Module):
         self.leave = MPConv(widths[0], channels * 4, 3)
         self.leave_gain = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """(N, 2C + 1, H, W) and noise levels (N,) or (1,) -> (N, C, H, W), any H and W."""
+    def forward(self, x: Tensor, levels: Tensor) -> Tensor:
+        """(N, 2C + 1, H, W) and levels -> (N, C, H, W), any H and W; see `edm.Network`."""
         height, width = x.shape[-2:]
-        x = F.pixel_shuffle(self.leave(self.features(x, c_noise), self.leave_gain), 2)
+        x = F.pixel_shuffle(self.leave(self.features(x, levels), self.leave_gain), 2)
         return x[..., :height, :width]
 
-    def features(self, x: Tensor, c_noise: Tensor) -> Tensor:
+    def features(self, x: Tensor, levels: Tensor) -> Tensor:
         """Return the last layer's input: (N, widths[0], H, W), H and W halved and rounded up."""
-        phase = c_noise[:, None] * self.frequencies * (2 * math.pi)
-        waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2)
-        embedding = mp_silu(self.embed(waves))
+        embedding = mp_silu(self._embedding(levels))
 
         x = F.pixel_unshuffle(pad_to_even(x), 2)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
@@ -208,6 +214,19 @@ class Denoiser(nn.Module):
                 x = x[..., : skip.shape[2], : skip.shape[3]].add_(skip, alpha=own)
             x = self.up[level](x, embedding)
         return x
+
+    def _embedding(self, levels: Tensor) -> Tensor:
+        """Embed noise levels, (N,), or these with how planes were measured, (N, 3)."""
+        phase = levels.reshape(len(levels), -1)[:, :1] * self.frequencies * (2 * math.pi)
+        waves = torch.cat([phase.cos(), phase.sin()], dim=1) * math.sqrt(2)
+        embedding: Tensor = self.embed(waves)
+        if levels.ndim == 1:  # points without noise, of which the rest would be zero
+            return embedding
+        orders = torch.arange(1, MEASURED_WAVES + 1, device=levels.device) * (math.pi / 4)
+        angles = (levels[:, 1:].log1p()[:, :, None] * orders).flatten(1)
+        away = torch.cat([1 - angles.cos(), angles.sin()], dim=1)
+        told: Tensor = self.embed_measured(away, self.measured_gain)
+        return embedding + told
 
     @torch.no_grad()
     def renormalize(self) -> None:

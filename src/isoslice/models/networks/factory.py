@@ -19,16 +19,17 @@ def build_network(config: AnyConfig, seed: int = 0) -> nn.Module:
 def _untrained(config: AnyConfig) -> nn.Module:
     if config.recipe == "isoslice":
         own = config.network
-        return channels_last(Denoiser(own.channels, own.widths, own.blocks_down, own.blocks_up))
-    shape = config.network
+        shape = own.channels, own.widths, own.blocks_down, own.blocks_up
+        return channels_last(Denoiser(*shape, measured=own.measured))
+    unet = config.network
     return channels_last(
         UNet(
-            shape.channels,
-            shape.width,
-            shape.multipliers,
-            shape.blocks,
-            shape.attention,
-            shape.head_channels,
-            shape.groups,
+            unet.channels,
+            unet.width,
+            unet.multipliers,
+            unet.blocks,
+            unet.attention,
+            unet.head_channels,
+            unet.groups,
         )
     )
