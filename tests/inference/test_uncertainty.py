@@ -49,9 +49,8 @@ def planes_of(volume):
 
 def scale_of(joined, calibration, planes, factor, own=False):
     shape = planes.shape[1:]
-    return stack_scale(
-        joined, TINY, calibration, reader(planes), shape, factor, own=own, device=CPU
-    )
+    estimator = ErrorEstimator(joined, TINY, calibration)
+    return stack_scale(estimator, reader(planes), shape, factor, own=own, device=CPU)
 
 
 @pytest.fixture(scope="module")

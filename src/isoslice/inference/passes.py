@@ -188,8 +188,6 @@ def run_pass(
             if base.correction is not None and not step.is_mean:
                 estimate = corrected(batch, estimate)
             update(part[batch], estimate)
-            if base.correction is not None and step == MEAN_PASSES[-1]:  # the mean is whole now
-                part[batch] = corrected(batch, part[batch].float()).to(part.dtype)
 
     size = batch_size(height * width, device)
     batches = (slice(a, min(a + size, count)) for a in range(0, count, size))

@@ -119,6 +119,7 @@ def plan_restoration(
     damping: tuple[float, ...] = ()
     points = profile == POINT and not options.denoise
     if not points and isinstance(model.config, ModelConfig):
+        _check_told(model.config, stack.volume, options)
         noise, damping = _noise(stack.volume, inspection, model.config)
     return Plan(
         source=stack.volume.source,
@@ -150,11 +151,6 @@ def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
     if kind == "point":
         return POINT
     count = volume.size("Z")
-    if count > MAX_PLANES:
-        raise SettingsError(
-            f"got slice profile {asked} for {count:,} planes, expected {MAX_PLANES:,} at most; "
-            "restore the stack in pieces, or without it"
-        )
     if width is None:  # a slab from plane to plane
         return Profile(kind, float(factor))
     spacing = volume.spacing.get("Z")
@@ -173,6 +169,21 @@ def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
     return Profile(kind, width).scaled(factor / spacing)
 
 
+def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -> None:
+    """Refuse planes that are no points where a model or the memory cannot do with them."""
+    if options.estimates_errors and not config.network.measured:
+        raise SettingsError(
+            "got uncertainty or samples for planes that are blurred, noisy or unevenly spaced, and "
+            "a model of an earlier version, which knows its errors between sharp planes alone; "
+            "train one anew, or leave the uncertainty out"
+        )
+    if volume.size("Z") > MAX_PLANES:
+        raise SettingsError(
+            f"got {volume.size('Z'):,} planes that are blurred, noisy or unevenly spaced, expected "
+            f"{MAX_PLANES:,} at most; restore the stack in pieces, or take them for points"
+        )
+
+
 def _noise(
     volume: Volume, inspection: Inspection, config: ModelConfig
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -187,7 +198,13 @@ def _noise(
     scaled = inspection.normalization.apply(np.concatenate(parts, axis=1))
     noise = tuple(noise_level(channel) for channel in scaled)
     damping = tuple(
-        damping_of(level, np.nan_to_num(channel), config.sigma_data, config.softening)
+        damping_of(
+            level,
+            np.nan_to_num(channel),
+            config.sigma_data,
+            config.softening,
+            told=config.network.measured,
+        )
         for level, channel in zip(noise, scaled, strict=True)
     )
     return noise, damping

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from isoslice import __version__
 from isoslice.data.frames import Lost
 from isoslice.data.metadata import Metadata
-from isoslice.data.profile import POINT
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
 from isoslice.inference.options import ResolvedOptions
@@ -134,7 +133,15 @@ class Prediction:
         )
 
 
-def provenance(plan: Plan, scales: Sequence[StackScale] = ()) -> dict[str, Any]:
+#: Planes of which each one's agreement is recorded, at most.
+MAX_LISTED = 10_000
+
+
+def provenance(
+    plan: Plan,
+    scales: Sequence[StackScale] = (),
+    chi_squared: Sequence[NDArray[np.float64]] = (),
+) -> dict[str, Any]:
     """Record how a volume was made.
 
     Parameters
@@ -143,6 +150,8 @@ def provenance(plan: Plan, scales: Sequence[StackScale] = ()) -> dict[str, Any]:
         What was settled. Of the stack's path the name alone is kept.
     scales
         What standard deviations were made with, if there are any: one a frame.
+    chi_squared
+        How far frames differ from planes that are no points; see `agreement.chi_squared`.
     """
     options, lost = plan.options, _named_planes(plan.lost)
     return {
@@ -163,22 +172,27 @@ def provenance(plan: Plan, scales: Sequence[StackScale] = ()) -> dict[str, Any]:
         "source": Path(plan.source).name,
         "normalization": {"low": plan.normalization.low, "high": plan.normalization.high},
         **({"warnings": list(plan.doubts)} if plan.doubts else {}),
-        **_measured(plan, but=", but for lost ones" if lost else ""),
+        **({"positions": list(plan.positions)} if plan.positions else {}),
+        **_measured(plan, chi_squared, but=", but for lost ones" if lost else ""),
     }
 
 
-def _measured(plan: Plan, but: str) -> dict[str, Any]:
+def _measured(plan: Plan, chi_squared: Sequence[NDArray[np.float64]], but: str) -> dict[str, Any]:
     """Say what became of the measured planes."""
     profile = plan.profile
-    if profile == POINT:
+    if not chi_squared:
         return {
             "measured_planes": f"every output plane i * factor is measured plane i, unchanged{but}"
         }
+    each = [[[round(float(x), 4) for x in channel] for channel in frame] for frame in chi_squared]
+    few = sum(frame.size for frame in chi_squared) <= MAX_LISTED
     return {
         "slice_profile": {
             "kind": profile.kind,
             "width_in_output_planes": profile.width,
             "noise": list(plan.noise),
+            "chi_squared": [[round(float(x), 4) for x in f.mean(axis=1)] for f in chi_squared],
+            **({"chi_squared_of_planes": each} if few else {}),
         },
         "measured_planes": "output planes, seen through the slice profile, are the measured ones "
         f"but for noise{but}",

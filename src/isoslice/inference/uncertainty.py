@@ -5,7 +5,8 @@ standard deviation in three dimensions of it:
 
 1. How large errors really are on this stack: rows of its own measured planes are hidden at the
    stack's factor, and restored (`calibration.row_errors`). The calibration stored in the model is
-   for where planes are too small for that.
+   for where planes are too small for that. If planes are no points, rows are measured as they
+   were (`measured_rows`), and what makes intervals of deviations is measured there, too.
 2. How much worse planes can be told from planes than rows from rows: `roughness.anisotropy`.
 3. If the stack is what the model learned from, how much smaller errors are on planes it has seen:
    `FactorCalibration.optimism`.
@@ -25,10 +26,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoslice.data.measurement import Measurement
 from isoslice.data.roughness import anisotropy
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.patches import Read
+from isoslice.inference.measured_rows import measured_row_errors
 from isoslice.inference.passes import WEIGHT
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.variance_stabilization import unstretch_slope
@@ -77,13 +80,20 @@ class StackScale:
     calibration: FactorCalibration
 
 
+class ErrorEstimator(NamedTuple):
+    """A denoiser with a head that predicts its errors, and how these are calibrated."""
+
+    network: SpreadNetwork
+    config: ModelConfig
+    calibration: Calibration
+
+
 def stack_scale(
-    network: SpreadNetwork,
-    config: ModelConfig,
-    calibration: Calibration,
+    estimator: ErrorEstimator,
     read: Read,
     shape: tuple[int, int, int],
     factor: int,
+    measurement: Measurement | None = None,
     *,
     own: bool = False,
     device: torch.device,
@@ -92,25 +102,34 @@ def stack_scale(
 
     Parameters
     ----------
-    network, config, calibration
-        Denoiser with head on `device`; the model's settings; what was measured after training.
+    estimator
+        On `device`.
     read, shape
         Reads parts of the stack's measured planes, normalised, (C, n, y, x); (n, Y, X) of all.
     factor
         Output planes per measured plane.
+    measurement
+        How planes were measured; None of points.
     own
         Whether the model learned from this stack.
     device
         Where to compute.
     """
-    stored = calibration.at(factor)
+    stored = estimator.calibration.at(factor)
+    network, config = estimator.network, estimator.config
     images = [
         read((slice(index, index + 1), *window(shape[1:], number)))[:, 0]
         for number, index in enumerate(evenly_spaced(shape[0], MAX_PLANES))
     ]
-    errors = row_errors(network, config, images, factor, device)
+    if measurement is None or measurement.is_points:
+        errors = row_errors(network, config, images, factor, device)
+        unlike = _anisotropy(read, shape, factor)
+    else:  # planes are smoother than rows since they are blurred, if they are
+        errors = measured_row_errors(network, config, images, measurement, device)
+        unlike = torch.ones(len(images[0]))
+        if errors is not None:
+            stored = stored.model_copy(update={"multiples": errors.multiples})
     ratio = torch.tensor(stored.ratio) if errors is None else errors.ratio
-    unlike = _anisotropy(read, shape, factor)
     optimism = stored.optimism if own and errors is not None else 1.0
     total = ratio.double() * unlike.double().sqrt() * optimism
     return StackScale(
@@ -173,14 +192,6 @@ def deviation(
     scale = torch.tensor(total, dtype=torch.float64)[:, None, None, None]
     std: NDArray[np.float32] = ((average * slope).cpu() * scale).float().numpy()
     return std
-
-
-class ErrorEstimator(NamedTuple):
-    """A denoiser with a head that predicts its errors, and how these are calibrated."""
-
-    network: SpreadNetwork
-    config: ModelConfig
-    calibration: Calibration
 
 
 def error_estimator(model: ModelBundle) -> ErrorEstimator:

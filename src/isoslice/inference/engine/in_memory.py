@@ -40,6 +40,7 @@ class Restored:
     std: NDArray[np.float32] | None
     samples: Sequence[NDArray[np.generic]]
     scales: Sequence[StackScale]
+    chi_squared: Sequence[NDArray[np.float64]]
 
 
 def restore_in_memory(
@@ -71,7 +72,7 @@ def restore_in_memory(
     restoration = Restoration(plan, cut, volume, model, device, sinks, home=home)
     stages = list(restoration.stages())
     total, done = sum(stage.tasks * stage.cost for stage in stages), 0.0
-    scales = []
+    scales, differences = [], []
     for stage in stages:
         for index in range(stage.tasks):
 
@@ -84,6 +85,8 @@ def restore_in_memory(
         if stage.name == restoration.frame_stages[-1].name:
             scale = restoration.scale(stage.frame)
             scales += [] if scale is None else [scale]
+            difference = restoration.chi_squared(stage.frame)
+            differences += [] if difference is None else [difference]
         restoration.finish(stage)
     samples = [arrays[f"sample-{i + 1}"] for i in range(options.samples * options.keep_samples)]
-    return Restored(arrays["volume"], arrays.get("std"), samples, scales)
+    return Restored(arrays["volume"], arrays.get("std"), samples, scales, differences)

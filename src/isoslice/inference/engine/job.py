@@ -147,8 +147,14 @@ class Job:
         along, plan = self.saved.plan.along, self.saved.plan
         source = turned(self.volume, along)
         spacing, metadata = refined(source, along, plan.factor)
-        scales = [self.restoration.scale(i) for i in range(len(self.restoration.frames))]
-        made = provenance(plan, [scale for scale in scales if scale is not None])
+        frames = range(len(self.restoration.frames))
+        scales = [self.restoration.scale(i) for i in frames]
+        differences = [self.restoration.chi_squared(i) for i in frames]
+        made = provenance(
+            plan,
+            [scale for scale in scales if scale is not None],
+            [each for each in differences if each is not None],
+        )
         return replace(
             source,
             data=data,

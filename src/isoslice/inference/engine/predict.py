@@ -77,7 +77,7 @@ def _predicted(
         renamed(axes, stack.along),
         voxel_size_of(stack.refined_spacing),
         stack.factor,
-        provenance(plan, restored.scales),
+        provenance(plan, restored.scales, restored.chi_squared),
         stack.volume.unit,
         stack.volume.channel_names,
         None if restored.std is None else from_tczyx(restored.std, axes),

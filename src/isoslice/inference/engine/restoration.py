@@ -27,6 +27,7 @@ from isoslice.data.grid import planes_around
 from isoslice.data.normalization import Normalization
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
+from isoslice.inference.agreement import chi_squared, read_errors
 from isoslice.inference.engine.disk import DiskStore
 from isoslice.inference.engine.sinks import Sink
 from isoslice.inference.engine.stack_planes import StackPlanes
@@ -37,7 +38,7 @@ from isoslice.inference.measured import PlanesInMemory
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
 from isoslice.inference.recipes.protocol import Report
-from isoslice.inference.recipes.residual_stages import SCALE
+from isoslice.inference.recipes.residual_stages import PLANE_ERRORS, SCALE
 from isoslice.inference.stages import Stage, directions, needed_after, task_count
 from isoslice.inference.uncertainty import StackScale, error_estimator
 from isoslice.models.files.bundle import ModelBundle
@@ -191,7 +192,7 @@ class Restoration:
     def finish(self, frame_stage: FrameStage) -> None:
         """Forget what nobody needs once a stage is done."""
         store = self._prepared(frame_stage.frame).store
-        store.keep_only(needed_after(self.frame_stages, frame_stage.name))
+        store.keep_only({PLANE_ERRORS, *needed_after(self.frame_stages, frame_stage.name)})
         if frame_stage.name == self.frame_stages[-1].name:
             self._memory.pop(frame_stage.frame, None)
 
@@ -203,7 +204,8 @@ class Restoration:
         if not self.plan.options.estimates_errors:
             return None
         numbers = self._prepared(number).store.numbers(SCALE)
-        calibration = error_estimator(self.model).calibration.at(numbers["factor"])
+        stored = error_estimator(self.model).calibration.at(numbers["factor"])
+        calibration = stored.model_copy(update={"multiples": tuple(numbers["multiples"])})
         return StackScale(
             tuple(numbers["total"]),
             tuple(numbers["ratio"]),
@@ -212,6 +214,18 @@ class Restoration:
             numbers["measured"],
             calibration,
         )
+
+    def chi_squared(self, number: int) -> NDArray[np.float64] | None:
+        """Return how far a frame differs from its planes, (C, planes); None if they are points.
+
+        See `agreement.chi_squared`; available as long as `scale` is.
+        """
+        frame = self.frames[number]
+        measurement = self.plan.measurement(frame)
+        if measurement.is_points:
+            return None
+        errors = read_errors(self._prepared(number).store, PLANE_ERRORS)
+        return chi_squared(errors, measurement.noise, len(frame.kept))
 
     def _prepared(self, number: int) -> FrameWork:
         """Prepare a frame."""

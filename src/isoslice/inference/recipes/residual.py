@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +108,6 @@ class ResidualRecipe:
         if stage.of_errors:
             assert work.estimator is not None  # there is such a stage with one only
             network = work.estimator.network
-            base = replace(base, correction=None)  # errors are not corrected
         with torch.inference_mode():
             for finished in run_pass(
                 network,

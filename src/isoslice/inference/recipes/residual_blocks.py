@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,8 +12,14 @@ from numpy.typing import NDArray
 
 from isoslice.data.baselines import gaussian_blur3
 from isoslice.data.box import Box, widened
+from isoslice.data.grid import PlaneGrid
+from isoslice.inference.agreement import (
+    Compose,
+    PlaneErrors,
+    agreeing,
+    write_errors,
+)
 from isoslice.inference.compose import Residual, compose
-from isoslice.inference.consistency import corrected, window
 from isoslice.inference.detail.blend import Gains
 from isoslice.inference.detail.strength import find_gains
 from isoslice.inference.fields import Files
@@ -24,6 +31,7 @@ from isoslice.inference.recipes.residual_stages import (
     GAINS,
     LEVEL,
     MEAN,
+    PLANE_ERRORS,
     SCALE,
     SPREAD,
     VARIANCES,
@@ -61,25 +69,35 @@ def find_numbers(config: ModelConfig, work: FrameWork, stage: Stage) -> Files:
     estimator = work.estimator
     assert estimator is not None  # there is such a stage with one only
     scale = stack_scale(
-        estimator.network,
-        config,
-        estimator.calibration,
+        estimator,
         work.planes.read,
         work.planes.shape[1:],
-        # Lost planes leave wider gaps; most are of the factor.
-        max(2, round(float(np.median(np.diff(work.grid.known))))),
+        usual_gap(work.grid),
+        work.measurement,
         own=work.own,
         device=work.device,
     )
     numbers = {name: value for name, value in asdict(scale).items() if name != "calibration"}
-    return work.store.write_numbers(SCALE, {**numbers, "factor": scale.calibration.factor})
+    numbers |= {"factor": scale.calibration.factor, "multiples": scale.calibration.multiples}
+    return work.store.write_numbers(SCALE, numbers)
+
+
+def usual_gap(grid: PlaneGrid) -> int:
+    """Return how many output planes lie between measured ones: the factor, at least 2.
+
+    Lost planes leave wider gaps, of even planes; others have any.
+    """
+    gaps = np.diff(grid.known)
+    return max(2, int(gaps.min()) if grid.is_whole else round(float(np.median(gaps))))
 
 
 def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -> BlockResult:
     """Make a block of a stage; see `protocol.Recipe.make_block`."""
     box = work.block(index)
     if stage.name == RESULT:
-        return BlockResult(_results(config, work, box), {})
+        outputs, errors = _results(config, work, box)
+        files = {} if errors is None else write_errors(work.store, PLANE_ERRORS, index, errors)
+        return BlockResult(outputs, files)
     if stage.name == VARIANCES:
         sums = variance_sums(_std(config, work, box), _variance(work, box))
         return BlockResult({}, work.store.write_numbers(VARIANCES, sums, index))
@@ -98,39 +116,41 @@ def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -
     return BlockResult(kept, files)
 
 
-def _results(config: ModelConfig, work: FrameWork, box: Box) -> Mapping[str, NDArray[np.float32]]:
+def _results(
+    config: ModelConfig, work: FrameWork, box: Box
+) -> tuple[Mapping[str, NDArray[np.float32]], PlaneErrors | None]:
     options = work.options
-    as_sampled = options.mode == "sample" and not options.samples
+    wide = widened(box, work.store.layout.shape, (1, 1, 1)) if options.blur else box
+    volume, errors = agreeing(work, wide, _composer(config, work, 0))
     if options.blur:
-        wide = widened(box, work.store.layout.shape, (1, 1, 1))
-        volume = _sample(config, work, wide, 0) if as_sampled else _mean(config, work, wide)
         volume = gaussian_blur3(volume)[(slice(None), *box.slices(wide.start))]
-    else:
-        volume = _sample(config, work, box, 0) if as_sampled else _mean(config, work, box)
     if not options.estimates_errors:
-        return {"volume": volume}
+        return {"volume": volume}, errors
     std = _std(config, work, box)
     if options.samples:
         level, average = work.store.numbers(LEVEL), work.store.numbers(AVERAGE)
         std = joined(std, _variance(work, box), level, average)
-    return {"volume": volume, "std": std}
+    return {"volume": volume, "std": std}, errors
+
+
+def _composer(config: ModelConfig, work: FrameWork, draw: int) -> Compose:
+    """Return what composes the volume: the mean, or a sample where no several are averaged."""
+    if work.options.mode == "mean" or work.options.samples:
+        return partial(_composed_mean, config, work)
+    return partial(_composed_sample, config, work, draw=draw)
 
 
 def _mean(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
-    return compose(config, work.planes, Residual(work.store, MEAN), box)
+    return agreeing(work, box, partial(_composed_mean, config, work))[0]
 
 
 def _sample(config: ModelConfig, work: FrameWork, box: Box, draw: int) -> NDArray[np.float32]:
-    """Compose a sample; where planes are blurred it is corrected again, since its detail is not."""
-    measurement = work.measurement
-    if measurement is None or measurement.is_points:
-        return _composed_sample(config, work, box, draw)
-    z, y, x = box.slices()
-    rows, seen, around = window(measurement, z)
-    wide = Box((rows.start, *box.start[1:]), (rows.stop, *box.stop[1:]))
-    volume = _composed_sample(config, work, wide, draw)
-    volume = corrected(volume, work.planes.read((seen, y, x)), around)
-    return volume[:, z.start - rows.start : z.stop - rows.start]
+    compose = partial(_composed_sample, config, work, draw=draw)
+    return agreeing(work, box, compose)[0]
+
+
+def _composed_mean(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
+    return compose(config, work.planes, Residual(work.store, MEAN), box)
 
 
 def _composed_sample(

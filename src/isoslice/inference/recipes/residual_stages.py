@@ -9,6 +9,8 @@ from isoslice.models.config import ModelConfig
 
 #: Fields: the residual's mean, the expected error of it, its scale, the gains of detail.
 MEAN, SPREAD, SCALE, GAINS = "mean-1", "spread-1", "scale", "gains"
+#: How far the volume differs from planes that are no points, of each block.
+PLANE_ERRORS = "plane-errors"
 #: Of several samples: sums over each block, and what those of the whole frame give.
 VARIANCES, LEVEL, CHANGES, AVERAGE = "variances", "level", "changes", "average"
 
@@ -24,6 +26,9 @@ def residual_stages(config: ModelConfig, options: ResolvedOptions) -> tuple[Stag
     if options.estimates_errors:
         stages += [*chain("spread", MEAN_PASSES, of_errors=True), Stage(SCALE, "numbers", cost=0.0)]
         result = (MEAN, SPREAD, SCALE)
+    if sampled and not options.samples:
+        stages += _sample(config, options.steps, 0)
+        result = (*result, sample(config, options.steps, 0), GAINS)
     if options.samples:
         for draw in range(options.samples):
             stages += _sample(config, options.steps, draw)
@@ -35,9 +40,6 @@ def residual_stages(config: ModelConfig, options: ResolvedOptions) -> tuple[Stag
             stages.append(Stage(sums, "blocks", result, cost=COMPOSE_COST))
             stages.append(Stage(number, "numbers", (sums,), cost=0.0))
             result = (*result, number)
-    elif sampled:
-        stages += _sample(config, options.steps, 0)
-        result = (*result, sample(config, options.steps, 0), GAINS)
     return (*stages, Stage(RESULT, "blocks", result, cost=COMPOSE_COST))
 
 

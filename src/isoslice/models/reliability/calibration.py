@@ -115,6 +115,13 @@ class RowErrors:
         predicted = self.spread.square().mean(dim=1).sqrt()
         return self.rms.clamp(min=1e-6) / predicted.clamp(min=1e-9)
 
+    @property
+    def multiples(self) -> tuple[float, ...]:
+        """Quantiles of errors at `COVERAGE_LEVELS`, in standard deviations."""
+        deviations = self.error.abs() / (self.spread * self.ratio[:, None]).clamp(min=1e-9)
+        quantiles = np.quantile(deviations.numpy().ravel(), COVERAGE_LEVELS)
+        return tuple(np.maximum(quantiles, 1e-6).tolist())
+
 
 def row_errors(
     network: SpreadNetwork,
@@ -241,13 +248,11 @@ def calibrate(
         if held_out and of_training is not None:
             # Ratios, since some planes are harder than others, which the prediction accounts for.
             optimism = float((errors.ratio / of_training.ratio).mean())
-        deviations = errors.error.abs() / (errors.spread * errors.ratio[:, None]).clamp(min=1e-9)
-        multiples = np.quantile(deviations.numpy().ravel(), COVERAGE_LEVELS)
         factors.append(
             FactorCalibration(
                 factor=factor,
                 ratio=tuple(errors.ratio.tolist()),
-                multiples=tuple(np.maximum(multiples, 1e-6).tolist()),
+                multiples=errors.multiples,
                 optimism=min(max(optimism, 1.0), 2.0),
             )
         )
