@@ -16,6 +16,7 @@ from isoslice.data.volume import AXES
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
+from isoslice.io.formats.ome_optics import optics_of_types
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_shape
 from isoslice.io.series import Series, choose_series
@@ -116,6 +117,7 @@ def _metadata(image: Any, scene: int) -> Metadata:
         time_step=seconds if seconds > 0 else None,
         time_unit="second" if seconds > 0 else None,
         displays=_quietly(lambda: _displays(image.ome_metadata, scene)),
+        optics=_quietly(lambda: optics_of_types(image.ome_metadata, scene)),
     )
 
 

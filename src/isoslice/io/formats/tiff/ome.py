@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from isoslice.data.metadata import Display, Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import common_unit, convert, unit_name
+from isoslice.io.formats.ome_optics import optics_of_xml
+from isoslice.io.formats.text_numbers import known, number, positive
 from isoslice.io.formats.tiff.limits import MAX_PLANES, count
-from isoslice.io.formats.tiff.text_numbers import known, number, positive
+from isoslice.io.formats.tiff.ome_positions import plane_positions
 from isoslice.io.notes import Note, find_note
 
 #: Colour that old versions of Bio-Formats write for none.
@@ -49,7 +51,7 @@ class OmeImage:
         Files that hold its planes.
     places
         Index in `holders` and page of each plane, shape (planes, 2); -1 where the XML has none.
-    spacing, unit, channel_names, note, metadata
+    spacing, unit, channel_names, note, metadata, z_positions
         As of `Raw`.
     """
 
@@ -66,6 +68,7 @@ class OmeImage:
     channel_names: tuple[str, ...] | None
     note: Note | None
     metadata: Metadata
+    z_positions: tuple[float, ...] | None
 
 
 def ome_images(root: ElementTree.Element) -> list[OmeImage]:
@@ -105,6 +108,11 @@ def _image(
     axes, shape = _modulo(root, image, axes, shape)
     names = tuple(channel.get("Name") or "" for channel in channels)
     spacing, unit, metadata = _calibration(pixels, channels)
+    z_positions = None
+    if shape[axes.index("Z")] == sizes["Z"]:  # else an axis of two
+        step, z_positions = plane_positions(pixels, sizes, spacing, unit)
+        if step is not None and (z_positions is not None or "Z" not in spacing):
+            spacing["Z"] = step
     return OmeImage(
         image.get("Name"),
         axes,
@@ -118,7 +126,8 @@ def _image(
         unit,
         names if names and all(names) else None,
         find_note(image.findtext("{*}Description")),
-        metadata,
+        replace(metadata, optics=optics_of_xml(root, image, channels)),
+        z_positions,
     )
 
 
