@@ -90,7 +90,7 @@ def _stated(volume: Volume) -> tuple[str, str] | None:
     kind = optics.microscope or "of a kind that is not stated, taken for confocal"
     return f"gaussian:{width:.3g}", (
         f"the optics stated (numerical aperture {optics.numerical_aperture:g}, refractive index "
-        f"{optics.refractive_index:g}, {min(filter(None, optics.emission or ())):g} nm, {kind}) "
+        f"{optics.refractive_index:g}, {min(filter(None, optics.emission or ())):.4g} nm, {kind}) "
         f"blur along Z by {width:.3g} {unit} more than in XY"
     )
 

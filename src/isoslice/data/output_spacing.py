@@ -136,7 +136,7 @@ def output_spacing(volume: Volume, wanted: Wanted) -> OutputSpacing:
                 f"got {name} for planes {z:g} apart, expected at most {z / RATIOS[0]:.4g}, finer "
                 "than they are; give a smaller one, in the unit of the voxel size"
             )
-    if ratio > RATIOS[1]:
+    if ratio > RATIOS[1] * (1 + 1e-6):  # spacings are rounded
         raise SettingsError(
             f"got {name}, {ratio:.1f} output planes per measured plane, expected at most "
             f"{RATIOS[1]:g}, as training covers 2 to 8; ask for planes that are further apart, "
