@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from conftest import texture
+from isoslice.data.metadata import Optics
+from isoslice.data.optics import stated_profile
+from isoslice.data.profile import parse_profile
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume
 from isoslice.io.reading import open_volume
@@ -132,6 +135,11 @@ def test_a_real_czi_has_two_images():
         assert volume.data.mean((1, 2)) == pytest.approx(means)
         assert volume.voxel_size == pytest.approx((0.3, 0.195644, 0.195644), rel=1e-4)
     assert first.channel_names == ("ChA",)
+    assert first.metadata.optics == Optics(
+        pytest.approx(1.4), 1.518, (pytest.approx(578.6, abs=0.1),), "confocal"
+    )
+    kind, width = parse_profile(stated_profile(first))
+    assert (kind, width) == ("gaussian", pytest.approx(0.367, abs=0.001))
 
 
 @pytest.mark.shared
@@ -146,3 +154,6 @@ def test_a_real_nd2_is_what_the_library_nd2_reads():
     assert volume.voxel_size == pytest.approx((0.5, 0.1678090, 0.1678090))
     assert volume.channel_names == ("5-FAM/pH 9.0", "FM 4-64/2% CHAPS")
     assert [each.color for each in volume.metadata.displays] == ["78E90F", "FE0100"]
+    # Every plane of it is stated to lie at 3912.3375 µm.
+    assert (volume.z_positions, volume.spacing["Z"]) == (None, 0.5)
+    assert volume.metadata.optics == Optics(0.95, 1.0, (525.0, 700.0), "confocal")

@@ -399,3 +399,24 @@ def test_real_series():
     volume = read_volume(folder)
     assert np.array_equal(volume.data, sitk.GetArrayFromImage(image))
     assert volume.voxel_size == pytest.approx(image.GetSpacing()[::-1])
+    assert volume.z_positions is None
+    assert volume.metadata.slice_thickness == 2.0
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared folder beside the checkout")
+def test_real_series_with_a_lost_slice(tmp_path):
+    folder = SHARED / "formats" / "dicom_torchio" / "tests" / "image_data" / "dicom"
+    whole = read_volume(folder)
+    files = sorted(folder.iterdir())
+    planes = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    by_place = sorted(range(len(files)), key=lambda i: planes[i].InstanceNumber)
+    for index in by_place[:5] + by_place[6:]:
+        (tmp_path / files[index].name).write_bytes(files[index].read_bytes())
+    with pytest.warns(IsosliceWarning, match=r"1 plane\(s\) missing between"):
+        volume = read_volume(tmp_path)
+    gap = int(np.argmax(np.diff(volume.z_positions)))
+    assert gap in (4, len(files) - 7)  # whichever way the numbers run
+    assert np.diff(volume.z_positions)[gap] == pytest.approx(4.0)
+    assert volume.spacing == pytest.approx(whole.spacing)
+    assert np.array_equal(volume.data, np.delete(whole.data, gap + 1, axis=0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
 from isoslice.io.formats.ome_optics import optics_of_types
+from isoslice.io.formats.ome_positions import PlanePosition, plane_positions
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_shape
 from isoslice.io.series import Series, choose_series
@@ -76,6 +78,11 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
     spacing = {a: float(s) for a, s in steps.items() if s is not None and 0 < s < math.inf}
     names = tuple(str(name) for name in image.channel_names or [])
     unit = "micrometer" if spacing else None
+    lengths = {axis: int(getattr(image.dims, axis, 1)) for axis in "TCZ"}
+    planes = _quietly(lambda: list(_planes(image.ome_metadata, chosen))) or []
+    step, places = plane_positions(planes, lengths, spacing, unit)
+    if step is not None and places is not None:
+        spacing["Z"] = step
     return Raw(
         data,
         listed[chosen].axes,
@@ -85,6 +92,7 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
         metadata=_metadata(image, chosen),
         series=tuple(listed),
         chosen=chosen,
+        z_positions=places,
     )
 
 
@@ -119,6 +127,13 @@ def _metadata(image: Any, scene: int) -> Metadata:
         displays=_quietly(lambda: _displays(image.ome_metadata, scene)),
         optics=_quietly(lambda: optics_of_types(image.ome_metadata, scene)),
     )
+
+
+def _planes(ome: Any, scene: int) -> Iterator[PlanePosition]:
+    for plane in ome.images[scene].pixels.planes:
+        if plane.position_z is not None:
+            unit = getattr(plane.position_z_unit, "value", plane.position_z_unit)
+            yield PlanePosition(plane.the_t, plane.the_c, plane.the_z, plane.position_z, unit)
 
 
 def _displays(ome: Any, scene: int) -> tuple[Display, ...] | None:

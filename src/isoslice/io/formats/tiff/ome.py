@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -15,9 +16,9 @@ from isoslice.data.metadata import Display, Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import common_unit, convert, unit_name
 from isoslice.io.formats.ome_optics import optics_of_xml
+from isoslice.io.formats.ome_positions import PlanePosition, plane_positions
 from isoslice.io.formats.text_numbers import known, number, positive
 from isoslice.io.formats.tiff.limits import MAX_PLANES, count
-from isoslice.io.formats.tiff.ome_positions import plane_positions
 from isoslice.io.notes import Note, find_note
 
 #: Colour that old versions of Bio-Formats write for none.
@@ -110,7 +111,7 @@ def _image(
     spacing, unit, metadata = _calibration(pixels, channels)
     z_positions = None
     if shape[axes.index("Z")] == sizes["Z"]:  # else an axis of two
-        step, z_positions = plane_positions(pixels, sizes, spacing, unit)
+        step, z_positions = plane_positions(_plane_positions(pixels), sizes, spacing, unit)
         if step is not None and (z_positions is not None or "Z" not in spacing):
             spacing["Z"] = step
     return OmeImage(
@@ -230,6 +231,13 @@ def _position(pixels: ElementTree.Element, unit: str | None) -> tuple[dict[str, 
                 positions[axis] = convert(position, own_unit, unit)
         return known(positions), unit
     return {}, unit
+
+
+def _plane_positions(pixels: ElementTree.Element) -> Iterator[PlanePosition]:
+    for plane in pixels.iterfind("{*}Plane[@PositionZ]"):
+        time, channel, z = (count(plane, f"The{axis}", 0) for axis in "TCZ")
+        place, unit = plane.get("PositionZ"), plane.get("PositionZUnit")
+        yield PlanePosition(time, channel, z, place, unit)
 
 
 def _color(text: str | None) -> str | None:

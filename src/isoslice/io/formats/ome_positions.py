@@ -1,9 +1,9 @@
-"""Positions of planes along Z in OME-XML, where they can be believed."""
+"""Positions of planes along Z in OME's model, where they can be believed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from xml.etree import ElementTree
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +12,20 @@ from isoslice.data.units import convert, unit_name
 from isoslice.data.z_positions import EVEN, spacing_of
 from isoslice.errors import warn
 from isoslice.io.formats.text_numbers import number
-from isoslice.io.formats.tiff.limits import count
+
+
+class PlanePosition(NamedTuple):
+    """Where a plane lies along Z; `place` and `unit` as they are stated, untrusted."""
+
+    time: int
+    channel: int
+    z: int
+    place: object
+    unit: object
 
 
 def plane_positions(
-    pixels: ElementTree.Element,
+    planes: Iterable[PlanePosition],
     sizes: Mapping[str, int],
     spacing: Mapping[str, float],
     unit: str | None,
@@ -29,14 +38,14 @@ def plane_positions(
 
     Parameters
     ----------
-    pixels
-        Element of the image.
+    planes
+        Those that have positions.
     sizes
-        Its lengths along T, C and Z.
+        Lengths of the image along T, C and Z.
     spacing, unit
         As stated elsewhere; positions are returned in that unit.
     """
-    stacks = _stacks(pixels, sizes, unit)
+    stacks = _stacks(planes, sizes, unit)
     if not len(stacks):
         return None, None
     first = stacks[0]
@@ -62,13 +71,13 @@ def plane_positions(
 
 def _doubt(problem: str) -> None:
     warn(
-        f"got positions of planes {problem}, in the OME-XML; taken as evenly spaced, unless "
+        f"got positions of planes {problem}, in its metadata; taken as evenly spaced, unless "
         "--positions says where they are"
     )
 
 
 def _stacks(
-    pixels: ElementTree.Element, sizes: Mapping[str, int], unit: str | None
+    planes: Iterable[PlanePosition], sizes: Mapping[str, int], unit: str | None
 ) -> NDArray[np.float64]:
     """Return the positions (stacks, planes) of each channel and time point that has any.
 
@@ -76,10 +85,11 @@ def _stacks(
     """
     none = np.empty((0, sizes["Z"]))
     places = np.full([sizes[axis] for axis in "TCZ"], np.nan)
-    for plane in pixels.iterfind("{*}Plane[@PositionZ]"):
-        index = tuple(count(plane, f"The{axis}", 0) for axis in "TCZ")
-        place, own = number(plane.get("PositionZ")), unit_name(plane.get("PositionZUnit"))
-        if place is None or own is None or (np.array(index) >= places.shape).any():
+    for plane in planes:
+        place, own = number(plane.place), unit_name(plane.unit)
+        index = plane[:3]
+        inside = all(0 <= i < n for i, n in zip(index, places.shape, strict=True))
+        if place is None or own is None or not inside:
             return none
         places[index] = convert(place, own, unit or own)
     stacks = places.reshape(-1, sizes["Z"])
