@@ -121,6 +121,40 @@ def test_nonsense_is_refused(tmp_path, suffix):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        ((1, 5, 9, 17, 21), (0, 4, 8, 16, 20)),
+        ((20, 16, 8, 4, 0), (0, 4, 12, 16, 20)),
+        ((3.5,) * 5, None),
+    ],
+)
+def test_where_planes_lie_and_through_what(tmp_path, bioio, places, found):
+    model = pytest.importorskip("ome_types").model
+    (tmp_path / "a.nd2").write_text("x", encoding="utf-8")
+    planes = [
+        model.Plane(the_z=z, the_c=c, the_t=0, position_z=at / 1000, position_z_unit="mm")
+        for z, at in enumerate(places)
+        for c in range(2)
+    ]
+    channels = [
+        model.Channel(emission_wavelength=wave, acquisition_mode="WideField") for wave in (500, 600)
+    ]
+    pixels = model.Pixels(
+        dimension_order="XYZCT", type="uint8", size_x=16, size_y=12, size_z=5, size_c=2, size_t=1,
+        channels=channels, planes=planes, metadata_only=True,
+    )  # fmt: skip
+    objective = model.Objective(id="Objective:3", lens_na=0.8, immersion="Water")
+    image = model.Image(pixels=pixels, objective_settings={"id": "Objective:3"})
+    ome = model.OME(images=[image], instruments=[model.Instrument(objectives=[objective])])
+    bioio({"one": np.stack([STACK, STACK])[None]}, ome_metadata=ome)
+    volume = open_volume(tmp_path / "a.nd2")
+    assert volume.axes == "CZYX"
+    assert volume.z_positions == (None if found is None else pytest.approx(found))
+    assert volume.spacing["Z"] == pytest.approx(4.0)
+    assert volume.metadata.optics == Optics(0.8, 1.333, (500.0, 600.0), "widefield")
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not FORMATS.is_dir(), reason="no shared folder beside the checkout")
 def test_a_real_czi_has_two_images():

@@ -78,8 +78,10 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
     spacing = {a: float(s) for a, s in steps.items() if s is not None and 0 < s < math.inf}
     names = tuple(str(name) for name in image.channel_names or [])
     unit = "micrometer" if spacing else None
-    lengths = {axis: int(getattr(image.dims, axis, 1)) for axis in "TCZ"}
-    planes = _quietly(lambda: list(_planes(image.ome_metadata, chosen))) or []
+    ome = _quietly(lambda: image.ome_metadata)
+    sizes_of = dict(zip(str(image.dims.order), voxels.shape, strict=True))
+    lengths = {axis: sizes_of.get(axis, 1) for axis in "TCZ"}
+    planes = _quietly(lambda: list(_planes(ome, chosen))) or []
     step, places = plane_positions(planes, lengths, spacing, unit)
     if step is not None and places is not None:
         spacing["Z"] = step
@@ -89,7 +91,7 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
         spacing,
         unit,
         names or None,
-        metadata=_metadata(image, chosen),
+        metadata=_metadata(image, ome, chosen),
         series=tuple(listed),
         chosen=chosen,
         z_positions=places,
@@ -118,14 +120,14 @@ def _kept(image: Any) -> list[int]:
     return [i for i, n in enumerate(shape) if n > 1 or order[i] not in AXES[:3]]
 
 
-def _metadata(image: Any, scene: int) -> Metadata:
+def _metadata(image: Any, ome: Any, scene: int) -> Metadata:
     step = _quietly(lambda: image.time_interval)
     seconds = step.total_seconds() if isinstance(step, timedelta) else 0.0
     return Metadata(
         time_step=seconds if seconds > 0 else None,
         time_unit="second" if seconds > 0 else None,
-        displays=_quietly(lambda: _displays(image.ome_metadata, scene)),
-        optics=_quietly(lambda: optics_of_types(image.ome_metadata, scene)),
+        displays=_quietly(lambda: _displays(ome, scene)),
+        optics=_quietly(lambda: optics_of_types(ome, scene)),
     )
 
 
