@@ -103,13 +103,23 @@ def test_channels_must_agree_but_for_an_offset(tmp_path, off, kept):
         assert read_volume(path, axes="ZCYX").z_positions is None
 
 
-def test_a_plane_without_position(tmp_path):
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (' PositionZ="4.5"', ""),
+        (' PositionZ="4.5"', ' PositionZ="high"'),
+        ('TheZ="2"', 'TheZ="7"'),
+        ('TheZ="2"', 'TheZ="two"'),
+        ('TheZ="2"', 'TheZ="-2"'),
+    ],
+)
+def test_planes_without_a_place(tmp_path, before, after):
     path = ome(tmp_path / "a.ome.tif", UNEVEN)
     with tifffile.TiffFile(path) as tif:
         xml = tif.ome_metadata
-    gone = xml.replace(' PositionZ="4.5"', "")
-    assert gone != xml
-    tifffile.tiffcomment(path, gone.encode())
+    changed = xml.replace(before, after)
+    assert changed != xml
+    tifffile.tiffcomment(path, changed.encode())
     assert read_volume(path).z_positions is None
 
 

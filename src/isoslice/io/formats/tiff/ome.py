@@ -235,7 +235,10 @@ def _position(pixels: ElementTree.Element, unit: str | None) -> tuple[dict[str, 
 
 def _plane_positions(pixels: ElementTree.Element) -> Iterator[PlanePosition]:
     for plane in pixels.iterfind("{*}Plane[@PositionZ]"):
-        time, channel, z = (count(plane, f"The{axis}", 0) for axis in "TCZ")
+        try:
+            time, channel, z = (count(plane, f"The{axis}", 0) for axis in "TCZ")
+        except ValueError:
+            time, channel, z = -1, -1, -1  # none of the image's: positions say nothing
         place, unit = plane.get("PositionZ"), plane.get("PositionZUnit")
         yield PlanePosition(time, channel, z, place, unit)
 
