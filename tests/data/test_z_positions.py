@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from isoslice.data.coarse import turned
 from isoslice.data.volume import Volume
-from isoslice.data.z_positions import at_planes, spacing_of, with_positions
+from isoslice.data.z_positions import at_planes, rounding_of, spacing_of, with_positions
 from isoslice.errors import DataError
 from isoslice.inference.stack import planes_to_learn_from
 from isoslice.io.selection import select
@@ -48,6 +48,33 @@ def test_uneven_planes_keep_their_distances(gaps, first):
 
 def test_a_missing_plane_is_no_jitter():
     assert spacing_of([0, 1, 2, 4, 5]) == (1.0, (0, 1, 2, 4, 5))
+
+
+@given(st.floats(0.5, 5), st.integers(5, 60), st.floats(-200, 200), st.integers(0, 2))
+def test_rounded_positions_of_even_planes_are_even(step, count, first, digits):
+    """Scanners write 0.6, 1.2, 1.9 for planes that are 0.625 apart."""
+    places = np.round(first + step * np.arange(count), digits)
+    assume(10.0**-digits <= 0.12 * step)
+    rounding = rounding_of(places.tolist())
+    assert rounding == pytest.approx(10.0**-digits) or len(set(np.diff(places).round(6))) == 1
+    spacing, positions = spacing_of(places, rounding)
+    assert positions is None
+    assert spacing == pytest.approx(step, abs=1.1 * rounding / (count - 1))
+
+
+@given(st.integers(3, 60), st.integers(1, 10), st.integers(0, 3), st.data())
+def test_rounding_is_no_missing_plane(count, step, digits, data):
+    lost = data.draw(st.integers(1, count - 1))
+    places = np.delete(step * np.arange(count + 1) / 10.0**digits, lost)
+    assert spacing_of(places, rounding_of(places.tolist()))[1] is not None
+
+
+@pytest.mark.parametrize(
+    ("numbers", "last"),
+    [((3, -4, 12), 1), ((2.5, 3), 0.1), ((36.09, 33), 0.01), ((1 / 3, 2), 0), ((3912.3375,), 1e-4)],
+)
+def test_last_digits(numbers, last):
+    assert rounding_of(numbers) == pytest.approx(last)
 
 
 def test_given_positions():

@@ -188,6 +188,15 @@ def test_uneven_planes(tmp_path, shift):
     assert volume.spacing["Z"] == pytest.approx(3.0)
 
 
+def test_rounded_places_are_even(tmp_path):
+    for number in range(5):
+        where = (-90.5, 12.25, round(30 + 0.625 * number, 1))
+        save(tmp_path / f"{number}.dcm", DATA[number], where)
+    volume = read_volume(tmp_path)
+    assert volume.z_positions is None
+    assert volume.spacing["Z"] == pytest.approx(0.625, abs=0.02)
+
+
 def test_uneven_planes_of_a_tilted_gantry(tmp_path):
     """Positions go along the way that the planes take, as the spacing does."""
     for number in (0, 1, 2, 4):

@@ -57,6 +57,7 @@ def test_uneven_planes_of_ome(tmp_path, positions, unit):
         41.25 + 1e-3 * np.array([0, 1, -1, 0, 2]),  # a stage that stayed
         2.0 * np.arange(5) + 1e-3 * np.array([0, 1, -2, 3, 0]),  # jitter of nanometres
         2.0 * np.arange(5),
+        [0.0, 1.9, 4.0, 6.0, 8.1],  # of one digit
     ],
 )
 def test_even_planes_of_ome(tmp_path, positions):

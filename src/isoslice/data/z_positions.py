@@ -12,15 +12,21 @@ from isoslice.errors import DataError
 
 #: Deviation from an even grid, as a share of its spacing, below which planes are even.
 EVEN = 0.01
+#: The same of even planes whose positions were rounded.
+MOST_ROUNDED = 0.1
 
 
-def spacing_of(places: Sequence[float]) -> tuple[float, tuple[float, ...] | None]:
+def spacing_of(
+    places: Sequence[float], rounding: float = 0.0
+) -> tuple[float, tuple[float, ...] | None]:
     """Return the spacing of planes, and their positions from the first where these are uneven.
 
     Parameters
     ----------
     places
         Of at least two planes, strictly rising.
+    rounding
+        What they may have been rounded to: planes that are even but for that are even.
 
     Returns
     -------
@@ -29,10 +35,25 @@ def spacing_of(places: Sequence[float]) -> tuple[float, tuple[float, ...] | None
         the median distance and the positions.
     """
     z = np.asarray(places, np.float64) - places[0]
+    number = np.arange(len(z))
     step = float(z[-1]) / (len(z) - 1)
-    if np.abs(z - step * np.arange(len(z))).max() < EVEN * step:
+    if np.abs(z - step * number).max() < EVEN * step:
         return step, None
+    slope, start = (float(value) for value in np.polyfit(number, z, 1))
+    # The fit, too, is off by a part of the rounding.
+    if np.abs(z - start - slope * number).max() < min(0.75 * rounding, MOST_ROUNDED * slope):
+        return slope, None
     return float(np.median(np.diff(z))), tuple(z.tolist())
+
+
+def rounding_of(numbers: Sequence[float]) -> float:
+    """Return the last decimal place of numbers (0.1 of 2.5 and 3), 0 of more than six."""
+    values = np.asarray(numbers, np.float64)
+    for digits in range(7):
+        scaled = values * 10.0**digits
+        if np.abs(scaled - np.round(scaled)).max() < 1e-4:
+            return float(10.0**-digits)
+    return 0.0
 
 
 def with_positions(volume: Volume, places: Sequence[float] | None) -> Volume:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.units import convert, unit_name
-from isoslice.data.z_positions import EVEN, spacing_of
+from isoslice.data.z_positions import EVEN, rounding_of, spacing_of
 from isoslice.errors import warn
 from isoslice.io.formats.text_numbers import number
 
@@ -60,13 +60,14 @@ def plane_positions(
         if np.ptp(first) > EVEN * (stated or 0.0) * len(first):  # else a stage that stayed
             _doubt(f"that go back, or stay, at plane {int(np.argmax(steps <= 0)) + 1} (from 0)")
         return None, None
-    typical = float(np.median(steps))
-    if (np.abs(stacks - first - (stacks[:, :1] - first[0])) > EVEN * typical).any():
+    typical, rounding = float(np.median(steps)), rounding_of(stacks.ravel().tolist())
+    alike = max(EVEN * typical, 1.01 * rounding)
+    if (np.abs(stacks - first - (stacks[:, :1] - first[0])) > alike).any():
         return None, None
     if stated is not None and not steps.min() * 0.99 <= stated <= steps.max() * 1.01:
         _doubt(f"{typical:.4g} apart, where PhysicalSizeZ is {stated:.4g}")
         return None, None
-    return spacing_of(first.tolist())
+    return spacing_of(first.tolist(), rounding)
 
 
 def _doubt(problem: str) -> None:

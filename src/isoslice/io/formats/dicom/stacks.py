@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.data.z_positions import spacing_of
+from isoslice.data.z_positions import rounding_of, spacing_of
 from isoslice.errors import DataError, warn
 
 Point = tuple[float, float, float]
@@ -167,7 +167,7 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
         length = float(np.linalg.norm(whole))
         # Along the way from the first plane to the last, that planes of a tilted gantry take.
         along = np.subtract(heights, heights[0]) * (length / (heights[-1] - heights[0]))
-        spacing, places = spacing_of(along.tolist())
+        spacing, places = spacing_of(along.tolist(), _rounding(planes, normal))
         if places is not None:
             _tell_gaps(levels, heights, source)
         step = _vector(whole / length * spacing)
@@ -179,6 +179,13 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
         what = "channels, one an echo" if repeats == "C" else "time points, by their numbers"
         warn(f"{source}: holds {len(echoes)} images at each place, taken as {what}")
     return Stack(tuple(zip(*levels, strict=True)), repeats, step, places)
+
+
+def _rounding(planes: Sequence[Plane], normal: NDArray[np.float64]) -> float:
+    """Return to what positions along the normal may have been rounded: their last digits."""
+    points = np.array([plane.position for plane in planes])
+    digits = [rounding_of(column.tolist()) for column in points.T]
+    return float(np.abs(normal) @ np.array(digits))
 
 
 def _vector(numbers: NDArray[np.float64]) -> Point:
