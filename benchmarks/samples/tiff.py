@@ -47,6 +47,10 @@ def ome(folder: Path) -> Iterator[Path]:
     yield folder / "b.ome.tif"
     tifffile.imwrite(folder / "c.ome.tif", STACK, ome=True, compression="deflate", tile=(16, 16))
     yield folder / "c.ome.tif"
+    places = tuple(float(z * z) for z in range(len(STACK)))  # with a position for each plane
+    uneven = Volume(STACK, "ZYX", SPACING, "micrometer", z_positions=places)
+    write_volume(folder / "d.ome.tif", uneven)
+    yield folder / "d.ome.tif"
 
 
 def packed(folder: Path) -> Iterator[Path]:

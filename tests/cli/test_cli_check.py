@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from conftest import Cli, texture, write_stack
+from isoslice.data.metadata import Metadata
+from isoslice.data.volume import Volume
 from isoslice.evaluation.holdout.result import BIN
 from isoslice.evaluation.holdout.run import check
 from isoslice.inference.model import Model
-from isoslice.io import read_volume
+from isoslice.io import read_volume, write_volume
 
 OPTIONS = ("-q", "--device", "cpu")
 
@@ -179,3 +181,15 @@ def test_the_report_shows_hidden_planes(cli, stack_file, model_folder, tmp_path)
     code, _, err = cli("check", stack_file, "-m", model_folder, "--report", tmp_path / "a.pdf")
     assert code == 1
     assert ".html" in err[0]
+
+
+def test_what_planes_are_stated_to_see_is_told(
+    cli: Cli, model_folder: Path, tmp_path: Path
+) -> None:
+    thick = Metadata(slice_thickness=3.5)
+    spacing = {"Z": 3.0, "Y": 1.0, "X": 1.0}
+    stack = tmp_path / "a.ome.zarr"
+    write_volume(stack, Volume(texture(5, 40, 44), "ZYX", spacing, "millimeter", metadata=thick))
+    ran = cli("check", stack, "-m", model_folder, *OPTIONS)
+    told = "note: planes are stated to be 3.5 mm thick: --slice-profile slab:3.5"
+    assert told in ran.out.splitlines()

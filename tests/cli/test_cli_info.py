@@ -1,6 +1,7 @@
 """`isoslice info`: all that isoslice sees in a file, whatever its size."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import Cli, texture
 from isoslice import write_volume
 from isoslice.cli import intensities
 from isoslice.cli.intensities import intensity_range
-from isoslice.data.metadata import Display, Metadata, Orientation, as_matrix
+from isoslice.data.metadata import Display, Metadata, Optics, Orientation, as_matrix
 from isoslice.data.volume import Volume
 from isoslice.io.decoded import Raw
 from isoslice.io.lazy_array import LazyArray
@@ -167,3 +168,27 @@ def test_all_of_a_small_volume_is_read_in_any_order(monkeypatch) -> None:
         "min": None,
         "max": None,
     }
+
+
+def test_what_planes_are_stated_to_see(cli: Cli, tmp_path) -> None:
+    data, spacing = texture(5, 40, 44), {"Z": 4.0, "Y": 0.5, "X": 0.5}
+    optics = Optics(0.8, 1.333, (520.0,), "widefield")
+    thick = Metadata(slice_thickness=5.0)
+    for name, unit, metadata in (
+        ("ct", "millimeter", thick),
+        ("cells", "micrometer", Metadata(optics=optics)),
+    ):
+        volume = Volume(data, "ZYX", spacing, unit, metadata=metadata)
+        write_volume(tmp_path / f"{name}.ome.zarr", volume)
+    ran = cli("info", tmp_path / "ct.ome.zarr")
+    assert lines(ran.out)["slice thickness"] == "5 millimeter"
+    told = "planes are stated to be 5 mm thick: --slice-profile slab:5"
+    assert lines(ran.out)["stated"] == told
+    ran = cli("info", tmp_path / "cells.ome.zarr")
+    expected = "widefield, numerical aperture 0.8, refractive index 1.333, emission 520 nm"
+    assert lines(ran.out)["optics"] == expected
+    assert re.search(r"more than in XY: --slice-profile gaussian:1\.6\d$", ran.out, re.MULTILINE)
+    found = json.loads(cli("info", tmp_path / "cells.ome.zarr", "--json").out)
+    assert found["optics"]["numerical_aperture"] == 0.8
+    assert found["stated_profile"].startswith("gaussian:1.6")
+    assert (found["slice_thickness"], found["z_positions"]) == (None, None)

@@ -67,3 +67,10 @@ def test_refined_along_the_axis(axis, column):
     steps[column] = 1 / 4
     np.testing.assert_allclose(after, before @ np.diag(steps))
     assert metadata.origin == stack.metadata.origin
+
+
+def test_any_ratio_of_spacings():
+    spacing, metadata = refined(volume(4, 0.83, 0.83), "Z", 4 / 0.83, 0.83)
+    assert spacing == {"Z": 0.83, "Y": 0.83, "X": 0.83}
+    assert np.allclose(np.diag(metadata.orientation.affine), (0.83, 0.83, 0.83, 1))
+    assert metadata.origin == {"Z": 5.0, "X": 1.0}

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 from conftest import texture
+from isoslice.data.metadata import Optics
+from isoslice.data.optics import stated_profile
+from isoslice.data.profile import parse_profile
 from isoslice.errors import DataError, IsosliceWarning
 from isoslice.io import read_volume
 from isoslice.io.reading import open_volume
@@ -118,6 +121,40 @@ def test_nonsense_is_refused(tmp_path, suffix):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        ((1, 5, 9, 17, 21), (0, 4, 8, 16, 20)),
+        ((20, 16, 8, 4, 0), (0, 4, 12, 16, 20)),
+        ((3.5,) * 5, None),
+    ],
+)
+def test_where_planes_lie_and_through_what(tmp_path, bioio, places, found):
+    model = pytest.importorskip("ome_types").model
+    (tmp_path / "a.nd2").write_text("x", encoding="utf-8")
+    planes = [
+        model.Plane(the_z=z, the_c=c, the_t=0, position_z=at / 1000, position_z_unit="mm")
+        for z, at in enumerate(places)
+        for c in range(2)
+    ]
+    channels = [
+        model.Channel(emission_wavelength=wave, acquisition_mode="WideField") for wave in (500, 600)
+    ]
+    pixels = model.Pixels(
+        dimension_order="XYZCT", type="uint8", size_x=16, size_y=12, size_z=5, size_c=2, size_t=1,
+        channels=channels, planes=planes, metadata_only=True,
+    )  # fmt: skip
+    objective = model.Objective(id="Objective:3", lens_na=0.8, immersion="Water")
+    image = model.Image(pixels=pixels, objective_settings={"id": "Objective:3"})
+    ome = model.OME(images=[image], instruments=[model.Instrument(objectives=[objective])])
+    bioio({"one": np.stack([STACK, STACK])[None]}, ome_metadata=ome)
+    volume = open_volume(tmp_path / "a.nd2")
+    assert volume.axes == "CZYX"
+    assert volume.z_positions == (None if found is None else pytest.approx(found))
+    assert volume.spacing["Z"] == pytest.approx(4.0)
+    assert volume.metadata.optics == Optics(0.8, 1.333, (500.0, 600.0), "widefield")
+
+
 @pytest.mark.shared
 @pytest.mark.skipif(not FORMATS.is_dir(), reason="no shared folder beside the checkout")
 def test_a_real_czi_has_two_images():
@@ -132,6 +169,11 @@ def test_a_real_czi_has_two_images():
         assert volume.data.mean((1, 2)) == pytest.approx(means)
         assert volume.voxel_size == pytest.approx((0.3, 0.195644, 0.195644), rel=1e-4)
     assert first.channel_names == ("ChA",)
+    assert first.metadata.optics == Optics(
+        pytest.approx(1.4), 1.518, (pytest.approx(578.6, abs=0.1),), "confocal"
+    )
+    kind, width = parse_profile(stated_profile(first))
+    assert (kind, width) == ("gaussian", pytest.approx(0.367, abs=0.001))
 
 
 @pytest.mark.shared
@@ -146,3 +188,6 @@ def test_a_real_nd2_is_what_the_library_nd2_reads():
     assert volume.voxel_size == pytest.approx((0.5, 0.1678090, 0.1678090))
     assert volume.channel_names == ("5-FAM/pH 9.0", "FM 4-64/2% CHAPS")
     assert [each.color for each in volume.metadata.displays] == ["78E90F", "FE0100"]
+    # Every plane of it is stated to lie at 3912.3375 µm.
+    assert (volume.z_positions, volume.spacing["Z"]) == (None, 0.5)
+    assert volume.metadata.optics == Optics(0.95, 1.0, (525.0, 700.0), "confocal")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from isoslice.data.optics import stated_profile
 from isoslice.errors import DataError, IsosliceWarning, OutputError
 from isoslice.io import read_volume, write_volume
 from isoslice.io.image_collection import find_all_images
@@ -164,23 +165,59 @@ def test_copies_of_files_are_left_out(tmp_path):
 def test_a_missing_plane_is_named(tmp_path):
     folder = series(tmp_path / "a", order=(0, 1, 2, 4))
     message = r"1 plane\(s\) missing between IMG02.dcm and IMG03.dcm \(at 36 and 42 mm, .* 3 mm"
-    with pytest.raises(DataError, match=message):
-        read_volume(folder)
+    with pytest.warns(IsosliceWarning, match=message):
+        volume = read_volume(folder)
+    assert np.array_equal(volume.data, DATA[[0, 1, 2, 4]])
+    assert volume.z_positions == pytest.approx((0, 3, 6, 12))
+    assert volume.voxel_size == pytest.approx((3.0, 0.5, 0.7))
+    assert np.allclose(volume.metadata.orientation.affine, affine())
 
 
-@pytest.mark.parametrize(("shift", "refused"), [(0.005, None), (0.03, False), (0.3, True)])
-def test_uneven_planes(tmp_path, shift, refused):
+@pytest.mark.parametrize("shift", [0.0, 0.009, 0.03, 0.3])
+def test_uneven_planes(tmp_path, shift):
     for number in range(5):
         where = np.add(place(number), (0, 0, shift * STEPS[2] * (number == 2)))
         save(tmp_path / f"{number}.dcm", DATA[number], where)
-    if refused is None:
-        read_volume(tmp_path)
-    elif refused:
-        with pytest.raises(DataError, match=r"uneven distance between 1\.dcm and 2\.dcm"):
-            read_volume(tmp_path)
+    if shift < 0.01:
+        volume = read_volume(tmp_path)
+        assert volume.z_positions is None
     else:
-        with pytest.warns(IsosliceWarning, match=r"differ by up to 3\.0%"):
-            read_volume(tmp_path)
+        with pytest.warns(IsosliceWarning, match=r"uneven distance between 1\.dcm and 2\.dcm"):
+            volume = read_volume(tmp_path)
+        assert volume.z_positions == pytest.approx((0, 3, 6 + 3 * shift, 9, 12))
+    assert volume.spacing["Z"] == pytest.approx(3.0)
+
+
+def test_rounded_places_are_even(tmp_path):
+    for number in range(5):
+        where = (-90.5, 12.25, round(30 + 0.625 * number, 1))
+        save(tmp_path / f"{number}.dcm", DATA[number], where)
+    volume = read_volume(tmp_path)
+    assert volume.z_positions is None
+    assert volume.spacing["Z"] == pytest.approx(0.625, abs=0.02)
+
+
+def test_uneven_planes_of_a_tilted_gantry(tmp_path):
+    """Positions go along the way that the planes take, as the spacing does."""
+    for number in (0, 1, 2, 4):
+        save(tmp_path / f"{number}.dcm", DATA[number], np.add(place(number), (number, 0, 0)))
+    with pytest.warns(IsosliceWarning) as told:
+        volume = read_volume(tmp_path)
+    assert {"a tilt of" in str(w.message) for w in told} == {True, False}
+    step = np.hypot(1, 3)
+    assert volume.spacing["Z"] == pytest.approx(step)
+    assert volume.z_positions == pytest.approx((0, step, 2 * step, 4 * step))
+    assert np.allclose(np.array(volume.metadata.orientation.affine)[:3, 2], (-1, 0, 3))
+
+
+def test_slice_thickness(tmp_path):
+    folder = series(tmp_path / "a")
+    assert read_volume(folder).metadata.slice_thickness == 9.0
+    assert stated_profile(read_volume(folder)) == "slab:9"
+    save(folder / "IMG00.dcm", DATA[3], place(3), SliceThickness=5.0)
+    assert read_volume(folder).metadata.slice_thickness is None  # which of them?
+    frames = multiframe(tmp_path / "b.dcm", [place(n) for n in range(5)], thickness=4.5)
+    assert read_volume(frames).metadata.slice_thickness == 4.5
 
 
 def test_tilt_is_told_and_kept(tmp_path):
@@ -238,7 +275,7 @@ def test_window_is_the_display(tmp_path):
     assert volume.metadata.displays[0].window == (-160, 240)
 
 
-def multiframe(path, positions, planes=DATA):
+def multiframe(path, positions, planes=DATA, thickness=None):
     """An enhanced file, whose places are in sequences."""
     frames = pydicom.Sequence()
     for position in positions:
@@ -249,6 +286,8 @@ def multiframe(path, positions, planes=DATA):
     shared, turned, measures = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
     turned.ImageOrientationPatient = [*ROW, *COLUMN]
     measures.PixelSpacing = [STEPS[1], STEPS[0]]
+    if thickness is not None:
+        measures.SliceThickness = thickness
     shared.PlaneOrientationSequence = pydicom.Sequence([turned])
     shared.PixelMeasuresSequence = pydicom.Sequence([measures])
     save(
@@ -262,6 +301,7 @@ def multiframe(path, positions, planes=DATA):
     data = pydicom.dcmread(path)
     for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         delattr(data, name)
+    del data.SliceThickness
     data.save_as(path)
     return path
 
@@ -368,3 +408,24 @@ def test_real_series():
     volume = read_volume(folder)
     assert np.array_equal(volume.data, sitk.GetArrayFromImage(image))
     assert volume.voxel_size == pytest.approx(image.GetSpacing()[::-1])
+    assert volume.z_positions is None
+    assert volume.metadata.slice_thickness == 2.0
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no shared folder beside the checkout")
+def test_real_series_with_a_lost_slice(tmp_path):
+    folder = SHARED / "formats" / "dicom_torchio" / "tests" / "image_data" / "dicom"
+    whole = read_volume(folder)
+    files = sorted(folder.iterdir())
+    planes = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
+    by_place = sorted(range(len(files)), key=lambda i: planes[i].InstanceNumber)
+    for index in by_place[:5] + by_place[6:]:
+        (tmp_path / files[index].name).write_bytes(files[index].read_bytes())
+    with pytest.warns(IsosliceWarning, match=r"1 plane\(s\) missing between"):
+        volume = read_volume(tmp_path)
+    gap = int(np.argmax(np.diff(volume.z_positions)))
+    assert gap in (4, len(files) - 7)  # whichever way the numbers run
+    assert np.diff(volume.z_positions)[gap] == pytest.approx(4.0)
+    assert volume.spacing == pytest.approx(whole.spacing)
+    assert np.array_equal(volume.data, np.delete(whole.data, gap + 1, axis=0))

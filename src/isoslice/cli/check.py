@@ -15,10 +15,10 @@ from isoslice.cli.options import (
     Factor,
     Overwrite,
     Quiet,
-    Reading,
     ReportPath,
     ScoresFile,
     Seed,
+    StackReading,
     check_scores,
     with_option_groups,
     write_scores,
@@ -60,7 +60,7 @@ ErrorsPath = Annotated[
 @with_option_groups
 def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
-    reading: Reading,
+    reading: StackReading,
     model: ModelPath = None,
     along: Along = None,
     factor: Factor = None,
@@ -74,6 +74,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Tell how far to trust a model on a stack. Measured planes are hidden and restored."""
+    from isoslice.data.optics import stated_message
     from isoslice.errors import SettingsError
     from isoslice.evaluation.holdout.run import check as leave_out
     from isoslice.inference.model import Model
@@ -116,10 +117,10 @@ def check(
 
         write_report(report, check_report(result), overwrite=overwrite)
     if not write_scores(json, result.to_json(), overwrite):
-        _print(result, output)
+        _print(result, output, stated_message(volume))
 
 
-def _print(result: Fidelity, output: Path | None) -> None:
+def _print(result: Fidelity, output: Path | None, stated: str | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -150,7 +151,7 @@ def _print(result: Fidelity, output: Path | None) -> None:
             )
         for line in _plane_lines(channel.planes):
             console.print(line, soft_wrap=True)
-    for note in result.notes:
+    for note in (*result.notes, *([stated] if stated else [])):
         console.print(f"note: {note}", soft_wrap=True)
     for message in result.doubts.messages:
         console.print(f"warning: {message}", soft_wrap=True)

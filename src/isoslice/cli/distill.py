@@ -35,5 +35,5 @@ def distill(
     teacher = Model.load(model)
     workdir, first = training.prepare()
     read = read_srh_images if teacher.config.srh else read_images
-    volumes = read(images, **dict(selection.options()))
+    volumes = read(images, **selection.options().model_dump(exclude={"positions"}))
     training.run(partial(distill_model, teacher, volumes), workdir, first)

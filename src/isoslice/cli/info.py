@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isoslice.cli.options import JsonFlag, Reading, with_option_groups
+from isoslice.cli.options import JsonFlag, StackReading, with_option_groups
 from isoslice.runtime.text import as_json, as_lines
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 @with_option_groups
 def info(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder.")],
-    reading: Reading,
+    reading: StackReading,
     json: JsonFlag = False,
 ) -> None:
     """Describe a volume or a model."""
@@ -55,6 +57,7 @@ def describe_file(path: Path, reading: ReadOptions) -> dict[str, Any]:
 def describe_volume(volume: Volume) -> dict[str, Any]:
     """Describe a volume, as plain values."""
     from isoslice.cli.intensities import intensity_range
+    from isoslice.data.optics import stated_message, stated_profile
 
     shown = volume.metadata
     return {
@@ -64,6 +67,11 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         "voxel_size": {axis: volume.spacing.get(axis) for axis in "ZYX" if axis in volume.axes},
         "unit": volume.unit,
         **_sampling(volume),
+        "z_positions": None if volume.z_positions is None else list(volume.z_positions),
+        "slice_thickness": shown.slice_thickness,
+        "optics": None if shown.optics is None else asdict(shown.optics),
+        "stated_profile": stated_profile(volume),
+        "stated": stated_message(volume),
         "channels": list(volume.channel_names) if volume.channel_names else volume.size("C"),
         "displays": None
         if shown.displays is None
@@ -172,6 +180,7 @@ def _for_terminal(described: dict[str, Any]) -> dict[str, Any]:
             )
             for number, (name, display) in enumerate(zip(names, displays, strict=True))
         }
+    shown |= _planes_text(described)
     if described["time_step"] is not None:
         shown["time step"] = f"{described['time_step']:.6g} {described['time_unit'] or ''}".rstrip()
     if described["origin"] is not None:
@@ -192,6 +201,11 @@ _MERGED_KEYS = (
     "time_unit",
     "origin",
     "orientation",
+    "z_positions",
+    "slice_thickness",
+    "optics",
+    "stated_profile",
+    "stated",
 )
 
 
@@ -203,6 +217,30 @@ def _sampling_text(described: dict[str, Any]) -> str:
     if described["anisotropy"] is not None:
         return "isotropic" if described["anisotropy"] > 1 / COARSE_RATIO else "finer along Z"
     return "unknown, without a voxel size along Z, Y and X"
+
+
+def _planes_text(described: dict[str, Any]) -> dict[str, str]:
+    """Say where planes are, what they see of Z, and with which option that would be undone."""
+    unit, shown = described["unit"] or "", {}
+    if described["z_positions"] is not None:
+        places = described["z_positions"]
+        gaps = [b - a for a, b in pairwise(places)]
+        shown["planes"] = f"uneven, {min(gaps):.4g} to {max(gaps):.4g} {unit} apart"
+    if described["slice_thickness"] is not None:
+        shown["slice thickness"] = f"{described['slice_thickness']:.4g} {unit}".rstrip()
+    optics = described["optics"]
+    if optics is not None:
+        aperture, index = optics["numerical_aperture"], optics["refractive_index"]
+        waves = [f"{wave:g}" if wave else "?" for wave in optics["emission"] or ()]
+        shown["optics"] = _joined(
+            optics["microscope"],
+            None if aperture is None else f"numerical aperture {aperture:g}",
+            None if index is None else f"refractive index {index:g}",
+            f"emission {', '.join(waves)} nm" if waves else None,
+        )
+    if described["stated"] is not None:
+        shown["stated"] = described["stated"]
+    return shown
 
 
 def _joined(*parts: str | None) -> str:

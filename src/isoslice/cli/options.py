@@ -81,6 +81,33 @@ Along = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+PositionsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--positions",
+        metavar="FILE",
+        help="Where planes are along Z, if not in the file: a text file, a number a line, in the "
+        "unit of the voxel size. Or even: evenly spaced, whatever the file says.",
+        rich_help_panel=INPUT,
+    ),
+]
+Isotropic = Annotated[
+    bool,
+    typer.Option(
+        "--isotropic",
+        help="Restore exactly the spacing of XY, not an integer factor.",
+        rich_help_panel=RESULT,
+    ),
+]
+Spacing = Annotated[
+    float | None,
+    typer.Option(
+        "--spacing",
+        metavar="S",
+        help="Restore this spacing along the coarse axis, in the unit of the voxel size.",
+        rich_help_panel=RESULT,
+    ),
+]
 Factor = Annotated[
     int | None,
     typer.Option(
@@ -258,6 +285,20 @@ class Reading:
             channel=self.channel,
             time=self.time,
         )
+
+
+@dataclass(frozen=True)
+class StackReading(Reading):
+    """Options that say how a stack is to be read, and where its planes are."""
+
+    positions: PositionsFile = None
+
+    def options(self) -> ReadOptions:
+        """Parse them, and read the file of positions."""
+        from isoslice.io.positions import read_positions
+
+        places = read_positions(self.positions)
+        return super().options().model_copy(update={"positions": places})
 
 
 @dataclass(frozen=True)

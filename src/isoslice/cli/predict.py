@@ -16,18 +16,21 @@ from isoslice.cli.options import (
     Along,
     Device,
     Factor,
+    Isotropic,
     Output,
     Overwrite,
     Quiet,
-    Reading,
     ReportPath,
     Seed,
+    Spacing,
+    StackReading,
     with_option_groups,
 )
 from isoslice.models.choices import Direction, Mode
 from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
+    from isoslice.data.output_spacing import Wanted
     from isoslice.data.volume import Volume
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.engine.run import How
@@ -64,6 +67,8 @@ class PredictArguments:
 
     along: Along = None
     factor: Factor = None
+    isotropic: Isotropic = False
+    spacing: Spacing = None
     steps: Annotated[
         int | None,
         typer.Option(
@@ -177,7 +182,7 @@ class PredictArguments:
 def predict(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to restore.")],
     output: Output,
-    reading: Reading,
+    reading: StackReading,
     arguments: PredictArguments,
     large: LargeOptions,
     model: ModelFolder = None,
@@ -229,7 +234,7 @@ def _request(
     stack: Path,
     model: Model,
     output: Path,
-    reading: Reading,
+    reading: StackReading,
     arguments: PredictArguments,
     large: LargeOptions,
 ) -> Request:
@@ -299,10 +304,11 @@ def _check_request(
     choose_device(arguments.device)
     check_volume(output, volume)
     stack = turned(volume, coarse_axis(volume, arguments.along))
-    check_stack(stack, arguments.factor)
+    given = arguments.options()
+    check_stack(stack, given.wanted(arguments.factor))
     profile_in_planes(arguments.slice_profile, stack, arguments.factor or 2)
     config = preset_config("isoslice") if model is None else model.config
-    options = recipe_of(config).resolve(arguments.options())
+    options = recipe_of(config).resolve(given)
     if model is not None and options.estimates_errors:
         error_estimator(model)
 
@@ -332,28 +338,26 @@ def model_beside(output: Path) -> Path:
     return output.with_name((name[: name.index(".", 1)] if "." in name[1:] else name) + ".model")
 
 
-def check_stack(volume: Volume, factor: int | None) -> None:
+def check_stack(volume: Volume, wanted: Wanted) -> None:
     """Raise now what Model.predict would raise after minutes of training.
 
     Parameters
     ----------
     volume
         The stack, its coarse axis called Z.
-    factor
-        As given.
+    wanted
+        The output spacing that was asked for.
     """
-    from isoslice.data.grid import check_factor, even_grid, factor_from_voxel_size
     from isoslice.errors import DataError
-    from isoslice.inference.stack import planes_message
+    from isoslice.inference.stack import choose_spacing, planes_message
     from isoslice.io import require_voxel_size
+    from isoslice.runtime.progress import Progress
 
     if volume.size("Z") < 2:
         raise DataError(planes_message(volume))
     # The output must carry a true voxel size, so this holds even where --factor is given.
-    size = require_voxel_size(volume)
-    if factor is None:
-        factor = factor_from_voxel_size(size)
-    even_grid(volume.size("Z"), check_factor(factor))
+    require_voxel_size(volume)
+    choose_spacing(volume, wanted, Progress())
 
 
 def _what_is_kept(output: Path, own_model: Path | None) -> str:

@@ -71,7 +71,7 @@ def train(
     from isoslice.training.finetune import check_start
     from isoslice.training.train import train as train_model
 
-    options = reading.options()
+    options = reading.options().model_dump(exclude={"positions"})
     check_output(training.output, training.overwrite)
     begun = None if start is None else Model.load(start)
     if begun is None:
@@ -83,8 +83,8 @@ def train(
     if srh:
         from isoslice.io.srh import read_srh_images
 
-        volumes = read_srh_images(images, **dict(options))
+        volumes = read_srh_images(images, **options)
     else:
-        volumes = read_images(images, **dict(options))
+        volumes = read_images(images, **options)
     learn = partial(train_model, volumes, preset=preset, width=width, start=begun, srh=srh)
     training.run(learn, workdir, first)

@@ -57,7 +57,10 @@ def coarse_axis(volume: Volume, along: str | None = None) -> str:
 
 
 def turned(volume: Volume, axis: str) -> Volume:
-    """Exchange the names of `axis` and Z in a volume; its own inverse."""
+    """Exchange the names of `axis` and Z in a volume; its own inverse but for uneven planes.
+
+    Their positions describe Z, and are dropped.
+    """
     if axis == "Z":
         return volume
     names = {"Z": axis, axis: "Z"}
@@ -66,6 +69,7 @@ def turned(volume: Volume, axis: str) -> Volume:
         axes=renamed(volume.axes, axis),
         spacing={names.get(name, name): step for name, step in volume.spacing.items()},
         metadata=volume.metadata.renamed(names),
+        z_positions=None,
     )
 
 
@@ -74,9 +78,14 @@ def renamed(axes: str, axis: str) -> str:
     return axes.translate(str.maketrans("Z" + axis, axis + "Z"))
 
 
-def refined(volume: Volume, axis: str, factor: int) -> tuple[dict[str, float], Metadata]:
-    """Return spacing and metadata of a stack with `factor` times the planes along `axis`."""
+def refined(
+    volume: Volume, axis: str, ratio: float, step: float | None = None
+) -> tuple[dict[str, float], Metadata]:
+    """Return spacing and metadata of a stack with `ratio` times the planes along `axis`.
+
+    `step` is their spacing, where that is not the stack's over `ratio` to the last bit.
+    """
     spacing = dict(volume.spacing)
     if axis in spacing:
-        spacing[axis] /= factor
-    return spacing, volume.metadata.refined(axis, factor)
+        spacing[axis] = spacing[axis] / ratio if step is None else step
+    return spacing, volume.metadata.refined(axis, ratio)

@@ -1,9 +1,10 @@
-"""Metadata of an image beside axes and spacing: position, time, display."""
+"""Metadata of an image beside axes and spacing: position, time, display, thickness and optics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 #: A 4 x 4 matrix, row by row.
 Matrix = tuple[tuple[float, float, float, float], ...]
@@ -83,6 +84,32 @@ class Display:
     lut: bytes | None = None
 
 
+#: Kinds of microscopes whose blur is known; ``other`` is one whose blur is not.
+Microscope = Literal["widefield", "confocal", "other"]
+
+
+@dataclass(frozen=True)
+class Optics:
+    """What a microscope's blur depends on, as far as it is known.
+
+    Attributes
+    ----------
+    numerical_aperture
+        Of the objective.
+    refractive_index
+        Of the medium between objective and specimen.
+    emission
+        Wavelength of each channel's light in nanometres, None where unknown; or None.
+    microscope
+        Its kind.
+    """
+
+    numerical_aperture: float | None = None
+    refractive_index: float | None = None
+    emission: tuple[float | None, ...] | None = None
+    microscope: Microscope | None = None
+
+
 @dataclass(frozen=True)
 class Metadata:
     """Metadata beside axes, spacing and channel names.
@@ -100,6 +127,10 @@ class Metadata:
         One per channel, or None.
     time_start
         When the first frame was taken, in `time_unit`; None where unknown.
+    slice_thickness
+        Thickness of what a plane sees along Z, in the unit of the spacing; None where unknown.
+    optics
+        Of the microscope, or None.
     """
 
     origin: Mapping[str, float] = field(default_factory=dict)
@@ -108,20 +139,25 @@ class Metadata:
     time_unit: str | None = None
     displays: tuple[Display, ...] | None = None
     time_start: float | None = None
+    slice_thickness: float | None = None
+    optics: Optics | None = None
 
-    def refined(self, axis: str, factor: int) -> Metadata:
-        """Return the metadata of a volume with `factor` times the voxels along `axis`.
+    def refined(self, axis: str, ratio: float) -> Metadata:
+        """Return the metadata of a volume with `ratio` times the voxels along `axis`.
 
-        The first plane is the first measured one, so the origin stays.
+        The first plane is the first measured one, so the origin stays. How thick restored planes
+        are is not known.
         """
-        if self.orientation is None:
-            return self
-        return replace(self, orientation=self.orientation.scaled({axis: 1 / factor}))
+        thickness = None if axis == "Z" else self.slice_thickness
+        place = None if self.orientation is None else self.orientation.scaled({axis: 1 / ratio})
+        return replace(self, orientation=place, slice_thickness=thickness)
 
     def renamed(self, names: Mapping[str, str]) -> Metadata:
-        """Rename axes; see `Orientation.renamed`."""
+        """Rename axes; see `Orientation.renamed`. A thickness is one along Z, or is dropped."""
+        stays = names.get("Z", "Z") == "Z"
         return replace(
             self,
+            slice_thickness=self.slice_thickness if stays else None,
             origin={names.get(axis, axis): position for axis, position in self.origin.items()},
             orientation=None if self.orientation is None else self.orientation.renamed(names),
         )
@@ -132,19 +168,43 @@ class Metadata:
             self,
             origin={axis: position * ratio for axis, position in self.origin.items()},
             orientation=None if self.orientation is None else self.orientation.in_unit(ratio),
+            slice_thickness=None if self.slice_thickness is None else self.slice_thickness * ratio,
         )
 
     def of_channels(self, channels: Sequence[int]) -> Metadata:
         """Return the metadata of some channels."""
-        if self.displays is None or not all(0 <= c < len(self.displays) for c in channels):
-            return replace(self, displays=None)
-        return replace(self, displays=tuple(self.displays[c] for c in channels))
+        return replace(
+            self,
+            displays=_of(self.displays, channels),
+            optics=None
+            if self.optics is None
+            else replace(self.optics, emission=_of(self.optics.emission, channels)),
+        )
+
+    def with_channels(self, count: int) -> Metadata:
+        """Drop what is known of each channel where it is not known of `count` of them."""
+        emission = None if self.optics is None else self.optics.emission
+        fits = [each is None or len(each) == count for each in (self.displays, emission)]
+        return replace(
+            self,
+            displays=self.displays if fits[0] else None,
+            optics=self.optics
+            if self.optics is None or fits[1]
+            else replace(self.optics, emission=None),
+        )
 
     def later(self, frames: int) -> Metadata:
         """Return the metadata of an image that begins `frames` time points later."""
         if self.time_start is None or self.time_step is None:
             return self
         return replace(self, time_start=self.time_start + frames * self.time_step)
+
+
+def _of(values: tuple[Any, ...] | None, channels: Sequence[int]) -> tuple[Any, ...] | None:
+    """Return the values of some channels; None unless all are known."""
+    if values is None or not all(0 <= c < len(values) for c in channels):
+        return None
+    return tuple(values[c] for c in channels)
 
 
 def as_matrix(rows: Sequence[Sequence[float]]) -> Matrix:

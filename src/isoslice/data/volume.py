@@ -57,7 +57,11 @@ class Volume:
     source
         Where it came from, for messages.
     metadata
-        Position, time and display, as far as they are known.
+        Position, time, display and optics, as far as they are known.
+    z_positions
+        Positions of the planes along Z from the first one, strictly rising, in the unit of
+        `spacing`; ``spacing["Z"]`` is their median distance then. None where planes are evenly
+        spaced (less than 1% of the spacing off), or nothing is known.
     """
 
     data: NDArray[Any]
@@ -68,9 +72,10 @@ class Volume:
     provenance: Mapping[str, Any] | None = None
     source: str = "array"
     metadata: Metadata = field(default_factory=Metadata)
+    z_positions: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Check that axes, shape, dtype and spacing are consistent."""
+        """Check that axes, shape, dtype, spacing and positions are consistent."""
         check_axes(self.axes, self.data.ndim, self.source)
         if self.data.dtype.name not in DTYPES:
             raise DataError(voxel_type_message(self.source, self.data.dtype.name))
@@ -80,6 +85,20 @@ class Volume:
                     f"{self.source}: got a spacing of {step} along {axis}, expected a positive "
                     "number along Z, Y or X; give the right one with --voxel-size Z,Y,X"
                 )
+        if self.z_positions is not None:
+            self._check_positions(np.asarray(self.z_positions, np.float64))
+
+    def _check_positions(self, places: NDArray[np.float64]) -> None:
+        problem = None
+        if places.shape != (self.size("Z"),):
+            problem = f"{places.size} positions for {self.size('Z')} planes"
+        elif not (np.isfinite(places).all() and places[0] == 0 and (np.diff(places) > 0).all()):
+            problem = f"positions of planes that begin with {places[:4].tolist()}"
+        if problem:
+            raise DataError(
+                f"{self.source}: got {problem}, expected one for each plane along Z, from 0 and "
+                "strictly rising; correct them, or leave them out"
+            )
 
     @property
     def voxel_size(self) -> VoxelSize | None:

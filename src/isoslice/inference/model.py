@@ -17,7 +17,7 @@ from isoslice.inference.engine.slabs import parse_memory
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.prediction import Prediction
 from isoslice.inference.stack import as_volume
-from isoslice.io.options import ReadOptions
+from isoslice.io.options import Positions, ReadOptions, given_positions
 from isoslice.io.reading import open_volume
 from isoslice.models.choices import Direction, Mode
 from isoslice.models.files.bundle import ModelBundle
@@ -50,6 +50,9 @@ class Model(ModelBundle):
         keep_samples: bool = False,
         slice_profile: str = "point",
         denoise: bool = False,
+        isotropic: bool = False,
+        spacing: float | None = None,
+        positions: Positions | None = None,
         device: str = "auto",
         progress: Progress | None = None,
         along: str | None = None,
@@ -112,6 +115,14 @@ class Model(ModelBundle):
         denoise
             Restore measured planes too, freed of their noise, which is measured; else they come
             back bit for bit, as rows of grain in a smooth mean.
+        isotropic
+            Restore exactly the spacing across the coarse axis, in place of an integer factor.
+        spacing
+            Output spacing along the coarse axis, in the unit of the voxel size, in place of a
+            factor.
+        positions
+            Where the planes are along Z, rising, in the unit of the voxel size; overrides the
+            Volume's own. ``"even"`` takes them as evenly spaced whatever the file says.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -156,7 +167,10 @@ class Model(ModelBundle):
             keep_samples=keep_samples,
             slice_profile=slice_profile,
             denoise=denoise,
+            isotropic=isotropic,
+            spacing=spacing,
         )
+        wanted = options.wanted(factor)
         progress = progress or Progress()
         if output is None:
             if memory is not None or workers > 1 or scheduler is not None or resume or overwrite:
@@ -165,17 +179,17 @@ class Model(ModelBundle):
                     "the path of an output for them; add output=PATH"
                 )
             if isinstance(stack, str | Path):
-                stack = open_volume(stack, axes, voxel_size)
-                axes = voxel_size = None
-            given = as_volume(stack, axes, voxel_size)
-            return predict_volume(self, given, options, factor, device, progress, along)
+                stack = open_volume(stack, axes, voxel_size, positions=positions)
+                axes = voxel_size = positions = None
+            given = as_volume(stack, axes, voxel_size, positions)
+            return predict_volume(self, given, options, wanted, device, progress, along)
         how = How(workers, scheduler, resume=resume, overwrite=overwrite)
         size = None if voxel_size is None else parse_voxel_size(voxel_size)
         request = Request(
             stack=_path_of(stack),
             model=self,
             output=Path(output),
-            reading=ReadOptions(axes=axes, voxel_size=size),
+            reading=ReadOptions(axes=axes, voxel_size=size, positions=given_positions(positions)),
             options=options,
             factor=factor,
             along=along,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, get_args
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
+from isoslice.data.output_spacing import Wanted
 from isoslice.data.profile import parse_profile
 from isoslice.errors import SettingsError
 from isoslice.models.choices import Direction, Mode
@@ -49,6 +50,8 @@ class PredictOptions(BaseModel):
         How planes weight what lies along Z around them; see `data.profile.parse_profile`.
     denoise
         Restore measured planes too, freed of their noise.
+    isotropic, spacing
+        How far output planes are apart, where not by a factor; see `data.output_spacing.Wanted`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +72,19 @@ class PredictOptions(BaseModel):
     def undoes_blur(self) -> bool:
         """Whether planes are taken for more than points."""
         return self.slice_profile != "point"
+
+    isotropic: bool = False
+    spacing: float | None = None
+
+    def wanted(self, factor: int | None) -> Wanted:
+        """Return how far output planes are to be apart.
+
+        Raises
+        ------
+        SettingsError
+            If a factor contradicts these options.
+        """
+        return Wanted(factor, self.isotropic, self.spacing)
 
     @property
     def estimates_errors(self) -> bool:
@@ -94,6 +110,11 @@ class PredictOptions(BaseModel):
     def _check_profile(cls, text: Any) -> str:
         kind, width = parse_profile(str(text))
         return kind if width is None else f"{kind}:{width:g}"
+
+    @model_validator(mode="after")
+    def _check_spacing(self) -> Self:
+        self.wanted(None)
+        return self
 
     @model_validator(mode="after")
     def _check_each(self) -> Self:

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import coarse_axis, refined, renamed, turned
-from isoslice.data.grid import check_factor, factor_from_voxel_size, output_voxel_size
 from isoslice.data.metadata import Metadata
+from isoslice.data.output_spacing import OutputSpacing, Wanted, output_spacing
 from isoslice.data.srh import srh_channels
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import AXES, Volume, parse_voxel_size
-from isoslice.errors import DataError
+from isoslice.data.z_positions import at_planes
+from isoslice.errors import DataError, SettingsError
+from isoslice.io.decoded import placed
+from isoslice.io.options import Positions, ReadOptions, given_positions
 from isoslice.models.config import AnyConfig
 from isoslice.runtime.progress import Progress
 
@@ -24,17 +27,32 @@ LEARNED_FROM = 2 * 10**9
 
 
 def as_volume(
-    stack: NDArray[Any] | Volume, axes: str | None, voxel_size: Sequence[float] | None
+    stack: NDArray[Any] | Volume,
+    axes: str | None,
+    voxel_size: Sequence[float] | None,
+    positions: Positions | None = None,
 ) -> Volume:
     """Return what `Model.predict` was given as a volume; what is given beside it goes first."""
     size = None if voxel_size is None else parse_voxel_size(voxel_size)
+    options = ReadOptions(axes=axes, voxel_size=size, positions=given_positions(positions))
+    return placed(_as_volume(stack, options), options)
+
+
+def _as_volume(stack: NDArray[Any] | Volume, options: ReadOptions) -> Volume:
+    size, axes = options.voxel_size, options.axes
     spacing = {} if size is None else dict(zip("ZYX", size, strict=True))
     if isinstance(stack, Volume):
+        places, before = stack.z_positions, stack.spacing.get("Z")
+        if places is not None and axes and axes.find("Z") != stack.axes.find("Z"):
+            places = None  # they were those of another axis
+        if places is not None and spacing and before is not None:
+            places = tuple(z * (spacing["Z"] / before) for z in places)
         return replace(
             stack,
             data=np.asarray(stack.data),
             axes=axes or stack.axes,
             spacing=spacing or stack.spacing,
+            z_positions=places,
         )
     if axes is None:
         raise DataError(
@@ -55,8 +73,11 @@ class Stack:
         works on these.
     along
         What the coarse axis is really called.
+    positions, step
+        Of the planes, in output planes, and the spacing of these in the stack's unit, None where
+        that is unknown; see `OutputSpacing`.
     factor
-        Output planes per measured plane.
+        Output planes per measured plane, the nearest integer of at least 2.
     separate
         Whether each channel is restored by itself.
     refined_spacing, refined_metadata
@@ -65,6 +86,8 @@ class Stack:
 
     volume: Volume
     along: str
+    positions: tuple[float, ...]
+    step: float | None
     factor: int
     separate: bool
     refined_spacing: Mapping[str, float]
@@ -74,11 +97,11 @@ class Stack:
 def stack_to_restore(
     given: Volume,
     config: AnyConfig,
-    factor: int | None,
+    wanted: Wanted,
     progress: Progress,
     along: str | None = None,
 ) -> Stack:
-    """Check that a model of these settings can restore a volume, and choose the factor.
+    """Check that a model of these settings can restore a volume, and place its planes.
 
     Raises
     ------
@@ -86,7 +109,7 @@ def stack_to_restore(
         If there is nothing to fill in, the channels are not the model's, or the voxel size is
         unknown and no factor given.
     SettingsError
-        If the factor is no integer of at least 2, or there is no such axis.
+        If the output spacing is out of range, or there is no such axis.
     """
     along = coarse_axis(given, along)
     volume = turned(given, along)
@@ -94,8 +117,16 @@ def stack_to_restore(
         volume = srh_channels(volume)
     separate = restores_separately(config, volume)
     check_stack(volume, volume.size("C") if separate else config.network.channels)
-    factor = choose_factor(volume, factor, progress, along)
-    return Stack(volume, along, factor, separate, *refined(given, along, factor))
+    chosen = choose_spacing(volume, wanted, progress, along)
+    return Stack(
+        volume,
+        along,
+        chosen.positions,
+        chosen.step,
+        chosen.factor,
+        separate,
+        *refined(given, along, chosen.ratio, chosen.step),
+    )
 
 
 def check_stack(volume: Volume, channels: int) -> None:
@@ -149,44 +180,60 @@ def planes_to_learn_from(
     if count == depth:
         return replace(volume, data=volume.read((slice(None),) * 5), axes=AXES)
     planes = evenly_spaced(depth, count)
+    places = at_planes(volume.z_positions, planes)
     every = slice(None)
     parts = [volume.read((every, every, slice(z, z + 1), every, every)) for z in planes]
-    return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES)
+    return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES, z_positions=places)
 
 
-def choose_factor(volume: Volume, factor: int | None, progress: Progress, along: str = "Z") -> int:
-    """Return the factor asked for, or the one the voxel size gives; either way tell the user.
+def choose_spacing(
+    volume: Volume, wanted: Wanted, progress: Progress, along: str = "Z"
+) -> OutputSpacing:
+    """Return the output spacing that was asked for, or that the voxel size gives; tell the user.
 
     Parameters
     ----------
     volume
         The stack, its coarse axis called Z.
-    factor
-        Output planes per measured plane; None takes them from the voxel size.
+    wanted
+        What was asked for; nothing takes a factor from the voxel size.
     progress
         Is told.
     along
         What the coarse axis is really called.
     """
+    chosen = output_spacing(volume, wanted)
+    _check_possible(chosen, volume)
     size = volume.voxel_size
-    if factor is not None:
-        factor, reason = check_factor(factor), "as asked"
-    elif size is None:
-        raise DataError(
-            f"{volume.source}: got no voxel size (known: {dict(volume.spacing) or 'nothing'}), "
-            "expected the spacing along Z, Y and X; give it with --voxel-size Z,Y,X"
-        )
-    else:
-        factor = factor_from_voxel_size(size)
+    reason = "as asked"
+    if wanted == Wanted() and size is not None:
         others = "XYZ".replace(along, "")
         ratio = size.z / np.sqrt(size.y * size.x)
         reason = f"the nearest integer to {along} over {others} spacing, {ratio:.2f}"
-    planes = volume.size("Z")
-    note = f"factor {factor} ({reason}): {planes} planes become {(planes - 1) * factor + 1}"
-    if size is not None:
-        steps = output_voxel_size(size, factor)._asdict()
+    factor = f"{chosen.ratio:.4g}"
+    note = f"factor {factor} ({reason}): {volume.size('Z')} planes become {chosen.depth}"
+    if volume.z_positions is not None:
+        gaps = np.diff(volume.z_positions)
+        note += f"; they are {gaps.min():.4g} to {gaps.max():.4g} apart"
+    if size is not None and chosen.step is not None:
+        steps = {"z": chosen.step, "y": size.y, "x": size.x}
         new = [steps[axis.lower()] for axis in renamed("ZYX", along)]
         unit = f" {volume.unit}" if volume.unit else ""
         note += f", voxel size (Z, Y, X) {new[0]:.4g}, {new[1]:.4g}, {new[2]:.4g}{unit}"
     progress.note(note)
-    return factor
+    return chosen
+
+
+def _check_possible(chosen: OutputSpacing, volume: Volume) -> None:
+    """Refuse what the engine cannot do yet: planes that are not every k-th of the output's."""
+    if chosen.is_even:
+        return
+    if volume.z_positions is None:
+        raise SettingsError(
+            f"{volume.source}: got {chosen.ratio:.4g} output planes per measured plane, which is "
+            f"not possible yet, expected an integer; give --factor {chosen.factor}"
+        )
+    raise SettingsError(
+        f"{volume.source}: got planes that are unevenly spaced, which is not possible yet; say "
+        "--positions even to take them as evenly spaced"
+    )

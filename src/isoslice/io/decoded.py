@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from isoslice.data.metadata import Metadata
 from isoslice.data.units import METRES, convert, unit_name
 from isoslice.data.volume import AXES, DTYPES, Volume, check_axes, voxel_type_message
+from isoslice.data.z_positions import EVEN, with_positions
 from isoslice.errors import DataError, SettingsError
 from isoslice.io.lazy_array import LazyArray
-from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_spacing
+from isoslice.io.notes import Note, noted_axes, noted_metadata, noted_positions, noted_spacing
 from isoslice.io.options import ReadOptions
 from isoslice.io.orientation import spacing_of_affine
 from isoslice.io.selection import select
@@ -54,6 +55,8 @@ class Raw:
         Index of this image in `series`.
     labels
         Whether the file says that its voxels are labels.
+    z_positions
+        Of the planes along Z as of a `Volume`, None where even or unknown.
     """
 
     data: Voxels
@@ -66,6 +69,7 @@ class Raw:
     series: tuple[Series, ...] = ()
     chosen: int = 0
     labels: bool = False
+    z_positions: tuple[float, ...] | None = None
 
 
 def to_volume(raw: Raw, path: Path, options: ReadOptions) -> Volume:
@@ -95,7 +99,7 @@ def to_volume(raw: Raw, path: Path, options: ReadOptions) -> Volume:
     """
     source = str(path)
     _check_voxels(raw.data, source)
-    data, names, spacing, metadata = _with_axes(raw, source, options.axes)
+    data, names, spacing, metadata, places = _with_axes(raw, source, options.axes)
     unit = raw.unit
     if raw.note is not None:
         spacing, noted = noted_spacing(spacing, unit if spacing else None, raw.note)
@@ -104,8 +108,15 @@ def to_volume(raw: Raw, path: Path, options: ReadOptions) -> Volume:
             metadata = metadata.in_unit(convert(1.0, str(unit), str(noted)))
         metadata = noted_metadata(metadata, raw.note, spacing)
         unit = noted if spacing else noted or unit
+        places = places or noted_positions(raw.note, spacing, _size(data, names, "Z"))
+    if places is not None and len(places) != _size(data, names, "Z"):
+        places = None
     if options.voxel_size is not None:
+        before = spacing.get("Z")
         spacing, metadata, unit = _given_size(spacing, metadata, unit, options)
+        if places is not None and before is not None:
+            # In the new unit, or of a corrected spacing: as uneven as before.
+            places = tuple(z * (spacing["Z"] / before) for z in places)
     spacing = {axis: float(step) for axis, step in spacing.items() if axis in names}
     volume = Volume(
         cast("NDArray[Any]", data if isinstance(data, LazyArray) else _native(data)),
@@ -115,9 +126,39 @@ def to_volume(raw: Raw, path: Path, options: ReadOptions) -> Volume:
         _channel_names(raw, data, names),
         (raw.note or {}).get("provenance"),
         source,
-        _without_mismatch(metadata, data, names),
+        metadata.with_channels(_size(data, names, "C")),
+        places,
     )
-    return select(volume, options.channel, options.time)
+    return select(placed(volume, options), options.channel, options.time)
+
+
+def placed(volume: Volume, options: ReadOptions) -> Volume:
+    """Put the planes of a volume where the user says.
+
+    Raises
+    ------
+    DataError
+        If positions do not rise, or are not as many as planes.
+    SettingsError
+        If they contradict the voxel size that was given with them.
+    """
+    if options.positions is None:
+        return volume
+    if options.positions == "even":
+        return with_positions(volume, None)
+    moved = with_positions(volume, options.positions)
+    if options.voxel_size is not None and len(options.positions) > 1:
+        gaps = np.diff(options.positions)
+        if not gaps.min() * (1 - EVEN) <= options.voxel_size[0] <= gaps.max() * (1 + EVEN):
+            raise SettingsError(
+                f"got positions {gaps.min():g} to {gaps.max():g} apart, and a voxel size of "
+                f"{options.voxel_size[0]:g} along Z, expected both in one unit; correct one of them"
+            )
+    return moved
+
+
+def _size(data: Voxels, axes: str, axis: str) -> int:
+    return data.shape[axes.index(axis)] if axis in axes else 1
 
 
 def _given_size(
@@ -145,17 +186,10 @@ def _given_size(
     return given, metadata, wanted
 
 
-def _without_mismatch(metadata: Metadata, data: Voxels, axes: str) -> Metadata:
-    """Drop displays if they are not one per channel."""
-    channels = data.shape[axes.index("C")] if "C" in axes else 1
-    if metadata.displays is not None and len(metadata.displays) != channels:
-        metadata = replace(metadata, displays=None)
-    return metadata
-
-
 def _with_axes(
     raw: Raw, source: str, given: str | None
-) -> tuple[Voxels, str, dict[str, float], Metadata]:
+) -> tuple[Voxels, str, dict[str, float], Metadata, tuple[float, ...] | None]:
+    """Return voxels, axes, spacing, metadata and positions of planes by the axes' given names."""
     data, names = _axes_of_file(raw)
     given = given.upper() if given else None
     # The file's own axes change nothing, even where colour samples were moved first.
@@ -169,7 +203,7 @@ def _with_axes(
         if raw.note is not None:
             shape, names = noted_axes(data.shape, names, raw.note["axes"])
             data = data.reshape(shape)
-        return data, names, dict(raw.spacing), raw.metadata
+        return data, names, dict(raw.spacing), raw.metadata, raw.z_positions
     data, stored = raw.data, raw.axes
     if len(given) != data.ndim:
         dropped = tuple(i for i, n in enumerate(data.shape) if n == 1)
@@ -184,7 +218,8 @@ def _with_axes(
         metadata = replace(metadata, orientation=None)
     if "T" in stored and given[stored.index("T")] != "T":
         metadata = replace(metadata, time_step=None, time_unit=None, time_start=None)
-    return data, given, _renamed(raw.spacing, stored, given), metadata
+    places = raw.z_positions if renamed.get("Z") == "Z" else None
+    return data, given, _renamed(raw.spacing, stored, given), metadata, places
 
 
 def _axes_of_file(raw: Raw) -> tuple[Voxels, str]:
@@ -234,7 +269,7 @@ def _renamed(spacing: Mapping[str, float], stored: str, given: str) -> dict[str,
 
 
 def _channel_names(raw: Raw, data: Voxels, axes: str) -> tuple[str, ...] | None:
-    channels = data.shape[axes.index("C")] if "C" in axes else 1
+    channels = _size(data, axes, "C")
     noted = (raw.note or {}).get("channel_names")
     for names in (noted, raw.channel_names):
         if names and len(names) == channels:

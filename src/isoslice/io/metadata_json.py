@@ -1,13 +1,22 @@
-"""Metadata (position, time, display) as JSON, and back from untrusted files."""
+"""Metadata (position, time, display, optics) as JSON, and back from untrusted files."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import asdict
+from typing import Any, cast, get_args
 
-from isoslice.data.metadata import Display, Matrix, Metadata, Orientation, as_matrix
+from isoslice.data.metadata import (
+    Display,
+    Matrix,
+    Metadata,
+    Microscope,
+    Optics,
+    Orientation,
+    as_matrix,
+)
 
 
 def metadata_as_json(metadata: Metadata) -> dict[str, Any]:
@@ -36,6 +45,10 @@ def metadata_as_json(metadata: Metadata) -> dict[str, Any]:
             }
             for each in metadata.displays
         ]
+    if metadata.slice_thickness is not None:
+        known["slice_thickness"] = float(metadata.slice_thickness)
+    if metadata.optics is not None:
+        known["optics"] = asdict(metadata.optics)
     return known
 
 
@@ -57,7 +70,25 @@ def metadata_from_json(value: object) -> Metadata:
         unit if has_step and isinstance(unit, str) else None,
         _displays(value.get("displays")),
         float(str(start)) if has_step and _is_number(start) else None,
+        _positive(value.get("slice_thickness")),
+        _optics(value.get("optics")),
     )
+
+
+def _optics(value: object) -> Optics | None:
+    if not isinstance(value, Mapping):
+        return None
+    emission, kind = value.get("emission"), value.get("microscope")
+    return Optics(
+        _positive(value.get("numerical_aperture")),
+        _positive(value.get("refractive_index")),
+        tuple(map(_positive, emission)) if isinstance(emission, list | tuple) else None,
+        cast("Microscope", kind) if kind in get_args(Microscope) else None,
+    )
+
+
+def _positive(value: object) -> float | None:
+    return float(str(value)) if _is_number(value) and float(str(value)) > 0 else None
 
 
 def _orientation(value: object) -> Orientation | None:

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
@@ -49,6 +50,7 @@ def make_note(volume: Volume, axes: str | None = None) -> Note:
         "channel_names": list(volume.channel_names) if volume.channel_names else None,
         "provenance": dict(volume.provenance) if volume.provenance is not None else None,
         "metadata": metadata_as_json(volume.metadata),
+        **({} if volume.z_positions is None else {"z_positions": list(volume.z_positions)}),
     }
     try:
         # Through text and back, so that every format stores the very same plain values.
@@ -159,7 +161,7 @@ def noted_metadata(stored: Metadata, note: Note, spacing: Mapping[str, float]) -
     """
     noted = metadata_from_json(note.get("metadata"))
     if dict(note["spacing"]) != dict(spacing):
-        noted = replace(noted, origin={}, orientation=None)
+        noted = replace(noted, origin={}, orientation=None, slice_thickness=None)
     timing, noted_timing = ((each.time_step, each.time_unit) for each in (stored, noted))
     takes_start = stored.time_start is None and timing in ((None, None), noted_timing)
     return Metadata(
@@ -169,7 +171,22 @@ def noted_metadata(stored: Metadata, note: Note, spacing: Mapping[str, float]) -
         time_unit=noted.time_unit if stored.time_step is None else stored.time_unit,
         displays=stored.displays or noted.displays,
         time_start=noted.time_start if takes_start else stored.time_start,
+        slice_thickness=stored.slice_thickness or noted.slice_thickness,
+        optics=stored.optics or noted.optics,
     )
+
+
+def noted_positions(
+    note: Note, spacing: Mapping[str, float], planes: int
+) -> tuple[float, ...] | None:
+    """Return the note's positions of planes, valid only for the spacing they were written with."""
+    value = note.get("z_positions")
+    if not isinstance(value, list) or len(value) != planes or dict(note["spacing"]) != spacing:
+        return None
+    if not all(isinstance(z, int | float) and math.isfinite(z) for z in value):
+        return None
+    rising = all(a < b for a, b in pairwise(value))
+    return tuple(map(float, value)) if rising and value[0] == 0 else None
 
 
 def _plain(value: object) -> object:

@@ -21,7 +21,7 @@ from isoslice.io.formats.planes.reader import find_planes, is_pattern, read_plan
 from isoslice.io.formats.refused import check_not_refused
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_memory
-from isoslice.io.options import ReadOptions
+from isoslice.io.options import Positions, ReadOptions, given_positions
 
 
 def read_volume(
@@ -33,6 +33,7 @@ def read_volume(
     series: str | int | None = None,
     channel: str | int | None = None,
     time: str | int | None = None,
+    positions: Positions | None = None,
 ) -> Volume:
     """Read an image with its axes and spacing.
 
@@ -53,6 +54,9 @@ def read_volume(
         Which image of several: a number from 0 or a name.
     channel, time
         Which channels (``"1"``, ``"DAPI"``, ``"0,2"``) and time points (``"3"``, ``"2:5"``).
+    positions
+        Of the planes along Z, rising, in the unit of the voxel size; replace the file's.
+        ``"even"`` takes planes as evenly spaced whatever the file says.
 
     Returns
     -------
@@ -66,7 +70,16 @@ def read_volume(
         an axis is unknown.
     """
     return in_memory(
-        open_volume(path, axes, voxel_size, unit=unit, series=series, channel=channel, time=time)
+        open_volume(
+            path,
+            axes,
+            voxel_size,
+            unit=unit,
+            series=series,
+            channel=channel,
+            time=time,
+            positions=positions,
+        )
     )
 
 
@@ -94,6 +107,7 @@ def open_volume(
     series: str | int | None = None,
     channel: str | int | None = None,
     time: str | int | None = None,
+    positions: Positions | None = None,
 ) -> Volume:
     """Open an image as `read_volume` does, with voxels that are read where they are indexed.
 
@@ -102,12 +116,16 @@ def open_volume(
     """
     texts = [None if t is None else str(t) for t in (series, channel, time)]
     size = None if voxel_size is None else parse_voxel_size(voxel_size)
-    return open_with(
-        Path(path),
-        ReadOptions(
-            axes=axes, voxel_size=size, unit=unit, series=texts[0], channel=texts[1], time=texts[2]
-        ),
+    options = ReadOptions(
+        axes=axes,
+        voxel_size=size,
+        unit=unit,
+        series=texts[0],
+        channel=texts[1],
+        time=texts[2],
+        positions=given_positions(positions),
     )
+    return open_with(Path(path), options)
 
 
 def open_with(path: Path, options: ReadOptions) -> Volume:

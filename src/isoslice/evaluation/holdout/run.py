@@ -21,8 +21,10 @@ from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Lost, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.normalization import Normalization
+from isoslice.data.output_spacing import Wanted
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import AXES, Volume, from_tczyx
+from isoslice.data.z_positions import at_planes
 from isoslice.errors import DataError, DoubtWarning
 from isoslice.evaluation.holdout.extrapolation import (
     interpolation_errors,
@@ -43,7 +45,7 @@ from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
-from isoslice.inference.stack import as_volume, check_stack, choose_factor, restores_separately
+from isoslice.inference.stack import as_volume, check_stack, choose_spacing, restores_separately
 from isoslice.models.choices import Mode
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
@@ -107,7 +109,7 @@ def check(
     separate = restores_separately(config, volume)
     if not config.srh:
         check_stack(volume, volume.size("C") if separate else config.network.channels)
-    factor = choose_factor(volume, factor, progress, along)
+    factor = choose_spacing(volume, Wanted(factor), progress, along).factor
     notes = _notes_on_training(model, volume.source)
     volume = middle_of(volume, factor, notes)
     seen = srh_channels(volume) if config.srh else volume
@@ -235,7 +237,8 @@ def middle_of(volume: Volume, factor: int, notes: list[str]) -> Volume:
         "were checked"
     )
     data = volume.read((every, every, *index))
-    return replace(volume, data=from_tczyx(data, volume.axes))
+    places = at_planes(volume.z_positions, range(count)[index[0]])
+    return replace(volume, data=from_tczyx(data, volume.axes), z_positions=places)
 
 
 def _restore(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from isoslice import __version__
+from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError, SettingsError, warn
 from isoslice.inference.engine.job import (
@@ -76,6 +77,11 @@ class Request:
     slab: int | None = None
 
     @property
+    def wanted(self) -> Wanted:
+        """How far output planes are to be apart."""
+        return self.options.wanted(self.factor)
+
+    @property
     def budget(self) -> int:
         """Bytes that a process may take."""
         given = available_memory() // 2 if self.memory is None else self.memory
@@ -107,7 +113,7 @@ def begin(
     options = recipe.resolve(request.options)
     if options.estimates_errors:
         error_estimator(model)  # refuses models that know nothing of their errors
-    stack = stack_to_restore(volume, model.config, request.factor, progress, request.along)
+    stack = stack_to_restore(volume, model.config, request.wanted, progress, request.along)
     volume = stack.volume
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")

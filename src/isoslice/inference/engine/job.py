@@ -163,6 +163,7 @@ class Job:
             provenance={**made, "holds": holds(name, plan.options)},
             source="isoslice",
             metadata=metadata,
+            z_positions=None,
         )
 
     def create_images(self) -> None:

@@ -55,7 +55,10 @@ _SAME = {
     "series": "series",
     "channel": "channel",
     "time": "time",
+    "positions": "list of positions",
     "factor": "factor",
+    "isotropic": "choice of isotropic voxels",
+    "spacing": "output spacing",
     "along": "coarse axis",
     "mode": "mode",
     "steps": "number of steps",
@@ -99,7 +102,7 @@ def check_same(before: JobPlan, now: dict[str, object], folder: Path) -> None:
     changed = []
     for key, name in _SAME.items():
         if key in now and now[key] != then[key]:
-            digest = key.endswith(("digest", "fingerprint"))
+            digest = key.endswith(("digest", "fingerprint", "positions"))
             was = "" if digest else f" (now {now[key]}, before {then[key]})"
             changed.append(f"another {name}{was}")
     if changed:

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from isoslice.data.coarse import renamed
+from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
 from isoslice.inference.engine.begin import Request
 from isoslice.inference.engine.end import Finished, remove_stale, targets, write_record
@@ -39,13 +40,13 @@ def predict_volume(
     model: ModelBundle,
     given: Volume,
     options: PredictOptions,
-    factor: int | None = None,
+    wanted: Wanted,
     device: str = "auto",
     progress: Progress | None = None,
     along: str | None = None,
 ) -> Prediction:
     """Restore a stack in memory; arguments as in `Model.predict`."""
-    prediction, _ = _predicted(model, given, options, factor, device, progress or Progress(), along)
+    prediction, _ = _predicted(model, given, options, wanted, device, progress or Progress(), along)
     return prediction
 
 
@@ -53,7 +54,7 @@ def _predicted(
     model: ModelBundle,
     given: Volume,
     options: PredictOptions,
-    factor: int | None,
+    wanted: Wanted,
     device: str,
     progress: Progress,
     along: str | None,
@@ -62,7 +63,7 @@ def _predicted(
     resolved = recipe.resolve(options)
     if resolved.estimates_errors:
         error_estimator(model)  # refuses models that know nothing of their errors
-    stack = stack_to_restore(given, model.config, factor, progress, along)
+    stack = stack_to_restore(given, model.config, wanted, progress, along)
     computing = choose_device(device)
     check_fits(stack.volume, stack.factor, resolved, recipe)
     progress.note(f"computing on {describe(computing)}")
@@ -136,7 +137,7 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
         model,
         as_volume(volume, None, None),
         request.options,
-        request.factor,
+        request.wanted,
         request.device,
         progress,
         request.along,
@@ -168,7 +169,7 @@ def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
     """Whether a stack can be restored in memory; refuses those that cannot be restored at all."""
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
-    stack = stack_to_restore(volume, model.config, request.factor, Progress(), request.along)
+    stack = stack_to_restore(volume, model.config, request.wanted, Progress(), request.along)
     return fits(stack.volume, stack.factor, options, recipe)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from isoslice.data.volume import AXES
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
+from isoslice.io.formats.ome_optics import optics_of_types
+from isoslice.io.formats.ome_positions import PlanePosition, plane_positions
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_shape
 from isoslice.io.series import Series, choose_series
@@ -75,15 +78,23 @@ def _read(path: Path, image: Any, series: str | None) -> Raw:
     spacing = {a: float(s) for a, s in steps.items() if s is not None and 0 < s < math.inf}
     names = tuple(str(name) for name in image.channel_names or [])
     unit = "micrometer" if spacing else None
+    ome = _quietly(lambda: image.ome_metadata)
+    sizes_of = dict(zip(str(image.dims.order), voxels.shape, strict=True))
+    lengths = {axis: sizes_of.get(axis, 1) for axis in "TCZ"}
+    planes = _quietly(lambda: list(_planes(ome, chosen))) or []
+    step, places = plane_positions(planes, lengths, spacing, unit)
+    if step is not None and places is not None:
+        spacing["Z"] = step
     return Raw(
         data,
         listed[chosen].axes,
         spacing,
         unit,
         names or None,
-        metadata=_metadata(image, chosen),
+        metadata=_metadata(image, ome, chosen),
         series=tuple(listed),
         chosen=chosen,
+        z_positions=places,
     )
 
 
@@ -109,14 +120,22 @@ def _kept(image: Any) -> list[int]:
     return [i for i, n in enumerate(shape) if n > 1 or order[i] not in AXES[:3]]
 
 
-def _metadata(image: Any, scene: int) -> Metadata:
+def _metadata(image: Any, ome: Any, scene: int) -> Metadata:
     step = _quietly(lambda: image.time_interval)
     seconds = step.total_seconds() if isinstance(step, timedelta) else 0.0
     return Metadata(
         time_step=seconds if seconds > 0 else None,
         time_unit="second" if seconds > 0 else None,
-        displays=_quietly(lambda: _displays(image.ome_metadata, scene)),
+        displays=_quietly(lambda: _displays(ome, scene)),
+        optics=_quietly(lambda: optics_of_types(ome, scene)),
     )
+
+
+def _planes(ome: Any, scene: int) -> Iterator[PlanePosition]:
+    for plane in ome.images[scene].pixels.planes:
+        if plane.position_z is not None:
+            unit = getattr(plane.position_z_unit, "value", plane.position_z_unit)
+            yield PlanePosition(plane.the_t, plane.the_c, plane.the_z, plane.position_z, unit)
 
 
 def _displays(ome: Any, scene: int) -> tuple[Display, ...] | None:

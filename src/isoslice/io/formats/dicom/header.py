@@ -30,11 +30,13 @@ _SHORT = (
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _PIXELS = (0x7FE0, 0x0010)
 #: Elements that files of several frames hold in sequences, once or per frame: image position and
-#: orientation, pixel spacing, spacing between slices, intercept, slope, echo time, temporal index.
+#: orientation, pixel spacing, thickness of and spacing between slices, intercept, slope, echo time,
+#: temporal index.
 _FRAME_ELEMENTS = (
     (0x0020, 0x0032),
     (0x0020, 0x0037),
     (0x0028, 0x0030),
+    (0x0018, 0x0050),
     (0x0018, 0x0088),
     (0x0028, 0x1052),
     (0x0028, 0x1053),

@@ -18,6 +18,7 @@ _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 #: Elements of frames: see `Elements.of_frames`.
 _IMAGE_ORIENTATION, _PIXEL_SPACING = (0x0020, 0x0037), (0x0028, 0x0030)
 _SPACING_BETWEEN_SLICES, _EFFECTIVE_ECHO_TIME = (0x0018, 0x0088), (0x0018, 0x9082)
+_SLICE_THICKNESS = (0x0018, 0x0050)
 #: Largest compression ratio, of empty planes by JPEG and its relatives.
 _MAX_RATIO = 2**16
 
@@ -104,6 +105,10 @@ def _frames(path: Path, elements: Elements) -> list[Plane]:
             ),
             _positive(elements.floats(0x0018, 0x1063) or elements.floats(0x0020, 0x0110)),
             _window(elements),
+            _positive(
+                elements.floats(0x0018, 0x0050)
+                or _of_frame(elements, _SLICE_THICKNESS, frame, frames)
+            ),
         )
         for frame, position in enumerate(_positions(elements, frames))
     ]

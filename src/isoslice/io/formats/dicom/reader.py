@@ -27,7 +27,8 @@ from isoslice.io.series import Series, choose_series
 def read_dicom(path: Path, series: str | None = None) -> Raw:
     """Read a series: of a folder the largest by default, of a file the one it belongs to.
 
-    Planes are sorted by position, which gives the spacing along Z. A single file is read with the
+    Planes are sorted by position, which gives the spacing along Z, and where they are unevenly
+    spaced their places; that is told. A single file is read with the
     files of its series beside it. Intensities are rescaled (to Hounsfield units and the like);
     integers stay integers. Planes at the same position are time points, or channels if their echo
     times differ.
@@ -35,7 +36,7 @@ def read_dicom(path: Path, series: str | None = None) -> Raw:
     Raises
     ------
     DataError
-        If SimpleITK is not installed, a file is damaged, planes are missing or unevenly spaced.
+        If SimpleITK is not installed, a file is damaged, or planes are not of one volume.
     """
     sitk = require("SimpleITK", "SimpleITK", "a DICOM file", path=path)
     planes = _planes(path)
@@ -196,6 +197,15 @@ def _described(
     if stack.repeats == "C":
         names = tuple(f"TE {repeat[0].echo:g} ms" for repeat in stack.planes)
     step = first.time_step if "T" in axes else None
-    metadata = Metadata({}, orientation, step, "millisecond" if step else None, displays)
+    thicknesses = {plane.thickness for repeat in stack.planes for plane in repeat}
+    metadata = Metadata(
+        {},
+        orientation,
+        step,
+        "millisecond" if step else None,
+        displays,
+        slice_thickness=first.thickness if len(thicknesses) == 1 else None,
+    )
     unit = "millimeter" if spacing or orientation else None
-    return Raw(data, axes, spacing, unit, names, None, metadata, listed, chosen)
+    places = stack.z_positions if "Z" in axes else None
+    return Raw(data, axes, spacing, unit, names, None, metadata, listed, chosen, z_positions=places)

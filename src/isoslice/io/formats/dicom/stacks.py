@@ -1,4 +1,4 @@
-"""Stacks of DICOM planes: grouped, sorted by position, and checked for gaps."""
+"""Stacks of DICOM planes: grouped, and sorted by position."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.z_positions import rounding_of, spacing_of
 from isoslice.errors import DataError, warn
 
 Point = tuple[float, float, float]
 #: Planes closer than this are at the same position.
 _SAME_POSITION_MM = 1e-3
-#: Relative deviation of a gap from the others that is an error, and that is warned of.
-_GAP_ERROR, _GAP_WARNING = 0.05, 0.01
+#: Relative deviation from a whole number of spacings up to which a gap is one of missing planes.
+_GAP_TOLERANCE = 0.05
 #: Angle between the planes' normal and the step from plane to plane that is warned of.
 _MAX_TILT_DEGREES = 0.5
 
@@ -55,6 +56,8 @@ class Plane:
         Milliseconds between time points, or None.
     window
         Intensities shown as black and as white, or None.
+    thickness
+        Of what it sees, in millimetres, or None.
     """
 
     path: Path
@@ -73,6 +76,7 @@ class Plane:
     echo: float | None
     time_step: float | None
     window: tuple[float, float] | None
+    thickness: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,16 @@ class Stack:
     repeats
         Axis of several planes at each position, ``"T"`` or ``"C"``; empty for one.
     step
-        Vector from plane to plane in LPS in millimetres; None where positions are unknown.
+        Vector from plane to plane in LPS in millimetres, the median where these are uneven; None
+        where positions are unknown.
+    z_positions
+        Of the planes along `step`, where they are uneven; see `Volume`.
     """
 
     planes: tuple[tuple[Plane, ...], ...]
     repeats: str
     step: Point | None
+    z_positions: tuple[float, ...] | None = None
 
     @property
     def first(self) -> Plane:
@@ -126,7 +134,7 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
     Raises
     ------
     DataError
-        If planes are missing or unevenly spaced.
+        If there are more images at one place than at another.
     """
     first = planes[0]
     if first.directions is None or any(plane.position is None for plane in planes):
@@ -152,12 +160,17 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
             f"{len(levels)} places; give the files of one volume in a folder of their own"
         )
     heights = [float(np.dot(normal, _point(level[0]))) for level in levels]
-    _check_gaps(levels, heights, source)
-    step = None
+    step, places = None, None
     if len(levels) > 1:
-        vector = (_point(levels[-1][0]) - _point(levels[0][0])) / (len(levels) - 1)
-        _check_tilt(vector, normal, source)
-        step = (float(vector[0]), float(vector[1]), float(vector[2]))
+        whole = _point(levels[-1][0]) - _point(levels[0][0])
+        _check_tilt(whole, normal, source)
+        length = float(np.linalg.norm(whole))
+        # Along the way from the first plane to the last, that planes of a tilted gantry take.
+        along = np.subtract(heights, heights[0]) * (length / (heights[-1] - heights[0]))
+        spacing, places = spacing_of(along.tolist(), _rounding(planes, normal))
+        if places is not None:
+            _tell_gaps(levels, heights, source)
+        step = _vector(whole / length * spacing)
     repeats = ""
     if counts != {1}:
         echoes = [plane.echo for plane in levels[0]]
@@ -165,7 +178,19 @@ def ordered(planes: Sequence[Plane], source: str) -> Stack:
         levels = [sorted(level, key=lambda p: _time_or_echo(p, repeats)) for level in levels]
         what = "channels, one an echo" if repeats == "C" else "time points, by their numbers"
         warn(f"{source}: holds {len(echoes)} images at each place, taken as {what}")
-    return Stack(tuple(zip(*levels, strict=True)), repeats, step)
+    return Stack(tuple(zip(*levels, strict=True)), repeats, step, places)
+
+
+def _rounding(planes: Sequence[Plane], normal: NDArray[np.float64]) -> float:
+    """Return to what positions along the normal may have been rounded: their last digits."""
+    points = np.array([plane.position for plane in planes])
+    digits = [rounding_of(column.tolist()) for column in points.T]
+    return float(np.abs(normal) @ np.array(digits))
+
+
+def _vector(numbers: NDArray[np.float64]) -> Point:
+    x, y, z = numbers.tolist()
+    return x, y, z
 
 
 def _time_or_echo(plane: Plane, repeats: str) -> tuple[float, ...]:
@@ -176,30 +201,22 @@ def _point(plane: Plane) -> NDArray[np.float64]:
     return np.array(plane.position, np.float64)
 
 
-def _check_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], source: str) -> None:
-    """Raise or warn where planes are unevenly spaced."""
+def _tell_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], source: str) -> None:
+    """Warn of planes that are unevenly spaced, naming the largest deviation."""
     gaps = np.diff(heights)
-    if len(gaps) < 2:
-        return
     # The median: gaps over missing planes are the minority.
     typical = float(np.median(gaps))
     worst = int(np.argmax(np.abs(gaps - typical)))
-    error = abs(float(gaps[worst]) - typical) / typical
-    if error > _GAP_ERROR:
-        ratio = float(gaps[worst]) / typical
-        missing = round(ratio) >= 2 and abs(ratio - round(ratio)) < _GAP_ERROR * ratio
-        problem = f"{round(ratio) - 1} plane(s) missing" if missing else "an uneven distance"
-        advice = "copy the missing files" if missing else "resample them evenly, as dcm2niix does"
-        raise DataError(
-            f"{source}: got {problem} between {levels[worst][0].path.name} and "
-            f"{levels[worst + 1][0].path.name} (at {heights[worst]:g} and {heights[worst + 1]:g} "
-            f"mm, where most are {typical:g} mm apart), expected evenly spaced planes; {advice}, "
-            "or give the planes of one side in a folder of their own"
-        )
-    if error > _GAP_WARNING:
-        warn(
-            f"{source}: distances between planes differ by up to {100 * error:.1f}%, taken as even"
-        )
+    ratio = float(gaps[worst]) / typical
+    missing = round(ratio) >= 2 and abs(ratio - round(ratio)) < _GAP_TOLERANCE * ratio
+    problem = f"{round(ratio) - 1} plane(s) missing" if missing else "an uneven distance"
+    advice = ", or copy the missing files" if missing else ""
+    warn(
+        f"{source}: {problem} between {levels[worst][0].path.name} and "
+        f"{levels[worst + 1][0].path.name} (at {heights[worst]:g} and {heights[worst + 1]:g} mm, "
+        f"where most are {typical:g} mm apart): planes are taken where the files say that they "
+        f"lie; give other places with --positions{advice}"
+    )
 
 
 def _check_tilt(step: NDArray[np.float64], normal: NDArray[np.float64], source: str) -> None:

@@ -7,15 +7,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from isoslice.data.metadata import Display, Metadata
+from isoslice.data.metadata import Display, Metadata, Optics
 from isoslice.data.units import unit_name
 from isoslice.io.decoded import Raw
 from isoslice.io.formats.hdf5.grid import Grid
 from isoslice.io.formats.hdf5.integrity import MAX_OBJECTS, Stored, member, text
+from isoslice.io.formats.ome_optics import optics_of
+from isoslice.io.formats.text_numbers import positive
 from isoslice.io.lazy_array import LazyArray
 
 _FINEST_LEVEL = "DataSet/ResolutionLevel 0"
 _INFO = "DataSetInfo"
+#: Attributes that name the kind of microscope, and OME's names of the kinds.
+_MODE_NAMES = ("MicroscopyMode", "MicroscopeMode", "MicroscopeModality")
+_MODES = {"widefield": "WideField", "wide field": "WideField"} | dict.fromkeys(
+    ("confocal", "point scanning confocal", "laser scanning confocal"),
+    "LaserScanningConfocalMicroscopy",
+)
 
 
 def read_imaris(path: Path, file: Any) -> Raw:
@@ -45,6 +53,7 @@ def read_imaris(path: Path, file: Any) -> Raw:
         time_step=step,
         time_unit=None if step is None else "second",
         displays=tuple(_display(info) for info in infos),
+        optics=_optics(image, infos),
     )
     axes = "".join("TCZYX"[i] for i in kept)
     return Raw(data, axes, spacing, unit, names if all(names) else None, metadata=metadata)
@@ -94,6 +103,21 @@ def _display(info: Any) -> Display:
         shade = "".join(f"{round(255 * part):02X}" for part in color)
     fits = len(window) == 2 and window[0] < window[1]
     return Display(shade, (window[0], window[1]) if fits else None)
+
+
+def _optics(image: Any, infos: list[Any]) -> Optics | None:
+    """Return what the image or its first channels say of the microscope."""
+    owners = [image, *infos]
+    apertures = [_number(owner, "NumericalAperture") for owner in owners]
+    indices = [_number(owner, "RefractionIndexImmersion") for owner in owners]
+    modes = [text(o, name) for o in owners if o is not None for name in _MODE_NAMES]
+    return optics_of(
+        next(filter(None, apertures), None),
+        next(filter(None, indices), None),
+        None,
+        [positive(_number(info, "LSMEmissionWavelength")) for info in infos],
+        [_MODES.get(mode.strip().lower(), mode.strip()) for mode in modes if mode],
+    )
 
 
 def _time_step(info: Any, times: int) -> float | None:

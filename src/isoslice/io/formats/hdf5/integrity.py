@@ -121,6 +121,8 @@ def attribute(owner: Any, name: str) -> Any | None:
             h5py.h5t.STRING,
         ):
             return None
+        if handle.get_space().get_simple_extent_npoints() == 0:  # it has no size to ask for
+            return None
         if handle.dtype.kind == "O":
             check_heaps(Path(owner.file.filename))
         size = handle.get_storage_size()

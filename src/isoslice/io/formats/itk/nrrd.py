@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,16 @@ def _described(data: Any, header: Header, dimension: int) -> Raw:
     orientation = _orientation(fields, vectors_xyz, signs, code)
     time = spacing.pop("T", None), next(filter(None, map(time_name, units)), None)
     metadata = metadata_of(orientation, unit, note, signs, time)
+    thickness = _thickness(fields, axes)
+    metadata = replace(metadata, slice_thickness=thickness)
     return Raw(data, "".join(axes[::-1]), spacing, unit, None, note, metadata)
+
+
+def _thickness(fields: Mapping[str, str], axes: Sequence[str]) -> float | None:
+    """Return the thickness of what a sample along Z stands for, if it is stated."""
+    stated = numbers(fields.get("thicknesses", ""))
+    known = dict(zip(axes, stated, strict=False)).get("Z", math.nan)
+    return known if 0 < known < math.inf else None
 
 
 def _letters(kinds: Sequence[str], steps: Sequence[Vector]) -> list[str]:

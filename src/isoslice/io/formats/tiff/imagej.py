@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from isoslice.data.metadata import Display, Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import unit_name
+from isoslice.io.formats.text_numbers import known, number, positive
 from isoslice.io.formats.tiff.display import from_table
-from isoslice.io.formats.tiff.text_numbers import known, number, positive
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.notes import Note, find_note
 

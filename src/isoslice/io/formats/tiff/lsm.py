@@ -9,7 +9,7 @@ import numpy as np
 
 from isoslice.data.metadata import Display, Metadata
 from isoslice.data.units import convert
-from isoslice.io.formats.tiff.text_numbers import number, positive
+from isoslice.io.formats.text_numbers import number, positive
 
 if TYPE_CHECKING:
     from tifffile import TiffFile

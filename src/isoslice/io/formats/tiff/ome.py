@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from isoslice.data.metadata import Display, Metadata
 from isoslice.data.time_units import time_name
 from isoslice.data.units import common_unit, convert, unit_name
+from isoslice.io.formats.ome_optics import optics_of_xml
+from isoslice.io.formats.ome_positions import PlanePosition, plane_positions
+from isoslice.io.formats.text_numbers import known, number, positive
 from isoslice.io.formats.tiff.limits import MAX_PLANES, count
-from isoslice.io.formats.tiff.text_numbers import known, number, positive
 from isoslice.io.notes import Note, find_note
 
 #: Colour that old versions of Bio-Formats write for none.
@@ -49,7 +52,7 @@ class OmeImage:
         Files that hold its planes.
     places
         Index in `holders` and page of each plane, shape (planes, 2); -1 where the XML has none.
-    spacing, unit, channel_names, note, metadata
+    spacing, unit, channel_names, note, metadata, z_positions
         As of `Raw`.
     """
 
@@ -66,6 +69,7 @@ class OmeImage:
     channel_names: tuple[str, ...] | None
     note: Note | None
     metadata: Metadata
+    z_positions: tuple[float, ...] | None
 
 
 def ome_images(root: ElementTree.Element) -> list[OmeImage]:
@@ -105,6 +109,11 @@ def _image(
     axes, shape = _modulo(root, image, axes, shape)
     names = tuple(channel.get("Name") or "" for channel in channels)
     spacing, unit, metadata = _calibration(pixels, channels)
+    z_positions = None
+    if shape[axes.index("Z")] == sizes["Z"]:  # else an axis of two
+        step, z_positions = plane_positions(_plane_positions(pixels), sizes, spacing, unit)
+        if step is not None and (z_positions is not None or "Z" not in spacing):
+            spacing["Z"] = step
     return OmeImage(
         image.get("Name"),
         axes,
@@ -118,7 +127,8 @@ def _image(
         unit,
         names if names and all(names) else None,
         find_note(image.findtext("{*}Description")),
-        metadata,
+        replace(metadata, optics=optics_of_xml(root, image, channels)),
+        z_positions,
     )
 
 
@@ -221,6 +231,16 @@ def _position(pixels: ElementTree.Element, unit: str | None) -> tuple[dict[str, 
                 positions[axis] = convert(position, own_unit, unit)
         return known(positions), unit
     return {}, unit
+
+
+def _plane_positions(pixels: ElementTree.Element) -> Iterator[PlanePosition]:
+    for plane in pixels.iterfind("{*}Plane[@PositionZ]"):
+        try:
+            time, channel, z = (count(plane, f"The{axis}", 0) for axis in "TCZ")
+        except ValueError:
+            time, channel, z = -1, -1, -1  # none of the image's: positions say nothing
+        place, unit = plane.get("PositionZ"), plane.get("PositionZUnit")
+        yield PlanePosition(time, channel, z, place, unit)
 
 
 def _color(text: str | None) -> str | None:

@@ -90,6 +90,7 @@ def read_ome(ome: OpenedOme, requested: str | None) -> Raw | None:
         with_noted(image.metadata, image.note),
         listed,
         chosen,
+        z_positions=image.z_positions,
     )
 
 

@@ -104,22 +104,25 @@ def _ome_metadata(volume: Volume, axes: str) -> dict[str, Any]:
     if volume.metadata.time_step is not None and time is not None:
         metadata["TimeIncrement"] = float(volume.metadata.time_step)
         metadata["TimeIncrementUnit"] = TIME_SYMBOLS[time]
-    if unit is not None and volume.metadata.origin:
+    if unit is not None and (volume.metadata.origin or volume.z_positions is not None):
         metadata["Plane"] = _positions(volume, axes, SYMBOLS[unit])
     return metadata
 
 
 def _positions(volume: Volume, axes: str, unit: str) -> dict[str, list[Any]]:
-    """Return the position of each plane, in the stored order."""
-    origin = volume.metadata.origin
-    depths = np.zeros([volume.size(axis) for axis in axes[:-2]], int)
+    """Return the position of each plane, in the stored order; of uneven ones from 0 at least."""
+    origin = dict(volume.metadata.origin)
+    depths = np.zeros([volume.size(axis) for axis in axes[:-2]])
     if "Z" in axes:
-        z_index = axes.index("Z")
-        depths += np.arange(volume.size("Z")).reshape([-1] + [1] * (len(axes) - 3 - z_index))
+        z_index, step = axes.index("Z"), float(volume.spacing.get("Z", 0.0))
+        places = volume.z_positions or tuple(z * step for z in range(volume.size("Z")))
+        depths += np.reshape(places, [-1] + [1] * (len(axes) - 3 - z_index))
+        if volume.z_positions is not None:
+            origin.setdefault("Z", 0.0)
     positions: dict[str, list[Any]] = {}
     for axis, position in origin.items():
-        step = float(volume.spacing.get("Z", 0.0)) if axis == "Z" else 0.0
-        positions[f"Position{axis}"] = [position + z * step for z in depths.ravel().tolist()]
+        shifts = depths if axis == "Z" else np.zeros_like(depths)
+        positions[f"Position{axis}"] = [position + shift for shift in shifts.ravel().tolist()]
         positions[f"Position{axis}Unit"] = [unit] * depths.size
     return positions
 

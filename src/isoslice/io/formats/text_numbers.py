@@ -1,4 +1,4 @@
-"""Numbers in untrusted metadata of TIFF files."""
+"""Numbers in the untrusted metadata of files."""
 
 from __future__ import annotations
 
