@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isoslice import __version__
 from isoslice.data.frames import Frame, frames_of
-from isoslice.data.grid import even_grid
+from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.measurement import Measurement
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import Normalization
@@ -42,9 +42,11 @@ class Plan(BaseModel):
     options
         Resolved.
     factor
-        Output planes per measured plane, rounded where that is no integer.
-    positions
-        Of the planes, in output planes; empty where they are `factor` apart.
+        Output planes per measured plane, rounded where that is no integer, at least 2.
+    ratio, step, positions
+        Output planes per measured plane, not rounded, the spacing of output planes in the stack's
+        unit, and where planes lie among them: see `OutputSpacing`. Of planes that are `factor`
+        apart, no positions are listed.
     along
         The axis that is coarse.
     separate
@@ -67,7 +69,9 @@ class Plan(BaseModel):
     model: str
     recipe: str
     options: ResolvedOptions
-    factor: Annotated[int, Field(ge=1)]
+    factor: Annotated[int, Field(ge=2)]
+    ratio: Annotated[float, Field(gt=1)]
+    step: float | None = None
     positions: tuple[float, ...] = ()
     along: Literal["Z", "Y", "X"]
     separate: bool
@@ -114,10 +118,18 @@ def plan_restoration(
     SettingsError
         If a slice profile does not fit the stack.
     """
-    profile = profile_in_planes(options.slice_profile, stack.volume, stack.factor)
+    spacing = stack.spacing
+    profile = profile_in_planes(options.slice_profile, stack.volume, spacing.ratio)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
-    points = profile == POINT and not options.denoise
+    whole = PlaneGrid(spacing.positions).is_whole
+    points = whole and profile == POINT and not options.denoise
+    if not points and not isinstance(model.config, ModelConfig):
+        raise SettingsError(
+            f"got planes between output planes, {spacing.ratio:.4g} apart, for a "
+            f"{model.config.recipe} model, expected each to be one of the output's; give "
+            f"--factor {stack.factor}, say --positions even, or use a model of the preset isoslice"
+        )
     if not points and isinstance(model.config, ModelConfig):
         _check_told(model.config, stack.volume, options)
         noise, damping = _noise(stack.volume, inspection, model.config)
@@ -127,6 +139,9 @@ def plan_restoration(
         recipe=model.config.recipe,
         options=options,
         factor=stack.factor,
+        ratio=spacing.ratio,
+        step=spacing.step,
+        positions=() if spacing.is_even else spacing.positions,
         along=cast("Literal['Z', 'Y', 'X']", stack.along),
         separate=stack.separate,
         normalization=inspection.normalization,
@@ -138,7 +153,7 @@ def plan_restoration(
     )
 
 
-def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
+def profile_in_planes(asked: str, volume: Volume, ratio: float) -> Profile:
     """Return the profile that was asked for, in output planes, for a volume coarse along Z.
 
     Raises
@@ -152,7 +167,7 @@ def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
         return POINT
     count = volume.size("Z")
     if width is None:  # a slab from plane to plane
-        return Profile(kind, float(factor))
+        return Profile(kind, float(ratio))
     spacing = volume.spacing.get("Z")
     if spacing is None:
         raise SettingsError(
@@ -166,7 +181,7 @@ def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
             f"planes {spacing:g} {unit} apart, expected a blur that fits into it; give the width "
             "in that unit"
         )
-    return Profile(kind, width).scaled(factor / spacing)
+    return Profile(kind, width).scaled(ratio / spacing)
 
 
 def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -> None:

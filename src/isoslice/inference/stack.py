@@ -16,7 +16,7 @@ from isoslice.data.srh import srh_channels
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import AXES, Volume, parse_voxel_size
 from isoslice.data.z_positions import at_planes
-from isoslice.errors import DataError, SettingsError
+from isoslice.errors import DataError
 from isoslice.io.decoded import placed
 from isoslice.io.options import Positions, ReadOptions, given_positions
 from isoslice.models.config import AnyConfig
@@ -73,11 +73,8 @@ class Stack:
         works on these.
     along
         What the coarse axis is really called.
-    positions, step
-        Of the planes, in output planes, and the spacing of these in the stack's unit, None where
-        that is unknown; see `OutputSpacing`.
-    factor
-        Output planes per measured plane, the nearest integer of at least 2.
+    spacing
+        Of the output along the coarse axis, and where planes lie.
     separate
         Whether each channel is restored by itself.
     refined_spacing, refined_metadata
@@ -86,12 +83,15 @@ class Stack:
 
     volume: Volume
     along: str
-    positions: tuple[float, ...]
-    step: float | None
-    factor: int
+    spacing: OutputSpacing
     separate: bool
     refined_spacing: Mapping[str, float]
     refined_metadata: Metadata
+
+    @property
+    def factor(self) -> int:
+        """Output planes per measured plane, the nearest integer of at least 2."""
+        return self.spacing.factor
 
 
 def stack_to_restore(
@@ -121,9 +121,7 @@ def stack_to_restore(
     return Stack(
         volume,
         along,
-        chosen.positions,
-        chosen.step,
-        chosen.factor,
+        chosen,
         separate,
         *refined(given, along, chosen.ratio, chosen.step),
     )
@@ -203,7 +201,6 @@ def choose_spacing(
         What the coarse axis is really called.
     """
     chosen = output_spacing(volume, wanted)
-    _check_possible(chosen, volume)
     size = volume.voxel_size
     reason = "as asked"
     if wanted == Wanted() and size is not None:
@@ -222,18 +219,3 @@ def choose_spacing(
         note += f", voxel size (Z, Y, X) {new[0]:.4g}, {new[1]:.4g}, {new[2]:.4g}{unit}"
     progress.note(note)
     return chosen
-
-
-def _check_possible(chosen: OutputSpacing, volume: Volume) -> None:
-    """Refuse what the engine cannot do yet: planes that are not every k-th of the output's."""
-    if chosen.is_even:
-        return
-    if volume.z_positions is None:
-        raise SettingsError(
-            f"{volume.source}: got {chosen.ratio:.4g} output planes per measured plane, which is "
-            f"not possible yet, expected an integer; give --factor {chosen.factor}"
-        )
-    raise SettingsError(
-        f"{volume.source}: got planes that are unevenly spaced, which is not possible yet; say "
-        "--positions even to take them as evenly spaced"
-    )

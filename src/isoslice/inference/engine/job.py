@@ -146,7 +146,7 @@ class Job:
         """Return a restored volume, its voxels `data` in the order of `axes`."""
         along, plan = self.saved.plan.along, self.saved.plan
         source = turned(self.volume, along)
-        spacing, metadata = refined(source, along, plan.factor)
+        spacing, metadata = refined(source, along, plan.ratio, plan.step)
         frames = range(len(self.restoration.frames))
         scales = [self.restoration.scale(i) for i in frames]
         differences = [self.restoration.chi_squared(i) for i in frames]
@@ -180,13 +180,13 @@ class Job:
     @cached_property
     def _image_layout(self) -> tuple[tuple[int, ...], dict[str, float], tuple[int, ...]]:
         """Return shape, spacing and shape of the blocks of the images."""
-        along = self.saved.plan.along
-        names = renamed("ZYX", along)
+        plan = self.saved.plan
+        along, names = plan.along, renamed("ZYX", plan.along)
         lengths = dict(zip(names, self.restoration_shape, strict=True))
         sides = dict(zip(names, self.saved.cut.block, strict=True))
         shape = tuple(lengths.get(axis, self.volume.size(axis)) for axis in self.axes)
         block = tuple(min(sides.get(axis, 1), n) for axis, n in zip(self.axes, shape, strict=True))
-        spacing, _ = refined(turned(self.volume, along), along, self.saved.plan.factor)
+        spacing, _ = refined(turned(self.volume, along), along, plan.ratio, plan.step)
         return shape, spacing, block
 
     @property
