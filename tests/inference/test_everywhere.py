@@ -41,14 +41,24 @@ from tiny_head import random_head
 SPACING = {"Z": 2.0, "Y": 0.5, "X": 0.5}
 
 
-def own(channels=1, **settings):
+def own(channels=1, measured=False, **settings):
     """A model of the preset isoslice that knows its errors, made at random."""
     torch.manual_seed(0)
-    shape = NetworkSettings(channels=channels, widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0))
-    network = Denoiser(channels, shape.widths, shape.blocks_down, shape.blocks_up).eval()
+    shape = NetworkSettings(
+        channels=channels,
+        widths=(8, 12),
+        blocks_down=(1, 1),
+        blocks_up=(1, 0),
+        measured=measured,
+    )
+    network = Denoiser(
+        channels, shape.widths, shape.blocks_down, shape.blocks_up, measured=measured
+    ).eval()
     network.renormalize()
     with torch.no_grad():
         network.leave_gain.fill_(0.5)
+        if measured:
+            network.measured_gain.fill_(0.5)
     one = FactorCalibration(
         factor=4, ratio=(1.5,) * channels, multiples=tuple(range(1, len(COVERAGE_LEVELS) + 1))
     )
@@ -84,6 +94,12 @@ CASES = {
     "mean of blurred planes": (
         own, stack(3, 36, 40), {"mode": "mean", "slice_profile": "gaussian:3"}
     ),
+    "told of blur and noise": (
+        lambda: own(2, measured=True),
+        stack(2, 3, 36, 40, axes="CZYX"),
+        {"slice_profile": "slab", "uncertainty": True, "denoise": True},
+    ),
+    "any spacing": (lambda: own(measured=True), stack(3, 40, 36), {"spacing": 0.6, "samples": 2}),
     "uncertainty": (own, stack(3, 36, 40), {"mode": "mean", "uncertainty": True}),
     "uncertainty of a sample": (own, stack(3, 36, 40), {"uncertainty": True}),
     "samples": (own, stack(3, 40, 40, dtype="uint16"), {"samples": 2, "keep_samples": True}),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import Cli, texture, write_stack
+from isoslice.data.measurement import Measurement
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
@@ -18,6 +19,7 @@ from isoslice.io import read_volume
 from isoslice.io.options import ReadOptions
 from isoslice.runtime.progress import Progress
 from jobs_setup import run
+from tiny_training import quickly
 
 STACK = texture(5, 40, 44)
 #: Asked for in Python and in the shell: four planes for each at the stack's 3 to 1.
@@ -58,8 +60,6 @@ def test_three_ways_to_say_the_same(tiny_model):
         ({"spacing": -1.0}, "expected a positive length"),
         ({"spacing": 2.9}, r"at most 2\.857"),
         ({"spacing": 0.1}, r"30\.0 output planes per measured plane"),
-        ({"spacing": 0.7}, "4.286 output planes per measured plane, which is not possible yet"),
-        ({"positions": [0, 3, 6, 9, 15]}, "unevenly spaced, which is not possible yet"),
     ],
 )
 def test_refused(tiny_model, options, message):
@@ -71,8 +71,9 @@ def test_positions_beside_a_stack(tiny_model, stack_file):
     even = tiny_model.predict(volume(), positions=[7, 9, 11, 13, 15])
     assert (even.factor, even.voxel_size) == (2, (1.0, 1.0, 1.0))
     uneven = volume(z_positions=(0.0, 3.0, 6.0, 9.0, 15.0))
-    with pytest.raises(SettingsError, match="unevenly spaced"):
-        tiny_model.predict(uneven)
+    found = tiny_model.predict(uneven)
+    assert found.provenance["positions"] == [0, 3, 6, 9, 15]
+    np.testing.assert_array_equal(found.volume[[0, 3, 6, 9, 15]], STACK)  # points, bit for bit
     taken = tiny_model.predict(uneven, positions="even")
     np.testing.assert_array_equal(taken.volume, tiny_model.predict(volume()).volume)
     of_array = tiny_model.predict(STACK, "ZYX", (2.0, 1.0, 1.0), positions=[0, 2, 4, 6, 8])
@@ -85,17 +86,39 @@ def test_positions_beside_a_stack(tiny_model, stack_file):
         tiny_model.predict(STACK, "ZYX", (3000, 1, 1), positions=[0, 2, 4, 6, 8])
 
 
+def test_any_spacing_of_the_output(tiny_model):
+    """Planes between output planes come back seen there, but for their noise."""
+    found = tiny_model.predict(volume(), mode="mean", spacing=0.7)
+    assert found.volume.shape == (19, 40, 44)  # the last plane lies at 17.14
+    assert found.voxel_size == (0.7, 1.0, 1.0)
+    places = [z * 3 / 0.7 for z in range(5)]
+    np.testing.assert_allclose(found.provenance["positions"], places)
+    matrix = Measurement(tuple(places), 19).matrix
+    again = np.einsum("iz,zyx->iyx", matrix, found.volume.astype(float))
+    assert np.abs(again - STACK).mean() < 0.2 * np.abs(np.diff(STACK.astype(float), axis=0)).mean()
+    assert found.provenance["slice_profile"]["kind"] == "point"
+
+
+def test_the_papers_recipes_take_whole_positions_alone():
+    papers_model = quickly("end-to-end", texture(8, 48, 48), steps=1)
+    uneven = papers_model.predict(STACK, "ZYX", (3, 1, 1), 3, positions=[0, 3, 9, 12, 15])
+    np.testing.assert_array_equal(uneven.volume[[0, 3, 9, 12, 15]], STACK)
+    with pytest.raises(SettingsError, match="planes between output planes"):
+        papers_model.predict(volume(), spacing=0.7)
+
+
 def test_a_stack_knows_its_planes(tiny_model):
     told = Notes()
     stack = stack_to_restore(volume(), tiny_model.config, Wanted(spacing=0.75), told)
-    assert (stack.positions, stack.step, stack.factor) == ((0, 4, 8, 12, 16), 0.75, 4)
+    assert (stack.spacing.positions, stack.factor) == ((0, 4, 8, 12, 16), 4)
+    assert stack.spacing.step == 0.75
     assert stack.refined_spacing == {"Z": 0.75, "Y": 1.0, "X": 1.0}
     assert told.notes == [
         "factor 4 (as asked): 5 planes become 17, voxel size (Z, Y, X) 0.75, 1, 1 micrometer"
     ]
     sagittal = Volume(STACK, "XYZ", {"X": 3.0, "Y": 1.0, "Z": 1.0}, "micrometer")
     stack = stack_to_restore(sagittal, tiny_model.config, Wanted(isotropic=True), Progress())
-    assert (stack.along, stack.step) == ("X", 1.0)
+    assert (stack.along, stack.spacing.step) == ("X", 1.0)
     assert stack.refined_spacing == {"Z": 1.0, "Y": 1.0, "X": 1.0}
 
 
@@ -124,14 +147,8 @@ def test_positions_in_the_shell(cli: Cli, tmp_path, stack_file, model_folder):
     assert cli(*words, "--positions", file).code == 0
     assert read_volume(out).data.shape[0] == 9
     file.write_text("0\n2\n4\n6\n10\n", encoding="utf-8")
-    for command in (
-        (*words, "--overwrite", "--positions", file),
-        ("check", stack_file, "-m", model_folder, "--positions", file),
-        ("predict", stack_file, "-o", tmp_path / "b.ome.tif", "--positions", file),  # would train
-    ):
-        ran = cli(*command)
-        assert ran.code == 1
-        assert "unevenly spaced, which is not possible yet" in ran.err[-1]
+    assert cli(*words, "--overwrite", "--positions", file).code == 0
+    assert read_volume(out).data.shape[0] == 11
     found = json.loads(cli("info", stack_file, "--positions", file, "--json").out)
     assert found["z_positions"] == [0, 2, 4, 6, 10]
     assert found["voxel_size"]["Z"] == 2

@@ -8,7 +8,7 @@ DDS, arXiv 2303.05754).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -131,11 +131,8 @@ def window(measurement: Measurement, rows: slice) -> tuple[slice, slice, Measure
     high = np.inf if stop == depth else stop - 1 - reach
     inside = np.flatnonzero((places >= low) & (places <= high))
     seen = slice(int(inside[0]), int(inside[-1]) + 1)
-    around = Measurement(
-        tuple((places[seen] - start).tolist()),
-        stop - start,
-        measurement.profile,
-        measurement.damping,
+    around = replace(
+        measurement, positions=tuple((places[seen] - start).tolist()), depth=stop - start
     )
     return slice(start, stop), seen, around
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -51,9 +52,7 @@ def shortened(measurement: Measurement, height: int) -> Measurement | None:
     if len(places) < 2:
         return None
     depth = PlaneGrid(tuple(places)).depth
-    return Measurement(
-        tuple(places), depth, measurement.profile, measurement.noise, measurement.damping
-    )
+    return replace(measurement, positions=tuple(places), depth=depth)
 
 
 @torch.inference_mode()
