@@ -16,6 +16,7 @@ from isoslice.cli.options import (
     Along,
     Device,
     Factor,
+    MissingPlanes,
     Output,
     Overwrite,
     Quiet,
@@ -147,6 +148,7 @@ class PredictArguments:
             rich_help_panel=RESULT,
         ),
     ] = "point"
+    missing: MissingPlanes = "auto"
     device: Device = "auto"
 
     def options(self) -> PredictOptions:
@@ -291,6 +293,7 @@ def _check_request(
     check_volume(output, volume)
     stack = turned(volume, coarse_axis(volume, arguments.along))
     check_stack(stack, arguments.factor)
+    arguments.options().missing_planes.check(stack.size("Z"), volume.source)
     profile_in_planes(arguments.slice_profile, stack, arguments.factor or 2)
     config = preset_config("isoslice") if model is None else model.config
     options = recipe_of(config).resolve(arguments.options())
@@ -366,7 +369,8 @@ def _train_on(
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.training.train import train
 
-    planes = planes_to_learn_from(volume, along=arguments.along)
+    missing = arguments.options().missing_planes
+    planes = planes_to_learn_from(volume, along=arguments.along, missing=missing)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
         warn(message, DoubtWarning)
     depth = volume.size(coarse_axis(volume, arguments.along))
@@ -382,4 +386,5 @@ def _train_on(
         device=arguments.device,
         progress=progress,
         along="Z",
+        missing="auto" if missing.find else "none",
     )

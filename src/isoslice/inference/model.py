@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from isoslice.data.missing import parse_missing
 from isoslice.data.volume import Volume, parse_voxel_size
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.begin import Request
@@ -49,6 +50,7 @@ class Model(ModelBundle):
         samples: int = 0,
         keep_samples: bool = False,
         slice_profile: str = "point",
+        missing: str | Sequence[int] | None = None,
         device: str = "auto",
         progress: Progress | None = None,
         along: str | None = None,
@@ -62,8 +64,8 @@ class Model(ModelBundle):
         """Restore an anisotropic stack to an isotropic volume.
 
         Voxels without data stay without: where both measured planes around are NaN, infinite, or
-        exactly 0 outside the field of view. Blank planes between others are taken as lost and
-        restored. A model of one channel restores each of several by itself.
+        exactly 0 outside the field of view. Blank and damaged planes between others are taken as
+        lost and restored. A model of one channel restores each of several by itself.
 
         Parameters
         ----------
@@ -108,6 +110,11 @@ class Model(ModelBundle):
             such as a CT's slice thickness; ``gaussian:FWHM``, such as a microscope's point spread
             function along Z beyond that in XY. Lengths in the unit of the voxel size. The blur is
             undone so far that the result, seen through it, gives the measured planes again.
+        missing
+            Planes to restore from the others, at all time points and in all channels: numbers,
+            counted from 0, or text such as ``12,40-42``, beside those that are found (blank,
+            frozen, saturated, out of line in brightness or content). ``none``: all planes are
+            sound; ``none,12``: all but this one.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -151,6 +158,7 @@ class Model(ModelBundle):
             samples=samples,
             keep_samples=keep_samples,
             slice_profile=slice_profile,
+            missing=str(parse_missing(missing)),
         )
         progress = progress or Progress()
         if output is None:

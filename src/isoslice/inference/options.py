@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, get_args
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
+from isoslice.data.missing import Missing, parse_missing
 from isoslice.data.profile import parse_profile
 from isoslice.errors import SettingsError
 from isoslice.models.choices import Direction, Mode
@@ -47,6 +48,8 @@ class PredictOptions(BaseModel):
         Whether to return them.
     slice_profile
         How planes weight what lies along Z around them; see `data.profile.parse_profile`.
+    missing
+        Planes that are taken as missing; see `data.missing.parse_missing`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +64,12 @@ class PredictOptions(BaseModel):
     samples: _Integer = 0
     keep_samples: bool = False
     slice_profile: str = "point"
+    missing: str = "auto"
+
+    @property
+    def missing_planes(self) -> Missing:
+        """Planes that are missing, and whether others are looked for."""
+        return parse_missing(self.missing)
 
     @property
     def estimates_errors(self) -> bool:
@@ -86,6 +95,11 @@ class PredictOptions(BaseModel):
     def _check_profile(cls, text: Any) -> str:
         kind, width = parse_profile(str(text))
         return kind if width is None else f"{kind}:{width:g}"
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _check_missing(cls, missing: Any) -> str:
+        return str(parse_missing(missing))
 
     @model_validator(mode="after")
     def _check_each(self) -> Self:

@@ -67,6 +67,7 @@ _SAME = {
     "samples": "number of samples",
     "keep_samples": "choice of what is kept",
     "slice_profile": "slice profile",
+    "missing": "choice of missing planes",
     "arithmetic": "arithmetic",
 }
 

@@ -1,0 +1,249 @@
+"""Damaged planes: those that are unlike both planes around, although these are alike.
+
+A plane, or two or three in a row, is judged by the planes on both sides. These tell what it has to
+look like where they agree with each other; what they cannot tell is not judged: planes at the ends,
+and planes of stacks so coarse that neighbours have little in common. Thresholds were chosen on the
+volumes that `benchmarks/damaged.py` calls "chosen on", and tested on the others.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoslice.data.likeness import LAGS, Likeness
+from isoslice.data.missing import Missing
+from isoslice.data.survey import MISSING, Damage, PlaneIndex, Survey
+
+FROZEN = "frozen: the same as the plane beside"
+SATURATED = "saturated, unlike the planes around"
+BRIGHT = "far brighter than the planes around"
+DARK = "far darker than the planes around"
+CONTRAST = "of another contrast than the planes around"
+UNLIKE = "unlike the planes around, which are alike"
+BLURRED = "blurred, unlike the planes around"
+NOISY = "noisier than the planes around"
+
+#: Fewest planes of a stack to judge by, and fewest pairs of neighbours to tell what is usual.
+LEAST_PLANES, LEAST_PAIRS = 6, 8
+#: Most planes in a row.
+LONGEST = LAGS - 1
+#: Added to what two planes do not have in common, so that little is not infinitely more than none.
+SLACK = 0.02
+#: Where more than this share of the planes seemed damaged, the stack is unlike what is judged by.
+MOST_DAMAGED = 0.2
+#: Content: correlation of the planes around with each other, from which they can tell; from how
+#: much more a plane differs from them (a logarithm) than these from each other it is damaged or in
+#: doubt, and from how many times as much as neighbours usually do.
+COARSE_TELLS, COARSE_DAMAGED, COARSE_DOUBTFUL = 0.5, (0.7, 1.5), (0.5, 1.2)
+FINE_TELLS, FINE_DAMAGED, FINE_DOUBTFUL = 0.4, (0.5, 2.0), (0.4, 1.5)
+#: Brightness, contrast, sharpness: how alike planes must be for their content to be the same.
+SAME_CONTENT, MUCH_THE_SAME, SOMEWHAT_THE_SAME = 0.8, 0.7, 0.5
+#: Steps to both planes around from which a plane is damaged or in doubt, each with how many times a
+#: usual step between neighbours that is. Levels are in standard deviations, the rest logarithms.
+LEVEL_DAMAGED, LEVEL_DOUBTFUL = (0.3, 5.0), (0.2, 4.0)
+CONTRAST_DAMAGED = 0.35, 8.0
+BLUR_DAMAGED, BLUR_DOUBTFUL = (1.0, 5.0), (0.7, 4.0)
+NOISE_DOUBTFUL = 0.7, 8.0
+#: What is usual: nine of ten neighbours differ by less.
+USUAL = 0.9
+#: Share of a plane at the ceiling that is saturated, and how many times that of its neighbours.
+SATURATED_SHARE, SATURATED_TIMES = 0.05, 10.0
+#: Change from plane to plane over that nearby, of a plane that is frozen but for noise; neighbours
+#: of which so many voxels are equal tell nothing (masks, labels, objects in an empty field).
+FROZEN_DAMAGED, FROZEN_DOUBTFUL, MOSTLY_EQUAL = 0.02, 0.05, 0.9
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """One channel at a time point: see `Likeness`, of whose arrays these are the rows."""
+
+    level: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    detail: NDArray[np.float64]
+    coarse: NDArray[np.float64]
+    fine: NDArray[np.float64]
+    same: NDArray[np.float64]
+    change: NDArray[np.float64]
+    saturated: NDArray[np.float64]
+
+    def near(self, first: int, last: int, lags: NDArray[np.float64]) -> float:
+        """Return how like the planes around the most unlike one of a run is."""
+        each = [
+            np.nanmax([lags[z, z - first], lags[last + 1, last - z]])
+            for z in range(first, last + 1)
+        ]
+        return float(np.min(each))
+
+    def unlikeness(self, first: int, last: int, lags: NDArray[np.float64]) -> tuple[float, float]:
+        """Return how much more a run differs from the planes around than these do, as a logarithm.
+
+        And how many times as much as neighbours usually do the planes at its edges differ from
+        those around: what is alike in planes far apart may change in between, but step by step.
+        """
+        far = lags[last + 1, last + 1 - first]
+        more = np.log((1 - self.near(first, last, lags) + SLACK) / (1 - far + SLACK))
+        edges = 1 - lags[[first, last + 1], 0]
+        return float(more), float(edges.min()) / usual(1 - lags[1:, 0], first, last)
+
+    def step(self, first: int, last: int, values: NDArray[np.float64]) -> tuple[float, float]:
+        """Return a run's least step to both planes around, and how many usual ones that is.
+
+        Up is positive; 0 where not all are above, or all below, both planes around.
+        """
+        steps = values[first : last + 1, None] - values[[first - 1, last + 1]]
+        size = float(np.abs(steps).min())
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            return 0.0, 0.0
+        change = np.abs(np.diff(values))
+        return float(np.copysign(size, steps.flat[0])), size / usual(change, first, last)
+
+
+def usual(changes: NDArray[np.float64], first: int, last: int) -> float:
+    """Return what nine of ten changes from plane to plane do not exceed, those of a run left out.
+
+    `changes` are from plane 0 to 1, ... Infinite where too few are known.
+    """
+    others = np.concatenate([changes[: first - 1], changes[last + 1 :]])
+    others = others[np.isfinite(others)]
+    return max(float(np.quantile(others, USUAL)), 1e-9) if len(others) >= LEAST_PAIRS else np.inf
+
+
+def find_damage(surveyed: Survey, likeness: Likeness, missing: Missing) -> Damage:
+    """Collect planes that were said to be missing, and find damaged ones between others.
+
+    Parameters
+    ----------
+    surveyed
+        Statistics of whole planes.
+    likeness
+        How planes look beside their neighbours.
+    missing
+        What was said.
+    """
+    times, channels, count = surveyed.least.shape
+    certain: dict[PlaneIndex, str] = {}
+    doubtful: dict[PlaneIndex, str] = {}
+    for t, c in np.ndindex(times, channels):
+        if missing.find and count >= LEAST_PLANES:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # all unknown: nothing is found
+                channel = _channel(surveyed, likeness, t, c)
+                for first, last, reason, sure in _runs(channel, count):
+                    told = dict.fromkeys(((t, c, z) for z in range(first, last + 1)), reason)
+                    (certain if sure else doubtful).update(told)
+        certain.update(dict.fromkeys(((t, c, z) for z in missing.planes if z < count), MISSING))
+    doubtful = {index: reason for index, reason in doubtful.items() if index not in certain}
+    return Damage(certain, doubtful, blank=missing.find)
+
+
+def _channel(surveyed: Survey, likeness: Likeness, t: int, c: int) -> _Channel:
+    blank = surveyed.blank[t, c]
+    spread = np.where(blank, np.nan, likeness.spread[t, c])
+    ceiling = np.nanmax(surveyed.most[t, c]) if surveyed.finite[t, c].any() else np.nan
+    at_ceiling = np.where(surveyed.most[t, c] == ceiling, surveyed.at_most[t, c], 0)
+    positive = np.where(likeness.detail[t, c] > 0, likeness.detail[t, c], np.nan)
+    return _Channel(
+        level=np.where(blank, np.nan, likeness.level[t, c]) / np.nanmedian(spread),
+        contrast=np.log(np.where(spread > 0, spread, np.nan)),
+        detail=np.log(positive),
+        coarse=likeness.coarse[t, c],
+        fine=likeness.fine[t, c],
+        same=likeness.same[t, c],
+        change=likeness.change[t, c],
+        saturated=at_ceiling / np.maximum(surveyed.count[t, c], 1),
+    )
+
+
+def _runs(channel: _Channel, count: int) -> Iterator[tuple[int, int, str, bool]]:
+    """Yield the first and last plane of what is damaged or in doubt, why, and whether sure."""
+    judged: set[int] = set()
+    found: list[tuple[int, int, str, bool]] = []
+    for first, last, sure in _frozen(channel, count):
+        found.append((first, last, FROZEN, sure))
+        judged |= set(range(first - 1, last + 2))
+    for sure in (True, False):  # what is certain first: beside it, others seem doubtful
+        for length in range(1, LONGEST + 1):
+            for first in range(1, count - length):
+                last = first + length - 1
+                if judged & set(range(first - 1, last + 2)):
+                    continue
+                reason = _judge(channel, first, last, sure)
+                if reason is not None:
+                    found.append((first, last, reason, sure))
+                    judged |= set(range(first, last + 1))
+    many = sum(last + 1 - first for first, last, _, sure in found if sure) > MOST_DAMAGED * count
+    yield from ((first, last, why, sure and not many) for first, last, why, sure in found)
+
+
+def _frozen(channel: _Channel, count: int) -> Iterator[tuple[int, int, bool]]:
+    """Yield the first and last plane of runs that repeat the one beside, and whether it is sure.
+
+    Before a run that repeats the plane before, the stack changes by a usual step; after it by that
+    of all planes that were not recorded: so the wider step tells which of the planes are wrong.
+    """
+    z = 1
+    while z < count:
+        first = z
+        while z < count and channel.same[z] == 1:
+            z += 1
+        last, z = z - 1, max(z, first + 1)
+        exact = last >= first
+        last = max(first, last)
+        around = [first - 1, last + 1]  # steps to the first of equal planes, and from the last one
+        if not (around[0] >= 1 and around[1] < count):
+            continue
+        if not (np.all(channel.same[around] < MOSTLY_EQUAL) and np.min(channel.change[around]) > 0):
+            continue
+        share = 0.0 if exact else channel.change[first] / np.min(channel.change[around])
+        if not exact and (last + 2 >= count or not share < FROZEN_DOUBTFUL):
+            continue
+        if channel.change[around[1]] >= channel.change[around[0]]:
+            yield first, last, bool(share < FROZEN_DAMAGED)
+        elif first > 1:
+            yield first - 1, last - 1, bool(share < FROZEN_DAMAGED)
+
+
+def _judge(channel: _Channel, first: int, last: int, sure: bool) -> str | None:
+    """Say what is wrong with the planes from `first` to `last`; None if nothing is."""
+    run = first, last
+    saturates = _saturates(channel, first, last)
+    far = channel.coarse[last + 1, last + 1 - first]
+    if far >= COARSE_TELLS and _beyond(
+        *channel.unlikeness(*run, channel.coarse), COARSE_DAMAGED if sure else COARSE_DOUBTFUL
+    ):
+        return SATURATED if saturates else UNLIKE
+    if channel.fine[last + 1, last + 1 - first] >= FINE_TELLS and _beyond(
+        *channel.unlikeness(*run, channel.fine), FINE_DAMAGED if sure else FINE_DOUBTFUL
+    ):
+        return UNLIKE
+    near = channel.near(*run, channel.coarse)
+    alike = min(far, near)
+    if alike >= SAME_CONTENT or (saturates and far >= SAME_CONTENT and near >= SOMEWHAT_THE_SAME):
+        step, times = channel.step(*run, channel.level)
+        if _beyond(abs(step), times, LEVEL_DAMAGED if sure else LEVEL_DOUBTFUL):
+            return SATURATED if saturates else BRIGHT if step > 0 else DARK
+        step, times = channel.step(*run, channel.contrast)
+        if sure and _beyond(abs(step), times, CONTRAST_DAMAGED):
+            return CONTRAST
+    if alike >= MUCH_THE_SAME:
+        step, times = channel.step(*run, channel.detail)
+        if _beyond(-step, times, BLUR_DAMAGED if sure else BLUR_DOUBTFUL):
+            return BLURRED
+        if not sure and _beyond(step, times, NOISE_DOUBTFUL):
+            return NOISY
+    return None
+
+
+def _beyond(step: float, times: float, least: tuple[float, float]) -> bool:
+    return step >= least[0] and times >= least[1]
+
+
+def _saturates(channel: _Channel, first: int, last: int) -> bool:
+    shares = channel.saturated[first : last + 1]
+    around = max(channel.saturated[first - 1], channel.saturated[last + 1])
+    return bool(np.all(shares >= max(SATURATED_SHARE, SATURATED_TIMES * around)))
