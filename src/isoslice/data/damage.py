@@ -55,7 +55,7 @@ USUAL = 0.9
 SATURATED_SHARE, SATURATED_TIMES = 0.05, 10.0
 #: Change from plane to plane over that nearby, of a plane that is frozen but for noise; neighbours
 #: of which so many voxels are equal tell nothing (masks, labels, objects in an empty field).
-FROZEN_DAMAGED, FROZEN_DOUBTFUL, MOSTLY_EQUAL = 0.02, 0.05, 0.9
+FROZEN_DAMAGED, FROZEN_DOUBTFUL, MOSTLY_EQUAL = 0.05, 0.1, 0.9
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _channel(surveyed: Survey, likeness: Likeness, t: int, c: int) -> _Channel:
         coarse=likeness.coarse[t, c],
         fine=likeness.fine[t, c],
         same=likeness.same[t, c],
-        change=likeness.change[t, c],
+        change=np.where(blank | np.roll(blank, 1), np.nan, likeness.change[t, c]),
         saturated=at_ceiling / np.maximum(surveyed.count[t, c], 1),
     )
 
@@ -187,25 +187,32 @@ def _frozen(channel: _Channel, count: int) -> Iterator[tuple[int, int, bool]]:
     of all planes that were not recorded: so the wider step tells which of the planes are wrong.
     """
     z = 1
-    while z < count:
-        first = z
-        while z < count and channel.same[z] == 1:
-            z += 1
-        last, z = z - 1, max(z, first + 1)
-        exact = last >= first
-        last = max(first, last)
-        around = [first - 1, last + 1]  # steps to the first of equal planes, and from the last one
-        if not (around[0] >= 1 and around[1] < count):
+    while z < count - 1:
+        first, z = z, z + 1
+        if channel.same[first] == 1:
+            while z < count and channel.same[z] == 1:
+                z += 1
+        last = z - 1
+        around = [step for step in (first - 1, last + 1) if 1 <= step < count]
+        if not (last < count - 1 and np.all(channel.same[around] < MOSTLY_EQUAL)):
             continue
-        if not (np.all(channel.same[around] < MOSTLY_EQUAL) and np.min(channel.change[around]) > 0):
+        share = channel.change[first] / _least_change(channel.change, first, last)
+        if not share < FROZEN_DOUBTFUL:
             continue
-        share = 0.0 if exact else channel.change[first] / np.min(channel.change[around])
-        if not exact and (last + 2 >= count or not share < FROZEN_DOUBTFUL):
-            continue
-        if channel.change[around[1]] >= channel.change[around[0]]:
-            yield first, last, bool(share < FROZEN_DAMAGED)
-        elif first > 1:
-            yield first - 1, last - 1, bool(share < FROZEN_DAMAGED)
+        later = first == 1 or channel.change[last + 1] >= channel.change[first - 1]
+        wrong = (first, last) if later else (first - 1, last - 1)
+        if wrong[0] > 0:
+            yield *wrong, bool(share < FROZEN_DAMAGED)
+
+
+def _least_change(changes: NDArray[np.float64], first: int, last: int) -> float:
+    """Return the least of the three changes before a run's and the three after; else not a number.
+
+    Of three, since beside a damaged plane changes are large.
+    """
+    nearby = np.concatenate([changes[max(1, first - 3) : first], changes[last + 1 : last + 4]])
+    known = nearby[nearby > 0]
+    return float(known.min()) if len(known) == len(nearby) >= 4 else np.nan
 
 
 def _judge(channel: _Channel, first: int, last: int, sure: bool) -> str | None:
@@ -221,16 +228,17 @@ def _judge(channel: _Channel, first: int, last: int, sure: bool) -> str | None:
         *channel.unlikeness(*run, channel.fine), FINE_DAMAGED if sure else FINE_DOUBTFUL
     ):
         return UNLIKE
+    if not far >= COARSE_TELLS:
+        return None
     near = channel.near(*run, channel.coarse)
-    alike = min(far, near)
-    if alike >= SAME_CONTENT or (saturates and far >= SAME_CONTENT and near >= SOMEWHAT_THE_SAME):
+    if near >= (SOMEWHAT_THE_SAME if saturates else SAME_CONTENT):
         step, times = channel.step(*run, channel.level)
         if _beyond(abs(step), times, LEVEL_DAMAGED if sure else LEVEL_DOUBTFUL):
             return SATURATED if saturates else BRIGHT if step > 0 else DARK
         step, times = channel.step(*run, channel.contrast)
         if sure and _beyond(abs(step), times, CONTRAST_DAMAGED):
             return CONTRAST
-    if alike >= MUCH_THE_SAME:
+    if min(near, far) >= MUCH_THE_SAME:
         step, times = channel.step(*run, channel.detail)
         if _beyond(-step, times, BLUR_DAMAGED if sure else BLUR_DOUBTFUL):
             return BLURRED

@@ -92,11 +92,12 @@ class Comparison:
         start, voxels = self._begun[index]
         end = start + len(part)
         first, last = np.searchsorted(rows, (start, end))
-        voxels[first:last] = part[rows[first:last] - start][:, columns]
+        voxels[first:last] = part[np.ix_(rows[first:last] - start, columns)]
         self._begun[index] = end, voxels
         if end == height:
             del self._begun[index]
-            self._compare(index, voxels)
+            with np.errstate(over="ignore", invalid="ignore"):  # of huge floats nothing is known
+                self._compare(index, voxels)
 
     def _compare(self, index: PlaneIndex, voxels: NDArray[Any]) -> None:
         values = voxels.astype(np.float64)
