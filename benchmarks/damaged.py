@@ -38,7 +38,7 @@ CHOSEN_ON = (
 )  # fmt: skip
 COLUMNS = ("stack", "set", "thinned", "fault", "plane", "outcome", "reason", "others_left_out")
 #: Faults are planted in so many planes of at most so many voxels a side.
-TIMES, MOST_PLANES, MOST_PIXELS = 3, 48, 256
+TIMES, MOST_PLANES, MOST_PIXELS = 3, 32, 192
 THINNED, PLANTED_IN = (1, 2, 4, 8), (1, 2, 4)
 
 Planes = NDArray[Any]

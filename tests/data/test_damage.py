@@ -167,10 +167,13 @@ def test_the_same_is_found_part_by_part(monkeypatch):
     _, whole = measure_stack(stack, "stack", None, Missing())
     assert set(whole.damage.certain) == {(1, 0, 7), (0, 1, 12)}
     seen = []
+
+    def find(*told):
+        seen.append(told)
+        return damage.find_damage(*told)
+
     monkeypatch.setattr(normalization, "MAX_PART_BYTES", SIDE * 4 * 7 * 5)
-    monkeypatch.setattr(
-        normalization, "find_damage", lambda *a: seen.append(a) or damage.find_damage(*a)
-    )
+    monkeypatch.setattr(normalization, "find_damage", find)
     volume = Volume(stack.view(Chunked), "TCZYX")
     _, parts = measure_in_parts(volume, Progress(), None, Missing())
     assert parts.damage == whole.damage

@@ -30,8 +30,8 @@ NOISY = "noisier than the planes around"
 
 #: Fewest planes of a stack to judge by, and fewest pairs of neighbours to tell what is usual.
 LEAST_PLANES, LEAST_PAIRS = 6, 8
-#: Most planes in a row.
-LONGEST = LAGS - 1
+#: Most planes in a row, and how often damage is looked for once some was found.
+LONGEST, PASSES = LAGS - 1, 2
 #: Added to what two planes do not have in common, so that little is not infinitely more than none.
 SLACK = 0.02
 #: Where more than this share of the planes seemed damaged, the stack is unlike what is judged by.
@@ -60,7 +60,10 @@ FROZEN_DAMAGED, FROZEN_DOUBTFUL, MOSTLY_EQUAL = 0.05, 0.1, 0.9
 
 @dataclass(frozen=True)
 class _Channel:
-    """One channel at a time point: see `Likeness`, of whose arrays these are the rows."""
+    """One channel at a time point: see `Likeness`, of whose arrays these are the rows.
+
+    `sound` tells of which planes the change from the one before is usual, as far as is known.
+    """
 
     level: NDArray[np.float64]
     contrast: NDArray[np.float64]
@@ -70,6 +73,7 @@ class _Channel:
     same: NDArray[np.float64]
     change: NDArray[np.float64]
     saturated: NDArray[np.float64]
+    sound: NDArray[np.bool_]
 
     def near(self, first: int, last: int, lags: NDArray[np.float64]) -> float:
         """Return how like the planes around the most unlike one of a run is."""
@@ -79,38 +83,43 @@ class _Channel:
         ]
         return float(np.min(each))
 
-    def unlikeness(self, first: int, last: int, lags: NDArray[np.float64]) -> tuple[float, float]:
-        """Return how much more a run differs from the planes around than these do, as a logarithm.
+    def is_unlike(
+        self, first: int, last: int, lags: NDArray[np.float64], least: tuple[float, float]
+    ) -> bool:
+        """Tell whether a run differs from the planes around by that much more than these do.
 
-        And how many times as much as neighbours usually do the planes at its edges differ from
-        those around: what is alike in planes far apart may change in between, but step by step.
+        At both edges that is also more than neighbours usually differ: what is alike in planes far
+        apart may change in between, but step by step.
         """
         far = lags[last + 1, last + 1 - first]
         more = np.log((1 - self.near(first, last, lags) + SLACK) / (1 - far + SLACK))
+        if not more >= least[0]:
+            return False
         edges = 1 - lags[[first, last + 1], 0]
-        return float(more), float(edges.min()) / usual(1 - lags[1:, 0], first, last)
+        return bool(edges.min() >= least[1] * self.usual(1 - lags[:, 0], first, last))
 
-    def step(self, first: int, last: int, values: NDArray[np.float64]) -> tuple[float, float]:
-        """Return a run's least step to both planes around, and how many usual ones that is.
-
-        Up is positive; 0 where not all are above, or all below, both planes around.
-        """
+    def step(
+        self, first: int, last: int, values: NDArray[np.float64], least: tuple[float, float]
+    ) -> int:
+        """Tell whether a run is far above (1) or below (-1) both planes around; else 0."""
         steps = values[first : last + 1, None] - values[[first - 1, last + 1]]
         size = float(np.abs(steps).min())
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            return 0.0, 0.0
-        change = np.abs(np.diff(values))
-        return float(np.copysign(size, steps.flat[0])), size / usual(change, first, last)
+        if not size >= least[0] or not (np.all(steps > 0) or np.all(steps < 0)):
+            return 0
+        changes = np.abs(np.diff(values, prepend=np.nan))
+        if not size >= least[1] * self.usual(changes, first, last):
+            return 0
+        return 1 if steps.flat[0] > 0 else -1
 
+    def usual(self, changes: NDArray[np.float64], first: int, last: int) -> float:
+        """Return what nine of ten changes from the plane before do not exceed, a run left out.
 
-def usual(changes: NDArray[np.float64], first: int, last: int) -> float:
-    """Return what nine of ten changes from plane to plane do not exceed, those of a run left out.
-
-    `changes` are from plane 0 to 1, ... Infinite where too few are known.
-    """
-    others = np.concatenate([changes[: first - 1], changes[last + 1 :]])
-    others = others[np.isfinite(others)]
-    return max(float(np.quantile(others, USUAL)), 1e-9) if len(others) >= LEAST_PAIRS else np.inf
+        Infinite where too few are known.
+        """
+        others = np.where(self.sound, changes, np.nan)
+        others[first : last + 2] = np.nan
+        others = others[np.isfinite(others)]
+        return float(np.quantile(others, USUAL)) if len(others) >= LEAST_PAIRS else np.inf
 
 
 def find_damage(surveyed: Survey, likeness: Likeness, missing: Missing) -> Damage:
@@ -156,6 +165,7 @@ def _channel(surveyed: Survey, likeness: Likeness, t: int, c: int) -> _Channel:
         same=likeness.same[t, c],
         change=np.where(blank | np.roll(blank, 1), np.nan, likeness.change[t, c]),
         saturated=at_ceiling / np.maximum(surveyed.count[t, c], 1),
+        sound=np.ones(len(blank), np.bool_),
     )
 
 
@@ -163,10 +173,16 @@ def _runs(channel: _Channel, count: int) -> Iterator[tuple[int, int, str, bool]]
     """Yield the first and last plane of what is damaged or in doubt, why, and whether sure."""
     judged: set[int] = set()
     found: list[tuple[int, int, str, bool]] = []
+
+    def add(first: int, last: int, reason: str, sure: bool) -> None:
+        found.append((first, last, reason, sure))
+        judged.update(range(first, last + 1))
+        channel.sound[first : last + 2] = False
+
     for first, last, sure in _frozen(channel, count):
-        found.append((first, last, FROZEN, sure))
-        judged |= set(range(first - 1, last + 2))
-    for sure in (True, False):  # what is certain first: beside it, others seem doubtful
+        add(first, last, FROZEN, sure)
+    # What is certain first, and again, since what is damaged hides what is usual: then doubts.
+    for sure in (*(True,) * PASSES, False):
         for length in range(1, LONGEST + 1):
             for first in range(1, count - length):
                 last = first + length - 1
@@ -174,8 +190,7 @@ def _runs(channel: _Channel, count: int) -> Iterator[tuple[int, int, str, bool]]
                     continue
                 reason = _judge(channel, first, last, sure)
                 if reason is not None:
-                    found.append((first, last, reason, sure))
-                    judged |= set(range(first, last + 1))
+                    add(first, last, reason, sure)
     many = sum(last + 1 - first for first, last, _, sure in found if sure) > MOST_DAMAGED * count
     yield from ((first, last, why, sure and not many) for first, last, why, sure in found)
 
@@ -218,37 +233,30 @@ def _least_change(changes: NDArray[np.float64], first: int, last: int) -> float:
 def _judge(channel: _Channel, first: int, last: int, sure: bool) -> str | None:
     """Say what is wrong with the planes from `first` to `last`; None if nothing is."""
     run = first, last
-    saturates = _saturates(channel, first, last)
     far = channel.coarse[last + 1, last + 1 - first]
-    if far >= COARSE_TELLS and _beyond(
-        *channel.unlikeness(*run, channel.coarse), COARSE_DAMAGED if sure else COARSE_DOUBTFUL
-    ):
+    told = bool(far >= COARSE_TELLS)
+    coarse, fine = (COARSE_DAMAGED, FINE_DAMAGED) if sure else (COARSE_DOUBTFUL, FINE_DOUBTFUL)
+    saturates = _saturates(channel, first, last)
+    if told and channel.is_unlike(*run, channel.coarse, coarse):
         return SATURATED if saturates else UNLIKE
-    if channel.fine[last + 1, last + 1 - first] >= FINE_TELLS and _beyond(
-        *channel.unlikeness(*run, channel.fine), FINE_DAMAGED if sure else FINE_DOUBTFUL
-    ):
+    fine_tells = channel.fine[last + 1, last + 1 - first] >= FINE_TELLS
+    if fine_tells and channel.is_unlike(*run, channel.fine, fine):
         return UNLIKE
-    if not far >= COARSE_TELLS:
+    if not told:
         return None
     near = channel.near(*run, channel.coarse)
     if near >= (SOMEWHAT_THE_SAME if saturates else SAME_CONTENT):
-        step, times = channel.step(*run, channel.level)
-        if _beyond(abs(step), times, LEVEL_DAMAGED if sure else LEVEL_DOUBTFUL):
-            return SATURATED if saturates else BRIGHT if step > 0 else DARK
-        step, times = channel.step(*run, channel.contrast)
-        if sure and _beyond(abs(step), times, CONTRAST_DAMAGED):
+        up = channel.step(*run, channel.level, LEVEL_DAMAGED if sure else LEVEL_DOUBTFUL)
+        if up:
+            return SATURATED if saturates else BRIGHT if up > 0 else DARK
+        if sure and channel.step(*run, channel.contrast, CONTRAST_DAMAGED):
             return CONTRAST
     if min(near, far) >= MUCH_THE_SAME:
-        step, times = channel.step(*run, channel.detail)
-        if _beyond(-step, times, BLUR_DAMAGED if sure else BLUR_DOUBTFUL):
+        if channel.step(*run, channel.detail, BLUR_DAMAGED if sure else BLUR_DOUBTFUL) < 0:
             return BLURRED
-        if not sure and _beyond(step, times, NOISE_DOUBTFUL):
+        if not sure and channel.step(*run, channel.detail, NOISE_DOUBTFUL) > 0:
             return NOISY
     return None
-
-
-def _beyond(step: float, times: float, least: tuple[float, float]) -> bool:
-    return step >= least[0] and times >= least[1]
 
 
 def _saturates(channel: _Channel, first: int, last: int) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from isoslice.data.box import Region
 from isoslice.data.frames import lost_messages
 from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
-from isoslice.data.missing import Missing
+from isoslice.data.missing import FOUND, Missing
 from isoslice.data.normalization import Normalization, measure_in_parts, measure_stack
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes, lost_reasons
@@ -47,7 +47,9 @@ class Inspection:
     reasons: tuple[tuple[tuple[str, ...], ...], ...]
 
 
-def inspect(volume: Volume, config: AnyConfig, progress: Progress, missing: Missing) -> Inspection:
+def inspect(
+    volume: Volume, config: AnyConfig, progress: Progress, missing: Missing = FOUND
+) -> Inspection:
     """Measure intensities and find lost planes, in memory or part by part.
 
     Parameters
