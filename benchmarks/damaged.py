@@ -247,15 +247,17 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows: list[dict[str, Any]] = []
-    for number, (name, stack) in enumerate(stacks(options.paths)):
-        which = "chosen on" if name in CHOSEN_ON else "tested on"
-        found = list(false_alarms(name, stack))
-        found += [] if options.no_faults else list(planted(name, stack, number))
-        rows += [{"set": which, "others_left_out": 0, **row} for row in found]
     with options.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(rows)
+        for number, (name, stack) in enumerate(stacks(options.paths)):
+            which = "chosen on" if name in CHOSEN_ON else "tested on"
+            found = list(false_alarms(name, stack))
+            found += [] if options.no_faults else list(planted(name, stack, number))
+            new = [{"set": which, "others_left_out": 0, **row} for row in found]
+            writer.writerows(new)
+            file.flush()
+            rows += new
     clean = [row for row in rows if row["fault"] == "none, stacks"]
     alarms = [row for row in rows if row["fault"] == "none"]
     print(f"{len(clean)} stacks as they are and thinned, {len(alarms)} planes found in them:")
