@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from isoslice.data.recorded import recorded_axis, recorded_lost
+from isoslice.data.recorded import recorded_axis, recorded_lost, recorded_reasons
 from isoslice.data.volume import Volume
 
 
@@ -32,3 +32,11 @@ def test_lost_planes():
     assert recorded_lost(made, 1, 1) == ()
     assert recorded_lost({"lost_planes": [3]}, 0, 0) == ()
     assert recorded_lost(None, 0, 0) == ()
+
+
+def test_reasons():
+    made = {"lost_because": {"0/1": ["frozen", "dark", "frozen", 3], "1/1": "dark"}}
+    assert recorded_reasons(made, 0, 1) == ("frozen", "dark")
+    for t, c in ((0, 0), (1, 1)):
+        assert recorded_reasons(made, t, c) == ()
+    assert recorded_reasons(None, 0, 0) == recorded_reasons({"lost_because": []}, 0, 0) == ()

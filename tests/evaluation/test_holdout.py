@@ -127,7 +127,7 @@ def test_a_plane_that_was_corrupted_is_the_worst(tiny_model, monkeypatch):
     linear_predict(monkeypatch)
     stack = texture(12, 40, 44, dtype="float32")
     stack[7] = stack[7][::-1]
-    (channel,) = check(stack, tiny_model, "ZYX", (3, 1, 1)).channels
+    (channel,) = check(stack, tiny_model, "ZYX", (3, 1, 1), missing="none").channels
     assert min(channel.planes, key=lambda plane: plane.psnr["linear"]).plane == 7
 
 

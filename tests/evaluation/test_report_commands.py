@@ -76,7 +76,8 @@ def test_lost_planes_are_no_measured_ones() -> None:
     stack, restored = restored_stack()
     planes = stack.data.copy()
     planes[[2, 3]] = 0
-    made = {**(restored.provenance or {}), "lost_planes": {"0/0": [2, 3]}}
+    lost = {"lost_planes": {"0/0": [2, 3]}, "lost_because": {"0/0": ["frozen", "frozen"]}}
+    made = {**(restored.provenance or {}), **lost}
     report = prediction_report(
         replace(stack, data=planes), replace(restored, provenance=made), limit=25 * 40 * 48
     )
@@ -90,7 +91,7 @@ def test_lost_planes_are_no_measured_ones() -> None:
         np.testing.assert_array_equal(volume.voxels, whole[scene.box.slices])
         assert volume.derived is None
     assert "Checked" in report.advice[0].text
-    assert report.facts["Measured planes"].endswith("lost: 2-3 (counted from 0)")
+    assert report.facts["Measured planes"].endswith("lost: 2-3 (counted from 0), frozen")
     html(report)
 
 

@@ -120,6 +120,7 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
         ({"factor": 3}, "factor"),
         ({"options": PredictOptions(detail=0.5)}, "detail"),
         ({"options": PredictOptions(steps=4)}, "steps"),
+        ({"options": PredictOptions(missing="1")}, "missing planes"),
         ({"reading": ReadOptions(voxel_size=(4, 1, 1))}, "voxel size"),
         ({"reading": ReadOptions(channel="0")}, "channel"),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from conftest import texture
 from isoslice import read_volume, write_volume
 from isoslice.data.volume import Volume
 from isoslice.inference import slicewise
@@ -84,6 +85,13 @@ def srh_stack():
     return Volume(data, "CZYX", SPACING, "micrometer", ("CH2", "CH3"))
 
 
+def damaged():
+    """A stack of which one plane is turned over, and one frozen."""
+    data = texture(14, 40, 36)
+    data[3], data[9] = data[3, ::-1], data[8]
+    return Volume(data, "ZYX", SPACING, "micrometer")
+
+
 #: Model, stack, options.
 CASES = {
     "sample": (own, stack(3, 40, 36), {}),
@@ -100,6 +108,7 @@ CASES = {
         {"slice_profile": "slab", "uncertainty": True, "denoise": True},
     ),
     "any spacing": (lambda: own(measured=True), stack(3, 40, 36), {"spacing": 0.6, "samples": 2}),
+    "missing and damaged planes": (own, damaged(), {"missing": "6", "uncertainty": True}),
     "uncertainty": (own, stack(3, 36, 40), {"mode": "mean", "uncertainty": True}),
     "uncertainty of a sample": (own, stack(3, 36, 40), {"uncertainty": True}),
     "samples": (own, stack(3, 40, 40, dtype="uint16"), {"samples": 2, "keep_samples": True}),

@@ -13,6 +13,7 @@ from isoslice.cli.options import (
     Along,
     Device,
     Factor,
+    MissingPlanes,
     Overwrite,
     Quiet,
     ReportPath,
@@ -64,6 +65,7 @@ def check(
     model: ModelPath = None,
     along: Along = None,
     factor: Factor = None,
+    missing: MissingPlanes = "auto",
     mode: ScoredMode = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -106,6 +108,7 @@ def check(
             device=device,
             progress=progress,
             along=along,
+            missing=missing,
         )
     finally:
         progress.close()

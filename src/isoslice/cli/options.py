@@ -117,6 +117,16 @@ Factor = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+MissingPlanes = Annotated[
+    str,
+    typer.Option(
+        "--missing",
+        metavar="PLANES",
+        help="Planes that are missing or damaged, counted from 0, such as 12,40-42, beside those "
+        "that are found; none: all planes are sound.",
+        rich_help_panel=INPUT,
+    ),
+]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
     typer.Option("--device", help="Where to compute.", rich_help_panel=MACHINE),

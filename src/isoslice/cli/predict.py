@@ -17,6 +17,7 @@ from isoslice.cli.options import (
     Device,
     Factor,
     Isotropic,
+    MissingPlanes,
     Output,
     Overwrite,
     Quiet,
@@ -161,6 +162,7 @@ class PredictArguments:
             rich_help_panel=RESULT,
         ),
     ] = False
+    missing: MissingPlanes = "auto"
     device: Device = "auto"
 
     def options(self) -> PredictOptions:
@@ -306,6 +308,7 @@ def _check_request(
     stack = turned(volume, coarse_axis(volume, arguments.along))
     given = arguments.options()
     check_stack(stack, given.wanted(arguments.factor))
+    given.missing_planes.check(stack.size("Z"), volume.source)
     profile_in_planes(arguments.slice_profile, stack, arguments.factor or 2)
     config = preset_config("isoslice") if model is None else model.config
     options = recipe_of(config).resolve(given)
@@ -379,7 +382,8 @@ def _train_on(
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.training.train import train
 
-    planes = planes_to_learn_from(volume, along=arguments.along)
+    missing = arguments.options().missing_planes
+    planes = planes_to_learn_from(volume, along=arguments.along, missing=missing)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
         warn(message, DoubtWarning)
     depth = volume.size(coarse_axis(volume, arguments.along))
@@ -395,4 +399,5 @@ def _train_on(
         device=arguments.device,
         progress=progress,
         along="Z",
+        missing="auto" if missing.find else "none",
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from isoslice.cli.help import INPUT, MODEL, PAPER
-from isoslice.cli.options import Reading, with_option_groups
+from isoslice.cli.options import MissingPlanes, Reading, with_option_groups
 from isoslice.cli.training_options import TrainingOptions
 from isoslice.models.choices import Preset
 
@@ -62,6 +62,7 @@ def train(
     preset: PresetName = None,
     width: Width = None,
     srh: Srh = False,
+    missing: MissingPlanes = "auto",
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
     from isoslice.inference.model import Model
@@ -86,5 +87,7 @@ def train(
         volumes = read_srh_images(images, **options)
     else:
         volumes = read_images(images, **options)
-    learn = partial(train_model, volumes, preset=preset, width=width, start=begun, srh=srh)
+    learn = partial(
+        train_model, volumes, preset=preset, width=width, start=begun, srh=srh, missing=missing
+    )
     training.run(learn, workdir, first)

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.grid import PlaneGrid
-from isoslice.data.survey import Limits, Survey, format_planes, suspect_end_planes
+from isoslice.data.survey import (
+    MISSING,
+    Damage,
+    Limits,
+    Survey,
+    format_planes,
+    suspect_end_planes,
+)
 
 if TYPE_CHECKING:
     pass
@@ -223,8 +230,10 @@ def lost_messages(surveyed: Survey, lost: Lost) -> list[str]:
     for t, c in np.ndindex(times, channels):
         where = f", time point {t}" if times > 1 else ""
         where += f", channel {c}" if channels > 1 else ""
+        messages += _damage_messages(surveyed.damage, t, c, where)
         for planes, rest in (
-            (lost[t][c], "between planes that are not blank: taken as lost, and restored from "
+            ([z for z in lost[t][c] if (t, c, z) not in surveyed.damage.certain],
+             "between planes that are not blank: taken as lost, and restored from "
              "the planes around"),
             (ends[t][c], "beside a plane that is not blank: kept, so that the planes restored "
              "there fade; if it was lost, leave it out of the stack"),
@@ -239,6 +248,34 @@ def lost_messages(surveyed: Survey, lost: Lost) -> list[str]:
                     f"plane{'' if one else 's'} {format_planes(alike)} (counted from 0{where}) "
                     f"{held}, {rest}"
                 )
+    return messages
+
+
+def _damage_messages(damage: Damage, t: int, c: int, where: str) -> list[str]:
+    """List messages on damaged planes of a channel, those of one kind together."""
+    messages = []
+    for told, rest in (
+        (damage.certain, "taken as damaged, and restored from the planes around; if they are "
+         "sound, keep them with --missing none (missing='none')"),
+        (damage.doubtful, "kept; if they are damaged, leave them out with --missing {} "
+         "(missing='{}')"),
+    ):  # fmt: skip
+        kinds: dict[str, list[int]] = {}
+        for (time, channel, z), reason in told.items():
+            if (time, channel) == (t, c) and reason != MISSING:  # whoever said so knows
+                kinds.setdefault(reason, []).append(z)
+        for reason, planes in kinds.items():
+            numbers = format_planes(planes)
+            be = (
+                "planes {} (counted from 0{}) are"
+                if len(planes) > 1
+                else "plane {} (counted from 0{}) is"
+            )
+            advice = (
+                rest if len(planes) > 1 else rest.replace("they are", "it is").replace("them", "it")
+            )
+            said = numbers.replace(" ", "")
+            messages.append(f"{be.format(numbers, where)} {reason}: {advice.format(said, said)}")
     return messages
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.damage import find_damage
+from isoslice.data.likeness import Comparison, empty_likeness
+from isoslice.data.missing import NONE_MISSING, Missing
 from isoslice.data.percentiles import percentiles
 from isoslice.data.survey import OUTSIDE_SHARE, Limits, Survey, empty_survey, find_limits
 from isoslice.data.volume import Volume
@@ -158,7 +161,10 @@ def percentile_normalization(data: NDArray[Any], source: str = "array") -> Norma
 
 
 def measure_stack(
-    planes: NDArray[Any], source: str, fixed: tuple[float, float] | None = None
+    planes: NDArray[Any],
+    source: str,
+    fixed: tuple[float, float] | None = None,
+    missing: Missing = NONE_MISSING,
 ) -> tuple[Normalization, Survey]:
     """Compute the normalization and the survey of a stack in memory.
 
@@ -170,6 +176,8 @@ def measure_stack(
         Name for messages.
     fixed
         Intensities that become 0 and 1, whatever the stack holds.
+    missing
+        Planes that are left out, and whether others are looked for.
 
     Raises
     ------
@@ -180,11 +188,16 @@ def measure_stack(
     def parts(channel: int) -> PlaneParts:
         return lambda: ((t, 0, stack[channel]) for t, stack in enumerate(planes))
 
-    return _measure([parts(c) for c in range(planes.shape[1])], planes.shape[:3], source, fixed)
+    every = [parts(c) for c in range(planes.shape[1])]
+    surveyed, dtype = _survey(every, planes.shape[:3], planes.shape[3], source, missing)
+    return _normalization(every, surveyed, dtype, source, fixed), surveyed
 
 
 def measure_in_parts(
-    volume: Volume, progress: Progress, fixed: tuple[float, float] | None = None
+    volume: Volume,
+    progress: Progress,
+    fixed: tuple[float, float] | None = None,
+    missing: Missing = NONE_MISSING,
 ) -> tuple[Normalization, Survey]:
     """Do as `measure_stack` for a volume that is read part by part."""
     times, channels, depth, height, width = (volume.size(axis) for axis in "TCZYX")
@@ -218,27 +231,44 @@ def measure_in_parts(
         return read
 
     every = [parts(c) for c in range(channels)]
-    return _measure(every, (times, channels, depth), volume.source, fixed)
+    shape = times, channels, depth
+    surveyed, dtype = _survey(every, shape, height, volume.source, missing)
+    return _normalization(every, surveyed, dtype, volume.source, fixed), surveyed
 
 
-def _measure(
+def _survey(
     channels: Sequence[PlaneParts],
     shape: tuple[int, int, int],
+    height: int,
     source: str,
-    fixed: tuple[float, float] | None,
-) -> tuple[Normalization, Survey]:
-    surveyed = empty_survey(*shape)
+    missing: Missing,
+) -> tuple[Survey, np.dtype[Any]]:
+    """Survey all planes and find damaged ones; return the type of the voxels, too."""
+    surveyed, compared = empty_survey(*shape), Comparison(empty_likeness(*shape))
     dtype = np.dtype(np.uint8)
     for c, parts in enumerate(channels):
         for t, first, part in parts():
             dtype = part.dtype
             for z, plane in enumerate(part):
                 surveyed.add(t, c, first + z, plane)
+                if missing.find:
+                    compared.add(t, c, first + z, plane, height)
     if not surveyed.finite.any():
         raise DataError(
             f"{source}: got no finite voxel at all, expected an image; check that the right file "
             "or channel was given"
         )
+    surveyed.damage = find_damage(surveyed, compared.likeness, missing)
+    return surveyed, dtype
+
+
+def _normalization(
+    channels: Sequence[PlaneParts],
+    surveyed: Survey,
+    dtype: np.dtype[Any],
+    source: str,
+    fixed: tuple[float, float] | None,
+) -> Normalization:
     kept = tuple(find_limits(surveyed, c, dtype) for c in range(len(channels)))
     levels = [_percentiles(parts, surveyed, c) for c, parts in enumerate(channels)]
     for c, parts in enumerate(channels):
@@ -251,7 +281,7 @@ def _measure(
     else:
         normalization = _from_percentiles([pair[:2] for pair in levels], surveyed, source)
     fill = tuple(middle for _, _, middle in levels) if surveyed.holes else None
-    return replace(normalization, fill=fill, limits=kept), surveyed
+    return replace(normalization, fill=fill, limits=kept)
 
 
 def _percentiles_without_padding(
@@ -285,14 +315,14 @@ def _percentiles(
 ) -> tuple[float, float, float]:
     """Compute the percentiles of a channel that become 0 and 1, and its median if it has holes.
 
-    Blank planes and voxels equal to `outside` are left out.
+    Blank and damaged planes and voxels equal to `outside` are left out.
     """
-    blank = surveyed.blank[:, channel]
-    whole = blank.all()  # a constant channel
+    useless = surveyed.useless[:, channel]
+    whole = useless.all()  # a constant channel
 
     def numbers() -> Iterator[NDArray[Any]]:
         for t, first, part in parts():
-            left_out = blank[t, first : first + len(part)]
+            left_out = useless[t, first : first + len(part)]
             voxels = part if whole or not left_out.any() else part[~left_out]
             if voxels.dtype.kind == "f" and surveyed.holes:
                 voxels = voxels[np.isfinite(voxels)]

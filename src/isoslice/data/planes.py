@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoslice.data.missing import FOUND, NONE_MISSING, Missing
 from isoslice.data.normalization import (
     Normalization,
     measure_stack,
@@ -18,7 +19,7 @@ from isoslice.data.normalization import (
 )
 from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import Volume
-from isoslice.errors import DataError
+from isoslice.errors import DataError, SettingsError
 
 #: Side of the smallest planes to train on, in pixels; smaller ones hold no context.
 MIN_PLANE_SIDE = 32
@@ -45,19 +46,24 @@ SplitPlanes: TypeAlias = tuple[Sequence[PlaneStack], Sequence[PlaneStack]]
 
 
 def plane_stacks(
-    volumes: Sequence[Volume], intensities: tuple[float, float] | None = None
+    volumes: Sequence[Volume],
+    intensities: tuple[float, float] | None = None,
+    missing: Missing = FOUND,
 ) -> list[PlaneStack]:
     """Collect the XY planes of images and stacks, with their normalisation.
 
     Each stack (or time series) is normalised by itself, as in prediction; single images are
     normalised together, so that a dark image stays dark among bright ones. With `intensities`, that
-    pair becomes 0 and 1 instead, in all channels of all images.
+    pair becomes 0 and 1 instead, in all channels of all images. Blank, damaged and missing planes
+    teach nothing, and are left out.
 
     Raises
     ------
     DataError
         If there are no images, they differ in their number of channels, or one is too small, not
-        finite or constant.
+        finite or constant, or nothing is left of it.
+    SettingsError
+        If planes are named as missing of several stacks, or there are none of these numbers.
     """
     if not volumes:
         raise DataError("got no images to train on, expected at least one")
@@ -75,6 +81,11 @@ def plane_stacks(
             )
     views = [volume.tczyx() for volume in volumes]
     is_stack = [view.shape[0] * view.shape[2] > 1 for view in views]
+    if missing.planes and len(volumes) > 1:
+        raise SettingsError(
+            f"got missing planes {missing} for {len(volumes)} images, expected one stack, of which "
+            "they are; train on that alone, or leave them to be found"
+        )
     pooled = None
     if intensities is None and not all(is_stack):
         singles = [
@@ -87,12 +98,19 @@ def plane_stacks(
         normalization = pooled
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
         if stack or intensities is not None:
-            normalization, surveyed = measure_stack(view, volume.source, intensities)
-            # Blank planes teach nothing, nor do planes that were lost in one channel.
+            told = missing if view.shape[2] > 1 else NONE_MISSING
+            told.check(view.shape[2], volume.source, restored=False)
+            normalization, surveyed = measure_stack(view, volume.source, intensities, told)
+            # Nor do planes teach anything that were lost in one channel.
             useless = np.asarray(surveyed.blank.all(axis=1))
             for t, of_channels in enumerate(lost_planes(surveyed, planes_of(view))):
                 useless[t, [z for numbers in of_channels for z in numbers]] = True
             filled = ~useless.ravel()
+            if told.planes and not filled.any():
+                raise DataError(
+                    f"{volume.source}: got no plane that is neither missing nor blank, expected "
+                    "some to learn from; name fewer as missing"
+                )
             planes = planes[filled] if filled.any() and not filled.all() else planes
         assert normalization is not None
         stacks.append(PlaneStack(planes, normalization))

@@ -18,6 +18,17 @@ def recorded_axis(restored: Volume) -> str:
     return along if along in ("Y", "X") and along in restored.axes and "Z" in restored.axes else "Z"
 
 
+def recorded_reasons(
+    provenance: Mapping[str, Any] | None, time: int, channel: int
+) -> tuple[str, ...]:
+    """Return why planes of a channel were taken as lost, each reason once."""
+    reasons = (provenance or {}).get("lost_because")
+    each = reasons.get(f"{time}/{channel}") if isinstance(reasons, Mapping) else None
+    if not isinstance(each, list | tuple):
+        return ()
+    return tuple(dict.fromkeys(reason for reason in each if isinstance(reason, str)))
+
+
 def recorded_lost(provenance: Mapping[str, Any] | None, time: int, channel: int) -> tuple[int, ...]:
     """Return the numbers of the measured planes that were lost in a channel at a time point."""
     lost = (provenance or {}).get("lost_planes")

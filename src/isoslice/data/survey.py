@@ -7,8 +7,8 @@ ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -25,6 +25,9 @@ MIN_OVERLAP, MIN_FOREGROUND = 0.8, 0.02
 #: Bit depths of cameras whose largest value is a detector's ceiling in a wider type.
 CAMERA_BITS = range(8, 17)
 
+#: Why planes are left out that a user said are missing.
+MISSING = "missing, as was told"
+
 #: Reads a plane (Y, X), by time point, channel and number.
 ReadPlane = Callable[[int, int, int], NDArray[Any]]
 
@@ -39,6 +42,29 @@ def planes_of(stack: NDArray[Any]) -> ReadPlane:
     return read
 
 
+#: Time point, channel and number of a plane.
+PlaneIndex = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Planes that are missing or damaged, though they hold something, and why.
+
+    Attributes
+    ----------
+    certain
+        Those that are left out.
+    doubtful
+        Those that are warned of, but kept.
+    blank
+        Whether blank planes between others are left out, too.
+    """
+
+    certain: Mapping[PlaneIndex, str] = field(default_factory=dict)
+    doubtful: Mapping[PlaneIndex, str] = field(default_factory=dict)
+    blank: bool = True
+
+
 @dataclass
 class Survey:
     """Statistics of each plane; arrays of shape (T, C, n).
@@ -51,6 +77,8 @@ class Survey:
         Numbers of voxels that equal `least`, `most` and 0.
     finite, count
         Numbers of finite voxels, and of all.
+    damage
+        Planes that are missing or damaged.
     """
 
     least: NDArray[np.float64]
@@ -60,6 +88,7 @@ class Survey:
     zeros: NDArray[np.int64]
     finite: NDArray[np.int64]
     count: NDArray[np.int64]
+    damage: Damage = field(default_factory=Damage)
 
     def add(self, time: int, channel: int, plane: int, part: NDArray[Any]) -> None:
         """Add a part of a plane to the statistics."""
@@ -88,21 +117,30 @@ class Survey:
         return blank
 
     @property
+    def useless(self) -> NDArray[np.bool_]:
+        """Mask of planes that are blank, damaged or missing."""
+        useless = self.blank
+        for index in self.damage.certain:
+            useless[index] = True
+        return useless
+
+    @property
     def first_filled(self) -> int:
         """First time point with any structure; 0 if there is none."""
         return int((~self.blank).any(axis=(1, 2)).argmax())
 
     @property
     def filled_run(self) -> tuple[int, slice]:
-        """First time point with structure, and its longest run of planes without a blank one.
+        """First time point with structure, and its longest run of planes that all are of use.
 
         For comparisons of neighbouring planes. Channels without any structure are ignored.
         """
         time = self.first_filled
-        blank = self.blank[time]
-        full = np.flatnonzero(~blank[~blank.all(axis=1)].any(axis=0))
+        filled = ~self.blank[time].all(axis=1)
+        useless = self.useless[time]
+        full = np.flatnonzero(~useless[filled].any(axis=0))
         if not full.size:
-            return time, slice(0, blank.shape[1])
+            return time, slice(0, useless.shape[1])
         runs = np.split(full, np.flatnonzero(np.diff(full) > 1) + 1)
         longest = max(runs, key=len)
         return time, slice(int(longest[0]), int(longest[-1]) + 1)
@@ -127,8 +165,9 @@ class Survey:
 def empty_survey(times: int, channels: int, planes: int) -> Survey:
     """Return the survey of a stack before any plane is added."""
     shape = (times, channels, planes)
-    unknown = [np.full(shape, np.nan) for _ in range(2)]
-    return Survey(*unknown, *(np.zeros(shape, np.int64) for _ in range(5)))
+    least, most = (np.full(shape, np.nan) for _ in range(2))
+    at_least, at_most, zeros, finite, count = (np.zeros(shape, np.int64) for _ in range(5))
+    return Survey(least, most, at_least, at_most, zeros, finite, count)
 
 
 def survey(planes: NDArray[Any]) -> Survey:
@@ -142,10 +181,10 @@ def survey(planes: NDArray[Any]) -> Survey:
 def lost_planes(
     surveyed: Survey, read: ReadPlane | None = None
 ) -> tuple[tuple[tuple[int, ...], ...], ...]:
-    """Find lost planes: blank ones between planes that are not, and are no dark gap.
+    """Find lost planes: missing and damaged ones, and blank ones between others, if no dark gap.
 
-    At least half of the voxels of the planes on both sides differ from the value of the blank ones,
-    or those that differ have the same outline on both sides, as in images masked to the specimen.
+    Of those, at least half of the voxels of the planes on both sides differ from their value, or
+    those that differ have the same outline on both sides, as in images masked to the specimen.
 
     Parameters
     ----------
@@ -163,12 +202,11 @@ def lost_planes(
 
 
 def _lost(surveyed: Survey, t: int, c: int, read: ReadPlane | None) -> tuple[int, ...]:
-    blank = surveyed.blank[t, c]
-    filled = np.flatnonzero(~blank).tolist()
-    lost: list[int] = []
-    for below, above in pairwise(filled):
-        run = range(below + 1, above)
-        if not run:
+    blank, useless = surveyed.blank[t, c], surveyed.useless[t, c]
+    lost = [z for z in range(len(blank)) if (t, c, z) in surveyed.damage.certain]
+    for below, above in pairwise(np.flatnonzero(~useless).tolist()):
+        run = [z for z in range(below + 1, above) if blank[z] and z not in lost]
+        if not run or not surveyed.damage.blank:
             continue
         pairs = [((t, c, n), (t, c, z)) for n in (below, above) for z in run]
         values = {surveyed.least[t, c, z] for z in run}
@@ -178,7 +216,23 @@ def _lost(surveyed: Survey, t: int, c: int, read: ReadPlane | None) -> tuple[int
             and _same_outline(read(t, c, below), read(t, c, above), values.pop())
         ):
             lost += run
-    return tuple(lost)
+    return tuple(sorted(lost))
+
+
+def lost_reasons(
+    surveyed: Survey, lost: Sequence[Sequence[Sequence[int]]]
+) -> tuple[tuple[tuple[str, ...], ...], ...]:
+    """Say why each of the planes that `lost_planes` found is taken as lost."""
+
+    def reason(index: PlaneIndex) -> str:
+        value = surveyed.least[index]
+        blank = "without a finite voxel" if np.isnan(value) else f"{value:g} everywhere"
+        return surveyed.damage.certain.get(index, blank)
+
+    return tuple(
+        tuple(tuple(reason((t, c, z)) for z in planes) for c, planes in enumerate(channels))
+        for t, channels in enumerate(lost)
+    )
 
 
 def _same_outline(below: NDArray[Any], above: NDArray[Any], value: float) -> bool:
@@ -248,10 +302,11 @@ class Limits:
 
 def find_limits(surveyed: Survey, channel: int, dtype: np.dtype[np.generic]) -> Limits:
     """Find the intensity limits of a channel of voxel type `dtype`."""
-    filled = ~np.isnan(surveyed.least[:, channel])
+    damaged = surveyed.useless[:, channel] & ~surveyed.blank[:, channel]
+    filled = ~np.isnan(surveyed.least[:, channel]) & ~damaged
     if not filled.any():
         return Limits()
-    total = int(surveyed.finite[:, channel].sum())
+    total = int(surveyed.finite[:, channel][filled].sum())
     low, high = surveyed.least[:, channel][filled], surveyed.most[:, channel][filled]
     least, most = float(low.min()), float(high.max())
     at_least = int(surveyed.at_least[:, channel][filled][low == least].sum())
@@ -259,7 +314,7 @@ def find_limits(surveyed: Survey, channel: int, dtype: np.dtype[np.generic]) -> 
     piled = max(MIN_SATURATED, MIN_SATURATED_SHARE * total)
     camera = dtype.kind in "iu" and most in [2.0**bits - 1 for bits in CAMERA_BITS]
     outside = None
-    zeros = int(surveyed.zeros[:, channel].sum())
+    zeros = int(surveyed.zeros[:, channel][filled].sum())
     if least == 0 or (dtype.kind == "f" and zeros >= OUTSIDE_SHARE * total):
         outside = 0.0
     elif at_least >= OUTSIDE_SHARE * total:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from isoslice.data.box import Region
 from isoslice.data.frames import lost_messages
 from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
+from isoslice.data.missing import FOUND, Missing
 from isoslice.data.normalization import Normalization, measure_in_parts, measure_stack
 from isoslice.data.subsampling import evenly_spaced
-from isoslice.data.survey import Survey, lost_planes
+from isoslice.data.survey import Survey, lost_planes, lost_reasons
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, warn
 from isoslice.inference.diagnostics import Doubts, doubts_of
@@ -36,14 +37,19 @@ class Inspection:
         What each plane holds.
     lost
         Planes that were lost, of each time point and channel.
+    reasons
+        Why each of them is taken as lost.
     """
 
     normalization: Normalization
     survey: Survey
     lost: tuple[tuple[tuple[int, ...], ...], ...]
+    reasons: tuple[tuple[tuple[str, ...], ...], ...]
 
 
-def inspect(volume: Volume, config: AnyConfig, progress: Progress) -> Inspection:
+def inspect(
+    volume: Volume, config: AnyConfig, progress: Progress, missing: Missing = FOUND
+) -> Inspection:
     """Measure intensities and find lost planes, in memory or part by part.
 
     Parameters
@@ -54,18 +60,24 @@ def inspect(volume: Volume, config: AnyConfig, progress: Progress) -> Inspection
         Of the model: intensities that become 0 and 1, if they are fixed.
     progress
         Hears how far the reading is.
+    missing
+        Planes that are missing, and whether others are looked for.
 
     Raises
     ------
     DataError
         If every channel is constant, or has no finite voxel.
+    SettingsError
+        If there are no such planes, or they lie at the ends.
     """
+    missing.check(volume.size("Z"), volume.source)
+    fixed = config.intensities
     if isinstance(volume.data, np.ndarray):
-        normalization, survey = measure_stack(volume.tczyx(), volume.source, config.intensities)
+        normalization, survey = measure_stack(volume.tczyx(), volume.source, fixed, missing)
     else:
-        normalization, survey = measure_in_parts(volume, progress, config.intensities)
+        normalization, survey = measure_in_parts(volume, progress, fixed, missing)
     lost = lost_planes(survey, lambda t, c, z: volume.read((t, c, z)))
-    return Inspection(normalization, survey, lost)
+    return Inspection(normalization, survey, lost, lost_reasons(survey, lost))
 
 
 def diagnose(

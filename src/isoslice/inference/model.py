@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from isoslice.data.missing import parse_missing
 from isoslice.data.volume import Volume, parse_voxel_size
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.begin import Request
@@ -53,6 +54,7 @@ class Model(ModelBundle):
         isotropic: bool = False,
         spacing: float | None = None,
         positions: Positions | None = None,
+        missing: str | Sequence[int] | None = None,
         device: str = "auto",
         progress: Progress | None = None,
         along: str | None = None,
@@ -66,8 +68,8 @@ class Model(ModelBundle):
         """Restore an anisotropic stack to an isotropic volume.
 
         Voxels without data stay without: where both measured planes around are NaN, infinite, or
-        exactly 0 outside the field of view. Blank planes between others are taken as lost and
-        restored. A model of one channel restores each of several by itself.
+        exactly 0 outside the field of view. Blank and damaged planes between others are taken as
+        lost and restored. A model of one channel restores each of several by itself.
 
         Parameters
         ----------
@@ -123,6 +125,11 @@ class Model(ModelBundle):
         positions
             Where the planes are along Z, rising, in the unit of the voxel size; overrides the
             Volume's own. ``"even"`` takes them as evenly spaced whatever the file says.
+        missing
+            Planes to restore from the others, at all time points and in all channels: numbers,
+            counted from 0, or text such as ``12,40-42``, beside those that are found (blank,
+            frozen, saturated, out of line in brightness or content). ``none``: all planes are
+            sound; ``none,12``: all but this one.
         device
             ``auto``, ``cpu``, ``cuda`` or ``mps``.
         progress
@@ -169,6 +176,7 @@ class Model(ModelBundle):
             denoise=denoise,
             isotropic=isotropic,
             spacing=spacing,
+            missing=str(parse_missing(missing)),
         )
         wanted = options.wanted(factor)
         progress = progress or Progress()

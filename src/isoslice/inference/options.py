@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self, get_args
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 
+from isoslice.data.missing import Missing, parse_missing
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.profile import parse_profile
 from isoslice.errors import SettingsError
@@ -52,6 +53,8 @@ class PredictOptions(BaseModel):
         Restore measured planes too, freed of their noise.
     isotropic, spacing
         How far output planes are apart, where not by a factor; see `data.output_spacing.Wanted`.
+    missing
+        Planes that are taken as missing; see `data.missing.parse_missing`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,14 +70,19 @@ class PredictOptions(BaseModel):
     keep_samples: bool = False
     slice_profile: str = "point"
     denoise: bool = False
+    isotropic: bool = False
+    spacing: float | None = None
+    missing: str = "auto"
 
     @property
     def undoes_blur(self) -> bool:
         """Whether planes are taken for more than points."""
         return self.slice_profile != "point"
 
-    isotropic: bool = False
-    spacing: float | None = None
+    @property
+    def missing_planes(self) -> Missing:
+        """Planes that are missing, and whether others are looked for."""
+        return parse_missing(self.missing)
 
     def wanted(self, factor: int | None) -> Wanted:
         """Return how far output planes are to be apart.
@@ -110,6 +118,11 @@ class PredictOptions(BaseModel):
     def _check_profile(cls, text: Any) -> str:
         kind, width = parse_profile(str(text))
         return kind if width is None else f"{kind}:{width:g}"
+
+    @field_validator("missing", mode="before")
+    @classmethod
+    def _check_missing(cls, missing: Any) -> str:
+        return str(parse_missing(missing))
 
     @model_validator(mode="after")
     def _check_spacing(self) -> Self:

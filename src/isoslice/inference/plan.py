@@ -55,6 +55,8 @@ class Plan(BaseModel):
         Of the stack's intensities, per channel.
     lost
         Planes that were lost, of each time point and channel.
+    reasons
+        Why each of them is taken as lost.
     profile, noise, damping
         Slice profile of the planes, in output planes; unless they are points, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
@@ -77,6 +79,7 @@ class Plan(BaseModel):
     separate: bool
     normalization: Normalization
     lost: tuple[tuple[tuple[int, ...], ...], ...]
+    reasons: tuple[tuple[tuple[str, ...], ...], ...] = ()
     profile: Profile = POINT
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
@@ -146,6 +149,7 @@ def plan_restoration(
         separate=stack.separate,
         normalization=inspection.normalization,
         lost=inspection.lost,
+        reasons=inspection.reasons,
         profile=profile,
         noise=noise,
         damping=damping,

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoslice import __version__
-from isoslice.data.frames import Lost
 from isoslice.data.metadata import Metadata
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
@@ -19,6 +18,8 @@ from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.plan import Plan
 from isoslice.inference.uncertainty import StackScale, record_of_scales
 from isoslice.models.reliability.calibration import FactorCalibration, multiple
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def provenance(
         How far frames differ from planes that are no points; see `agreement.chi_squared`.
     """
     options, lost = plan.options, _named_planes(plan.lost)
+    reasons = _named_planes(plan.reasons)
     return {
         "isoslice": __version__,
         "model": plan.model,
@@ -168,7 +170,8 @@ def provenance(
         **({"samples": options.samples} if options.samples else {}),
         **({"uncertainty": record_of_scales(scales)} if scales else {}),
         **({} if plan.along == "Z" else {"along": plan.along}),
-        **({"lost_planes": lost} if lost else {}),
+        **({"lost_planes": lost, "lost_because": reasons} if lost else {}),
+        **({} if options.missing == "auto" else {"missing": options.missing}),
         "source": Path(plan.source).name,
         "normalization": {"low": plan.normalization.low, "high": plan.normalization.high},
         **({"warnings": list(plan.doubts)} if plan.doubts else {}),
@@ -199,13 +202,13 @@ def _measured(plan: Plan, chi_squared: Sequence[NDArray[np.float64]], but: str) 
     }
 
 
-def _named_planes(lost: Lost) -> dict[str, list[int]]:
-    """Name lost planes by their time point and channel."""
+def _named_planes(lost: Sequence[Sequence[Sequence[T]]]) -> dict[str, list[T]]:
+    """Name what is known of lost planes by their time point and channel."""
     return {
-        f"{t}/{c}": list(numbers)
+        f"{t}/{c}": list(each)
         for t, channels in enumerate(lost)
-        for c, numbers in enumerate(channels)
-        if numbers
+        for c, each in enumerate(channels)
+        if each
     }
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from isoslice.data.coarse import coarse_axis, refined, renamed, turned
 from isoslice.data.metadata import Metadata
+from isoslice.data.missing import FOUND, Missing
 from isoslice.data.output_spacing import OutputSpacing, Wanted, output_spacing
 from isoslice.data.srh import srh_channels
 from isoslice.data.subsampling import evenly_spaced
@@ -166,18 +167,23 @@ def restores_separately(config: AnyConfig, volume: Volume) -> bool:
 
 
 def planes_to_learn_from(
-    volume: Volume, limit: int = LEARNED_FROM, along: str | None = None
+    volume: Volume,
+    limit: int = LEARNED_FROM,
+    along: str | None = None,
+    missing: Missing = FOUND,
 ) -> Volume:
     """Read a stack's planes, or as many of them, evenly spaced, as fit into `limit` bytes.
 
-    They are the planes across the coarse axis, which is called Z then; see `coarse`.
+    They are the planes across the coarse axis, which is called Z then; see `coarse`. Those that are
+    said to be missing are left out.
     """
     volume = turned(volume, coarse_axis(volume, along))
     depth = volume.size("Z")
     count = max(2, min(depth, limit // max(1, volume.data.nbytes // depth)))
-    if count == depth:
+    if count == depth and not missing.planes:
         return replace(volume, data=volume.read((slice(None),) * 5), axes=AXES)
-    planes = evenly_spaced(depth, count)
+    sound = [z for z in range(depth) if z not in set(missing.planes)]
+    planes = [sound[i] for i in evenly_spaced(len(sound), min(count, len(sound)))]
     places = at_planes(volume.z_positions, planes)
     every = slice(None)
     parts = [volume.read((every, every, slice(z, z + 1), every, every)) for z in planes]

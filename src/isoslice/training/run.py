@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from isoslice.data.coarse import coarse_axis, turned
+from isoslice.data.missing import FOUND, Missing
 from isoslice.data.planes import PlaneStack, SplitPlanes, plane_stacks
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import Volume, parse_voxel_size
@@ -122,6 +123,7 @@ def training_planes(
     intensities: tuple[float, float] | None,
     srh: bool,
     along: str | None = None,
+    missing: Missing = FOUND,
 ) -> tuple[list[Volume], list[PlaneStack]]:
     """Take the sharp planes of volumes, perpendicular to the coarse axis, which is called Z then.
 
@@ -135,11 +137,13 @@ def training_planes(
         Convert to the three channels of SRH first.
     along
         The coarse axis of stacks; by default found from their voxel sizes.
+    missing
+        Planes of a stack that are left out beside blank and damaged ones.
     """
     volumes = [turned(v, coarse_axis(v, along if "Z" in v.axes else None)) for v in volumes]
     if srh:
         volumes = [srh_channels(volume) for volume in volumes]
-    return volumes, plane_stacks(volumes, intensities)
+    return volumes, plane_stacks(volumes, intensities, missing)
 
 
 def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:

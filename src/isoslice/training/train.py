@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from isoslice.data.missing import parse_missing
 from isoslice.data.planes import crop_size, split
 from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
@@ -53,6 +54,7 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     along: str | None = None,
+    missing: str | Sequence[int] | None = None,
 ) -> Model:
     """Train a model on 2D images.
 
@@ -98,6 +100,9 @@ def train(
         Receives notes and progress; silent by default.
     along
         The coarse axis of stacks; by default found from their voxel sizes.
+    missing
+        Planes of a stack to leave out, beside those that are found to be blank or damaged; as
+        `Model.predict` takes them.
 
     Returns
     -------
@@ -126,7 +131,7 @@ def train(
     if srh:
         intensities = (0.0, 1.0)
     volumes = as_volumes(images, axes, voxel_size)
-    volumes, stacks = training_planes(volumes, intensities, srh, along)
+    volumes, stacks = training_planes(volumes, intensities, srh, along, parse_missing(missing))
     if start is not None:
         check_channels(volumes, stacks, start.config)
     shape = shape.updated(channels=stacks[0].data.shape[1])

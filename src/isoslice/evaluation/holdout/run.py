@@ -20,6 +20,7 @@ from torch import Tensor
 from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.frames import Lost, without_gaps
 from isoslice.data.interpolation import Method
+from isoslice.data.missing import parse_missing
 from isoslice.data.normalization import Normalization
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.srh import srh_channels
@@ -72,6 +73,7 @@ def check(
     familiar: OodReference | None = None,
     progress: Progress | None = None,
     along: str | None = None,
+    missing: str | Sequence[int] | None = None,
 ) -> Fidelity:
     """Hide measured planes, restore them, and score how far the model can be trusted here.
 
@@ -84,7 +86,7 @@ def check(
     mode
         ``mean`` by default, the most accurate; ``sample`` scores one plausible volume. A model of
         the preset msdsr has only samples.
-    steps, seed, device, progress, along
+    steps, seed, device, progress, along, missing
         As `Model.predict` takes them.
     familiar
         Texture of the model's training images; by default the model's own record.
@@ -98,7 +100,7 @@ def check(
     DataError, SettingsError
         As `Model.predict`; also if there are fewer than three planes.
     """
-    progress = progress or Progress()
+    progress, told = progress or Progress(), parse_missing(missing)
     model = model if isinstance(model, Model) else Model.load(model)
     config = model.config
     recipe = recipe_of(config)
@@ -111,10 +113,12 @@ def check(
         check_stack(volume, volume.size("C") if separate else config.network.channels)
     factor = choose_spacing(volume, Wanted(factor), progress, along).factor
     notes = _notes_on_training(model, volume.source)
+    told.check(count := volume.size("Z"), volume.source)
     volume = middle_of(volume, factor, notes)
+    told = told.within((count - volume.size("Z")) // 2, volume.size("Z"))
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, seen.size("C") if separate else config.network.channels)
-    inspection = inspect(seen, config, progress)
+    inspection = inspect(seen, config, progress, told)
     normalization, lost = inspection.normalization, inspection.lost
     seen = _filled(seen, inspection, notes)
     volume, planes = volume if config.srh else seen, seen.tczyx()
@@ -263,6 +267,7 @@ def _restore(
                 steps=steps,
                 seed=seed,
                 device=device,
+                missing=None if model.config.srh else "none",  # filled in already
                 progress=_Round(progress, start),
             )
         return result.to_volume().tczyx()[:, :, factor :: 2 * factor]

@@ -12,7 +12,7 @@ from isoslice.data.coarse import turned
 from isoslice.data.frames import fill_along_z
 from isoslice.data.grid import PlaneGrid, check_factor, even_grid, planes_around
 from isoslice.data.interpolation import interpolate
-from isoslice.data.recorded import recorded_axis, recorded_lost
+from isoslice.data.recorded import recorded_axis, recorded_lost, recorded_reasons
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
@@ -103,7 +103,8 @@ def prediction_report(
     if stack.size("C") == restored.size("C") and profile is None:
         checked = _check_planes(stack, ours, box, factor, time, channel, lost)
     planes = stack.size("Z")
-    facts = _facts(scene, factor, planes, lost, made_by)
+    reasons = recorded_reasons(made_by, time, channel)
+    facts = _facts(scene, factor, planes, lost, reasons, made_by)
     part = which_part(restored, time, channel)
     return Report(
         title=f"{name_of(stack)}, restored {times(factor)}",
@@ -172,12 +173,18 @@ def _profile_text(profile: Any, step: float, unit: str) -> str:
 
 
 def _facts(
-    scene: Scene, factor: int, planes: int, lost: Sequence[int], made_by: Mapping[str, Any]
+    scene: Scene,
+    factor: int,
+    planes: int,
+    lost: Sequence[int],
+    reasons: Sequence[str],
+    made_by: Mapping[str, Any],
 ) -> dict[str, str]:
     """Say what was measured, and what became of it."""
     size, unit, whole = scene.voxel_size, scene.unit, scene.whole
     apart = f"{lengths(size.z * factor)} {unit} apart"
     missing = f"; lost: {format_planes(lost)} (counted from 0)" if lost else ""
+    missing += f", {'; '.join(reasons)}" if lost and reasons else ""
     return {
         "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
         "Restored planes": f"{whole[0]}, {lengths(size.z)} {unit} apart ({times(factor)})",

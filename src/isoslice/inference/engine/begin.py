@@ -117,7 +117,7 @@ def begin(
     volume = stack.volume
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
-    inspection = inspect(volume, model.config, progress)
+    inspection = inspect(volume, model.config, progress, options.missing_planes)
     blurred = options.undoes_blur
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts)

@@ -71,6 +71,7 @@ _SAME = {
     "keep_samples": "choice of what is kept",
     "slice_profile": "slice profile",
     "denoise": "choice to denoise",
+    "missing": "choice of missing planes",
     "arithmetic": "arithmetic",
 }
 

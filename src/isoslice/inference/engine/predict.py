@@ -67,7 +67,7 @@ def _predicted(
     computing = choose_device(device)
     check_fits(stack.volume, stack.factor, resolved, recipe)
     progress.note(f"computing on {describe(computing)}")
-    inspection = inspect(stack.volume, model.config, progress)
+    inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
     blurred = resolved.undoes_blur
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, resolved, doubts)
