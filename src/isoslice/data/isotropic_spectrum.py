@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.data.plane_spectra import PlaneSpectra, hann
+from isoslice.data.plane_spectra import CORNERS, PlaneSpectra, hann
 
 Floats = NDArray[np.float64]
 
@@ -98,22 +98,21 @@ class SpectrumModel:
         return np.asarray(power[:, : len(u)] + power[:, len(u) :], np.float64)
 
     @cached_property
-    def distance(self) -> Floats:
-        """Distance r from frequency 0, (u, q)."""
-        return np.hypot(self.frequencies[:, None], self.spectra.rings)
-
-    @cached_property
     def rings(self) -> Floats:
-        """Overlapping rings of S, (u, q, ring); they fall off as spectra do."""
-        r, low = self.distance, np.log(self.spectra.rings[0])
+        """Overlapping rings of S as the window within planes smears them, (u, q, ring)."""
+        side = self.spectra.side
+        near, weights = _smeared(self.spectra)
+        r = np.hypot(self.frequencies[:, None], near)
+        low = np.log(self.spectra.rings[0])
         place = (np.log(r) - low) / (np.log(0.9) - low) * (RINGS - 1)
-        place = np.clip(place, 0, RINGS - 1)
-        hats = np.maximum(0, 1 - np.abs(place[..., None] - np.arange(RINGS)))
-        return np.asarray(hats / ((r * r + 1e-5) ** 1.75)[..., None], np.float64)
+        hats = np.maximum(0, 1 - np.abs(np.clip(place, 0, RINGS - 1)[..., None] - np.arange(RINGS)))
+        # Falling off as spectra do, and flat below what the mean of a cube takes with it.
+        falling = hats * ((r * r + (0.7 / side) ** 2) ** -1.75)[..., None]
+        return np.asarray(np.einsum("qn,unr->uqr", weights, falling, optimize=True), np.float64)
 
     def tilt(self, name: str) -> Floats | None:
         """Exponent of the weight of directions, (u, q)."""
-        sine = self.frequencies[:, None] / self.distance
+        sine = self.frequencies[:, None] / np.hypot(self.frequencies[:, None], self.spectra.rings)
         if name == "upright":
             return np.asarray(np.exp(-0.5 * (sine / UPRIGHT) ** 2), np.float64)
         return sine**2 if name == "steady" else None
@@ -157,6 +156,26 @@ class SpectrumModel:
             if gain < 1e-4 * max(1.0, cost):
                 break
         return Fit(cost, parameters)
+
+
+def _smeared(spectra: PlaneSpectra) -> tuple[Floats, Floats]:
+    """Return frequencies within planes, and how much of each a ring sees, (ring, frequency)."""
+    side, offsets = spectra.side, np.arange(-1.5, 1.6, 0.5)
+    waves = np.exp(2j * np.pi * offsets[:, None] / side * np.arange(side))
+    kernel = np.abs(waves @ hann(side)) ** 2
+    step = 1 / (4 * side)
+    near = np.arange(0, CORNERS[-1] + 3 / side, step) + step / 2
+    axis = np.arange(side // 2 + 1) / side
+    y, x = (each.ravel() for each in np.meshgrid(axis, axis, indexing="ij"))
+    ring = np.digitize(np.hypot(y, x), spectra.edges) - 1
+    inside = (ring >= 0) & (ring < len(spectra.rings))
+    weights = np.zeros((len(spectra.rings), len(near)))
+    for a, along_y in zip(offsets, kernel, strict=True):
+        for b, along_x in zip(offsets, kernel, strict=True):
+            place = np.hypot(y[inside] + a / side, x[inside] + b / side)
+            at = np.minimum((place / step).astype(int), len(near) - 1)
+            np.add.at(weights, (ring[inside], at), along_y * along_x)
+    return near, weights / weights.sum(axis=1, keepdims=True)
 
 
 class _Problem:

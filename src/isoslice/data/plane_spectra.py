@@ -40,8 +40,8 @@ class PlaneSpectra:
         within planes: (cubes, planes // 2 + 1, rings).
     rows
         Over all frequencies along Z, near the X axis and near the Y axis: (cubes, 2, rings).
-    rings
-        Frequency of each ring in cycles per pixel.
+    rings, edges
+        Frequency of each ring in cycles per pixel, and the limits of them all.
     counts
         Frequencies that were averaged, as `power` without cubes.
     planes, side
@@ -51,6 +51,7 @@ class PlaneSpectra:
     power: Floats
     rows: Floats
     rings: Floats
+    edges: Floats
     counts: Floats
     planes: int
     side: int
@@ -118,9 +119,8 @@ def spectra_of(cubes: Sequence[NDArray[np.float32]]) -> PlaneSpectra | None:
             rows[i, j - 1] = total / np.maximum(sums[j], 1)
     logs = np.bincount(ring[inside], (np.log(np.maximum(distance, 1e-9)) * twice)[inside], number)
     both = np.where((np.arange(height) > 0) & (2 * np.arange(height) < planes), 2.0, 1.0)
-    return PlaneSpectra(
-        power, rows, np.exp(logs / sums[0]), np.outer(both, sums[0]), planes, side
-    )
+    rings, counts = np.exp(logs / sums[0]), np.outer(both, sums[0])
+    return PlaneSpectra(power, rows, rings, edges, counts, planes, side)
 
 
 def _edges(side: int) -> Floats:

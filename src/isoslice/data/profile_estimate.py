@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,16 +34,16 @@ Floats = NDArray[np.float64]
 Reader = Callable[[Region], NDArray[np.float32]]
 
 #: Deviations that are tried, in spacings of planes, and the finest step at the best of them.
-WIDEST, STEP, FINEST = 1.4, 0.1, 0.025
+WIDEST, STEP, FINEST = 2.0, 0.1, 0.025
 #: Parts of the stack, each left out once.
 PARTS = 6
 #: Cubes with less than this share of the power of a strong one show nothing.
 QUIET = 0.02
 #: Error of the squared deviation, in squared spacings of planes, that remains.
 REMAINING = 0.012
-#: What counts as told: a relative error of the deviation, or planes that are points for all one can see,
-#: in spacings of planes.
-TOLD, POINTS = 0.25, 0.3
+#: What counts as told: a relative error of the deviation; or that nothing is seen, where at most
+#: this could be missed, in spacings of planes.
+TOLD, POINTS = 0.3, 0.3
 
 
 @dataclass(frozen=True)
@@ -57,20 +57,22 @@ class ProfileEstimate:
         full width at half maximum is `fwhm`, a slab's width `slab`.
     ratio
         Spacing of planes.
-    told
-        Whether the stack can tell.
+    why_not
+        What keeps the stack from telling; empty if it can tell.
     noise
         Standard deviation of the planes' noise, in their intensities.
-    why
-        What keeps the stack from telling.
     """
 
     deviation: float
     error: float
     ratio: float
-    told: bool
+    why_not: str
     noise: float
-    why: str = ""
+
+    @property
+    def told(self) -> bool:
+        """Whether the stack can tell."""
+        return not self.why_not
 
     @property
     def fwhm(self) -> float:
@@ -85,7 +87,7 @@ class ProfileEstimate:
     @property
     def sees_blur(self) -> bool:
         """Whether there is blur for certain."""
-        return self.told and self.deviation > 2 * self.error
+        return self.told and self.deviation >= 2 * self.error
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def estimate_from(read: Reader, shape: tuple[int, int, int], ratio: float) -> Pr
     spectra = spectra_of(cubes)
     if spectra is None:
         why = "nothing varies" if cubes else "planes are too few or too small"
-        return ProfileEstimate(0.0, math.inf, ratio, False, 0.0, why)
+        return ProfileEstimate(0.0, math.inf, ratio, why, 0.0)
     model = SpectrumModel(spectra, ratio)
     found = [_best(model, spectra.power, each) for each in VARIANTS]
     deviations = np.array([each.deviation for each in found])
@@ -135,10 +137,17 @@ def estimate_from(read: Reader, shape: tuple[int, int, int], ratio: float) -> Pr
     above = math.sqrt(deviation**2 + variance) - deviation
     below = deviation - math.sqrt(max(deviation**2 - variance, 0.0))
     error = (above + below) / 2
-    estimate = ProfileEstimate(deviation, error, ratio, True, noise)
-    if error < TOLD * deviation or deviation + error < POINTS * ratio:
-        return estimate
-    return replace(estimate, told=False, why="directions differ too much, or planes show too little")
+    return ProfileEstimate(deviation, error, ratio, _why_not(deviation, error, ratio), noise)
+
+
+def _why_not(deviation: float, error: float, ratio: float) -> str:
+    """Say why an estimate tells nothing; nothing if it does."""
+    if deviation > (WIDEST - STEP) * ratio:
+        return "planes show nothing but noise, or are blurred over many spacings"
+    is_point = deviation < 2 * error and deviation + error < POINTS * ratio
+    if is_point or error < TOLD * deviation:
+        return ""
+    return "directions differ too much, or planes show too little"
 
 
 def noise_seen(cubes: Sequence[NDArray[np.float32]], ratio: float, deviation: float) -> float | None:
@@ -234,7 +243,8 @@ def _variance_error(model: SpectrumModel, found: Sequence[_Found]) -> float:
             each = [_best(model, rest, variant).deviation**2 for variant in VARIANTS[:2]]
             without.append(np.mean(each))
     jackknife = (len(without) - 1) * np.var(without) if without else 0.0
-    within = anisotropy(model.spectra, model.ratio, found[0].noise)
+    # Z is compared with X and Y together: its share of the difference of two.
+    within = math.sqrt(0.75) * anisotropy(model.spectra, model.ratio, found[0].noise)
     return float(math.sqrt(spread + jackknife + flat**2 + within**2 + (REMAINING * unit) ** 2))
 
 
