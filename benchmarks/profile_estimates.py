@@ -2,18 +2,18 @@
 
     python benchmarks/profile_estimates.py --data FOLDER --volumes FOLDER -o profile_estimates.csv
 
-Isotropic volumes are thinned after known blurs, noise added; `true` is the deviation of the weights that a
-plane has on voxels, `found` and `error` what `data.profile_estimate` tells, all in spacings of planes.
-`noise_left` is what it takes for noise, knowing the blur; `noise_level` what one plane at a time shows.
-Noise is in shares of the range from the 0.1st to the 99.9th percentile, and is added to the volume's own,
-which is blurred along Z with the specimen.
+Isotropic volumes are thinned after known blurs, noise added; `true` is the deviation of the
+weights that a plane has on voxels, `found` and `error` what `data.profile_estimate` tells, all in
+spacings of planes. `noise_left` is what it takes for noise, knowing the blur; `noise_level` what
+one plane at a time shows. Noise is in shares of the range from the 0.1st to the 99.9th
+percentile, and is added to the volume's own, which is blurred along Z with the specimen.
 
 Last, one scan that was reconstructed twice: the profile that least squares finds between thick and
 thin slices (a Gaussian, a slab, free weights), beside what thick slices tell alone, and thin ones.
 
-Constants of the estimate were chosen on other volumes: `fib25_a`, the first half of `lucchi_train`,
-`mouse_ct_0`, `mouse_ct_1`, `brain_t1` and `tooth_ct`; the variants that are averaged with a look at the
-thick slices of the scan, too.
+Constants of the estimate were chosen on other volumes: `fib25_a`, the first half of
+`lucchi_train`, `mouse_ct_0`, `mouse_ct_1`, `brain_t1` and `tooth_ct`; the variants that are
+averaged with a look at the thick slices of the scan, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from profiles import measured, on_grid
 from scipy.optimize import minimize_scalar
 
 import isoslice
@@ -37,6 +36,7 @@ from isoslice.data.noise_level import noise_level
 from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.profile import FWHM, POINT, Kind, Profile
 from isoslice.data.profile_estimate import ProfileEstimate, estimate_profile, noise_seen
+from profiles import measured, on_grid
 
 COLUMNS = (
     "stack", "factor", "seen_through", "noise", "true", "found", "error", "outcome",
@@ -190,7 +190,7 @@ def summary(rows: list[tuple[Any, ...]]) -> Iterator[str]:
             covered = [r for r in own if abs(float(r[5]) - float(r[4])) <= 2 * float(r[6])]
             yield (
                 f"{factor}x, noise {noise:.0%}: blur measured of {len(found)} of {len(blurred)}, "
-                f"{len(right)} of these within {NEAR:.0%}, none seen of {len(missed)}; none seen of "
+                f"{len(right)} within {NEAR:.0%}, none seen of {len(missed)}; none seen of "
                 f"{len(points)} points; truth within two errors: {len(covered)} of {len(own)}"
             )
 

@@ -1,16 +1,16 @@
 """What planes of a specimen that is alike in all directions show, seen through a slice profile.
 
-The specimen has a power spectrum S(r) that depends on r, the distance from frequency 0, alone, but for a
-weight of directions. A plane is blurred along Z, so that S is multiplied by H(u)^2, the squared
-transform of the profile; planes lie k pixels apart, which folds all u that differ by 1 / k; noise is
-white and added at the end. So cubes of planes have the power
+The specimen has a power spectrum S(r) that depends on r, the distance from frequency 0, alone,
+but for a weight of directions. A plane is blurred along Z, so that S is multiplied by H(u)^2, the
+squared transform of the profile; planes lie k pixels apart, which folds all u that differ by 1 /
+k; noise is white and added at the end. So cubes of planes have the power
 
     P(f, q) = integral of W(f - u) S(sqrt(q^2 + u^2)) D(u / r) H(u)^2 du + noise^2
 
-at f along Z and q within planes, W that of the window, which repeats every 1 / k. With H known it is
-linear in S, given as weights of overlapping rings; they, D and the noise are fitted to the
-logarithm of the measured power. Grain of the specimen's own, however white, is blurred along Z like all
-else, and differs from noise by that.
+at f along Z and q within planes, W that of the window, which repeats every 1 / k. With H known it
+is linear in S, given as weights of overlapping rings; they, D and the noise are fitted to the
+logarithm of the measured power. Grain of the specimen's own, however white, is blurred along Z
+like all else, and differs from noise by that.
 """
 
 from __future__ import annotations

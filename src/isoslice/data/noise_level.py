@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from isoslice.data.plane_spectra import hann
 
-#: Side of a patch, and of parts of it, in pixels, and the least share of what a patch's window shows in
-#: which something varies.
+#: Side of a patch, and of parts of it, in pixels, and the least share of what a patch's window
+#: shows in which something varies.
 PATCH, PART, VARIED = 32, 8, 0.25
-#: Lowest frequency, in cycles per pixel along Y and along X, at which noise is measured, and the limits
-#: of the frequencies by which the smoothest patches are chosen: others, so that choosing
+#: Lowest frequency, in cycles per pixel along Y and along X, at which noise is measured, and the
+#: limits of the frequencies by which the smoothest patches are chosen: others, so that choosing
 #: does not prefer what is low by chance.
 CORNER, CHOOSE = 0.4, (0.25, 0.4)
 #: Share of patches that count: the smoothest ones.

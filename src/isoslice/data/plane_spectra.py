@@ -127,4 +127,6 @@ def _edges(side: int) -> Floats:
     edges = [LOWEST / side]
     while edges[-1] < CORNERS[0]:
         edges.append(max(edges[-1] + 1 / side, edges[-1] * (1 + WIDEST)))
-    return np.array([*edges[:-1], *CORNERS])
+    # Every ring is as wide as frequencies are apart, and so has some.
+    last = CORNERS[0] - (1 - 1e-9) / side
+    return np.array([*(edge for edge in edges if edge <= last), *CORNERS])

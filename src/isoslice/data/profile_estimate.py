@@ -1,17 +1,17 @@
 """The slice profile and the noise of planes, from the planes alone.
 
-A specimen that is alike in all directions has one spectrum along Z, Y and X. What planes show of it is
-smoother along Z by their profile (`isotropic_spectrum`). The Gaussian for which that fits best is what
-is found; profiles of other shapes look like the Gaussian of their deviation, as long as they are not
-much wider than the spacing of planes.
+A specimen that is alike in all directions has one spectrum along Z, Y and X. What planes show of
+it is smoother along Z by their profile (`isotropic_spectrum`). The Gaussian for which that fits
+best is what is found; profiles of other shapes look like the Gaussian of their deviation, as long
+as they are not much wider than the spacing of planes.
 
 The average of cubes and the weight of directions are varied, since specimens are not alike in all
 directions; how far results differ then is a part of the error, together with how far they differ
 from part to part of the stack, how flat the optimum is, and how far X and Y differ, which have
 the same blur.
 
-Constants were chosen on `fib25_a`, half of `lucchi_train`, `mouse_ct_0`, `mouse_ct_1`, `brain_t1` and
-`tooth_ct`; `benchmarks/profile_estimates.py` measures on others.
+Constants were chosen on `fib25_a`, half of `lucchi_train`, `mouse_ct_0`, `mouse_ct_1`, `brain_t1`
+and `tooth_ct`; `benchmarks/profile_estimates.py` measures on others.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ PARTS = 6
 QUIET = 0.02
 #: Error of the squared deviation, in squared spacings of planes, that remains.
 REMAINING = 0.012
-#: What counts as told: a relative error of the deviation; or that nothing is seen, where at most
-#: this could be missed, in spacings of planes.
-TOLD, POINTS = 0.3, 0.3
+#: What counts as measured: a relative error. Blur that is not certain or `SMALL` counts as none,
+#: where no more than `POINTS` could be missed, both in spacings of planes.
+TOLD, SMALL, POINTS = 0.3, 0.18, 0.3
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ class ProfileEstimate:
         full width at half maximum is `fwhm`, a slab's width `slab`.
     ratio
         Spacing of planes.
-    why_not
-        What keeps the stack from telling; empty if it can tell.
     noise
         Standard deviation of the planes' noise, in their intensities.
+    lacking
+        What a stack lacks in which nothing can be measured.
     """
 
     deviation: float
     error: float
     ratio: float
-    why_not: str
     noise: float
+    lacking: str = ""
 
     @property
     def told(self) -> bool:
@@ -80,14 +80,35 @@ class ProfileEstimate:
         return self.deviation * FWHM
 
     @property
+    def fwhm_error(self) -> float:
+        """Standard error of `fwhm`."""
+        return self.error * FWHM
+
+    @property
     def slab(self) -> float:
         """Width of a slab of that deviation."""
         return self.deviation * math.sqrt(12)
 
     @property
     def sees_blur(self) -> bool:
-        """Whether there is blur for certain."""
-        return self.told and self.deviation >= 2 * self.error
+        """Whether there is blur for certain, and enough of it to matter."""
+        return self.told and not self._is_point
+
+    @property
+    def _is_point(self) -> bool:
+        least = max(2 * self.error, SMALL * self.ratio)
+        return self.deviation < least and self.deviation + self.error < POINTS * self.ratio
+
+    @property
+    def why_not(self) -> str:
+        """What keeps the stack from telling; empty if it can tell."""
+        if self.lacking:
+            return self.lacking
+        if self.deviation > (WIDEST - STEP) * self.ratio:
+            return "planes show nothing but noise, or are blurred over many spacings"
+        if self._is_point or self.error < TOLD * self.deviation:
+            return ""
+        return "directions differ too much, or planes show too little"
 
 
 @dataclass(frozen=True)
@@ -127,7 +148,7 @@ def estimate_from(read: Reader, shape: tuple[int, int, int], ratio: float) -> Pr
     spectra = spectra_of(cubes)
     if spectra is None:
         why = "nothing varies" if cubes else "planes are too few or too small"
-        return ProfileEstimate(0.0, math.inf, ratio, why, 0.0)
+        return ProfileEstimate(0.0, math.inf, ratio, 0.0, why)
     model = SpectrumModel(spectra, ratio)
     found = [_best(model, spectra.power, each) for each in VARIANTS]
     deviations = np.array([each.deviation for each in found])
@@ -137,20 +158,12 @@ def estimate_from(read: Reader, shape: tuple[int, int, int], ratio: float) -> Pr
     above = math.sqrt(deviation**2 + variance) - deviation
     below = deviation - math.sqrt(max(deviation**2 - variance, 0.0))
     error = (above + below) / 2
-    return ProfileEstimate(deviation, error, ratio, _why_not(deviation, error, ratio), noise)
+    return ProfileEstimate(deviation, error, ratio, noise)
 
 
-def _why_not(deviation: float, error: float, ratio: float) -> str:
-    """Say why an estimate tells nothing; nothing if it does."""
-    if deviation > (WIDEST - STEP) * ratio:
-        return "planes show nothing but noise, or are blurred over many spacings"
-    is_point = deviation < 2 * error and deviation + error < POINTS * ratio
-    if is_point or error < TOLD * deviation:
-        return ""
-    return "directions differ too much, or planes show too little"
-
-
-def noise_seen(cubes: Sequence[NDArray[np.float32]], ratio: float, deviation: float) -> float | None:
+def noise_seen(
+    cubes: Sequence[NDArray[np.float32]], ratio: float, deviation: float
+) -> float | None:
     """Estimate the noise of planes whose profile is known.
 
     Grain of the specimen's own is blurred along Z, noise is not. So it is told apart where planes
@@ -240,7 +253,7 @@ def _variance_error(model: SpectrumModel, found: Sequence[_Found]) -> float:
     if len(parts) > 1:
         for part in parts:
             rest = np.delete(power, part, axis=0)
-            each = [_best(model, rest, variant).deviation**2 for variant in VARIANTS[:2]]
+            each = [_best(model, rest, variant).deviation ** 2 for variant in VARIANTS[:2]]
             without.append(np.mean(each))
     jackknife = (len(without) - 1) * np.var(without) if without else 0.0
     # Z is compared with X and Y together: its share of the difference of two.
