@@ -57,6 +57,17 @@ ErrorsPath = Annotated[
 ]
 
 
+SliceProfile = Annotated[
+    str,
+    typer.Option(
+        "--slice-profile",
+        metavar="PROFILE",
+        help="A profile, as predict takes it, to compare with what the planes show.",
+        rich_help_panel=SCORES,
+    ),
+]
+
+
 @with_option_groups
 def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
@@ -65,6 +76,7 @@ def check(
     along: Along = None,
     factor: Factor = None,
     mode: ScoredMode = None,
+    slice_profile: SliceProfile = "auto",
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,
@@ -74,6 +86,7 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Tell how far to trust a model on a stack. Measured planes are hidden and restored."""
+    from isoslice.data.profile import parse_profile
     from isoslice.errors import SettingsError
     from isoslice.evaluation.holdout.run import check as leave_out
     from isoslice.inference.model import Model
@@ -89,6 +102,7 @@ def check(
             f"{stack} -o MODEL', and give it with --model MODEL"
         )
     check_scores(json, report, overwrite)
+    parse_profile(slice_profile)
     if output is not None:
         check_suffix(output)
         check_apart(output, stack)
@@ -105,6 +119,7 @@ def check(
             device=device,
             progress=progress,
             along=along,
+            slice_profile=slice_profile,
         )
     finally:
         progress.close()

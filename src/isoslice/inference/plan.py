@@ -15,13 +15,15 @@ from isoslice.data.normalization import Normalization
 from isoslice.data.profile import POINT, Profile, parse_profile
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
-from isoslice.errors import SettingsError
+from isoslice.errors import DoubtWarning, SettingsError, warn
 from isoslice.inference.consistency import MAX_PLANES, damping_of
+from isoslice.inference.found_profile import find_profile, less_grain
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.progress import Progress
 
 #: Planes in which the noise is measured, and the side of what is looked at of each, in pixels.
 NOISE_PLANES, SIDE = 8, 1024
@@ -53,6 +55,8 @@ class Plan(BaseModel):
     profile, noise, damping
         Slice profile of the planes, in output planes; where they are blurred, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
+    profile_from
+        What the stack alone told of it, if it was asked.
     doubts
         What was warned of.
     """
@@ -70,6 +74,7 @@ class Plan(BaseModel):
     normalization: Normalization
     lost: tuple[tuple[tuple[int, ...], ...], ...]
     profile: Profile = POINT
+    profile_from: str = ""
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -95,6 +100,7 @@ def plan_restoration(
     model: ModelBundle,
     options: ResolvedOptions,
     doubts: tuple[str, ...],
+    progress: Progress | None = None,
 ) -> Plan:
     """Settle everything; see `Plan`.
 
@@ -104,10 +110,19 @@ def plan_restoration(
         If a slice profile does not fit the stack.
     """
     profile = profile_in_planes(options.slice_profile, stack.volume, stack.factor)
+    profile_from = ""
+    if options.slice_profile == "auto":
+        found = find_profile(stack.volume, stack.factor, inspection)
+        profile, profile_from = found.profile(stack.factor), found.message
+        if found.estimate.told:
+            (progress or Progress()).note(profile_from)
+        else:
+            warn(f"{profile_from}; planes are taken for points", DoubtWarning)
+            doubts = (*doubts, profile_from)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     if profile != POINT and isinstance(model.config, ModelConfig):
-        noise, damping = _noise(stack.volume, inspection, model.config)
+        noise, damping = _noise(stack, inspection, model.config, profile)
     return Plan(
         source=stack.volume.source,
         model=model.fingerprint,
@@ -119,6 +134,7 @@ def plan_restoration(
         normalization=inspection.normalization,
         lost=inspection.lost,
         profile=profile,
+        profile_from=profile_from,
         noise=noise,
         damping=damping,
         doubts=doubts,
@@ -143,6 +159,8 @@ def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
             f"got slice profile {asked} for {count:,} planes, expected {MAX_PLANES:,} at most; "
             "restore the stack in pieces, or without it"
         )
+    if kind == "auto":  # until the stack is asked
+        return POINT
     if width is None:  # a slab from plane to plane
         return Profile(kind, float(factor))
     spacing = volume.spacing.get("Z")
@@ -162,10 +180,10 @@ def profile_in_planes(asked: str, volume: Volume, factor: int) -> Profile:
 
 
 def _noise(
-    volume: Volume, inspection: Inspection, config: ModelConfig
+    stack: Stack, inspection: Inspection, config: ModelConfig, profile: Profile
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measure the noise of each channel in the middle of some planes, and what it damps."""
-    time, run = inspection.survey.filled_run
+    volume, (time, run) = stack.volume, inspection.survey.filled_run
     y, x = (
         slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2)
         for n in (volume.size("Y"), volume.size("X"))
@@ -174,6 +192,7 @@ def _noise(
     parts = [volume.read((time, slice(None), slice(z, z + 1), y, x)) for z in planes]
     scaled = inspection.normalization.apply(np.concatenate(parts, axis=1))
     noise = tuple(noise_level(channel) for channel in scaled)
+    noise = less_grain(noise, volume, stack.factor, inspection, profile)
     damping = tuple(
         damping_of(level, np.nan_to_num(channel), config.sigma_data, config.softening)
         for level, channel in zip(noise, scaled, strict=True)

@@ -163,6 +163,7 @@ def provenance(plan: Plan, scales: Sequence[StackScale] = ()) -> dict[str, Any]:
         "source": Path(plan.source).name,
         "normalization": {"low": plan.normalization.low, "high": plan.normalization.high},
         **({"warnings": list(plan.doubts)} if plan.doubts else {}),
+        **({"slice_profile_from": plan.profile_from} if plan.profile_from else {}),
         **_measured(plan, but=", but for lost ones" if lost else ""),
     }
 

@@ -38,6 +38,7 @@ from isoslice.evaluation.holdout.result import (
     binned,
     score_planes,
 )
+from isoslice.inference.found_profile import find_profile
 from isoslice.inference.inspection import Inspection, diagnose, inspect
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
@@ -70,6 +71,7 @@ def check(
     familiar: OodReference | None = None,
     progress: Progress | None = None,
     along: str | None = None,
+    slice_profile: str = "auto",
 ) -> Fidelity:
     """Hide measured planes, restore them, and score how far the model can be trusted here.
 
@@ -84,6 +86,8 @@ def check(
         the preset msdsr has only samples.
     steps, seed, device, progress, along
         As `Model.predict` takes them.
+    slice_profile
+        What is compared with the profile that the planes show; nothing by default.
     familiar
         Texture of the model's training images; by default the model's own record.
 
@@ -117,6 +121,8 @@ def check(
     seen = _filled(seen, inspection, notes)
     volume, planes = volume if config.srh else seen, seen.tczyx()
     doubts = diagnose(seen, factor, model, inspection, familiar)
+    profile = find_profile(seen, factor, inspection)
+    notes.extend(filter(None, (profile.message, profile.compared(slice_profile))))
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
     channels, maps, errors = _compare(seen, restored, ratios, notes, lost)
