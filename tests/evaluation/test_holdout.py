@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 import isoslice
 from conftest import texture
@@ -366,3 +366,17 @@ def test_bins_keep_the_sum(height, width):
 
 def test_it_is_there_at_the_top():
     assert isoslice.check is check
+
+
+def test_check_tells_the_slice_profile(tiny_model):
+    rng = np.random.default_rng(0)
+    smooth = gaussian_filter(rng.normal(size=(61, 48, 48)), 1.2)
+    blurred = gaussian_filter1d(smooth, 2.5, axis=0)[6:-6:4]
+    stack = (128 + 900 * blurred).astype(np.float32)
+    found = check(stack, tiny_model, "ZYX", (2.0, 0.5, 0.5), slice_profile="gaussian:3")
+    told = [note for note in found.notes if "slice profile of FWHM" in note]
+    width = float(told[0].split("FWHM ")[1].split()[0])
+    assert width == pytest.approx(2.5 * 2.355 * 0.5, rel=0.15)
+    assert any("gaussian:3 agrees with it" in note for note in found.notes)
+    other = check(stack, tiny_model, "ZYX", (2.0, 0.5, 0.5), slice_profile="slab:1")
+    assert any("slab:1 is narrower than that" in note for note in other.notes)

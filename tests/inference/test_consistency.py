@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from conftest import texture
 from isoslice.data.measurement import Measurement
@@ -183,3 +184,42 @@ def papers_model():
     from tiny_training import quickly
 
     return quickly("end-to-end", texture(8, 48, 48), steps=1)
+
+
+def test_auto_finds_the_profile(tiny_model):
+    rng = np.random.default_rng(0)
+    truth = 128 + 30 * gaussian_filter(rng.normal(size=(81, 64, 64)), 1.2) / 0.1
+    planes = seen_through(truth, Profile("gaussian", 5))
+    restored = tiny_model.predict(planes, "ZYX", SIZE, mode="mean", slice_profile="auto")
+    record = restored.provenance
+    assert record["slice_profile"]["kind"] == "gaussian"
+    assert record["slice_profile"]["width_in_output_planes"] == pytest.approx(5, rel=0.15)
+    assert "±" in record["slice_profile_from"]
+    # Without a voxel size it is the factor that tells how far planes are apart.
+    again = tiny_model.predict(planes, "ZYX", factor=4, mode="mean", slice_profile="auto")
+    np.testing.assert_array_equal(again.volume, restored.volume)
+
+
+def test_auto_takes_planes_for_points_where_it_cannot_tell(tiny_model):
+    planes = texture(4, 48, 44).astype(np.float32)
+    with pytest.warns(DoubtWarning, match="cannot tell the slice profile.*--slice-profile"):
+        restored = tiny_model.predict(planes, "ZYX", SIZE, mode="mean", slice_profile="auto")
+    np.testing.assert_array_equal(restored.volume[::4], planes)
+    assert "slice_profile" not in restored.provenance
+    assert "cannot tell" in restored.provenance["slice_profile_from"]
+    assert any("cannot tell" in message for message in restored.provenance["warnings"])
+
+
+def test_grain_is_not_damped_as_noise(tiny_model):
+    """White grain of the specimen, which planes see through the profile, is no noise."""
+    rng = np.random.default_rng(0)
+    truth = gaussian_filter(rng.normal(size=(81, 64, 64)), 2) + 0.02 * rng.normal(size=(81, 64, 64))
+    planes = seen_through(truth, Profile("gaussian", 5))
+    noisy = planes + 0.02 * rng.normal(size=planes.shape).astype(np.float32)
+    levels = []
+    for each in (planes, noisy):
+        restored = tiny_model.predict(each, "ZYX", SIZE, mode="mean", slice_profile="gaussian:5")
+        scale = np.subtract(*(restored.provenance["normalization"][k][0] for k in ("high", "low")))
+        levels.append(restored.provenance["slice_profile"]["noise"][0] * scale)
+    assert levels[0] < 0.003
+    assert levels[1] == pytest.approx(0.02, rel=0.15)

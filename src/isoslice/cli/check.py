@@ -58,6 +58,17 @@ ErrorsPath = Annotated[
 ]
 
 
+SliceProfile = Annotated[
+    str,
+    typer.Option(
+        "--slice-profile",
+        metavar="PROFILE",
+        help="A profile, as predict takes it, to compare with what the planes show.",
+        rich_help_panel=SCORES,
+    ),
+]
+
+
 @with_option_groups
 def check(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="The stack to be restored.")],
@@ -67,6 +78,7 @@ def check(
     factor: Factor = None,
     missing: MissingPlanes = "auto",
     mode: ScoredMode = None,
+    slice_profile: SliceProfile = "auto",
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,
@@ -77,6 +89,7 @@ def check(
 ) -> None:
     """Tell how far to trust a model on a stack. Measured planes are hidden and restored."""
     from isoslice.data.optics import stated_message
+    from isoslice.data.profile import parse_profile
     from isoslice.errors import SettingsError
     from isoslice.evaluation.holdout.run import check as leave_out
     from isoslice.inference.model import Model
@@ -92,6 +105,7 @@ def check(
             f"{stack} -o MODEL', and give it with --model MODEL"
         )
     check_scores(json, report, overwrite)
+    parse_profile(slice_profile)
     if output is not None:
         check_suffix(output)
         check_apart(output, stack)
@@ -109,6 +123,7 @@ def check(
             progress=progress,
             along=along,
             missing=missing,
+            slice_profile=slice_profile,
         )
     finally:
         progress.close()

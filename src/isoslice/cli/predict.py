@@ -149,7 +149,8 @@ class PredictArguments:
             "--slice-profile",
             metavar="PROFILE",
             help="What a plane sees along Z: point, slab (from plane to plane), slab:WIDTH or "
-            "gaussian:FWHM, in the unit of the voxel size. The blur is undone.",
+            "gaussian:FWHM, in the unit of the voxel size; or auto: found from the stack. The "
+            "blur is undone.",
             rich_help_panel=RESULT,
         ),
     ] = "point"

@@ -1,22 +1,30 @@
-"""The noise of measured planes, from what varies from pixel to pixel."""
+"""The noise of measured planes, from what is left at their highest frequencies."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Side of a patch, and the quantile of patches whose deviation is the noise: the smoothest ones.
-PATCH, QUIET = 32, 0.1
-#: Deviation of the mixed second difference of white noise of deviation 1.
-_GAIN = 6.0
+from isoslice.data.plane_spectra import hann
+
+#: Side of a patch, and of parts of it, in pixels, and the least share of what a patch's window
+#: shows in which something varies.
+PATCH, PART, VARIED = 32, 8, 0.25
+#: Lowest frequency, in cycles per pixel along Y and along X, at which noise is measured, and the
+#: limits of the frequencies by which the smoothest patches are chosen: others, so that choosing
+#: does not prefer what is low by chance.
+CORNER, CHOOSE = 0.4, (0.25, 0.4)
+#: Share of patches that count: the smoothest ones.
+SMOOTHEST = 0.25
 
 
 def noise_level(planes: NDArray[np.float32]) -> float:
     """Estimate the standard deviation of white noise in planes (..., Y, X).
 
-    The mixed second difference along Y and X is blind to edges and ramps along either (Immerkaer
-    1996, Computer Vision and Image Understanding 64). Structure adds to it, so the quietest patches
-    count; patches in which nothing varies do not.
+    The power spectrum of white noise is flat, that of structure falls off: it is least at the
+    frequencies that are high along both Y and X. What is left of structure there is least in smooth
+    patches; blank parts of patches do not count. White grain of the specimen's own
+    counts as noise; `profile_estimate.noise_seen` tells them apart where planes are blurred.
 
     Returns
     -------
@@ -25,11 +33,29 @@ def noise_level(planes: NDArray[np.float32]) -> float:
     y, x = planes.shape[-2:]
     if min(y, x) < PATCH:
         return 0.0
-    differences = np.diff(np.diff(planes.astype(np.float64), n=2, axis=-2), n=2, axis=-1)
-    rows, columns = (y - 2) // (PATCH - 2), (x - 2) // (PATCH - 2)
-    side = PATCH - 2
-    cut = differences[..., : rows * side, : columns * side]
-    patches = cut.reshape(-1, rows, side, columns, side)
-    deviations = np.sqrt((patches**2).mean(axis=(2, 4))).ravel() / _GAIN
-    varied = deviations[np.isfinite(deviations) & (deviations > 0)]
-    return float(np.quantile(varied, QUIET)) if len(varied) else 0.0
+    powers = np.concatenate([_powers(plane) for plane in planes.reshape(-1, y, x)])
+    if not len(powers):
+        return 0.0
+    count = max(1, round(SMOOTHEST * len(powers)))
+    smooth = powers[np.argsort(powers[:, 0], kind="stable")[:count], 1]
+    return float(np.sqrt(smooth.mean()))
+
+
+def _powers(plane: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return power at the frequencies that choose patches and in the corner, (patches, 2)."""
+    window = hann(PATCH)[:, None] * hann(PATCH)
+    fy, fx = np.abs(np.fft.fftfreq(PATCH))[:, None], np.fft.rfftfreq(PATCH)
+    lowest = np.minimum(fy, fx)
+    corner, choose = lowest >= CORNER, (lowest >= CHOOSE[0]) & (lowest < CHOOSE[1])
+    shown = (window**2).reshape(PATCH // PART, PART, PATCH // PART, PART).sum(axis=(1, 3))
+    found = [np.zeros((0, 2))]
+    for row in range(0, plane.shape[0] - PATCH + 1, PATCH // 2):
+        starts = range(0, plane.shape[1] - PATCH + 1, PATCH // 2)
+        patches = np.stack([plane[row : row + PATCH, a : a + PATCH] for a in starts])
+        parts = patches.reshape(len(patches), PATCH // PART, PART, PATCH // PART, PART)
+        varied = ((np.ptp(parts, axis=(2, 4)) > 0) * shown).sum(axis=(1, 2))
+        use = (varied >= VARIED * shown.sum()) & np.isfinite(patches).all(axis=(1, 2))
+        centred = patches[use] - patches[use].mean(axis=(1, 2), keepdims=True, dtype=np.float64)
+        power = np.abs(np.fft.rfft2(centred * window)) ** 2 / varied[use, None, None]
+        found.append(np.stack([power[:, choose].mean(1), power[:, corner].mean(1)], axis=1))
+    return np.concatenate(found)

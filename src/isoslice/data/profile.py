@@ -94,8 +94,8 @@ class Profile:
 POINT = Profile()
 
 
-def parse_profile(text: str) -> tuple[Kind, float | None]:
-    """Read ``point``, ``slab``, ``slab:WIDTH`` or ``gaussian:FWHM``: the kind, and the width.
+def parse_profile(text: str) -> tuple[Kind | Literal["auto"], float | None]:
+    """Read ``point``, ``slab``, ``slab:WIDTH``, ``gaussian:FWHM`` or ``auto``: kind, and width.
 
     Raises
     ------
@@ -107,10 +107,10 @@ def parse_profile(text: str) -> tuple[Kind, float | None]:
         width = float(number) if colon else None
     except ValueError:
         width = math.nan
-    fits = {"point": not colon, "slab": True, "gaussian": bool(colon)}
+    fits = {"point": not colon, "slab": True, "gaussian": bool(colon), "auto": not colon}
     if not fits.get(kind, False) or (width is not None and not 0 < width < math.inf):
         raise SettingsError(
-            f"got slice profile {text!r}, expected point, slab, slab:WIDTH or gaussian:FWHM, with "
-            "lengths in the unit of the voxel size; for example slab:5"
+            f"got slice profile {text!r}, expected point, slab, slab:WIDTH, gaussian:FWHM or auto, "
+            "with lengths in the unit of the voxel size; for example slab:5"
         )
-    return cast("Kind", kind), width
+    return cast('Kind | Literal["auto"]', kind), width

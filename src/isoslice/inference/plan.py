@@ -16,13 +16,15 @@ from isoslice.data.normalization import Normalization
 from isoslice.data.profile import POINT, Profile, parse_profile
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
-from isoslice.errors import SettingsError
+from isoslice.errors import DoubtWarning, SettingsError, warn
 from isoslice.inference.consistency import MAX_PLANES, damping_of
+from isoslice.inference.found_profile import find_profile, less_grain
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.progress import Progress
 
 #: Planes in which the noise is measured, and the side of what is looked at of each, in pixels.
 NOISE_PLANES, SIDE = 8, 1024
@@ -60,6 +62,8 @@ class Plan(BaseModel):
     profile, noise, damping
         Slice profile of the planes, in output planes; unless they are points, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
+    profile_from
+        What the stack alone told of it, if it was asked.
     doubts
         What was warned of.
     """
@@ -81,6 +85,7 @@ class Plan(BaseModel):
     lost: tuple[tuple[tuple[int, ...], ...], ...]
     reasons: tuple[tuple[tuple[str, ...], ...], ...] = ()
     profile: Profile = POINT
+    profile_from: str = ""
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     doubts: tuple[str, ...] = ()
@@ -113,6 +118,7 @@ def plan_restoration(
     model: ModelBundle,
     options: ResolvedOptions,
     doubts: tuple[str, ...],
+    progress: Progress | None = None,
 ) -> Plan:
     """Settle everything; see `Plan`.
 
@@ -121,21 +127,29 @@ def plan_restoration(
     SettingsError
         If a slice profile does not fit the stack.
     """
-    spacing = stack.spacing
-    profile = profile_in_planes(options.slice_profile, stack.volume, spacing.ratio)
+    spacing, ratio = stack.spacing, stack.spacing.ratio
+    profile, profile_from = profile_in_planes(options.slice_profile, stack.volume, ratio), ""
+    if options.slice_profile == "auto":
+        found = find_profile(stack.volume, ratio, inspection)
+        profile, profile_from = found.profile(ratio), found.message
+        if found.estimate.told:
+            (progress or Progress()).note(profile_from)
+        else:
+            warn(f"{profile_from}; planes are taken for points", DoubtWarning)
+            doubts = (*doubts, profile_from)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     whole = PlaneGrid(spacing.positions).is_whole
     points = whole and profile == POINT and not options.denoise
     if not points and not isinstance(model.config, ModelConfig):
         raise SettingsError(
-            f"got planes between output planes, {spacing.ratio:.4g} apart, for a "
-            f"{model.config.recipe} model, expected each to be one of the output's; give "
-            f"--factor {stack.factor}, say --positions even, or use a model of the preset isoslice"
+            f"got planes between output planes, {ratio:.4g} apart, for a {model.config.recipe} "
+            f"model, expected each to be one of the output's; give --factor {stack.factor}, say "
+            "--positions even, or use a model of the preset isoslice"
         )
     if not points and isinstance(model.config, ModelConfig):
         _check_told(model.config, stack.volume, options)
-        noise, damping = _noise(stack.volume, inspection, model.config)
+        noise, damping = _noise(stack, inspection, model.config, profile)
     return Plan(
         source=stack.volume.source,
         model=model.fingerprint,
@@ -151,6 +165,7 @@ def plan_restoration(
         lost=inspection.lost,
         reasons=inspection.reasons,
         profile=profile,
+        profile_from=profile_from,
         noise=noise,
         damping=damping,
         doubts=doubts,
@@ -170,6 +185,8 @@ def profile_in_planes(asked: str, volume: Volume, ratio: float) -> Profile:
     if kind == "point":
         return POINT
     count = volume.size("Z")
+    if kind == "auto":  # until the stack is asked
+        return POINT
     if width is None:  # a slab from plane to plane
         return Profile(kind, float(ratio))
     spacing = volume.spacing.get("Z")
@@ -204,10 +221,10 @@ def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -
 
 
 def _noise(
-    volume: Volume, inspection: Inspection, config: ModelConfig
+    stack: Stack, inspection: Inspection, config: ModelConfig, profile: Profile
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measure the noise of each channel in the middle of some planes, and what it damps."""
-    time, run = inspection.survey.filled_run
+    volume, (time, run) = stack.volume, inspection.survey.filled_run
     y, x = (
         slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2)
         for n in (volume.size("Y"), volume.size("X"))
@@ -216,6 +233,7 @@ def _noise(
     parts = [volume.read((time, slice(None), slice(z, z + 1), y, x)) for z in planes]
     scaled = inspection.normalization.apply(np.concatenate(parts, axis=1))
     noise = tuple(noise_level(channel) for channel in scaled)
+    noise = less_grain(noise, volume, stack.spacing.ratio, inspection, profile)
     damping = tuple(
         damping_of(
             level,

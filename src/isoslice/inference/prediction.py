@@ -176,6 +176,7 @@ def provenance(
         "normalization": {"low": plan.normalization.low, "high": plan.normalization.high},
         **({"warnings": list(plan.doubts)} if plan.doubts else {}),
         **({"positions": list(plan.positions)} if plan.positions else {}),
+        **({"slice_profile_from": plan.profile_from} if plan.profile_from else {}),
         **_measured(plan, chi_squared, but=", but for lost ones" if lost else ""),
     }
 

@@ -41,6 +41,7 @@ from isoslice.evaluation.holdout.result import (
     binned,
     score_planes,
 )
+from isoslice.inference.found_profile import find_profile
 from isoslice.inference.inspection import Inspection, diagnose, inspect
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
@@ -74,6 +75,7 @@ def check(
     progress: Progress | None = None,
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
+    slice_profile: str = "auto",
 ) -> Fidelity:
     """Hide measured planes, restore them, and score how far the model can be trusted here.
 
@@ -88,6 +90,8 @@ def check(
         the preset msdsr has only samples.
     steps, seed, device, progress, along, missing
         As `Model.predict` takes them.
+    slice_profile
+        What is compared with the profile that the planes show; nothing by default.
     familiar
         Texture of the model's training images; by default the model's own record.
 
@@ -123,6 +127,8 @@ def check(
     seen = _filled(seen, inspection, notes)
     volume, planes = volume if config.srh else seen, seen.tczyx()
     doubts = diagnose(seen, factor, model, inspection, familiar)
+    profile = find_profile(seen, factor, inspection)
+    notes.extend(filter(None, (profile.message, profile.compared(slice_profile))))
     restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
     ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
     channels, maps, errors = _compare(seen, restored, ratios, notes, lost)

@@ -120,7 +120,7 @@ def begin(
     inspection = inspect(volume, model.config, progress, options.missing_planes)
     blurred = options.undoes_blur
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=blurred))
-    plan = plan_restoration(stack, inspection, model, options, doubts)
+    plan = plan_restoration(stack, inspection, model, options, doubts, progress)
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)
     sizes = sizes_of(frames[0], volume, fields)

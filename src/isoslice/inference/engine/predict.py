@@ -70,7 +70,7 @@ def _predicted(
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
     blurred = resolved.undoes_blur
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))
-    plan = plan_restoration(stack, inspection, model, resolved, doubts)
+    plan = plan_restoration(stack, inspection, model, resolved, doubts, progress)
     restored = restore_in_memory(plan, inspection, stack.volume, model, computing, progress)
     axes = stack.volume.axes
     prediction = Prediction(
