@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 SHAPE = NetworkSettings(
     widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0), measured=True
 )  # fmt: skip
-TOLD = ModelConfig(network=SHAPE, sigma_data=0.1, noise=0.0)
+TOLD = ModelConfig(network=SHAPE, sigma_data=0.1)
 
 
 def test_chi_squared_is_the_squared_difference_over_that_of_the_noise():

@@ -14,6 +14,8 @@ PATCH, PART, VARIED = 32, 8, 0.25
 #: limits of the frequencies by which the smoothest patches are chosen: others, so that choosing
 #: does not prefer what is low by chance.
 CORNER, CHOOSE = 0.4, (0.25, 0.4)
+#: Pixels of a plane beyond which patches do not overlap.
+LARGE = 2**18
 #: Share of patches that count: the smoothest ones.
 SMOOTHEST = 0.25
 
@@ -49,8 +51,9 @@ def _powers(plane: NDArray[np.float32]) -> NDArray[np.float64]:
     corner, choose = lowest >= CORNER, (lowest >= CHOOSE[0]) & (lowest < CHOOSE[1])
     shown = (window**2).reshape(PATCH // PART, PART, PATCH // PART, PART).sum(axis=(1, 3))
     found = [np.zeros((0, 2))]
-    for row in range(0, plane.shape[0] - PATCH + 1, PATCH // 2):
-        starts = range(0, plane.shape[1] - PATCH + 1, PATCH // 2)
+    step = PATCH if plane.size > LARGE else PATCH // 2
+    for row in range(0, plane.shape[0] - PATCH + 1, step):
+        starts = range(0, plane.shape[1] - PATCH + 1, step)
         patches = np.stack([plane[row : row + PATCH, a : a + PATCH] for a in starts])
         parts = patches.reshape(len(patches), PATCH // PART, PART, PATCH // PART, PART)
         varied = ((np.ptp(parts, axis=(2, 4)) > 0) * shown).sum(axis=(1, 2))

@@ -204,8 +204,6 @@ class ModelConfig(_AnyConfig):
     sigma_data: Positive
     #: Constant of the intensity stretch (see `variance_stabilization`); None for no stretch.
     softening: Positive | None = None
-    #: Deviation of the noise of training images, normalised; None where the network isn't told.
-    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     #: Set in models that `isoslice distill` made.
     distilled: DistilledSettings | None = None
 

@@ -323,8 +323,7 @@ def objective_of(config: AnyConfig, stacks: Sequence[PlaneStack]) -> Objective:
     """Return the objective of a recipe, with settings that it measures on training planes."""
     match config.recipe:
         case "isoslice":
-            told = config.network.measured
-            statistics = residual_statistics(stacks, config.training, measured=told)
+            statistics = residual_statistics(stacks, config.training)
             return ResidualObjective(config.updated(**statistics))
         case "msdsr":
             return MaskedObjective(config)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from isoslice.data.noise_level import noise_level
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.errors import DataError
 from isoslice.models.config import TrainingSettings
@@ -16,15 +15,14 @@ from isoslice.models.diffusion.variance_stabilization import fit_softening
 
 
 def residual_statistics(
-    stacks: Sequence[PlaneStack], settings: TrainingSettings, *, measured: bool = False
+    stacks: Sequence[PlaneStack], settings: TrainingSettings
 ) -> dict[str, float | None]:
     """Measure statistics of the residual on 256 crops.
 
     Returns
     -------
     ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
-    hidden rows, of stretched intensities, with masks as in training. ``noise``: the deviation of
-    the images' own noise, where the network is told how planes were `measured`.
+    hidden rows, of stretched intensities, with masks as in training.
 
     Raises
     ------
@@ -49,5 +47,4 @@ def residual_statistics(
             "got images whose hidden rows linear interpolation restores exactly, expected "
             "structure to learn from; check that the right files were given"
         )
-    noise = noise_level(crops.numpy()) if measured else None
-    return {"softening": softening, "sigma_data": deviation, "noise": noise}
+    return {"softening": softening, "sigma_data": deviation}

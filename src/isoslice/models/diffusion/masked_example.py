@@ -79,7 +79,7 @@ def draw_example(images: Tensor, config: ModelConfig, generator: torch.Generator
     masked = draw_masked(images[:points], settings, softening, generator)
     drawn = draw_planes(others, images.shape[2], generator)
     base = measure(images[points:], drawn, softening, generator)
-    told = levels(drawn, config.noise or 0.0, config.sigma_data)
+    told = levels(drawn, config.sigma_data)
     return MaskedExample(
         torch.cat([masked.stretched, stretch(images[points:], softening)]),
         torch.cat([masked.base, base]),

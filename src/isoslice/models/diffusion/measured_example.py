@@ -118,15 +118,13 @@ def measure(
     return base.reshape(count, height, channels, width).transpose(1, 2)
 
 
-def levels(drawn: DrawnPlanes, own_noise: float, sigma_data: float) -> Tensor:
+def levels(drawn: DrawnPlanes, sigma_data: float) -> Tensor:
     """Return what the network is told of planes, (N, 2); see `edm.denoise`.
 
-    `own_noise` is the deviation of the images' own, which a profile averages.
+    The noise that images have of their own counts as structure, of which planes see what the
+    profile leaves.
     """
-    seen = (drawn.weights != 0).any(dim=2)
-    share = drawn.weights.square().sum(dim=(1, 2)) / seen.sum(dim=1)
-    noise = (own_noise**2 * share + drawn.noise**2).sqrt()
-    return torch.stack([drawn.deviation, noise / sigma_data], dim=1)
+    return torch.stack([drawn.deviation, drawn.noise / sigma_data], dim=1)
 
 
 def _between(
