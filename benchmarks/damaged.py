@@ -4,8 +4,8 @@
 
 Every stack below the folders is taken as it is and thinned 2, 4 and 8 times along Z: what is found
 in these is listed, one by one, to be looked at. Then faults of known kinds and strengths are
-planted, one at a time, in three random planes of each (the middle of larger stacks), at 1x, 2x and
-4x.
+planted, one at a time, in three random planes of each (the middle of larger stacks; none in planes
+of under 32 pixels a side, which are not judged), at 1x, 2x and 4x.
 
 The thresholds of `isoslice.data.damage` were chosen on the stacks named in `CHOSEN_ON`; the table
 has the others beside them.
@@ -17,6 +17,7 @@ import argparse
 import csv
 import math
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -125,11 +126,16 @@ FAULTS: dict[str, Fault] = {
 
 def stacks(paths: list[Path]) -> Iterator[tuple[str, Planes]]:
     """Yield the name and voxels (T, C, n, Y, X) of all stacks of at least three planes."""
+    seen = set()
     for top in paths:
         files = sorted(file for file in top.rglob("*") if file.is_file()) if top.is_dir() else [top]
         for file in files:
             volume = _read(file)
-            if volume is not None and volume.size("Z") > 2:
+            if volume is None or volume.size("Z") < 3:
+                continue
+            digest = zlib.crc32(np.ascontiguousarray(volume.data).tobytes())
+            if digest not in seen:  # each file of a series gives the whole of it
+                seen.add(digest)
                 yield file.name, volume.tczyx()
 
 
@@ -174,15 +180,15 @@ def false_alarms(name: str, stack: Planes) -> Iterator[dict[str, Any]]:
         }
 
 
-def planted(name: str, stack: Planes, seed: int) -> Iterator[dict[str, Any]]:
+def planted(name: str, stack: Planes) -> Iterator[dict[str, Any]]:
     """Plant faults in the first channel of a stack, and look for them."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
     y, x = (slice(max(0, (n - MOST_PIXELS) // 2), (n + MOST_PIXELS) // 2) for n in stack.shape[3:])
     for thinned in PLANTED_IN:
         planes = stack[0, 0, ::thinned, y, x]
         middle = max(0, (len(planes) - MOST_PLANES) // 2)
         planes = planes[middle : middle + MOST_PLANES]
-        if len(planes) < 6 or np.ptp(planes) == 0:
+        if len(planes) < 6 or min(planes.shape[1:]) < 32 or np.ptp(planes) == 0:
             continue
         low, high = np.percentile(planes, (1, 99.5))
         for z in rng.permutation(np.arange(1, len(planes) - 1))[:TIMES].tolist():
@@ -250,10 +256,10 @@ def main() -> None:
     with options.output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for number, (name, stack) in enumerate(stacks(options.paths)):
+        for name, stack in stacks(options.paths):
             which = "chosen on" if name in CHOSEN_ON else "tested on"
             found = list(false_alarms(name, stack))
-            found += [] if options.no_faults else list(planted(name, stack, number))
+            found += [] if options.no_faults else list(planted(name, stack))
             new = [{"set": which, "others_left_out": 0, **row} for row in found]
             writer.writerows(new)
             file.flush()

@@ -56,6 +56,8 @@ SATURATED_SHARE, SATURATED_TIMES = 0.05, 10.0
 #: Change from plane to plane over that nearby, of a plane that is frozen but for noise; neighbours
 #: of which so many voxels are equal tell nothing (masks, labels, objects in an empty field).
 FROZEN_DAMAGED, FROZEN_DOUBTFUL, MOSTLY_EQUAL = 0.05, 0.1, 0.9
+#: How many times as much the stack changes before equal planes as after, if the first is wrong.
+WIDER = 1.5
 
 
 @dataclass(frozen=True)
@@ -198,8 +200,8 @@ def _runs(channel: _Channel, count: int) -> Iterator[tuple[int, int, str, bool]]
 def _frozen(channel: _Channel, count: int) -> Iterator[tuple[int, int, bool]]:
     """Yield the first and last plane of runs that repeat the one beside, and whether it is sure.
 
-    Before a run that repeats the plane before, the stack changes by a usual step; after it by that
-    of all planes that were not recorded: so the wider step tells which of the planes are wrong.
+    A camera repeats what it saw before: the later planes are wrong, unless the step before all of
+    them is wider than the one after, as where planes that were not recorded come first.
     """
     z = 1
     while z < count - 1:
@@ -214,7 +216,8 @@ def _frozen(channel: _Channel, count: int) -> Iterator[tuple[int, int, bool]]:
         share = channel.change[first] / _least_change(channel.change, first, last)
         if not share < FROZEN_DOUBTFUL:
             continue
-        later = first == 1 or channel.change[last + 1] >= channel.change[first - 1]
+        before = channel.change[first - 1] if first > 1 else 0.0
+        later = before < WIDER * channel.change[last + 1]
         wrong = (first, last) if later else (first - 1, last - 1)
         if wrong[0] > 0:
             yield *wrong, bool(share < FROZEN_DAMAGED)
