@@ -45,6 +45,16 @@ ScoredMode = Annotated[
     Mode | None,
     typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
 ]
+SliceProfile = Annotated[
+    str,
+    typer.Option(
+        "--slice-profile",
+        metavar="PROFILE",
+        help="What a plane sees along Z, as predict takes it. Hidden planes are compared with what "
+        "they would see of the restored volume.",
+        rich_help_panel=SCORES,
+    ),
+]
 ErrorsPath = Annotated[
     Path | None,
     typer.Option(
@@ -65,6 +75,7 @@ def check(
     along: Along = None,
     factor: Factor = None,
     mode: ScoredMode = None,
+    slice_profile: SliceProfile = "point",
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,
@@ -106,6 +117,7 @@ def check(
             device=device,
             progress=progress,
             along=along,
+            slice_profile=slice_profile,
         )
     finally:
         progress.close()
