@@ -41,8 +41,7 @@ def measured_tables(
     if share is None and planes.points:
         share = tuple(map(float, planes.grid.mask))
     if share is not None:
-        z = np.arange(planes.depth, dtype=np.float64) * step
-        tables.append(_share(z, np.array(share, np.float64), planes.points, unit))
+        tables.append(_share(np.array(share, np.float64), step, planes.points, unit))
     return tuple(tables)
 
 
@@ -86,8 +85,9 @@ def _agreement(numbers: list[int], places: Floats, chi_squared: Floats, unit: st
     )
 
 
-def _share(z: Floats, share: Floats, points: bool, unit: str) -> Table:
-    """Draw which share of each output plane was measured."""
+def _share(share: Floats, step: float, points: bool, unit: str) -> Table:
+    """Draw which share of each output plane was measured, each as wide as it is thick."""
+    edges = (np.arange(len(share) + 1) - 0.5) * step
     means = (
         "1 where a plane was measured, 0 where none was and the model fills in."
         if points
@@ -103,7 +103,7 @@ def _share(z: Floats, share: Floats, points: bool, unit: str) -> Table:
         "planes tell by themselves, linearly, if one output plane told nothing of the next: a "
         "model may rightly know more, and nothing here says how good it is.",
         Plot(
-            [Line("restored", "measured share", z, share)],
+            [Line("restored", "measured share", np.repeat(edges, 2)[1:-1], np.repeat(share, 2))],
             f"z ({unit})",
             "measured share",
             y_range=(0.0, 1.0),
