@@ -46,7 +46,8 @@ def restore(model: Path, side: int, options: PredictOptions) -> tuple[int, float
     restored = restorer.predict(stack, device="cpu", **options.model_dump())
     taken = high_water(os.getpid()) - before
     recipe = recipe_of(restorer.config)
-    needed = memory_needed(stack, FACTOR, recipe.resolve(options), recipe)
+    depth = restored.volume.shape[0]
+    needed = memory_needed(stack, depth, recipe.resolve(options), recipe)
     return restored.volume.size, needed / 1e9, taken
 
 

@@ -330,3 +330,33 @@ def test_an_axis_may_be_named_in_small_letters(
     options = ("--mode", "mean", "--along", "y", "-q")
     assert cli("predict", stack, "-m", model_folder, "-o", out, *options).code == 0
     assert read_volume(out).data.shape == (40, 13, 44)
+
+
+def test_agreement_with_blurred_planes_is_told(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for suffix in (".ome.tif", ".ome.zarr"):
+        for far, warned in ((1.25, False), (25.0, True)):
+            found = np.array([[0.5, 0.5, 0.5, 0.5, far]])
+            monkeypatch.setattr(
+                "isoslice.inference.engine.restoration.chi_squared", lambda *_, found=found: found
+            )
+            out = tmp_path / f"{warned}{suffix}"
+            code, printed, err = cli(
+                "predict", stack_file, "-m", model_folder, "-o", out, "--mode", "mean",
+                "--slice-profile", "slab", "--device", "cpu",
+            )  # fmt: skip
+            assert code == 0, err
+            mean = np.mean([0.5] * 4 + [far])
+            assert f"by {mean:.2g} of their noise's variance" in printed
+            assert any("times the variance of their noise" in line for line in err) == warned
+            record = read_volume(out).provenance
+            assert record is not None
+            (((*first, last),),) = record["slice_profile"]["measured_share"]
+            assert len(first) == 12
+            assert 0 < min(first) < 0.5 < last
+    code, printed, _ = cli(
+        "predict", stack_file, "-m", model_folder, "-o", tmp_path / "points.tif", "--mode", "mean"
+    )
+    assert code == 0
+    assert "agreement:" not in printed

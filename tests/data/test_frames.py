@@ -90,6 +90,8 @@ def test_mended_stacks_have_lines_in_gaps(dtype):
     found = without_gaps(stack, (((1, 2),),))
     assert found[0, 0, :, 0, 0].tolist() == [10, 20, 30, 40]
     assert stack[0, 0, 1, 0, 0] == 0
+    uneven = without_gaps(stack, (((1, 2),),), positions=(0.0, 1.0, 5.0, 6.0))
+    assert uneven[0, 0, :, 0, 0].tolist() == [10, 15, 35, 40]
 
 
 def test_lost_planes_are_named_by_what_they_hold():

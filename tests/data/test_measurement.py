@@ -1,11 +1,13 @@
 """The measurement model, against integrals, and its projection."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoslice.data.measurement import Measurement
+from isoslice.data.measurement import Measurement, measured_share
 from isoslice.data.profile import FWHM, Profile
 from isoslice.errors import DataError, SettingsError
 
@@ -116,3 +118,21 @@ def test_widths_and_deviations():
 def test_positions_off_the_grid_are_refused(places):
     with pytest.raises(DataError, match="increasing"):
         Measurement(places, 9)
+
+
+def test_points_are_measured_and_what_is_between_is_not():
+    share = measured_share(Measurement((0.0, 3.0, 7.0), 8, damping=(0.0, 0.1)))
+    np.testing.assert_array_equal(share, [[1, 0, 0, 1, 0, 0, 0, 1]] * 2)
+
+
+@given(measurements(), st.floats(1e-3, 1))
+def test_the_measured_share_is_the_diagonal_of_what_planes_determine(measurement, damping):
+    """Of white errors of deviation 1 and noise: the share by which planes lower their variance."""
+    noisy = replace(measurement, noise=(0.1,), damping=(damping,))
+    (share,) = measured_share(noisy)
+    a = noisy.matrix
+    left = np.linalg.inv(np.eye(noisy.depth) + a.T @ a / damping)
+    np.testing.assert_allclose(share, 1 - np.diagonal(left), atol=1e-6)
+    assert share.min() > -1e-9
+    assert share.max() < 1
+    assert share.sum() < len(noisy.positions)  # no more is told than was measured

@@ -88,3 +88,10 @@ def test_the_first_place_lies_midway_between_measured_planes() -> None:
     scene = scene_of(restored.data, factor=4)
     assert first_place(scene)[0] % 4 == 2
     assert (first_place(scene.cut(Crop((6, 0, 0), (20, 40, 48))))[0] + 6) % 4 == 2
+
+
+def test_of_uneven_planes_the_first_place_is_between_two() -> None:
+    _, restored = restored_stack()
+    scene = scene_of(restored.data, planes=(0, 4, 12, 32), ratio=8.0)
+    variances = {z: restored.data[z].var() for z in (2, 8, 22)}
+    assert first_place(scene)[0] == max(variances, key=lambda z: variances[z])

@@ -20,7 +20,8 @@ from isoslice.io import limits, read_volume
 from isoslice.models.config import ModelConfig, NetworkSettings
 
 STACK = Volume(np.zeros((2, 3, 11, 20, 30), np.uint16), "TCZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
-VOXELS = 3 * 41 * 20 * 30
+DEPTH = 41
+VOXELS = 3 * DEPTH * 20 * 30
 
 
 def sampled(**options: bool | int) -> ResolvedOptions:
@@ -32,9 +33,9 @@ RECIPE = ResidualRecipe(ModelConfig(sigma_data=0.1, network=NetworkSettings(chan
 
 def needed(options: ResolvedOptions) -> int:
     """Bytes a voxel of one time point."""
-    planes = VOXELS // 41 * 11 * MEASURED
-    network = RECIPE.network_bytes(41 * 30, torch.get_num_threads())
-    return (memory_needed(STACK, 4, options, RECIPE) - planes - FIXED - network) // VOXELS
+    planes = VOXELS // DEPTH * 11 * MEASURED
+    network = RECIPE.network_bytes(DEPTH * 30, torch.get_num_threads())
+    return (memory_needed(STACK, DEPTH, options, RECIPE) - planes - FIXED - network) // VOXELS
 
 
 def test_results_are_counted_for_all_time_points_and_fields_for_one() -> None:
@@ -51,10 +52,12 @@ def test_results_are_counted_for_all_time_points_and_fields_for_one() -> None:
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = sampled(uncertainty=True)
-    monkeypatch.setattr(fits, "available_memory", lambda: memory_needed(STACK, 4, wanted, RECIPE))
-    check_fits(STACK, 4, wanted, RECIPE)
+    monkeypatch.setattr(
+        fits, "available_memory", lambda: memory_needed(STACK, DEPTH, wanted, RECIPE)
+    )
+    check_fits(STACK, DEPTH, wanted, RECIPE)
     with pytest.raises(SettingsError, match=r"41 x 20 x 30 voxels.*output="):
-        check_fits(STACK, 4, sampled(samples=2), RECIPE)
+        check_fits(STACK, DEPTH, sampled(samples=2), RECIPE)
 
 
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")

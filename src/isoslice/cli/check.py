@@ -46,6 +46,16 @@ ScoredMode = Annotated[
     Mode | None,
     typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
 ]
+SliceProfile = Annotated[
+    str,
+    typer.Option(
+        "--slice-profile",
+        metavar="PROFILE",
+        help="What a plane sees along Z, as predict takes it. Hidden planes are compared with what "
+        "they would see of the restored volume, and it with what planes show.",
+        rich_help_panel=SCORES,
+    ),
+]
 ErrorsPath = Annotated[
     Path | None,
     typer.Option(
@@ -54,17 +64,6 @@ ErrorsPath = Annotated[
         metavar="PATH",
         help="Write the map of errors, as an image volume.",
         rich_help_panel=RESULT,
-    ),
-]
-
-
-SliceProfile = Annotated[
-    str,
-    typer.Option(
-        "--slice-profile",
-        metavar="PROFILE",
-        help="A profile, as predict takes it, to compare with what the planes show.",
-        rich_help_panel=SCORES,
     ),
 ]
 
@@ -78,7 +77,7 @@ def check(
     factor: Factor = None,
     missing: MissingPlanes = "auto",
     mode: ScoredMode = None,
-    slice_profile: SliceProfile = "auto",
+    slice_profile: SliceProfile = "point",
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,

@@ -27,6 +27,7 @@ from isoslice.cli.options import (
     StackReading,
     with_option_groups,
 )
+from isoslice.cli.outcome import tell_agreement, write_prediction_report
 from isoslice.models.choices import Direction, Mode
 from isoslice.runtime.budget import DEFAULT_MINUTES
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
     from isoslice.inference.options import PredictOptions
-    from isoslice.inference.prediction import Prediction
     from isoslice.runtime.progress import Progress
 
 
@@ -222,7 +222,7 @@ def predict(
         request = _request(Path(stack), restorer, output, reading, arguments, large)
         prediction, outcome = predict_file(request, how, progress)
         if report is not None and prediction is not None:
-            _write_report(report, volume, prediction, overwrite)
+            write_prediction_report(report, volume, prediction, overwrite=overwrite)
             progress.note(f"report: {report}")
     except KeyboardInterrupt:
         raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None
@@ -231,6 +231,8 @@ def predict(
     if not quiet:
         speed = outcome.voxels / max(outcome.seconds, 1e-9)
         typer.echo(f"restored: {output} ({outcome.seconds:.1f} s, {speed:,.0f} voxels/s)")
+        if prediction is not None:
+            tell_agreement(prediction.provenance)
 
 
 def _request(
@@ -315,13 +317,6 @@ def _check_request(
     options = recipe_of(config).resolve(given)
     if model is not None and options.estimates_errors:
         error_estimator(model)
-
-
-def _write_report(report: Path, stack: Volume, prediction: Prediction, overwrite: bool) -> None:
-    from isoslice.evaluation.report import write_report
-    from isoslice.evaluation.report.of_predict import prediction_report
-
-    write_report(report, prediction_report(stack, prediction), overwrite=overwrite)
 
 
 def _check_report(report: Path, how: How) -> None:

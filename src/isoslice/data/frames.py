@@ -288,21 +288,26 @@ def _by_value(values: NDArray[Any], planes: Sequence[int]) -> list[tuple[float, 
 
 
 def without_gaps(
-    stack: NDArray[Any], lost: Lost, fill: Sequence[float] | None = None
+    stack: NDArray[Any],
+    lost: Lost,
+    fill: Sequence[float] | None = None,
+    positions: Sequence[float] | None = None,
 ) -> NDArray[Any]:
     """Copy a stack (T, C, n, Y, X) with all gaps filled, for code that needs every plane.
 
-    Lost planes are interpolated linearly; non-finite voxels take the value of the nearest plane, or
+    Lost planes are interpolated linearly, where they lie (`positions`, evenly spaced by default);
+    non-finite voxels take the value of the nearest plane, or
     of `fill` (one per channel) where no plane has one.
     """
     complete = stack.copy()
+    places = range(stack.shape[2]) if positions is None else positions
     for t, c in np.ndindex(stack.shape[:2]):
         channel = complete[t, c]
         measured = [z for z in range(len(channel)) if z not in lost[t][c]]
         if len(measured) < len(channel):
             for below, above in pairwise(measured):
                 for z in range(below + 1, above):
-                    share = (z - below) / (above - below)
+                    share = (places[z] - places[below]) / (places[above] - places[below])
                     ends = channel[[below, above]].astype(np.float64)
                     middle = (1 - share) * ends[0] + share * ends[1]
                     channel[z] = middle if channel.dtype.kind == "f" else np.rint(middle)

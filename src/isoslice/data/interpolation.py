@@ -21,12 +21,29 @@ def interpolation_matrix(grid: PlaneGrid, method: Method = "linear") -> NDArray[
     ``lanczos`` is the sinc windowed to three planes on either side (Lanczos-3), normalised; planes
     are taken as evenly spaced, ends repeated. ``nearest`` takes the lower plane at ties.
     """
+    lower, share = grid.bracket()
+    return weights_between(lower, share, len(grid.known), method)
+
+
+def weights_between(
+    lower: NDArray[np.intp], share: NDArray[np.float64], planes: int, method: Method = "linear"
+) -> NDArray[np.float32]:
+    """Compute the weights, shape (n, planes), of measured planes at any places between them.
+
+    Parameters
+    ----------
+    lower, share
+        As `PlaneGrid.bracket` gives them: the measured plane at or below each place, and the
+        distance from it as a share of the interval to the next.
+    planes
+        Number of measured planes.
+    method
+        As for `interpolation_matrix`.
+    """
     if method not in get_args(Method):
         raise SettingsError(f"got interpolation {method!r}, expected one of {get_args(Method)}")
-    planes = len(grid.known)
-    lower, t = grid.bracket()
-    rows = np.arange(grid.depth)
-    weights = np.zeros((grid.depth, planes))
+    t, rows = share, np.arange(len(lower))
+    weights = np.zeros((len(lower), planes))
     if method == "nearest":
         weights[rows, lower + (t > 0.5)] = 1.0
     elif method == "linear":

@@ -104,3 +104,19 @@ class Measurement:
         gram[np.diag_indices_from(gram)] += damping
         solved: Floats = np.asarray(np.linalg.solve(gram, a).T, np.float64)
         return solved
+
+
+def measured_share(measurement: Measurement) -> Floats:
+    """Return the share of each output plane's variance that planes determine, (C, depth).
+
+    The diagonal of K A, with each channel's damping: 1 of a plane that was measured as it is, 0
+    where nothing is known, and between them where planes are blurred, noisy or between output
+    planes. It is what planes tell by themselves, if one output plane tells nothing of the next;
+    how good a network is plays no part in it.
+    """
+    if measurement.is_points:
+        share = np.zeros((len(measurement.damping), measurement.depth))
+        share[:, [int(z) for z in measurement.positions]] = 1
+        return share
+    gains = [measurement.correction(damping) for damping in measurement.damping]
+    return np.stack([np.einsum("zi,iz->z", gain, measurement.matrix) for gain in gains])

@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.data.grid import check_factor, crop_to_grid, even_grid
+from isoslice.data.grid import PlaneGrid, check_factor, even_grid
 from isoslice.data.psnr import pooled_psnr, psnr
-from isoslice.data.recorded import recorded_axis, recorded_lost
+from isoslice.data.recorded import (
+    are_points,
+    recorded_axis,
+    recorded_lost,
+    recorded_positions,
+)
 from isoslice.data.units import METRES, convert
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
@@ -55,7 +60,8 @@ class Scores:
     psnr
         Over all voxels, in dB.
     psnr_missing
-        Over the planes that were not measured; None where the factor is unknown.
+        Over the planes that were not measured; None where the factor is unknown. Where planes are
+        blurred, noisy or between output planes, no output plane was.
     ssim
         Mean over the slices of all three directions.
     slices
@@ -159,14 +165,16 @@ def evaluate(
                 f"no SSIM of {name} slices: {sides[0]} x {sides[1]} is smaller than its window "
                 f"of {SSIM_WINDOW}"
             )
-    missing = None if factor is None else _missing_planes(true.shape[axis + 2], factor)
+    grid = None if factor is None else measured_grid(restored, factor, true.shape[axis + 2])
+    missing = None if grid is None else _missing_planes(restored, grid, true.shape[axis + 2], notes)
     names = truth.channel_names or restored.channel_names
     channels = []
     for t, c in np.ndindex(true.shape[:2]):
         peak = data_range_of(true[t, c]) if data_range is None else float(data_range)
         hidden = missing
-        if missing is not None and factor is not None:
-            lost = [z * factor for z in recorded_lost(restored.provenance, t, c)]
+        if missing is not None and grid is not None:
+            numbers = recorded_lost(restored.provenance, t, c)
+            lost = [grid.known[z] for z in numbers if z < len(grid.known)]
             hidden = missing | np.isin(np.arange(len(missing)), lost)
         scores = score(ours[t, c], true[t, c], peak, hidden, axis)
         channels.append(ChannelScores(t, c, names[c] if names else None, peak, scores))
@@ -282,7 +290,8 @@ def _aligned(
     """Return both as (T, C, Z, Y, X) of the same shape; `axis` is the one restored along."""
     true, ours = truth.tczyx(), restored.tczyx()
     if factor is not None and true.shape != ours.shape:
-        cropped = crop_to_grid(true, factor, axis=axis)
+        depth = measured_grid(restored, factor, true.shape[axis]).depth
+        cropped = np.take(true, range(depth), axis=axis)
         if cropped.shape == ours.shape:
             notes.append(
                 f"left out the last {true.shape[axis] - ours.shape[axis]} of the truth's "
@@ -303,17 +312,41 @@ def _aligned(
     return true, ours
 
 
-def _missing_planes(depth: int, factor: int) -> NDArray[np.bool_]:
+def measured_grid(restored: Volume, factor: int, depth: int) -> PlaneGrid:
+    """Return where the planes lie that a volume of `depth` planes was restored from.
+
+    As the volume records it, unless another factor was asked for.
+
+    Raises
+    ------
+    DataError
+        If fewer than two planes lie there.
+    """
+    places = recorded_positions(restored.provenance)
+    if places is not None and (restored.provenance or {}).get("factor") == factor:
+        return PlaneGrid(tuple(z for z in places if z <= depth - 1))
     measured = (depth - 1) // factor + 1
     if measured < 2:
         raise DataError(
             f"got {depth} planes and factor {factor}, expected at least {factor + 1} planes; "
             f"give the right one, for example --factor {max(2, depth - 1)}"
         )
+    return even_grid(measured, factor)
+
+
+def _missing_planes(
+    restored: Volume, grid: PlaneGrid, depth: int, notes: list[str]
+) -> NDArray[np.bool_]:
+    """Mark planes that were restored, (depth,): all of them, unless planes are points."""
     # Planes behind the last measured one were not measured either.
     missing = np.ones(depth, dtype=bool)
-    mask = even_grid(measured, factor).mask
-    missing[: len(mask)] = ~mask
+    if are_points(restored.provenance):
+        missing[: grid.depth] = ~grid.mask
+    else:
+        notes.append(
+            "its measured planes are blurred, noisy or between output planes, so that all planes "
+            "count as missing"
+        )
     return missing
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from isoslice.data.grid import even_grid
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.options import ResolvedOptions, outputs_of
@@ -18,22 +17,21 @@ from isoslice.io.limits import available_memory
 FIXED, MEASURED = 500_000_000, 8
 
 
-def memory_needed(volume: Volume, factor: int, options: ResolvedOptions, recipe: Recipe) -> int:
+def memory_needed(volume: Volume, depth: int, options: ResolvedOptions, recipe: Recipe) -> int:
     """Estimate the bytes that restoring a stack in memory takes, results included.
 
     Parameters
     ----------
     volume
         The stack.
-    factor
-        Output planes per measured plane.
+    depth
+        Number of output planes.
     options
         Resolved.
     recipe
         Of the model.
     """
-    planes = volume.size("Z")
-    depth, lateral = even_grid(planes, factor).depth, volume.size("Y") * volume.size("X")
+    planes, lateral = volume.size("Z"), volume.size("Y") * volume.size("X")
     pixels = volume.size("C") * lateral
     returned = sum(kind.itemsize for kind in outputs_of(options, volume.data.dtype).values())
     of_pass = recipe.field_dtype(1.0).itemsize
@@ -51,19 +49,18 @@ def memory_needed(volume: Volume, factor: int, options: ResolvedOptions, recipe:
     )
 
 
-def fits(volume: Volume, factor: int, options: ResolvedOptions, recipe: Recipe) -> bool:
+def fits(volume: Volume, depth: int, options: ResolvedOptions, recipe: Recipe) -> bool:
     """Whether there is as much memory as restoring a stack takes."""
-    return memory_needed(volume, factor, options, recipe) <= available_memory()
+    return memory_needed(volume, depth, options, recipe) <= available_memory()
 
 
-def check_fits(volume: Volume, factor: int, options: ResolvedOptions, recipe: Recipe) -> None:
+def check_fits(volume: Volume, depth: int, options: ResolvedOptions, recipe: Recipe) -> None:
     """Raise `SettingsError` if there is less memory than restoring a stack takes."""
-    if fits(volume, factor, options, recipe):
+    if fits(volume, depth, options, recipe):
         return
-    needed, free = memory_needed(volume, factor, options, recipe), available_memory()
-    planes = even_grid(volume.size("Z"), factor).depth
+    needed, free = memory_needed(volume, depth, options, recipe), available_memory()
     raise SettingsError(
-        f"{volume.source}: got a volume of {planes} x {volume.size('Y')} x {volume.size('X')} "
+        f"{volume.source}: got a volume of {depth} x {volume.size('Y')} x {volume.size('X')} "
         f"voxels, which takes about {needed / 1e9:.3g} GB to restore in memory, expected at most "
         f"the {free / 1e9:.3g} GB that are free; save the stack as a file, and restore it with "
         "predict('STACK', output='OUTPUT'), which takes no more memory than there is"

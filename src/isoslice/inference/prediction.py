@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice import __version__
+from isoslice.data.frames import Frame
+from isoslice.data.measurement import measured_share
 from isoslice.data.metadata import Metadata
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
@@ -134,7 +136,7 @@ class Prediction:
         )
 
 
-#: Planes of which each one's agreement is recorded, at most.
+#: Planes of which each one's agreement, and how far it was measured, is recorded, at most.
 MAX_LISTED = 10_000
 
 
@@ -142,6 +144,7 @@ def provenance(
     plan: Plan,
     scales: Sequence[StackScale] = (),
     chi_squared: Sequence[NDArray[np.float64]] = (),
+    frames: Sequence[Frame] = (),
 ) -> dict[str, Any]:
     """Record how a volume was made.
 
@@ -153,6 +156,8 @@ def provenance(
         What standard deviations were made with, if there are any: one a frame.
     chi_squared
         How far frames differ from planes that are no points; see `agreement.chi_squared`.
+    frames
+        These frames.
     """
     options, lost = plan.options, _named_planes(plan.lost)
     reasons = _named_planes(plan.reasons)
@@ -177,18 +182,19 @@ def provenance(
         **({"warnings": list(plan.doubts)} if plan.doubts else {}),
         **({"positions": list(plan.positions)} if plan.positions else {}),
         **({"slice_profile_from": plan.profile_from} if plan.profile_from else {}),
-        **_measured(plan, chi_squared, but=", but for lost ones" if lost else ""),
+        **_measured(plan, chi_squared, frames, but=", but for lost ones" if lost else ""),
     }
 
 
-def _measured(plan: Plan, chi_squared: Sequence[NDArray[np.float64]], but: str) -> dict[str, Any]:
+def _measured(
+    plan: Plan, chi_squared: Sequence[NDArray[np.float64]], frames: Sequence[Frame], but: str
+) -> dict[str, Any]:
     """Say what became of the measured planes."""
     profile = plan.profile
     if not chi_squared:
         return {
             "measured_planes": f"every output plane i * factor is measured plane i, unchanged{but}"
         }
-    each = [[[round(float(x), 4) for x in channel] for channel in frame] for frame in chi_squared]
     few = sum(frame.size for frame in chi_squared) <= MAX_LISTED
     return {
         "slice_profile": {
@@ -196,11 +202,27 @@ def _measured(plan: Plan, chi_squared: Sequence[NDArray[np.float64]], but: str) 
             "width_in_output_planes": profile.width,
             "noise": list(plan.noise),
             "chi_squared": [[round(float(x), 4) for x in f.mean(axis=1)] for f in chi_squared],
-            **({"chi_squared_of_planes": each} if few else {}),
+            **({"chi_squared_of_planes": _rounded(chi_squared, 4)} if few else {}),
+            **_measured_shares(plan, frames),
         },
         "measured_planes": "output planes, seen through the slice profile, are the measured ones "
         f"but for noise{but}",
     }
+
+
+def _measured_shares(plan: Plan, frames: Sequence[Frame]) -> dict[str, Any]:
+    """Say what share of each output plane was measured, unless there are too many."""
+    if sum(frame.grid.depth * len(plan.noise[frame.channels]) for frame in frames) > MAX_LISTED:
+        return {}
+    # Frames that lost the same planes have the same.
+    found = {(f.grid.known, f.channels.start): f for f in frames}
+    shares = {key: measured_share(plan.measurement(frame)) for key, frame in found.items()}
+    each = [shares[f.grid.known, f.channels.start] for f in frames]
+    return {"measured_share": _rounded(each, 3)}
+
+
+def _rounded(frames: Sequence[NDArray[np.float64]], digits: int) -> list[list[list[float]]]:
+    return [[[round(float(x), digits) for x in channel] for channel in frame] for frame in frames]
 
 
 def _named_planes(lost: Sequence[Sequence[Sequence[T]]]) -> dict[str, list[T]]:

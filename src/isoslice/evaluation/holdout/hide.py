@@ -2,19 +2,19 @@
 
 Every other plane is hidden, first those with odd numbers, then those with even ones, so that each
 but the first and the last is hidden once. The planes kept are twice as coarse as the stack: a
-hidden plane lies in the middle of a gap of two spacings, harder to restore than any output plane.
+hidden plane lies in the middle of a gap of two spacings, harder to restore than any output plane;
+of uneven planes, it is where it was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from isoslice.data.grid import even_grid
-from isoslice.data.interpolation import Method, interpolate
+from isoslice.data.interpolation import Method, weights_between
 from isoslice.errors import DataError
 
 Voxels = NDArray[Any]
@@ -39,7 +39,7 @@ def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> 
         Shape (T, C, n, Y, X), with n of at least 3.
     restore
         Function of the planes kept (T, C, m, Y, X) and the round (0 or 1) that returns the planes
-        halfway between them, (T, C, m - 1, Y, X).
+        hidden between them, (T, C, m - 1, Y, X).
 
     Returns
     -------
@@ -59,20 +59,46 @@ def restore_hidden(planes: Voxels, restore: Callable[[Voxels, int], Voxels]) -> 
     return restored
 
 
-def interpolate_hidden(planes: Voxels, method: Method) -> NDArray[np.float32]:
+def places_around(positions: Sequence[float], start: int) -> tuple[float, ...]:
+    """Return where planes lie in a round: kept ones, and the hidden ones between, in turn.
+
+    Parameters
+    ----------
+    positions
+        Of all planes.
+    start
+        The round.
+
+    Returns
+    -------
+    From the first plane kept to the last; every other one is hidden.
+    """
+    inside = positions[start : len(positions) - (len(positions) - start - 1) % 2]
+    return tuple(z - inside[0] for z in inside)
+
+
+def interpolate_hidden(
+    planes: Voxels, method: Method, positions: Sequence[float] | None = None
+) -> NDArray[np.float32]:
     """Interpolate every plane (n, Y, X) but the first and the last as `restore_hidden` does.
 
-    ``nearest`` takes the plane before.
+    ``nearest`` takes the plane before, of two that are as near. `positions` says where uneven
+    planes lie.
 
     Returns
     -------
     Shape (n - 2, Y, X).
     """
+    everywhere = range(len(planes)) if positions is None else positions
 
-    def between(kept: Voxels, _: int) -> Voxels:
-        stack = kept[0, 0]
-        made = interpolate(stack, even_grid(len(stack), 2), method)
-        return made[None, None, 1::2]
+    def between(kept: Voxels, start: int) -> Voxels:
+        places = np.asarray(places_around(everywhere, start), np.float64)
+        below, hidden, above = places[:-2:2], places[1::2], places[2::2]
+        share = (hidden - below) / (above - below)
+        weights = weights_between(np.arange(len(hidden)), share, kept.shape[2], method)
+        stack = kept[0, 0].astype(np.float32).reshape(kept.shape[2], -1)
+        made: Voxels = (weights @ stack).reshape(len(hidden), *kept.shape[3:])
+        return made[None, None]
 
     restored: NDArray[np.float32] = restore_hidden(planes[None, None], between)[0, 0]
     return restored

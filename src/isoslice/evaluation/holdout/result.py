@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import turned
+from isoslice.data.profile import POINT, Profile
 from isoslice.data.psnr import pooled_psnr, psnr_from_mse
 from isoslice.data.volume import Volume, VoxelSize, from_tczyx
 from isoslice.evaluation.metrics import data_range_of, mean_known, ssim
@@ -101,6 +102,10 @@ class Fidelity:
         The stack's name of the coarse axis, which is called Z in all of these.
     lost
         Planes that were lost, for each time point and channel; they are not scored.
+    positions
+        Of uneven planes, in output planes from the first; of even ones, none.
+    profile
+        What planes see along Z, in output planes.
     """
 
     source: str
@@ -119,6 +124,8 @@ class Fidelity:
     restored: NDArray[Any] = field(repr=False)
     along: str = "Z"
     lost: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    positions: tuple[float, ...] = ()
+    profile: Profile = POINT
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -185,8 +192,17 @@ class Fidelity:
             names if channels > 1 and all(names) else None,
             {**self.summary(), "content": f"RMS error of {BIN} x {BIN} pixels of hidden planes"},
             source="isoslice",
+            z_positions=self._hidden_places(),
         )
         return turned(volume, self.along)
+
+    def _hidden_places(self) -> tuple[float, ...] | None:
+        """Return where hidden planes lie, from the first, if they are uneven."""
+        if not self.positions or self.voxel_size is None:
+            return None
+        step = self.voxel_size.z / self.factor
+        inside = self.positions[1:-1]
+        return tuple((z - inside[0]) * step for z in inside)
 
     def summary(self) -> dict[str, Any]:
         """Return everything but planes and maps as plain data."""
@@ -197,6 +213,8 @@ class Fidelity:
             "mode": self.mode,
             "factor": self.factor,
             **({} if self.along == "Z" else {"along": self.along}),
+            **({"positions": list(self.positions)} if self.positions else {}),
+            **({} if self.profile == POINT else {"slice_profile": asdict(self.profile)}),
             "shape": list(self.shape),
             "psnr": self.psnr,
             "ssim": self.ssim,
@@ -242,7 +260,7 @@ def score_planes(
             ratios[method] = psnr_from_mse(error, peak)
             alike[method] = ssim(made[method][i], truth, peak)
         scores.append(PlaneScore(i + 1, ratios, alike))
-    expected = {m: power[m] * ratio[m] if power[m] else 0.0 for m in METHODS}
+    expected = {m: power[m] * ratio[m] if power[m] or np.isnan(ratio[m]) else 0.0 for m in METHODS}
     return ChannelCheck(
         time,
         channel,

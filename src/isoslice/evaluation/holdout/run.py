@@ -7,9 +7,9 @@ the user's factor (`extrapolation`).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +22,20 @@ from isoslice.data.frames import Lost, without_gaps
 from isoslice.data.interpolation import Method
 from isoslice.data.missing import parse_missing
 from isoslice.data.normalization import Normalization
-from isoslice.data.output_spacing import Wanted
+from isoslice.data.output_spacing import Wanted, output_spacing
+from isoslice.data.profile import POINT, Profile
 from isoslice.data.srh import srh_channels
 from isoslice.data.volume import AXES, Volume, from_tczyx
 from isoslice.data.z_positions import at_planes
-from isoslice.errors import DataError, DoubtWarning
+from isoslice.errors import DataError
 from isoslice.evaluation.holdout.extrapolation import (
     interpolation_errors,
     model_ratio,
     pick_crops,
     rows_fit,
 )
-from isoslice.evaluation.holdout.hide import check_planes, interpolate_hidden, restore_hidden
+from isoslice.evaluation.holdout.hide import check_planes, interpolate_hidden
+from isoslice.evaluation.holdout.restore import Spaced, restored_planes
 from isoslice.evaluation.holdout.result import (
     METHODS,
     ChannelCheck,
@@ -45,6 +47,7 @@ from isoslice.inference.found_profile import find_profile
 from isoslice.inference.inspection import Inspection, diagnose, inspect
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
+from isoslice.inference.plan import profile_in_planes
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_spacing, restores_separately
@@ -75,7 +78,7 @@ def check(
     progress: Progress | None = None,
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
-    slice_profile: str = "auto",
+    slice_profile: str = "point",
 ) -> Fidelity:
     """Hide measured planes, restore them, and score how far the model can be trusted here.
 
@@ -90,10 +93,11 @@ def check(
         the preset msdsr has only samples.
     steps, seed, device, progress, along, missing
         As `Model.predict` takes them.
-    slice_profile
-        What is compared with the profile that the planes show; nothing by default.
     familiar
         Texture of the model's training images; by default the model's own record.
+    slice_profile
+        As `Model.predict` takes it. Hidden planes are compared with what they would see of the
+        restored volume, and the profile with the one that the planes show.
 
     Returns
     -------
@@ -108,7 +112,9 @@ def check(
     model = model if isinstance(model, Model) else Model.load(model)
     config = model.config
     recipe = recipe_of(config)
-    options = PredictOptions(mode=mode or recipe.most_accurate, steps=steps, seed=seed)
+    options = PredictOptions(
+        mode=mode or recipe.most_accurate, steps=steps, seed=seed, slice_profile=slice_profile
+    )
     mode = recipe.resolve(options).mode
     volume, along = _checkable(stack, axes, voxel_size, along)
     choose_device(device)
@@ -116,6 +122,7 @@ def check(
     if not config.srh:
         check_stack(volume, volume.size("C") if separate else config.network.channels)
     factor = choose_spacing(volume, Wanted(factor), progress, along).factor
+    profile = profile_in_planes(options.slice_profile, volume, factor)
     notes = _notes_on_training(model, volume.source)
     told.check(count := volume.size("Z"), volume.source)
     volume = middle_of(volume, factor, notes)
@@ -124,14 +131,31 @@ def check(
     check_stack(seen, seen.size("C") if separate else config.network.channels)
     inspection = inspect(seen, config, progress, told)
     normalization, lost = inspection.normalization, inspection.lost
-    seen = _filled(seen, inspection, notes)
+    found = find_profile(seen, factor, inspection)
+    notes.append(found.message)
+    if slice_profile == "auto":
+        profile = found.profile(factor)
+    elif options.undoes_blur:
+        notes.extend(filter(None, [found.compared(slice_profile)]))
+    spaced = _spaced(volume, factor, profile)
+    seen = _filled(seen, inspection, notes, spaced)
     volume, planes = volume if config.srh else seen, seen.tczyx()
-    doubts = diagnose(seen, factor, model, inspection, familiar)
-    profile = find_profile(seen, factor, inspection)
-    notes.extend(filter(None, (profile.message, profile.compared(slice_profile))))
-    restored = _restore(model, volume, factor, mode, steps, seed, device, progress)
-    ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
-    channels, maps, errors = _compare(seen, restored, ratios, notes, lost)
+    blurred = options.undoes_blur
+    doubts = diagnose(seen, factor, model, inspection, familiar, blurred=blurred)
+    predict = partial(
+        model.predict,
+        mode=mode,
+        steps=steps,
+        seed=seed,
+        device=device,
+        missing=None if config.srh else "none",  # filled in already
+    )
+    restored = restored_planes(volume, spaced, predict, progress)
+    if spaced.are_even_points:
+        ratios = _ratios(model, planes, normalization, factor, mode, steps, device, notes)
+    else:
+        ratios = _no_ratios(spaced, planes.shape[1], notes)
+    channels, maps, errors = _compare(seen, restored, ratios, notes, lost, spaced)
     return Fidelity(
         source=volume.source,
         model=model.fingerprint,
@@ -149,7 +173,15 @@ def check(
         restored=restored,
         along=along,
         lost=lost,
+        positions=spaced.positions,
+        profile=profile,
     )
+
+
+def _spaced(volume: Volume, factor: int, profile: Profile) -> Spaced:
+    """Return where the planes that are checked lie."""
+    found = output_spacing(volume, Wanted(factor))
+    return Spaced(factor, () if found.is_even else found.positions, profile)
 
 
 def _checkable(
@@ -167,7 +199,7 @@ def _checkable(
     return volume, along
 
 
-def _filled(seen: Volume, inspection: Inspection, notes: list[str]) -> Volume:
+def _filled(seen: Volume, inspection: Inspection, notes: list[str], spaced: Spaced) -> Volume:
     """Fill in lost planes and voxels without data."""
     normalization, lost = inspection.normalization, inspection.lost
     holes = inspection.survey.holes or any(own.padding for own in normalization.limits or ())
@@ -176,7 +208,7 @@ def _filled(seen: Volume, inspection: Inspection, notes: list[str]) -> Volume:
     if not (holes or any(map(any, lost))):
         return seen
     planes = normalization.without_padding(seen.tczyx())
-    planes = without_gaps(planes, lost, normalization.fill)
+    planes = without_gaps(planes, lost, normalization.fill, spaced.positions or None)
     return replace(seen, data=from_tczyx(planes, seen.axes))
 
 
@@ -194,6 +226,7 @@ def _compare(
     ratios: Mapping[str, NDArray[np.float64]],
     notes: list[str],
     lost: Lost,
+    spaced: Spaced,
 ) -> tuple[list[ChannelCheck], NDArray[np.float32], NDArray[np.float32]]:
     """Score restored planes (T, C, n - 2, Y, X), and map their errors; see `Fidelity`."""
     planes = stack.tczyx()
@@ -210,7 +243,8 @@ def _compare(
             errors.append(np.full_like(binned(np.zeros_like(planes[t, c, 1:-1], "f4")), np.nan))
             continue
         made = {"model": restored[t, c]}
-        made |= {method: interpolate_hidden(planes[t, c], method) for method in INTERPOLATIONS}
+        places = spaced.positions or None
+        made |= {m: interpolate_hidden(planes[t, c], m, places) for m in INTERPOLATIONS}
         ratio = {method: float(values[c]) for method, values in ratios.items()}
         channels.append(score_planes(t, c, name, planes[t, c], made, ratio, lost[t][c]))
         square = np.square(np.subtract(made["model"], planes[t, c, 1:-1], dtype=np.float32))
@@ -251,44 +285,20 @@ def middle_of(volume: Volume, factor: int, notes: list[str]) -> Volume:
     return replace(volume, data=from_tczyx(data, volume.axes), z_positions=places)
 
 
-def _restore(
-    model: Model,
-    volume: Volume,
-    factor: int,
-    mode: Mode,
-    steps: int | None,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> NDArray[Any]:
-    """Restore hidden planes, (T, C, n - 2, Y, X), as the model would restore a coarser stack."""
-
-    def restore(kept: NDArray[Any], start: int) -> NDArray[Any]:
-        with warnings.catch_warnings():  # the whole stack's were given already
-            warnings.simplefilter("ignore", DoubtWarning)
-            result = model.predict(
-                replace(volume, data=from_tczyx(kept, volume.axes), spacing={}),
-                factor=2 * factor,
-                mode=mode,
-                steps=steps,
-                seed=seed,
-                device=device,
-                missing=None if model.config.srh else "none",  # filled in already
-                progress=_Round(progress, start),
-            )
-        return result.to_volume().tczyx()[:, :, factor :: 2 * factor]
-
-    return restore_hidden(volume.tczyx(), restore)
-
-
-class _Round(Progress):
-    """Progress of one of two rounds, without the notes, which are of a coarser stack."""
-
-    def __init__(self, progress: Progress, number: int) -> None:
-        self.progress, self.number = progress, number
-
-    def update(self, task: str, fraction: float, detail: str = "") -> None:
-        self.progress.update("restoring hidden planes", (self.number + fraction) / 2, detail)
+def _no_ratios(spaced: Spaced, channels: int, notes: list[str]) -> dict[str, NDArray[np.float64]]:
+    """Say why errors at the user's factor cannot be foretold, and foretell none."""
+    if spaced.positions:
+        gaps = np.diff(spaced.positions)
+        notes.append(
+            f"planes are {gaps.min():.3g} to {gaps.max():.3g} output planes apart: scores at "
+            "hidden ones do not tell those to expect between your planes"
+        )
+    if spaced.profile != POINT:
+        notes.append(
+            "hidden planes are compared with what they would see of the restored volume through "
+            "the slice profile; how near that volume itself is to the truth, they do not tell"
+        )
+    return {method: np.full(channels, np.nan) for method in METHODS}
 
 
 def _ratios(

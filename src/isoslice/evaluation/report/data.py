@@ -77,11 +77,18 @@ class Scene:
         The part shown, and the shape (Z, Y, X) of the whole volume.
     factor
         Output planes per measured plane: those at multiples of it in the whole volume are
-        measured. None where unknown.
+        measured. None where unknown, or where planes are not so even.
     lost
         Planes at such multiples, counted in the whole volume, that were lost in acquisition.
     band
         Label of the band around the restored profile, from the uncertainty.
+    planes
+        Planes marked as measured, counted in the whole volume, where there is no factor.
+    ratio
+        Output planes per measured plane there, about.
+    points
+        Whether planes that are marked were measured as they are; else measured planes, which are
+        blurred, noisy or between output planes, lie there or nearby.
     """
 
     volumes: tuple[Layer, ...]
@@ -92,6 +99,9 @@ class Scene:
     factor: int | None = None
     band: str = "± 1 standard deviation"
     lost: tuple[int, ...] = ()
+    planes: tuple[int, ...] = ()
+    ratio: float | None = None
+    points: bool = True
 
     def __post_init__(self) -> None:
         """Check that volumes have unique names and fill the box."""
@@ -111,12 +121,17 @@ class Scene:
 
     @property
     def known(self) -> tuple[int, ...]:
-        """Measured planes, counted within the part shown; none where the factor is unknown."""
-        if self.factor is None:
-            return ()
+        """Measured planes, counted within the part shown; none where they are unknown."""
         start, depth = self.box.start[0], self.box.shape[0]
+        if self.factor is None:
+            return tuple(z - start for z in self.planes if start <= z < start + depth)
         measured = set(range(-start % self.factor, depth, self.factor))
         return tuple(sorted(measured - {z - start for z in self.lost}))
+
+    @property
+    def apart(self) -> float | None:
+        """Output planes per measured plane, about; None where unknown."""
+        return self.ratio if self.factor is None else self.factor
 
     def kind(self, volume: Layer) -> str:
         """Return the role of a volume, numbered from its second: ``restored``, ``restored-2``."""
@@ -152,7 +167,7 @@ class Table:
     columns
         Heading of each column, the first one's included.
     rows
-        One text for each column.
+        One text for each column; without rows, only the plot is shown.
     plot
         Curves of the same numbers, drawn above.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from isoslice.data.profile import POINT
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.evaluation.holdout.hide import interpolate_hidden
@@ -52,7 +53,9 @@ def check_report(result: Fidelity) -> Report:
     box = choose_box(reader(hidden), shape)
     ours = result.restored[0, 0][box.slices]
     # Interpolated over the whole depth, within the part shown.
-    linear = interpolate_hidden(measured[:, box.slices[1], box.slices[2]], "linear")[box.slices[0]]
+    _, y, x = box.slices
+    places = result.positions or None
+    linear = interpolate_hidden(measured[:, y, x], "linear", places)[box.slices[0]]
     error = np.abs(ours.astype(np.float64) - measured[1:-1][box.slices]).astype(np.float32)
     scene = Scene(
         (
@@ -79,6 +82,7 @@ def check_report(result: Fidelity) -> Report:
             "Factor": f"{times(result.factor)}, hidden at {times(2 * result.factor)}",
             "Shape (Z, Y, X)": lengths(*shape),
             "Model": result.model,
+            **_seen(result),
             **({"Lost": f"{format_planes(lost)}, interpolated here, not scored"} if lost else {}),
             **({} if result.along == "Z" else {"Turned": turned_text(result.along)}),
             **({"Shown": shown} if shown else {}),
@@ -91,6 +95,22 @@ def check_report(result: Fidelity) -> Report:
         tables=(_scores(result), *_planes(result)),
         provenance=result.summary(),
     )
+
+
+def _seen(result: Fidelity) -> dict[str, str]:
+    """Say how planes were measured, unless they are even points."""
+    step = 1.0 if result.voxel_size is None else result.voxel_size.z / result.factor
+    unit = "output planes" if result.voxel_size is None else result.unit or "units"
+    told = {}
+    if result.profile != POINT:
+        width = lengths(float(result.profile.width * step))
+        told["Slice profile"] = f"{result.profile.kind} of {width} {unit}"
+    if result.positions:
+        gaps = np.diff(result.positions) * step
+        told["Planes"] = (
+            f"{lengths(float(gaps.min()))} to {lengths(float(gaps.max()))} {unit} apart"
+        )
+    return told
 
 
 def _sentence(text: str) -> str:
@@ -118,8 +138,14 @@ def _scores(result: Fidelity) -> Table:
         ("", "PSNR at hidden planes (dB)", "SSIM at hidden planes", "PSNR to expect (dB)"),
         rows,
         f"Planes were hidden at twice your spacing ({times(2 * result.factor)}), a harder task "
-        "than yours; what is to be expected between your own planes follows from rows hidden "
-        "within them. " + " ".join(map(_sentence, result.notes)),
+        "than yours"
+        + (
+            "; what is to be expected between your own planes follows from rows hidden within them"
+            if result.predicted["model"] is not None
+            else ""
+        )
+        + ". "
+        + " ".join(map(_sentence, result.notes)),
     )
 
 
@@ -165,7 +191,8 @@ def _advice(result: Fidelity) -> tuple[Advice, ...]:
             "What was done",
             "Every other measured plane was hidden and restored from the rest, then the others. "
             "What you see are hidden planes alone, one after the other along Z: what was really "
-            "measured there, and what the model and linear interpolation made of their neighbours.",
+            "measured there, and what the model and linear interpolation made of their neighbours"
+            + ("." if result.profile == POINT else ", seen through the slice profile."),
         ),
         Advice(
             "How to read it",

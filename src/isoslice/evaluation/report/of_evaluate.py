@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from isoslice.data.coarse import turned
-from isoslice.data.recorded import recorded_axis
+from isoslice.data.recorded import are_points, recorded_axis
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
-from isoslice.evaluation.evaluate import Evaluation, evaluation_rows
+from isoslice.evaluation.evaluate import Evaluation, evaluation_rows, measured_grid
 from isoslice.evaluation.report.crop import Crop, choose_box
 from isoslice.evaluation.report.data import Advice, Derived, Layer, Report, Scene, Table
-from isoslice.evaluation.report.of_predict import measured_and_linear
+from isoslice.evaluation.report.measured import without_lists
 from isoslice.evaluation.report.parts import (
     finite,
     finite_reader,
@@ -27,6 +27,7 @@ from isoslice.evaluation.report.parts import (
     which_part,
     whole_shape,
 )
+from isoslice.evaluation.report.planes import measured_and_linear
 from isoslice.evaluation.spectra import power_spectrum_ratio
 
 TRUTH = "Truth"
@@ -63,7 +64,10 @@ def evaluation_report(
     truth, restored = turned(truth, along), [turned(volume, along) for volume in restored]
     depth = min(volume.size("Z") for volume in (truth, *restored))
     whole = (depth, *whole_shape(truth)[1:])
-    box = choose_box(finite_reader(reader(truth)), whole, factor)
+    grid = None if factor is None else measured_grid(restored[0], factor, depth)
+    points = are_points(restored[0].provenance)
+    even = factor if grid is not None and set(np.diff(grid.known)) == {factor} else None
+    box = choose_box(finite_reader(reader(truth)), whole, even)
     true = Layer(TRUTH, "truth", finite(read_box(truth, box)))
     names = unique_names(restored)
     volumes = [true]
@@ -73,10 +77,15 @@ def evaluation_report(
         difference = Derived("difference", (name, TRUTH))
         volumes.append(Layer(name, "restored", ours))
         volumes.append(Layer(f"Error of {name}", "error", error, difference))
-    if factor is not None:
-        volumes[:0] = measured_and_linear(truth, box, factor, 0, 0, TRUTH)[1:]
+    if grid is not None and points:  # else the truth does not have the measured planes
+        numbers = tuple(int(z) for z in grid.known)
+        of = None if even is None else TRUTH
+        volumes[:0] = measured_and_linear(truth, numbers, grid, box, 0, 0, of)[1:]
     size, unit = spacing(truth)
-    scene = Scene(tuple(volumes), size, unit, box, whole, factor)
+    marked = grid.nearest if grid is not None and even is None else ()
+    scene = Scene(
+        tuple(volumes), size, unit, box, whole, even, planes=marked, ratio=factor, points=points
+    )
     part = which_part(truth, 0, 0)
     scores = evaluations[0].mean
     quality = scores.psnr if scores.psnr_missing is None else scores.psnr_missing
@@ -95,11 +104,11 @@ def evaluation_report(
         kind="evaluate",
         summary=f"{', '.join(names)}, compared voxel by voxel with {name_of(truth)}.",
         facts=facts,
-        advice=_advice(factor, len(restored) > MAX_SHOWN),
+        advice=_advice(_measured(factor, even, points), len(restored) > MAX_SHOWN),
         scene=scene,
         tables=(_scores(names, evaluations), _spectra(names, restored, truth, box)),
         provenance={
-            name: dict(volume.provenance or {"source": name_of(volume)})
+            name: without_lists(volume.provenance or {"source": name_of(volume)})
             for name, volume in zip(names, restored, strict=True)
         },
     )
@@ -146,16 +155,25 @@ def _spectra(names: Sequence[str], restored: Sequence[Volume], truth: Volume, bo
     )
 
 
-def _advice(factor: int | None, left_out: bool) -> tuple[Advice, ...]:
+def _measured(factor: int | None, even: int | None, points: bool) -> str:
+    """Say which planes were measured."""
+    if factor is None:
+        return "The factor is unknown, so scores are over all planes."
+    if not points:
+        return (
+            "The measured planes are blurred, noisy or between the planes shown, and all planes "
+            "were restored: PSNR over missing planes is over all."
+        )
+    at = "that was measured" if even is None else f"at a multiple of {even} was measured and"
+    return (
+        f"Every plane {at} has no error; PSNR over the missing planes tells how well the others "
+        "were filled in. Linear is interpolated from the truth's own planes, for comparison."
+    )
+
+
+def _advice(measured: str, left_out: bool) -> tuple[Advice, ...]:
     more = (
         f" Only the first {MAX_SHOWN} volumes are shown; the tables have all." if left_out else ""
-    )
-    measured = (
-        "The factor is unknown, so scores are over all planes."
-        if factor is None
-        else f"Every plane at a multiple of {factor} was measured and has no error; PSNR over the "
-        "missing planes tells how well the others were filled in. Linear is interpolated from the "
-        "truth's own planes, for comparison."
     )
     return (
         Advice(

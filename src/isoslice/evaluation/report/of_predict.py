@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import turned
-from isoslice.data.frames import fill_along_z
-from isoslice.data.grid import PlaneGrid, check_factor, even_grid, planes_around
-from isoslice.data.interpolation import interpolate
-from isoslice.data.recorded import recorded_axis, recorded_lost, recorded_reasons
+from isoslice.data.grid import check_factor
+from isoslice.data.recorded import recorded_axis, recorded_reasons
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
+from isoslice.evaluation.report.advice import advice
 from isoslice.evaluation.report.crop import MAX_VOXELS, Crop, choose_box
-from isoslice.evaluation.report.data import Advice, Derived, Layer, Report, Scene
+from isoslice.evaluation.report.data import Layer, Report, Scene
+from isoslice.evaluation.report.measured import measured_tables, without_lists
 from isoslice.evaluation.report.parts import (
     finite,
     finite_reader,
@@ -31,6 +31,7 @@ from isoslice.evaluation.report.parts import (
     which_part,
     whole_shape,
 )
+from isoslice.evaluation.report.planes import Planes, check_planes, measured_and_linear, planes_of
 
 if TYPE_CHECKING:
     from isoslice.inference.prediction import Prediction
@@ -79,16 +80,16 @@ def prediction_report(
     """
     stack, restored, uncertainty = _as_volumes(stack, restored, uncertainty)
     made_by, messages = _record(restored)
-    factor = check_factor(made_by["factor"])
+    check_factor(made_by["factor"])
     along = recorded_axis(restored)
     stack, restored = turned(stack, along), turned(restored, along)
     uncertainty = None if uncertainty is None else turned(uncertainty, along)
-    lost = tuple(z for z in recorded_lost(made_by, time, channel) if z < stack.size("Z") - 1)
+    planes = planes_of(restored, stack.size("Z"), time, channel)
     whole = whole_shape(restored)
-    _check(stack, restored, uncertainty, factor, channel, time)
-    box = choose_box(finite_reader(reader(restored, time, channel)), whole, factor, limit)
+    _check(stack, restored, uncertainty, planes.depth, channel, time)
+    box = choose_box(finite_reader(reader(restored, time, channel)), whole, planes.factor, limit)
     ours = read_box(restored, box, time, channel)
-    volumes = list(measured_and_linear(restored, box, factor, time, channel, RESTORED, lost))
+    volumes = list(_from_planes(stack, restored, planes, box, time, channel))
     volumes.append(
         Layer(RESTORED, "sample" if made_by.get("mode") == "sample" else "restored", finite(ours))
     )
@@ -96,34 +97,70 @@ def prediction_report(
         std = read_box(uncertainty, box, time, channel)
         volumes.append(Layer(UNCERTAINTY, "uncertainty", np.nan_to_num(std)))
     size, unit = spacing(restored)
-    gone = tuple(z * factor for z in lost)
-    scene = Scene(tuple(volumes), size, unit, box, whole, factor, band, gone)
-    checked, profile = "", made_by.get("slice_profile")
+    scene = Scene(
+        tuple(volumes),
+        size,
+        unit,
+        box,
+        whole,
+        planes.factor,
+        band,
+        tuple(z * (planes.factor or 0) for z in planes.lost),
+        planes.marked if planes.factor is None else (),
+        planes.ratio,
+        planes.points,
+    )
+    checked = ""
     # Channels may have been computed from those measured; blurred planes are not put back.
-    if stack.size("C") == restored.size("C") and profile is None:
-        checked = _check_planes(stack, ours, box, factor, time, channel, lost)
-    planes = stack.size("Z")
-    reasons = recorded_reasons(made_by, time, channel)
-    facts = _facts(scene, factor, planes, lost, reasons, made_by)
+    if stack.size("C") == restored.size("C") and planes.points:
+        checked = check_planes(stack, ours, box, planes, time, channel)
     part = which_part(restored, time, channel)
+    profile = made_by.get("slice_profile")
     return Report(
-        title=f"{name_of(stack)}, restored {times(factor)}",
+        title=f"{name_of(stack)}, restored {times(planes.ratio)}",
         kind="predict",
-        summary=(
-            f"{planes} measured planes became {whole[0]}; {factor - 1} of every {factor} planes "
-            "were filled in by a model"
-            + (f", and {len(lost)} that had been lost." if lost else ".")
-        ),
+        summary=_summary(planes, stack.size("Z")),
         facts={
-            **facts,
+            **_facts(scene, planes, recorded_reasons(made_by, time, channel), made_by),
             **({} if along == "Z" else {"Turned": turned_text(along)}),
             **({"Shown": part} if part else {}),
             **({} if profile is None else {"Slice profile": _profile_text(profile, size.z, unit)}),
         },
         warning=INVENTED + "".join(f" Warned of: {message}." for message in messages),
-        advice=_advice(made_by, factor, size.z, unit, checked, uncertainty is not None),
+        advice=advice(made_by, planes, size.z, unit, checked, uncertainty is not None),
         scene=scene,
-        provenance=made_by,
+        tables=measured_tables(made_by, restored, planes, time, channel, unit),
+        provenance=without_lists(made_by),
+    )
+
+
+def _from_planes(
+    stack: Volume, restored: Volume, planes: Planes, box: Crop, time: int, channel: int
+) -> tuple[Layer, ...]:
+    """Interpolate the measured planes: of the result where they are points, else of the stack.
+
+    Without any where the result has other channels than the stack, which it was computed from.
+    """
+    if planes.points:
+        numbers = tuple(int(z) for z in planes.grid.known)
+        # The page has only the planes of its part, so it cannot interpolate across lost ones.
+        name = None if planes.lost or planes.factor is None else RESTORED
+        return measured_and_linear(restored, numbers, planes.grid, box, time, channel, name)
+    if stack.size("C") != restored.size("C"):
+        return ()
+    return measured_and_linear(stack, planes.numbers, planes.grid, box, time, channel)
+
+
+def _summary(planes: Planes, count: int) -> str:
+    lost = f", and {len(planes.lost)} that had been lost" if planes.lost else ""
+    became = f"{count} measured planes became {planes.depth}"
+    if not planes.points:
+        return f"{became}, all of them restored by a model{lost}."
+    if planes.factor is None:
+        return f"{became}; those between were filled in by a model{lost}."
+    return (
+        f"{became}; {planes.factor - 1} of every {planes.factor} planes were filled in by a model"
+        f"{lost}."
     )
 
 
@@ -169,25 +206,26 @@ def _profile_text(profile: Any, step: float, unit: str) -> str:
         kind, width = str(profile["kind"]), float(profile["width_in_output_planes"])
     except (KeyError, TypeError, ValueError):
         return "–"
+    if kind == "point":
+        return "none; noise, or planes between output planes, undone"
     return f"{kind} of {lengths(width * step)} {unit}, undone"
 
 
 def _facts(
-    scene: Scene,
-    factor: int,
-    planes: int,
-    lost: Sequence[int],
-    reasons: Sequence[str],
-    made_by: Mapping[str, Any],
+    scene: Scene, planes: Planes, reasons: Sequence[str], made_by: Mapping[str, Any]
 ) -> dict[str, str]:
     """Say what was measured, and what became of it."""
     size, unit, whole = scene.voxel_size, scene.unit, scene.whole
-    apart = f"{lengths(size.z * factor)} {unit} apart"
+    gaps = np.diff(planes.grid.known) * size.z
+    apart = lengths(size.z * planes.ratio)
+    if not planes.lost and np.ptp(gaps) > 0.01 * gaps.min():
+        apart = f"{lengths(float(gaps.min()))} to {lengths(float(gaps.max()))}"
+    lost = planes.lost
     missing = f"; lost: {format_planes(lost)} (counted from 0)" if lost else ""
     missing += f", {'; '.join(reasons)}" if lost and reasons else ""
     return {
-        "Measured planes": f"{planes - len(lost)}, {apart}{missing}",
-        "Restored planes": f"{whole[0]}, {lengths(size.z)} {unit} apart ({times(factor)})",
+        "Measured planes": f"{len(planes.numbers)}, {apart} {unit} apart{missing}",
+        "Restored planes": f"{whole[0]}, {lengths(size.z)} {unit} apart ({times(planes.ratio)})",
         "Voxel size (Z, Y, X)": f"{lengths(*map(float, size))} {unit}",
         "Shape (Z, Y, X)": lengths(*whole),
         "Mode": str(made_by.get("mode", "–")),
@@ -195,52 +233,14 @@ def _facts(
     }
 
 
-def measured_and_linear(
-    source: Volume,
-    box: Crop,
-    factor: int,
-    time: int,
-    channel: int,
-    name: str,
-    lost: tuple[int, ...] = (),
-) -> tuple[Layer, ...]:
-    """Interpolate the measured planes of a volume by nearest neighbour and linearly.
-
-    Measured planes are those at multiples of the factor of the volume shown as `name`, without the
-    `lost` ones; those just outside the part shown are read too, so that its first and last planes
-    are right.
-    """
-    count = (source.size("Z") - 1) // factor + 1
-    kept = [z * factor for z in range(count) if z not in lost]
-    first, last, grid = planes_around(PlaneGrid(tuple(kept)), box.start[0], behind(box))
-    _, y, x = box.slices
-    start = kept[first]
-    around = reader(source, time, channel)(slice(start, kept[last] + 1), y, x)
-    planes = finite(fill_along_z(around[[z - start for z in kept[first : last + 1]]]))
-    inside = slice(box.start[0] - start, behind(box) - start)
-    volumes = []
-    for role, method in (("input", "nearest"), ("linear", "linear")):
-        filled = interpolate(planes, grid, method)[inside]  # type: ignore[arg-type]
-        # The page has only the planes of its part, so it cannot interpolate across lost ones.
-        derived = None if lost else Derived(method, (name,))  # type: ignore[arg-type]
-        volumes.append(Layer(role.capitalize(), role, filled, derived))  # type: ignore[arg-type]
-    return tuple(volumes)
-
-
-def behind(box: Crop) -> int:
-    """Return the index of the plane behind the last one of a box."""
-    return box.start[0] + box.shape[0]
-
-
 def _check(
     stack: Volume,
     restored: Volume,
     uncertainty: Volume | None,
-    factor: int,
+    depth: int,
     channel: int,
     time: int,
 ) -> None:
-    depth = even_grid(stack.size("Z"), factor).depth
     if whole_shape(restored) != (depth, stack.size("Y"), stack.size("X")):
         raise DataError(
             f"got {restored.source} of shape {whole_shape(restored)} for {stack.source} of shape "
@@ -255,97 +255,3 @@ def _check(
     for what, index, axis in (("channel", channel, "C"), ("time point", time, "T")):
         if not 0 <= index < restored.size(axis):
             raise DataError(f"got {what} {index}, expected one from 0 to {restored.size(axis) - 1}")
-
-
-def _check_planes(
-    stack: Volume,
-    ours: NDArray[Any],
-    box: Crop,
-    factor: int,
-    time: int,
-    channel: int,
-    lost: tuple[int, ...],
-) -> str:
-    """Compare the measured planes of the part shown with the input's, and describe the result."""
-    first, last = -(-box.start[0] // factor), (behind(box) - 1) // factor
-    _, y, x = box.slices
-    measured = reader(stack, time, channel)(slice(first, last + 1), y, x)
-    output = ours[first * factor - box.start[0] :: factor]
-    numbered = enumerate(zip(measured, output, strict=True), first)
-    pairs = [(a, b) for z, (a, b) in numbered if z not in lost]
-    nan = ours.dtype.kind == "f"
-    differ = sum(not np.array_equal(a, b, equal_nan=nan) for a, b in pairs)
-    if differ:
-        return (
-            f"Attention: {differ} of the {len(pairs)} measured planes of the part shown differ "
-            "from the input."
-        )
-    return (
-        f"Checked: the {len(pairs)} measured planes of the part shown equal the input, bit for bit."
-    )
-
-
-def _advice(
-    made_by: Mapping[str, Any], factor: int, step: float, unit: str, checked: str, has_doubt: bool
-) -> tuple[Advice, ...]:
-    mean = made_by.get("mode") == "mean"
-    if mean:
-        invented = (
-            "This is the expected volume (mode mean): of all that could lie between two planes, "
-            "the average. It is the most accurate guess of every voxel, and smoother than the "
-            "specimen is: missing fine detail is not proof that there is none."
-        )
-    else:
-        invented = (
-            "This is one plausible volume (mode sample), as sharp as the training images. Another "
-            "seed invents other detail that fits the measured planes as well. What differs between "
-            "seeds is not known from your data."
-        )
-    far = factor // 2
-    doubt = (
-        f"Most of all halfway between measured planes, here {far} "
-        f"{'plane' if far == 1 else 'planes'} or {far * step:.4g} {unit} from the nearest. "
-    )
-    doubt += (
-        "The uncertainty volume says how far off each voxel may be; bright is doubtful. "
-        if has_doubt
-        else ""
-    )
-    doubt += (
-        "The places listed beside the views are where to look first: compare all volumes there."
-    )
-    return (
-        Advice(
-            "What is measured",
-            f"Every {_ordinal(factor)} plane, marked by dots in the profile, is your data. "
-            f"{checked}",
-        ),
-        Advice("What is invented", invented),
-        Advice("Where to doubt it", doubt),
-        Advice(
-            "When the method fails",
-            "It assumes that the specimen looks alike in all directions, and planes that are "
-            "samples, not thick slabs. Layered tissue, strong blur along Z, or a wrong voxel size "
-            "give wrong volumes that may look right. So does a model trained on another kind of "
-            "image. Compare XZ and YZ with XY: texture should look the same.",
-        ),
-        Advice(
-            "What it is good for",
-            "Looking, tracing and segmenting in three dimensions, as a start that you check "
-            "against measured planes. Numbers that matter should be computed on measured planes "
-            "alone, or with an error bar from several seeds.",
-        ),
-    )
-
-
-def _ordinal(number: int) -> str:
-    small = {
-        2: "second",
-        3: "third",
-        4: "fourth",
-        5: "fifth",
-        6: "sixth",
-        7: "seventh",
-        8: "eighth",
-    }
-    return small.get(number, f"{number}th")

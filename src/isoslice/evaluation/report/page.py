@@ -262,7 +262,9 @@ def _table(table: Table) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{safe(table.title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
-    if len(table.rows) > MAX_OPEN_ROWS:
+    if not table.rows:
+        shown = ""
+    elif len(table.rows) > MAX_OPEN_ROWS:
         shown = f"<details><summary>All {len(table.rows)} rows</summary>{shown}</details>"
     plot = _plot(table.plot, table.title) if table.plot else ""
     return f'\n<section class="table"><h2>{safe(table.title)}</h2>{plot}{shown}{caption}</section>'
@@ -337,6 +339,7 @@ def _data(scene: Scene, scale: Windows, blobs: Mapping[str, str], at: tuple[int,
         "voxelSize": scene.voxel_size,
         "unit": scene.unit,
         "known": scene.known,
+        "points": scene.points,
         "grey": scale.grey,
         "at": at,
         "viridis": VIRIDIS,

@@ -62,8 +62,8 @@ def spectrum_plots(scene: Scene) -> list[tuple[str, str]]:
             if volume.role not in COLOURED
         ]
         shade, label = None, ""
-        if axis == 0 and scene.factor is not None:
-            shade, label = 0.5 / (scene.factor * scene.voxel_size.z), "finer than measured"
+        if axis == 0 and scene.apart is not None:
+            shade, label = 0.5 / (scene.apart * scene.voxel_size.z), "finer than measured"
         plot = Plot(
             [line for line in lines if line is not None],
             f"cycles per {scene.unit}",
@@ -81,9 +81,9 @@ def _spectrum(scene: Scene, volume: Layer, axis: int) -> Line | None:
     if volume.role == "input" and axis == 0:
         # Planes are repeated: the spectrum is that of the measured ones, up to their Nyquist limit.
         known = list(scene.known)
-        if len(known) < 3 or len(set(np.diff(known))) > 1 or scene.factor is None:
+        if len(known) < 3 or len(set(np.diff(known))) > 1:
             return None
-        voxels, step = voxels[known], step * scene.factor
+        voxels, step = voxels[known], step * (known[1] - known[0])
     frequency, density = power_spectrum(voxels, axis, step)
     return Line(scene.kind(volume), volume.name, frequency, density)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,11 @@ def first_place(scene: Scene) -> tuple[int, int, int]:
     # choose_view counts from a measured plane, with which the part shown need not begin.
     first = scene.known[0] if scene.known else 0
     view = choose_view(reference.voxels[first:], scene.factor or 1, crop=max(scene.box.shape))
-    return first + view.z, view.y, view.x
+    z = first + view.z
+    if scene.factor is None and len(scene.known) > 1:
+        midway = [(below + above) // 2 for below, above in pairwise(scene.known)]
+        z = max(midway, key=lambda plane: float(reference.voxels[plane].var(dtype=np.float64)))
+    return z, view.y, view.x
 
 
 def doubtful_places(scene: Scene) -> tuple[str, tuple[Viewpoint, ...]]:

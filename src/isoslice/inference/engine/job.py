@@ -154,6 +154,7 @@ class Job:
             plan,
             [scale for scale in scales if scale is not None],
             [each for each in differences if each is not None],
+            self.restoration.frames,
         )
         return replace(
             source,

@@ -65,7 +65,7 @@ def _predicted(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(given, model.config, wanted, progress, along)
     computing = choose_device(device)
-    check_fits(stack.volume, stack.factor, resolved, recipe)
+    check_fits(stack.volume, stack.spacing.depth, resolved, recipe)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
     blurred = resolved.undoes_blur
@@ -78,7 +78,7 @@ def _predicted(
         renamed(axes, stack.along),
         voxel_size_of(stack.refined_spacing),
         stack.factor,
-        provenance(plan, restored.scales, restored.chi_squared),
+        provenance(plan, restored.scales, restored.chi_squared, plan.frames(stack.volume)),
         stack.volume.unit,
         stack.volume.channel_names,
         None if restored.std is None else from_tczyx(restored.std, axes),
@@ -170,7 +170,7 @@ def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
     stack = stack_to_restore(volume, model.config, request.wanted, Progress(), request.along)
-    return fits(stack.volume, stack.factor, options, recipe)
+    return fits(stack.volume, stack.spacing.depth, options, recipe)
 
 
 def _read_back(finished: Finished) -> Prediction:

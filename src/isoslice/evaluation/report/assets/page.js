@@ -81,8 +81,13 @@ async function startViews() {
     zoomer.output.textContent = `${short(state.zoom)}×`;
     if (!scene.known.length) return "";
     const far = Math.min(...scene.known.map((plane) => Math.abs(plane - z)));
-    return far === 0 ? `Plane ${scene.start[0] + z} is measured.`
-      : `Plane ${scene.start[0] + z} is not measured: ${far} ${far === 1 ? "plane" : "planes"} from the nearest that is.`;
+    const plane = scene.start[0] + z, planes = `${far} ${far === 1 ? "plane" : "planes"}`;
+    if (!scene.points) {
+      return far === 0 ? `Plane ${plane} is restored; a measured plane lies there, or next to it.`
+        : `Plane ${plane} is restored, ${planes} from the nearest measured one.`;
+    }
+    return far === 0 ? `Plane ${plane} is measured.`
+      : `Plane ${plane} is not measured: ${planes} from the nearest that is.`;
   }
 
   let waiting = false;
