@@ -124,7 +124,7 @@ def test_rows_are_measured_as_the_planes_were():
     """A network that knows nothing errs as interpolation that is corrected does."""
     network = build_network(TOLD).eval()
     joined = with_head(network, build_head(TOLD))
-    image = texture(64, 2, 64)[:, 0][None].astype(np.float32) / 255
+    image = texture(64, 2, 64)[:, 0][None].astype(np.float32) / np.float32(255)
     measurement = Measurement((0.0, 5.2, 9.0, 14.5, 40.0), 41, Profile("slab", 3), (0.0,), (1e-3,))
     errors = measured_row_errors(joined, TOLD, [image], measurement, CPU)
     depth = 41
