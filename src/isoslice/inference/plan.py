@@ -207,6 +207,11 @@ def profile_in_planes(asked: str, volume: Volume, ratio: float) -> Profile:
 
 def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -> None:
     """Refuse planes that are no points where a model or the memory cannot do with them."""
+    if options.denoise and not config.network.measured:
+        raise SettingsError(
+            "got denoise for a model of an earlier version, or a distilled one, which keeps "
+            "measured planes as they are; train one anew, or leave it out"
+        )
     if options.estimates_errors and not config.network.measured:
         raise SettingsError(
             "got uncertainty or samples for planes that are blurred, noisy or unevenly spaced, and "
