@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class StackPlanes:
         z, y, x = place
         grid = self.frame.grid
         first, last, around = planes_around(grid, z.start, z.stop)
-        start = grid.known[first]
+        start = math.floor(grid.known[first])
         planes = self.read((slice(first, last + 1), y, x))
         return make_base(planes, around, softening, device, slice(z.start - start, z.stop - start))
 
