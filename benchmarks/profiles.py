@@ -2,6 +2,7 @@
 
     python benchmarks/profiles.py pair THICK.tif THIN.tif --first 2 --minutes 4 -o pair.csv
     python benchmarks/profiles.py blurred VOLUME.tif --from OTHER.tif --minutes 5 -o blurred.csv
+    python benchmarks/profiles.py uneven VOLUME.tif --from OTHER.tif --minutes 5 -o uneven.csv
 
 `pair`: one scan reconstructed twice, with thick slices (`--spacing` Z, Y, X) and thin ones, plane
 `--first` of which is the first thick one's. A model learns from the thick stack's own planes, and
@@ -9,6 +10,9 @@ restores it; thin slices are the truth.
 
 `blurred`: planes of a volume are seen through known profiles, at 4x, with noise added; a model that
 learned from another volume restores them, told nothing, the truth, and two thirds of the width.
+
+`uneven`: planes of a volume at 4x: evenly spaced, a fifth of them missing, each up to 40% of the
+spacing off; and 4.83 voxels apart.
 
 Of `pair`, the profile is found from the stack alone, too (``auto``), and 90% intervals are counted.
 
@@ -29,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import isoslice
-from isoslice.data.grid import even_grid
+from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.interpolation import interpolate
 from isoslice.data.measurement import Measurement
 from isoslice.data.profile import FWHM, POINT, Profile
@@ -136,6 +140,40 @@ def blurred(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
                     yield (options.volume.name, f"{seen.kind}:{seen.width:.3g}", noise, *row)
 
 
+def places_of(depth: int) -> dict[str, NDArray[np.float64]]:
+    """Place planes in so many voxels, by the name of the case."""
+    rng, even = np.random.default_rng(1), np.arange(0.0, depth, 4)
+    inner = (even > 0) & (even < even[-1])
+    return {
+        "even": even,
+        "a fifth missing": even[~inner | (rng.random(len(even)) > 0.2)],
+        "jitter": even + inner * rng.uniform(-1.6, 1.6, len(even)),
+        "4.83": np.arange(0, depth - 1, 4.83),
+    }
+
+
+def uneven(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
+    """Restore planes at any positions; points, linear between voxels."""
+    volume, learned = (
+        isoslice.read_volume(p, axes="ZYX").data for p in (options.volume, options.learned)
+    )
+    model = isoslice.train(learned, axes="ZYX", voxel_size=(1.0, 1.0, 1.0), minutes=options.minutes)
+    for name, places in places_of(len(volume)).items():
+        grid = PlaneGrid(tuple(places.tolist()))
+        truth = volume[: grid.depth].astype(float)
+        matrix = Measurement(grid.known, grid.depth).matrix
+        planes = np.einsum("iz,zyx->iyx", matrix, truth).astype(np.float32)
+        size = (float(np.median(np.diff(places))), 1.0, 1.0)
+        found = model.predict(
+            planes, "ZYX", size, mode="mean", spacing=1.0, positions=places.tolist()
+        )
+        for method, made in (
+            ("linear", interpolate(planes, grid)),
+            ("isoslice, mean", found.volume),
+        ):
+            yield options.volume.name, name, 0.0, method, "point", psnr(made, truth)
+
+
 def main() -> None:
     """Measure, write a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -151,7 +189,11 @@ def main() -> None:
     two.add_argument("volume", type=Path)
     two.add_argument("--from", dest="learned", type=Path, required=True)
     two.set_defaults(measure=blurred)
-    for each in (one, two):
+    three = kinds.add_parser("uneven")
+    three.add_argument("volume", type=Path)
+    three.add_argument("--from", dest="learned", type=Path, required=True)
+    three.set_defaults(measure=uneven)
+    for each in (one, two, three):
         each.add_argument("--minutes", type=float, default=4.0)
         each.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()

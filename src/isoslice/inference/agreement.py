@@ -19,6 +19,11 @@ Floats = NDArray[np.float64]
 Compose = Callable[[Box], NDArray[np.float32]]
 
 
+#: Least noise that differences are compared with, normalised: by so much, corrections that are
+#: damped, and half precision, leave planes of less noise.
+LEAST_NOISE = 5e-3
+
+
 class PlaneErrors(NamedTuple):
     """Differences of measured planes from the volume seen as they were.
 
@@ -73,14 +78,17 @@ def agreeing(
 
 
 def chi_squared(parts: Sequence[PlaneErrors], noise: Sequence[float], planes: int) -> Floats:
-    """Return the mean squared difference of each plane over its noise's variance, (C, planes)."""
+    """Return the mean squared difference of each plane over its noise's variance, (C, planes).
+
+    The noise counts as no less than `LEAST_NOISE`.
+    """
     channels = len(parts[0].squares)
     squares, count = np.zeros((channels, planes)), np.zeros(planes)
     for part in parts:
         numbers = list(part.planes)
         squares[:, numbers] += part.squares
         count[numbers] += part.voxels
-    variance = np.square(np.maximum(_of_channels(noise, squares), 1e-9))
+    variance = np.square(np.maximum(_of_channels(noise, squares), LEAST_NOISE))
     result: Floats = squares / np.maximum(count, 1) / variance[:, None]
     return result
 
