@@ -81,7 +81,8 @@ def _agreement(numbers: list[int], places: Floats, chi_squared: Floats, unit: st
         f"follows a part of the noise. Far above 1 (say, above {SUSPECT:g}), the slice profile or "
         f"the noise is not what was told, or the plane is damaged. {pointed}The noise itself is an "
         "estimate, of at least half a percent of the range. A low value is no proof: a plane that "
-        "shares little with its neighbours is met whatever it holds, and what lies between planes may be wrong all the same.",
+        "shares little with its neighbours is met whatever it holds, and what lies between planes "
+        "may be wrong all the same.",
         plot,
     )
 
