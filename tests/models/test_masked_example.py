@@ -27,7 +27,8 @@ def test_the_base_holds_known_rows_and_knows_nothing_of_hidden_ones(softening):
 
 def test_a_network_that_is_told_sees_points_and_planes_that_are_none():
     network = NetworkSettings(measured=True)
-    config = ModelConfig(network=network, sigma_data=0.1)
+    training = TrainingSettings(measured_share=0.5)
+    config = ModelConfig(network=network, training=training, sigma_data=0.1)
     images = torch.rand(6, 1, 48, 20)
     made = draw_example(images, config, torch.Generator().manual_seed(1))
     assert torch.equal(made.stretched, images)

@@ -67,7 +67,7 @@ class TrainingSettings(_Frozen):
     even_share: Share = 0.6
     #: Share of images of which no rows are known, but planes measured anywhere through a slice
     #: profile, with noise; if the network is told so. See `measured_example`.
-    measured_share: Share = 0.5
+    measured_share: Share = 0.35
     #: Noise levels: log-normal, and a share of infinite ones (no signal), which train the mean.
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4
