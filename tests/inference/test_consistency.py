@@ -171,6 +171,11 @@ def test_blur_and_its_undoing_exclude_each_other(tiny_model):
 
 def test_a_network_that_is_not_told_does_not_know_its_errors(tiny_model):
     with pytest.raises(SettingsError, match="a model of an earlier version"):
+        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, spacing=0.9, uncertainty=True)
+
+
+def test_what_blurred_planes_do_not_show_is_not_promised(tiny_model):
+    with pytest.raises(SettingsError, match="how rough the specimen is"):
         tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab", uncertainty=True)
 
 

@@ -105,9 +105,12 @@ CASES = {
     "told of blur and noise": (
         lambda: own(2, measured=True),
         stack(2, 3, 36, 40, axes="CZYX"),
-        {"slice_profile": "slab", "uncertainty": True, "denoise": True},
+        {"slice_profile": "slab", "denoise": True},
     ),
     "any spacing": (lambda: own(measured=True), stack(3, 40, 36), {"spacing": 0.6, "samples": 2}),
+    "denoised": (
+        lambda: own(measured=True), stack(3, 40, 36), {"denoise": True, "uncertainty": True}
+    ),
     "missing and damaged planes": (own, damaged(), {"missing": "6", "uncertainty": True}),
     "uncertainty": (own, stack(3, 36, 40), {"mode": "mean", "uncertainty": True}),
     "uncertainty of a sample": (own, stack(3, 36, 40), {"uncertainty": True}),

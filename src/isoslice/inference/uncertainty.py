@@ -121,12 +121,11 @@ def stack_scale(
         read((slice(index, index + 1), *window(shape[1:], number)))[:, 0]
         for number, index in enumerate(evenly_spaced(shape[0], MAX_PLANES))
     ]
+    unlike = _anisotropy(read, shape, factor)
     if measurement is None or measurement.is_points:
         errors = row_errors(network, config, images, factor, device)
-        unlike = _anisotropy(read, shape, factor)
-    else:  # planes are smoother than rows since they are blurred, if they are
+    else:
         errors = measured_row_errors(network, config, images, measurement, device)
-        unlike = torch.ones(len(images[0]))
         if errors is not None:
             stored = stored.model_copy(update={"multiples": errors.multiples})
     ratio = torch.tensor(stored.ratio) if errors is None else errors.ratio
