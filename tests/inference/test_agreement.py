@@ -168,3 +168,16 @@ def test_rows_get_the_noise_that_their_planes_have():
     assert not planes[1].any()
     assert shortened(measurement, 10).positions == (0.0, 8.0)
     assert shortened(measurement, 8) is None
+
+
+def test_channels_without_noise_stay_beside_those_with_it():
+    """Each keeps its own place in the record."""
+    rng = np.random.default_rng(0)
+    flat = np.broadcast_to(np.float32(1) * np.arange(6)[:, None, None], (6, 64, 64)).copy()
+    flat[:, 0] += 3
+    noisy = (np.linspace(0, 1, 64) + 0.1 * rng.normal(size=(6, 64, 64))).astype(np.float32)
+    stack = np.stack([flat, noisy])
+    found = told_model().predict(stack, "CZYX", (4, 1, 1), mode="mean", denoise=True)
+    np.testing.assert_array_equal(found.volume[0, ::4], flat)
+    (clean,), (rest,) = found.provenance["slice_profile"]["chi_squared"]
+    assert clean == 0 < rest

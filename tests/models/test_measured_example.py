@@ -99,3 +99,12 @@ def test_small_crops_have_two_planes_at_least(height):
         grid = draw_grid(height, DISTANCE[1], generator)
         assert len(grid.known) > 1
         assert grid.depth <= height
+
+
+def test_planes_are_not_rounded_where_networks_compute_in_half_precision():
+    drawn = planes_of(PlaneGrid((0, 4.5, 9.0)), Profile("slab", 3), 12, noise=0.01)
+    image = torch.rand(1, 1, 12, 5)
+    exact = measure(image, drawn, 0.1, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        again = measure(image, drawn, 0.1, torch.Generator().manual_seed(0))
+    assert torch.equal(again, exact)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isoslice.data.box import Box
 from isoslice.data.measurement import Measurement
-from isoslice.inference.consistency import corrected, window
+from isoslice.inference.consistency import corrected, differences, window
 from isoslice.inference.fields import FieldStore
 from isoslice.inference.frame_work import FrameWork
 
@@ -70,7 +70,7 @@ def agreeing(
     volume = corrected(compose(wide), planes, around)
     places = np.asarray(measurement.positions[seen])
     inside = np.flatnonzero((places >= z.start) & (places < z.stop))
-    missing = _missing(volume, planes, around)[:, inside]
+    missing = differences(volume, planes, around)[:, inside]
     errors = PlaneErrors(
         (inside + seen.start).tolist(), np.square(missing).sum(axis=2), missing.shape[2]
     )
@@ -110,12 +110,3 @@ def read_errors(store: FieldStore, name: str) -> list[PlaneErrors]:
 
 def _of_channels(noise: Sequence[float], of: NDArray[Any]) -> Floats:
     return np.broadcast_to(np.asarray(noise, np.float64), len(of))
-
-
-def _missing(
-    volume: NDArray[np.float32], planes: NDArray[np.float32], measurement: Measurement
-) -> NDArray[np.float32]:
-    """Subtract a volume, seen as planes were, from these: (C, n, columns)."""
-    seen = measurement.matrix.astype(np.float32) @ volume.reshape(*volume.shape[:2], -1)
-    missing: NDArray[np.float32] = planes.reshape(*planes.shape[:2], -1) - seen
-    return missing

@@ -141,8 +141,17 @@ def corrected(
     volume: NDArray[np.float32], planes: NDArray[np.float32], measurement: Measurement
 ) -> NDArray[np.float32]:
     """Correct a part of a composed volume (C, z, y, x), by its measured planes (C, n, y, x)."""
-    matrix, gain = operators(measurement)
-    flat = volume.reshape(*volume.shape[:2], -1)
-    missing = planes.reshape(*planes.shape[:2], -1) - matrix @ flat
-    result: NDArray[np.float32] = (flat + gain @ missing).reshape(volume.shape)
+    _, gain = operators(measurement)
+    missing = differences(volume, planes, measurement)
+    result: NDArray[np.float32] = volume + (gain @ missing).reshape(volume.shape)
     return result
+
+
+def differences(
+    volume: NDArray[np.float32], planes: NDArray[np.float32], measurement: Measurement
+) -> NDArray[np.float32]:
+    """Subtract a volume, seen as planes were, from these: (C, n, columns); see `corrected`."""
+    matrix, _ = operators(measurement)
+    seen = matrix @ volume.reshape(*volume.shape[:2], -1)
+    missing: NDArray[np.float32] = planes.reshape(*planes.shape[:2], -1) - seen
+    return missing

@@ -178,15 +178,12 @@ def profile_in_planes(asked: str, volume: Volume, ratio: float) -> Profile:
     Raises
     ------
     SettingsError
-        If it has a length, but the stack no spacing of planes; if it is longer than the stack;
-        or if there are too many planes.
+        If it has a length, but the stack no spacing of planes; or if it is longer than the stack.
     """
     kind, width = parse_profile(asked)
-    if kind == "point":
+    if kind == "point" or kind == "auto":
         return POINT
     count = volume.size("Z")
-    if kind == "auto":  # until the stack is asked
-        return POINT
     if width is None:  # a slab from plane to plane
         return Profile(kind, float(ratio))
     spacing = volume.spacing.get("Z")

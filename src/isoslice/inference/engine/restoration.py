@@ -215,15 +215,22 @@ class Restoration:
             calibration,
         )
 
-    def chi_squared(self, number: int) -> NDArray[np.float64] | None:
-        """Return how far a frame differs from its planes, (C, planes); None if they are points.
+    @cached_property
+    def _all_points(self) -> bool:
+        return all(self.plan.measurement(frame).is_points for frame in self.frames)
 
-        See `agreement.chi_squared`; available as long as `scale` is.
+    def chi_squared(self, number: int) -> NDArray[np.float64] | None:
+        """Return how far a frame differs from its planes, (C, planes); None if all are points.
+
+        See `agreement.chi_squared`; available as long as `scale` is. Of points beside frames that
+        have others, such as channels without noise, there is no difference.
         """
         frame = self.frames[number]
         measurement = self.plan.measurement(frame)
-        if measurement.is_points:
+        if self._all_points:
             return None
+        if measurement.is_points:
+            return np.zeros((self.channels, len(frame.kept)))
         errors = read_errors(self._prepared(number).store, PLANE_ERRORS)
         return chi_squared(errors, measurement.noise, len(frame.kept))
 

@@ -107,14 +107,18 @@ def draw_profile(distance: float, generator: torch.Generator) -> Profile:
 def measure(
     images: Tensor, drawn: DrawnPlanes, softening: float | None, generator: torch.Generator
 ) -> Tensor:
-    """Measure planes of images (N, C, H, W), and interpolate: the base, stretched, same shape."""
+    """Measure planes of images (N, C, H, W), and interpolate: the base, stretched, same shape.
+
+    In single precision: rounding in half precision would be noise that networks are not told.
+    """
     count, channels, height, width = images.shape
     weights, filling = drawn.weights.to(images), drawn.filling.to(images)
     columns = images.transpose(1, 2).reshape(count, height, channels * width)
-    planes = weights @ columns
-    noise = torch.randn(planes.shape, generator=generator).to(images)
-    planes = planes + drawn.noise.to(images)[:, None, None] * noise
-    base = filling @ stretch(planes, softening)
+    with torch.autocast(images.device.type, enabled=False):
+        planes = weights @ columns
+        noise = torch.randn(planes.shape, generator=generator).to(images)
+        planes = planes + drawn.noise.to(images)[:, None, None] * noise
+        base = filling @ stretch(planes, softening)
     return base.reshape(count, height, channels, width).transpose(1, 2)
 
 
