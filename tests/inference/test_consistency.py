@@ -174,11 +174,6 @@ def test_a_network_that_is_not_told_does_not_know_its_errors(tiny_model):
         tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, spacing=0.9, uncertainty=True)
 
 
-def test_what_blurred_planes_do_not_show_is_not_promised(tiny_model):
-    with pytest.raises(SettingsError, match="how rough the specimen is"):
-        tiny_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab", uncertainty=True)
-
-
 def test_the_papers_models_take_planes_for_points(papers_model):
     with pytest.raises(SettingsError, match="takes planes for points"):
         papers_model.predict(texture(5, 32, 32), "ZYX", SIZE, slice_profile="slab")

@@ -111,6 +111,11 @@ CASES = {
     "denoised": (
         lambda: own(measured=True), stack(3, 40, 36), {"denoise": True, "uncertainty": True}
     ),
+    "uncertainty of blurred planes": (
+        lambda: own(measured=True),
+        stack(7, 36, 40),
+        {"slice_profile": "gaussian:3", "uncertainty": True},
+    ),
     "missing and damaged planes": (own, damaged(), {"missing": "6", "uncertainty": True}),
     "uncertainty": (own, stack(3, 36, 40), {"mode": "mean", "uncertainty": True}),
     "uncertainty of a sample": (own, stack(3, 36, 40), {"uncertainty": True}),

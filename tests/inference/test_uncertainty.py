@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from isoslice.data.grid import PlaneGrid, even_grid
+from isoslice.data.measurement import Measurement
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
+from isoslice.data.profile import Profile
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.patches import reader
 from isoslice.inference.model import Model
@@ -29,7 +32,8 @@ from isoslice.inference.uncertainty import (
 )
 from isoslice.models.config import DistilledSettings, MsdsrConfig
 from isoslice.models.networks.error_head import build_head, with_head
-from isoslice.models.reliability.calibration import calibrate
+from isoslice.models.networks.factory import build_network
+from isoslice.models.reliability.calibration import Calibration, FactorCalibration, calibrate
 from isoslice.models.reliability.record import Trust
 from restoring import with_std
 from tiny_head import CPU, TINY, network, random_head
@@ -99,6 +103,33 @@ def test_planes_unlike_their_neighbours_widen_intervals(calibrated):
     same, worse = (scale_of(joined, calibration, p.astype(np.float32), 4) for p in (planes, jumps))
     assert same.anisotropy[0] == pytest.approx(1, abs=0.15)
     assert worse.total[0] > 1.2 * same.total[0]
+
+
+@pytest.mark.parametrize(("profile", "noise"), [("gaussian:4.7", 0.0), ("slab:4", 0.03)])
+def test_intervals_of_blurred_planes_hold_what_they_promise(profile, noise):
+    shape = TINY.network.model_copy(update={"measured": True})
+    config = TINY.model_copy(update={"network": shape})
+    torch.manual_seed(0)
+    one = FactorCalibration(factor=4, ratio=(1.0,), multiples=tuple(range(1, 7)))
+    trust = Trust(calibration=Calibration(factors=(one,), held_out=True))
+    model = Model(config, build_network(config).eval(), {}, build_head(config).eval(), trust)
+    truth = specimen(97, 96)
+    kind, width = profile.split(":")
+    seen = Measurement(even(25, 4), 97, Profile(kind, float(width)))
+    planes = np.einsum("iz,zyx->iyx", seen.matrix, truth)
+    planes += noise * np.random.default_rng(1).normal(size=planes.shape)
+    found = model.predict(
+        planes.astype(np.float32), "ZYX", (4, 1, 1), 4, mode="mean", uncertainty=True,
+        slice_profile=profile,
+    )  # fmt: skip
+    for level in (0.5, 0.9):
+        low, high = found.interval(level)
+        inside = (truth >= low) & (truth <= high)
+        assert inside[8:-8].mean() == pytest.approx(level, abs=0.06)
+
+
+def even(count, factor):
+    return tuple(float(factor * i) for i in range(count))
 
 
 def test_lost_planes_do_not_change_the_factor(calibrated):

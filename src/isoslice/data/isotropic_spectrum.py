@@ -119,7 +119,24 @@ class SpectrumModel:
 
     def seen(self, deviation: float) -> Floats:
         """Window times the squared transform of a Gaussian of a deviation in pixels, (f, u)."""
-        return self.window * np.exp(-((2 * np.pi * deviation * self.frequencies) ** 2))
+        return self.window * self._passed(deviation)
+
+    def lost(self, fit: Fit, tilt: str, deviation: float) -> Floats:
+        """Return the amplitude of a section over that of a plane, in each ring of frequencies.
+
+        A section is what a plane would be without profile and noise; arguments as of `fit`.
+        """
+        spectrum = self.rings @ np.exp(fit.parameters[:RINGS])
+        exponent = self.tilt(tilt)
+        if exponent is not None:
+            spectrum = spectrum * np.exp(fit.parameters[RINGS] * exponent)
+        seen = spectrum * self._passed(deviation)[:, None]
+        amplitude: Floats = np.sqrt(spectrum.mean(0) / (seen.mean(0) + fit.noise**2))
+        return amplitude
+
+    def _passed(self, deviation: float) -> Floats:
+        """Return the squared transform of a Gaussian at all frequencies u."""
+        return np.asarray(np.exp(-((2 * np.pi * deviation * self.frequencies) ** 2)), np.float64)
 
     def fit(
         self, power: Floats, cubes: int, deviation: float, tilt: str, start: Floats | None = None

@@ -38,6 +38,8 @@ class Measurement:
         as they are.
     damping
         Of each channel: variance of that noise over that of the errors of what is corrected.
+    pixels
+        Distance of output planes in XY pixels.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Measurement:
     profile: Profile = POINT
     noise: tuple[float, ...] = (0.0,)
     damping: tuple[float, ...] = (0.0,)
+    pixels: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the positions."""

@@ -184,7 +184,7 @@ def noise_seen(
     if spectra is None:
         return None
     model = SpectrumModel(spectra, ratio)
-    fits = [_fit(model, spectra.power, each, deviation) for each in VARIANTS]
+    fits = [fit_variant(model, spectra.power, each, deviation) for each in VARIANTS]
     return float(np.median([fit.noise for fit in fits]))
 
 
@@ -197,13 +197,14 @@ class _Found:
     width: float
 
 
-def _fit(
+def fit_variant(
     model: SpectrumModel,
     power: Floats,
     variant: _Variant,
     deviation: float,
     start: Floats | None = None,
 ) -> Fit:
+    """Fit the mean power of cubes, averaged and tilted as a variant says, at a deviation."""
     average = _geometric(power, model.spectra) if variant.geometric else power.mean(0)
     return model.fit(average, len(power), deviation, variant.tilt, start)
 
@@ -216,7 +217,7 @@ def _best(model: SpectrumModel, power: Floats, variant: _Variant) -> _Found:
         if share not in tried:
             near = min(tried, key=lambda other: abs(other - share), default=None)
             start = None if near is None else tried[near].parameters
-            tried[share] = _fit(model, power, variant, share * model.ratio, start)
+            tried[share] = fit_variant(model, power, variant, share * model.ratio, start)
         return tried[share].cost
 
     steps = round(WIDEST / STEP)

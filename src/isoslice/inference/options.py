@@ -161,12 +161,6 @@ class PredictOptions(BaseModel):
                 f"got blur with slice profile {self.slice_profile}, which undoes blur; leave one "
                 "of them out"
             )
-        if self.undoes_blur and self.estimates_errors:
-            raise SettingsError(
-                f"got slice profile {self.slice_profile} with uncertainty or samples, which would "
-                "promise too much: planes that are blurred do not show how rough the specimen is; "
-                "leave one of them out"
-            )
         return self
 
     def resolved(self, mode: Mode, steps: int, detail: float | None) -> ResolvedOptions:

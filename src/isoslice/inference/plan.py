@@ -18,7 +18,7 @@ from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, SettingsError, warn
 from isoslice.inference.consistency import MAX_PLANES, damping_of
-from isoslice.inference.found_profile import find_profile, less_grain
+from isoslice.inference.found_profile import find_profile, less_grain, ratio_of
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
@@ -64,6 +64,8 @@ class Plan(BaseModel):
         their noise in normalised intensities, and what it damps, of each channel.
     profile_from
         What the stack alone told of it, if it was asked.
+    pixels
+        Distance of output planes in XY pixels; 1 where it is not known.
     doubts
         What was warned of.
     """
@@ -88,13 +90,16 @@ class Plan(BaseModel):
     profile_from: str = ""
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
+    pixels: float = 1.0
     doubts: tuple[str, ...] = ()
 
     def measurement(self, frame: Frame) -> Measurement:
         """Return how a frame's planes were measured."""
         places = tuple(map(float, frame.grid.known))
         noise, damping = (each[frame.channels] or (0.0,) for each in (self.noise, self.damping))
-        return Measurement(places, frame.grid.depth, self.profile, noise, damping)
+        return Measurement(
+            places, frame.grid.depth, self.profile, noise, damping, pixels=self.pixels
+        )
 
     def frames(self, volume: Volume) -> list[Frame]:
         """List what is restored at once: time points, or each channel of them.
@@ -157,6 +162,7 @@ def plan_restoration(
         options=options,
         factor=stack.factor,
         ratio=spacing.ratio,
+        pixels=ratio_of(stack.volume, ratio) / ratio,
         step=spacing.step,
         positions=() if spacing.is_even else spacing.positions,
         along=cast("Literal['Z', 'Y', 'X']", stack.along),

@@ -6,8 +6,10 @@ standard deviation in three dimensions of it:
 1. How large errors really are on this stack: rows of its own measured planes are hidden at the
    stack's factor, and restored (`calibration.row_errors`). The calibration stored in the model is
    for where planes are too small for that. If planes are no points, rows are measured as they
-   were (`measured_rows`), and what makes intervals of deviations is measured there, too.
-2. How much worse planes can be told from planes than rows from rows: `roughness.anisotropy`.
+   were (`measured_rows`), and what makes intervals of deviations is measured there, too; what a
+   profile takes from planes of a section's detail is put back before (`lost_detail`).
+2. How much worse planes can be told from planes than rows from rows: `roughness.anisotropy`, and
+   `measured_rows.anisotropy_seen` of planes that are no points.
 3. If the stack is what the model learned from, how much smaller errors are on planes it has seen:
    `FactorCalibration.optimism`.
 
@@ -26,12 +28,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isoslice.data.lost_detail import LostDetail, lost_detail, put_back
 from isoslice.data.measurement import Measurement
+from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.roughness import anisotropy
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.patches import Read
-from isoslice.inference.measured_rows import measured_row_errors
+from isoslice.inference.measured_rows import anisotropy_seen, measured_row_errors
 from isoslice.inference.passes import WEIGHT
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.variance_stabilization import unstretch_slope
@@ -50,6 +54,8 @@ from isoslice.models.reliability.calibration import (
 ANISOTROPY_WINDOWS, ANISOTROPY_PLANES = 6, 128
 #: Limits of what anisotropy may do to the variance.
 ANISOTROPY_LIMITS = (0.5, 4.0)
+#: The same of blurred planes, which show it of coarse structure alone.
+BLURRED_LIMITS = (0.5, 2.0)
 
 
 @dataclass(frozen=True)
@@ -121,16 +127,23 @@ def stack_scale(
         read((slice(index, index + 1), *window(shape[1:], number)))[:, 0]
         for number, index in enumerate(evenly_spaced(shape[0], MAX_PLANES))
     ]
-    unlike = _anisotropy(read, shape, factor)
+    pieces = _neighbours(read, shape)
     if measurement is None or measurement.is_points:
         errors = row_errors(network, config, images, factor, device)
+        parts = [torch.from_numpy(piece) for piece in pieces]
+        unlike = anisotropy(parts, factor).clamp(*ANISOTROPY_LIMITS).double()
     else:
-        errors = measured_row_errors(network, config, images, measurement, device)
+        lost = _lost_detail(read, shape, measurement)
+        images = [put_back(lost, image) for image in images]
+        errors = measured_row_errors(network, config, images, measurement, device, clean=bool(lost))
         if errors is not None:
             stored = stored.model_copy(update={"multiples": errors.multiples})
+        limits = ANISOTROPY_LIMITS if measurement.profile.kind == "point" else BLURRED_LIMITS
+        seen = anisotropy_seen(pieces, images, measurement, clean=bool(lost))
+        unlike = torch.from_numpy(seen).clamp(*limits)
     ratio = torch.tensor(stored.ratio) if errors is None else errors.ratio
     optimism = stored.optimism if own and errors is not None else 1.0
-    total = ratio.double() * unlike.double().sqrt() * optimism
+    total = ratio.double() * unlike.sqrt() * optimism
     return StackScale(
         tuple(total.tolist()),
         tuple(ratio.tolist()),
@@ -157,14 +170,25 @@ def record_of_scales(scales: Sequence[StackScale]) -> dict[str, Any]:
     }
 
 
-def _anisotropy(read: Read, shape: tuple[int, int, int], factor: int) -> Tensor:
+def _lost_detail(
+    read: Read, shape: tuple[int, int, int], measurement: Measurement
+) -> list[LostDetail]:
+    """Find what each channel's planes lack of sections; nothing of sharp planes, or if unknown."""
+    if measurement.profile.kind == "point":
+        return []
+    gap = float(np.median(np.diff(measurement.positions))) * measurement.pixels
+    parts = [read(region) for region in cubes_of(shape, gap)]
+    deviation = measurement.profile.deviation * measurement.pixels
+    channels = [list(each) for each in zip(*parts, strict=True)]
+    found = [lost_detail(cubes, gap, deviation) for cubes in channels]
+    return [each for each in found if each is not None] if None not in found else []
+
+
+def _neighbours(read: Read, shape: tuple[int, int, int]) -> list[NDArray[np.float32]]:
+    """Read neighbouring planes in some windows, each (C, n, y, x)."""
     first = max(0, (shape[0] - ANISOTROPY_PLANES) // 2)
     depth = slice(first, min(first + ANISOTROPY_PLANES, shape[0]))
-    pieces = [
-        torch.from_numpy(read((depth, *window(shape[1:], number))))
-        for number in range(ANISOTROPY_WINDOWS)
-    ]
-    return anisotropy(pieces, factor).clamp(*ANISOTROPY_LIMITS)
+    return [read((depth, *window(shape[1:], number))) for number in range(ANISOTROPY_WINDOWS)]
 
 
 def deviation(
