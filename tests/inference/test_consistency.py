@@ -223,3 +223,14 @@ def test_grain_is_not_damped_as_noise(tiny_model):
         levels.append(restored.provenance["slice_profile"]["noise"][0] * scale)
     assert levels[0] < 0.003
     assert levels[1] == pytest.approx(0.02, rel=0.15)
+
+
+def test_grain_of_a_slab_is_not_all_taken_for_signal(tiny_model):
+    rng = np.random.default_rng(3)
+    smooth = gaussian_filter(rng.normal(size=(81, 64, 64)), 2.0)
+    truth = 128 + 30 * smooth / smooth.std()
+    planes = seen_through(truth, Profile("slab", 4)) + 6 * rng.normal(size=(21, 64, 64))
+    restored = tiny_model.predict(planes, "ZYX", SIZE, mode="mean", slice_profile="slab")
+    noise = restored.provenance["slice_profile"]["noise"][0]
+    span = np.ptp(np.percentile(planes, [0.1, 99.9]))
+    assert 0.2 * 6 / span < noise < 1.2 * 6 / span

@@ -18,6 +18,11 @@ from isoslice.inference.inspection import Inspection
 EVERY = slice(None)
 #: Planes of a narrower profile, in spacings, see too little of each other to tell grain from noise.
 NARROW = 0.25
+#: Planes of a profile narrower than this, in spacings, hardly tell: grain of a slab of one spacing
+#: is as white along Z as noise. Noise then counts as this share of what single planes show, at
+#: least: without noise that costs 0.01 to 0.06 dB (means of five training volumes), with noise that
+#: is taken for grain it saves up to 0.2.
+UNCERTAIN, LEAST_SHARE = 0.4, 0.25
 
 
 @dataclass(frozen=True)
@@ -125,10 +130,11 @@ def less_grain(
     read = _reader(volume, inspection, time)
     parts = [read(region) for region in cubes_of(shape, ratio)]
     deviation = profile.deviation / factor * ratio
+    share = LEAST_SHARE if profile.deviation < UNCERTAIN * factor else 0.0
     left = []
     for channel, level in enumerate(levels):
         seen = noise_seen([part[channel] for part in parts], ratio, deviation)
-        left.append(level if seen is None else min(level, seen))
+        left.append(level if seen is None else min(level, max(seen, share * level)))
     return tuple(left)
 
 
