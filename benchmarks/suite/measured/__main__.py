@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     from isoslice.runtime.progress import terminal_progress
     from suite.measured.bench import Settings
     from suite.measured.run import run_measured
+    from suite.measured.tables import bars_text
     from suite.settings import peers
 
     torch.set_num_threads(options.threads)
@@ -74,9 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
         progress.close()
     for table in outcome.tables:
         print(text(table))
+    print(bars_text(outcome.bars))
     for failure in outcome.failures:
         print(failure, file=sys.stderr)
-    print(f"measured.csv and tables: {options.output}")
+    print(f"measured.csv, bars.md and tables: {options.output}")
     return 1 if outcome.failures else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from suite.measured.pair import CASE as PAIR_CASE
 from suite.measured.pair import told_to_peers
@@ -38,7 +39,9 @@ class Bar:
     expected
         Volumes that it is to be measured on.
     low, high
-        What its mean over these must lie within; None for no limit.
+        What its value must lie within; None for no limit.
+    worst
+        Whether that is the least of these volumes, not their mean.
     """
 
     name: str
@@ -46,13 +49,14 @@ class Bar:
     expected: Sequence[str]
     low: float | None = None
     high: float | None = None
+    worst: bool = False
 
     @property
     def value(self) -> float | None:
-        """The mean over volumes; None unless all were measured."""
+        """The mean over volumes, or the least; None unless all were measured."""
         if set(self.found) != set(self.expected):
             return None
-        return sum(self.found.values()) / len(self.found)
+        return min(self.found.values()) if self.worst else fmean(self.found.values())
 
     @property
     def result(self) -> str:
@@ -115,10 +119,12 @@ def of_numbers(
     numbers: Mapping[str, float | None],
     low: float | None = None,
     high: float | None = None,
+    *,
+    worst: bool = False,
 ) -> Bar:
     """Make a bar of a number that each volume should have."""
     known = {volume: value for volume, value in numbers.items() if value is not None}
-    return Bar(name, known, tuple(numbers), low, high)
+    return Bar(name, known, tuple(numbers), low, high, worst)
 
 
 def _coverage(found: _Found, case: Case, told: str, volumes: Sequence[str] = ALL) -> Bar:
@@ -129,12 +135,13 @@ def _coverage(found: _Found, case: Case, told: str, volumes: Sequence[str] = ALL
 
 def _points(found: _Found) -> Iterator[Bar]:
     cases = [Case("points", factor) for factor in FACTORS]
+    worst = {}
     for volume in ALL:
         gains = [found.less(volume, case, (TOLD, "point"), (TODAY, "point")) for case in cases]
         known = [gain for gain in gains if gain is not None]
-        worst = min(known) if len(known) == len(gains) else None
-        name = f"points, {volume}: told less today's, worst of 2x, 4x, 8x (dB)"
-        yield of_numbers(name, {volume: worst}, -SHARP_LOSS)
+        worst[volume] = min(known) if len(known) == len(gains) else None
+    name = "points: told less today's, worst of 2x, 4x, 8x and of all volumes (dB)"
+    yield of_numbers(name, worst, -SHARP_LOSS, worst=True)
     for case in cases:
         yield _coverage(found, case, "point")
 
@@ -192,10 +199,9 @@ def _peers(found: _Found) -> Iterator[Bar]:
         case = Case("blurred", 4, "even", profile_name(seen), noise)
         given = case.seen_through
         for peer in all_told(seen, given, 0.0):
-            for volume in ALL:
-                gain = found.less(volume, case, (TOLD, given), (peer.method, peer.told))
-                name = f"peers, {volume}, {case.name}: told less {peer.shown} (dB)"
-                yield of_numbers(name, {volume: gain}, 0.0)
+            gains = {v: found.less(v, case, (TOLD, given), (peer.method, peer.told)) for v in ALL}
+            name = f"peers, {case.name}: told less {peer.shown}, worst volume (dB)"
+            yield of_numbers(name, gains, 0.0, worst=True)
 
 
 def _pair(found: _Found) -> Iterator[Bar]:

@@ -18,7 +18,7 @@ from suite.measured.pair import pair
 from suite.measured.parts import blurred, cost, points, uneven
 from suite.measured.peers import peers
 from suite.measured.rows import Rows, as_csv, collected
-from suite.measured.tables import LEARNED, bars_table, case_tables
+from suite.measured.tables import LEARNED, bars_markdown, case_tables
 from suite.measured.volumes import CROP, PAIR, load, load_pair
 
 
@@ -94,9 +94,14 @@ def write(folder: Path, outcome: Outcome, settings: Settings) -> None:
     )
     outcome.rows = collected(folder)
     outcome.bars[:] = bars(outcome.rows)
-    outcome.tables[:] = [*case_tables(outcome.rows, caption), bars_table(outcome.bars)]
+    outcome.tables[:] = case_tables(outcome.rows, caption)
     tables = folder / "tables"
     tables.mkdir(exist_ok=True)
     write_tables(outcome.tables, tables)
-    with atomic_output(folder / "measured.csv", overwrite=True) as draft:
-        draft.write_text(as_csv(sorted_rows(outcome.rows)), encoding="utf-8")
+    texts = {
+        "measured.csv": as_csv(sorted_rows(outcome.rows)),
+        "bars.md": bars_markdown(outcome.bars),
+    }
+    for name, content in texts.items():
+        with atomic_output(folder / name, overwrite=True) as draft:
+            draft.write_text(content, encoding="utf-8")

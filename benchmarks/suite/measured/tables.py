@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from isoslice.evaluation.benchmark.cells import Cell, Column, ScoreTable
+from isoslice.evaluation.benchmark.cells import MISSING, Cell, Column, ScoreTable
 from isoslice.evaluation.benchmark.cells import Row as TableRow
 from suite.measured.bars import Bar
 from suite.measured.rows import Case, Row, Rows
@@ -24,28 +24,47 @@ OTHERS = {
 }
 
 
-def bars_table(bars: Sequence[Bar]) -> ScoreTable:
-    """Show all bars, their outcome in the rows' names."""
-    columns = (
-        Column("value", digits=3),
-        Column("least of volumes", digits=3),
-        Column("most of volumes", digits=3),
-        Column("volumes", digits=0),
-    )
-    rows = []
+def bars_lines(bars: Sequence[Bar]) -> list[tuple[str, ...]]:
+    """Return the bars in words: heading first, then what each came to."""
+    lines: list[tuple[str, ...]] = [
+        ("bar", "value", "target", "result", "least", "most", "volumes")
+    ]
     for bar in bars:
         ends = (min(bar.found.values()), max(bar.found.values())) if bar.found else (None, None)
-        cells = (Cell(bar.value), *map(Cell, ends), Cell(float(len(bar.found))))
-        rows.append(TableRow(f"{bar.name}, {bar.target}: {bar.result}", cells))
-    counts = {kind: sum(bar.result == kind for bar in bars) for kind in ("met", "missed")}
-    return ScoreTable(
-        "bars",
-        "Bars of the measurement model",
-        f"{counts['met']} met, {counts['missed']} missed, of {len(bars)}. A value is the mean over "
-        "the volumes that it is asked of, and is there if all of them are.",
-        columns,
-        tuple(rows),
+        least, most = map(_number, ends)
+        volumes = f"{len(bar.found)} of {len(bar.expected)}"
+        lines.append((bar.name, _number(bar.value), bar.target, bar.result, least, most, volumes))
+    return lines
+
+
+def bars_text(bars: Sequence[Bar]) -> str:
+    """Align the bars for a terminal."""
+    lines = bars_lines(bars)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    return "\n".join([*padded, "", bars_caption(bars)])
+
+
+def bars_markdown(bars: Sequence[Bar]) -> str:
+    """Return the bars as a Markdown section."""
+    heading, *lines = bars_lines(bars)
+    table = [heading, ("---", "---:", "---", "---", "---:", "---:", "---"), *lines]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in table)
+    return f"## Bars of the measurement model\n\n{rows}\n\n{bars_caption(bars)}\n"
+
+
+def bars_caption(bars: Sequence[Bar]) -> str:
+    """Count what was met, and say what values are."""
+    met, missed = (sum(bar.result == kind for bar in bars) for kind in ("met", "missed"))
+    return (
+        f"{met} met, {missed} missed, {len(bars) - met - missed} not measured. A value is the mean "
+        "over all volumes that it is asked of, where nothing else is said, and is there if all of "
+        "them are; least and most are of those that are there."
     )
+
+
+def _number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:z.3f}"
 
 
 def case_tables(rows: Rows, caption: str) -> list[ScoreTable]:
