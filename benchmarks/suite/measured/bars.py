@@ -11,7 +11,7 @@ from suite.measured.pair import told_to_peers
 from suite.measured.parts import FACTORS, NOISES, PROFILES
 from suite.measured.peers import CASES as PEER_CASES
 from suite.measured.peers import all_told
-from suite.measured.rows import SAMPLE, TODAY, TOLD, Case, Row, Rows, profile_name
+from suite.measured.rows import SAMPLE, TODAY, TOLD, Case, Rows, profile_name
 from suite.measured.volumes import PAIR, VOLUMES
 
 #: Least mean gain over today's (dB) of planes that are told, by their noise, in the order of
@@ -211,9 +211,3 @@ def _pair(found: _Found) -> Iterator[Bar]:
         numbers = {PAIR: found.less(PAIR, PAIR_CASE, (TOLD, "auto"), (method, told))}
         yield of_numbers(f"pair: auto less {shown} (dB)", numbers, gain)
     yield _coverage(found, PAIR_CASE, "auto", (PAIR,))
-
-
-def sorted_rows(rows: Rows) -> list[Row]:
-    """Sort rows by volume, as they are listed, and else as they came."""
-    order = [*VOLUMES, PAIR]
-    return sorted(rows.values(), key=lambda row: order.index(row.volume))

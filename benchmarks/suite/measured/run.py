@@ -12,13 +12,13 @@ from isoslice.evaluation.benchmark.tables import write_tables
 from isoslice.io.atomic import atomic_output
 from isoslice.runtime.progress import Progress
 from suite.children import ChildError
-from suite.measured.bars import Bar, bars, sorted_rows
+from suite.measured.bars import Bar, bars
 from suite.measured.bench import Bench, Settings, open_bench
 from suite.measured.pair import pair
 from suite.measured.parts import blurred, cost, points, uneven
 from suite.measured.peers import peers
 from suite.measured.rows import Rows, as_csv, collected
-from suite.measured.tables import LEARNED, bars_markdown, case_tables
+from suite.measured.tables import LEARNED, bars_markdown, case_tables, in_order
 from suite.measured.volumes import CROP, PAIR, load, load_pair
 
 
@@ -92,14 +92,14 @@ def write(folder: Path, outcome: Outcome, settings: Settings) -> None:
         f"99.9 percentile. {settings.minutes:g} minutes of training each, on {settings.threads} "
         f"threads. {LEARNED}"
     )
-    outcome.rows = collected(folder)
+    outcome.rows = in_order(collected(folder))
     outcome.bars[:] = bars(outcome.rows)
     outcome.tables[:] = case_tables(outcome.rows, caption)
     tables = folder / "tables"
     tables.mkdir(exist_ok=True)
     write_tables(outcome.tables, tables)
     texts = {
-        "measured.csv": as_csv(sorted_rows(outcome.rows)),
+        "measured.csv": as_csv(outcome.rows.values()),
         "bars.md": bars_markdown(outcome.bars),
     }
     for name, content in texts.items():

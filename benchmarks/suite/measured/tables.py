@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from isoslice.evaluation.benchmark.cells import MISSING, Cell, Column, ScoreTable
 from isoslice.evaluation.benchmark.cells import Row as TableRow
 from suite.measured.bars import Bar
-from suite.measured.rows import Case, Row, Rows
+from suite.measured.rows import SAMPLE, TODAY, TOLD, Case, Row, Rows
 from suite.measured.volumes import PAIR, VOLUMES
 
 #: Said of what learns.
@@ -22,6 +22,23 @@ OTHERS = {
     "chi_squared": (2, "Chi squared, mean over planes"),
     "seconds": (1, "Seconds"),
 }
+
+
+#: Order of rows.
+PARTS = ("points", "blurred", "uneven", "cost", "pair")
+METHODS = ("linear", "cubic", "CARE", "ECLARE", TODAY, TODAY + SAMPLE, TOLD, TOLD + SAMPLE)
+
+
+def in_order(rows: Rows) -> Rows:
+    """Sort rows by volume, part and case, method, and what it was told."""
+    volumes = (*VOLUMES, PAIR)
+
+    def place(row: Row) -> tuple[object, ...]:
+        case = row.case
+        of_case = PARTS.index(case.part), case.factor, case.planes, case.seen_through, case.noise
+        return volumes.index(row.volume), *of_case, METHODS.index(row.method), row.told
+
+    return {row.key: row for row in sorted(rows.values(), key=place)}
 
 
 def bars_lines(bars: Sequence[Bar]) -> list[tuple[str, ...]]:
