@@ -25,8 +25,8 @@ import numpy as np
 BATCH = 4
 #: Steps that tell how long one takes; the machine may be busy for some of them.
 TRIAL = 20
-#: A training that ended in less than this share of its time, because the machine was busy when a step
-#: was timed, is done again with more steps, so often at most.
+#: A training that ended in less than this share of its time, because the machine was busy when a
+#: step was timed, is done again with more steps, so often at most.
 ENOUGH, TRIES = 0.8, 4
 #: Planes are point samples. The thinnest Gaussian that ECLARE accepts has three taps: 0, 1 and 0.
 POINT = "gaussian:0.51"
