@@ -3,6 +3,7 @@
     python care.py train --planes A.npy ... --factor 4 --minutes 20 --model FOLDER
     python care.py restore --model FOLDER --stack COARSE.npy --factor 4 --output FULL.npy
 
+`--taps` and `--noise` tell it how planes were measured.
 Both print one line of JSON last. Imports nothing of isoslice: arrays and JSON go in and out.
 """
 
@@ -15,7 +16,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,12 @@ PATCH, PATCHES = 64, 4096
 HELD_OUT, EPOCH = 64, 100
 
 
-def aligned_pair(planes: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
+def aligned_pair(
+    planes: np.ndarray, factor: int, taps: Sequence[float] = (1.0,), noise: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Columns 0, k, 2k, ... of `planes` (Z, Y, X), linearly filled in, and what they were.
+
+    Columns are means by the weights `taps`, an odd number of them, with noise of that deviation.
 
     `csbdeep.data.anisotropic_distortions`, which the documentation uses, spreads the first and
     the last sample to the ends of the image and rounds the others: structures come to lie up to
@@ -39,20 +44,52 @@ def aligned_pair(planes: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarra
     at = np.arange(width)
     left = np.minimum(at // factor, (width - 1) // factor - 1)
     share = ((at - left * factor) / factor).astype(np.float32)
-    coarse = target[..., ::factor]
+    blurred = target if len(taps) == 1 else convolved(target, taps)
+    coarse = blurred[..., ::factor]
+    if noise:
+        grain = np.random.default_rng(0).normal(0, noise, coarse.shape)
+        coarse = coarse + grain.astype(np.float32)
     return coarse[..., left] * (1 - share) + coarse[..., left + 1] * share, target
 
 
-def patches(stacks: list[np.ndarray], factor: int, documented: bool) -> tuple[np.ndarray, ...]:
+def convolved(planes: np.ndarray, taps: Sequence[float]) -> np.ndarray:
+    """Blur along columns; the last ones go on beyond the ends."""
+    from scipy.ndimage import convolve1d
+
+    return convolve1d(planes, np.asarray(taps, np.float32), axis=-1, mode="nearest")
+
+
+def by_source(
+    patches_x: np.ndarray, patches_y: np.ndarray, x: np.ndarray, *_: object
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normalise sources and targets by the same percentiles, of the sources.
+
+    CSBDeep takes each one's own. What was blurred has a smaller range than the truth, and
+    prediction knows the range of its input alone: restored volumes would lack contrast.
+    """
+    from csbdeep.data import sample_percentiles
+    from csbdeep.utils import normalize_mi_ma
+
+    low, high = np.percentile(x, np.array([sample_percentiles()() for _ in patches_x]).T)
+    shape = (-1, *(1,) * (patches_x.ndim - 1))
+    low, high = low.reshape(shape), high.reshape(shape)
+    return tuple(normalize_mi_ma(part, low, high) for part in (patches_x, patches_y))
+
+
+def patches(stacks: list[np.ndarray], options: argparse.Namespace) -> tuple[np.ndarray, ...]:
     """Make source and target patches, (N, Y, X, 1), by CSBDeep's own `create_patches`."""
-    from csbdeep.data import RawData, anisotropic_distortions, create_patches
+    from csbdeep.data import RawData, anisotropic_distortions, create_patches, norm_percentiles
+
+    factor, documented, taps = options.factor, options.documented, options.taps
 
     turned = [part for stack in stacks for part in (stack, stack.swapaxes(1, 2))]
 
     def images() -> Iterator[tuple[np.ndarray, np.ndarray, str, None]]:
         for stack in turned:
             planes = stack.astype(np.float32)
-            source, target = (planes, planes) if documented else aligned_pair(planes, factor)
+            source, target = planes, planes
+            if not documented:
+                source, target = aligned_pair(planes, factor, taps, options.noise)
             yield source, target, "ZYX", None
 
     transforms = [anisotropic_distortions(factor, psf=None)] if documented else None
@@ -61,6 +98,7 @@ def patches(stacks: list[np.ndarray], factor: int, documented: bool) -> tuple[np
         (1, PATCH, PATCH),
         PATCHES // len(turned),
         transforms=transforms,
+        normalization=by_source if len(taps) > 1 else norm_percentiles(),
         verbose=False,
     )
     return tuple(array.reshape(-1, PATCH, PATCH, 1) for array in (x, y))
@@ -82,7 +120,7 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
 
     np.random.seed(options.seed)  # noqa: NPY002 - what csbdeep draws from
     keras.utils.set_random_seed(options.seed)
-    x, y = patches([np.load(path) for path in options.planes], options.factor, options.documented)
+    x, y = patches([np.load(path) for path in options.planes], options)
     held = min(HELD_OUT, len(x) // 10)
     model = make_model()
     top = float(model.config.train_learning_rate)
@@ -146,6 +184,11 @@ def peak_mb() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """Read numbers with commas between them."""
+    return tuple(float(part) for part in text.split(","))
+
+
 def main() -> None:
     """Train or restore, as asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -158,6 +201,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--taps", type=numbers, default=(1.0,), help="weights of a plane: W,W,W")
+    parser.add_argument("--noise", type=float, default=0.0, help="deviation, in intensities")
     parser.add_argument("--documented", action="store_true", help="anisotropic_distortions")
     parser.add_argument("--as-returned", action="store_true", help="zoom by the factor itself")
     options = parser.parse_args()
