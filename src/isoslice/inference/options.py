@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Annotated, Any, Self, get_args
 
 import numpy as np
@@ -10,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 
 from isoslice.data.missing import Missing, parse_missing
 from isoslice.data.output_spacing import Wanted
-from isoslice.data.profile import parse_profile
+from isoslice.data.profile import POINT, Profile, parse_profile
 from isoslice.errors import SettingsError
+from isoslice.inference.asked_profile import Asked, as_text
 from isoslice.models.choices import Direction, Mode
 
 #: Fewest and most samples.
@@ -48,7 +50,7 @@ class PredictOptions(BaseModel):
     keep_samples
         Whether to return them.
     slice_profile
-        How planes weight what lies along Z around them; see `data.profile.parse_profile`.
+        How planes weight what lies along Z around them: see `asked_profile`.
     denoise
         Restore measured planes too, freed of their noise.
     isotropic, spacing
@@ -68,7 +70,7 @@ class PredictOptions(BaseModel):
     uncertainty: bool = False
     samples: _Integer = 0
     keep_samples: bool = False
-    slice_profile: str = "point"
+    slice_profile: Asked = "point"
     denoise: bool = False
     isotropic: bool = False
     spacing: float | None = None
@@ -115,8 +117,14 @@ class PredictOptions(BaseModel):
 
     @field_validator("slice_profile", mode="before")
     @classmethod
-    def _check_profile(cls, text: Any) -> str:
-        kind, width = parse_profile(str(text))
+    def _check_profile(cls, asked: Any) -> Any:
+        if isinstance(asked, Profile):
+            return "point" if asked == POINT else asked
+        if isinstance(asked, Mapping):  # one that was saved
+            return asked
+        kind, width = parse_profile(str(asked))
+        if kind == "file":
+            return str(asked).strip()
         return kind if width is None else f"{kind}:{width:g}"
 
     @field_validator("missing", mode="before")
@@ -158,14 +166,14 @@ class PredictOptions(BaseModel):
             )
         if self.undoes_blur and self.blur:
             raise SettingsError(
-                f"got blur with slice profile {self.slice_profile}, which undoes blur; leave one "
-                "of them out"
+                f"got blur with slice profile {as_text(self.slice_profile)}, which undoes blur; "
+                "leave one of them out"
             )
         if self.undoes_blur and self.estimates_errors:
             raise SettingsError(
-                f"got slice profile {self.slice_profile} with uncertainty or samples, which would "
-                "promise too much: planes that are blurred do not show how rough the specimen is; "
-                "leave one of them out"
+                f"got slice profile {as_text(self.slice_profile)} with uncertainty or samples, "
+                "which would promise too much: planes that are blurred do not show how rough the "
+                "specimen is; leave one of them out"
             )
         return self
 

@@ -13,10 +13,11 @@ from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.measurement import Measurement
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import Normalization
-from isoslice.data.profile import POINT, Profile, parse_profile
+from isoslice.data.profile import POINT, Profile
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, SettingsError, warn
+from isoslice.inference.asked_profile import profile_in_planes, told_of_file
 from isoslice.inference.consistency import MAX_PLANES, damping_of
 from isoslice.inference.found_profile import find_profile, less_grain
 from isoslice.inference.inspection import Inspection
@@ -63,7 +64,7 @@ class Plan(BaseModel):
         Slice profile of the planes, in output planes; unless they are points, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
     profile_from
-        What the stack alone told of it, if it was asked.
+        What the stack alone, or a file, told of it, if it was asked.
     doubts
         What was warned of.
     """
@@ -124,12 +125,16 @@ def plan_restoration(
 
     Raises
     ------
-    SettingsError
-        If a slice profile does not fit the stack.
+    DataError, SettingsError
+        If a slice profile does not fit the stack, or its file holds none.
     """
     spacing, ratio = stack.spacing, stack.spacing.ratio
-    profile, profile_from = profile_in_planes(options.slice_profile, stack.volume, ratio), ""
-    if options.slice_profile == "auto":
+    asked = options.slice_profile
+    profile = profile_in_planes(asked, stack.volume, ratio)
+    profile_from = told_of_file(asked, profile, stack.volume, ratio)
+    if profile_from:
+        (progress or Progress()).note(profile_from)
+    if asked == "auto":
         found = find_profile(stack.volume, ratio, inspection)
         profile, profile_from = found.profile(ratio), found.message
         if found.estimate.told:
@@ -170,36 +175,6 @@ def plan_restoration(
         damping=damping,
         doubts=doubts,
     )
-
-
-def profile_in_planes(asked: str, volume: Volume, ratio: float) -> Profile:
-    """Return the profile that was asked for, in output planes, for a volume coarse along Z.
-
-    Raises
-    ------
-    SettingsError
-        If it has a length, but the stack no spacing of planes; or if it is longer than the stack.
-    """
-    kind, width = parse_profile(asked)
-    if kind == "point" or kind == "auto":
-        return POINT
-    count = volume.size("Z")
-    if width is None:  # a slab from plane to plane
-        return Profile(kind, float(ratio))
-    spacing = volume.spacing.get("Z")
-    if spacing is None:
-        raise SettingsError(
-            f"got slice profile {asked} for a stack without spacing of its planes, expected both "
-            "in one unit; say the voxel size, for example --voxel-size 5,0.45,0.45mm"
-        )
-    if width > spacing * (count - 1):
-        unit = volume.unit or "the stack's unit"
-        raise SettingsError(
-            f"got slice profile {asked}, {width / spacing:.3g} planes wide, for a stack of {count} "
-            f"planes {spacing:g} {unit} apart, expected a blur that fits into it; give the width "
-            "in that unit"
-        )
-    return Profile(kind, width).scaled(ratio / spacing)
 
 
 def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -> None:

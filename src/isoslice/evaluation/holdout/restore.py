@@ -106,7 +106,7 @@ def _coarser(
     stack = replace(stack, spacing={"Z": gap}, z_positions=None if even else places)
     wanted: dict[str, Any] = {"factor": int(gap)} if even and gap.is_integer() else {"spacing": 1.0}
     if profile != POINT:
-        wanted["slice_profile"] = f"{profile.kind}:{float(profile.width)!r}"
+        wanted["slice_profile"] = profile  # in the unit of that stack
     return stack, wanted
 
 

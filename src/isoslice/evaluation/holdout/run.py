@@ -43,11 +43,11 @@ from isoslice.evaluation.holdout.result import (
     binned,
     score_planes,
 )
+from isoslice.inference.asked_profile import Asked, as_text, profile_in_planes, told_of_file
 from isoslice.inference.found_profile import find_profile
 from isoslice.inference.inspection import Inspection, diagnose, inspect
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
-from isoslice.inference.plan import profile_in_planes
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_spacing, restores_separately
@@ -78,7 +78,7 @@ def check(
     progress: Progress | None = None,
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
-    slice_profile: str = "point",
+    slice_profile: Asked = "point",
 ) -> Fidelity:
     """Hide measured planes, restore them, and score how far the model can be trusted here.
 
@@ -136,7 +136,9 @@ def check(
     if slice_profile == "auto":
         profile = found.profile(factor)
     elif options.undoes_blur:
-        notes.extend(filter(None, [found.compared(slice_profile)]))
+        compared = found.compared(as_text(slice_profile), profile, factor)
+        told_of = told_of_file(slice_profile, profile, volume, factor)
+        notes.extend(filter(None, [told_of, compared]))
     spaced = _spaced(volume, factor, profile)
     seen = _filled(seen, inspection, notes, spaced)
     volume, planes = volume if config.srh else seen, seen.tczyx()

@@ -13,6 +13,7 @@ from isoslice import __version__
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError, SettingsError, warn
+from isoslice.inference.asked_profile import file_digest, profile_in_planes
 from isoslice.inference.engine.job import (
     FIELDS,
     MARK,
@@ -115,6 +116,7 @@ def begin(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(volume, model.config, request.wanted, progress, request.along)
     volume = stack.volume
+    profile_in_planes(options.slice_profile, volume, stack.spacing.ratio)  # refuses some, early
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress, options.missing_planes)
@@ -135,6 +137,7 @@ def begin(
         reading=request.reading,
         stack_digest=files_digest(request.stack),
         stack_glance=files_glance(request.stack.absolute()),
+        profile_digest=file_digest(options.slice_profile),
         arithmetic=worker.arithmetic,
     )
     job = Job(saved, unfinished(request.output), volume, model)
@@ -238,6 +241,8 @@ def go_on(request: Request, model: ModelBundle, worker: Worker) -> Job:
         **recipe_of(model.config).resolve(request.options).model_dump(),
         "arithmetic": worker.arithmetic,
     }
+    if digest := file_digest(request.options.slice_profile):  # else its samples were kept
+        now["profile_digest"] = digest
     if request.factor is not None:
         now["factor"] = request.factor
     if request.along is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from isoslice.data.coarse import renamed
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
+from isoslice.inference.asked_profile import profile_in_planes
 from isoslice.inference.engine.begin import Request
 from isoslice.inference.engine.end import Finished, remove_stale, targets, write_record
 from isoslice.inference.engine.in_memory import restore_in_memory
@@ -65,6 +66,7 @@ def _predicted(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(given, model.config, wanted, progress, along)
     computing = choose_device(device)
+    profile_in_planes(resolved.slice_profile, stack.volume, stack.spacing.ratio)  # refuses, early
     check_fits(stack.volume, stack.spacing.depth, resolved, recipe)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
