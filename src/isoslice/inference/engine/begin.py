@@ -125,7 +125,7 @@ def begin(
     plan = plan_restoration(stack, inspection, model, options, doubts, progress)
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)
-    sizes = sizes_of(frames[0], volume, fields)
+    sizes = sizes_of(plan, frames, volume, fields)
     saved = JobPlan(
         plan=plan,
         cut=Cut(

@@ -22,7 +22,7 @@ from isoslice.inference.engine.run import (
     run_line,
 )
 from isoslice.inference.inspection import diagnose, inspect, warn_of
-from isoslice.inference.memory import check_fits, fits
+from isoslice.inference.memory import check_fits, fits, may_be_corrected
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.plan import Plan, plan_restoration
 from isoslice.inference.prediction import Prediction, provenance
@@ -67,7 +67,8 @@ def _predicted(
     stack = stack_to_restore(given, model.config, wanted, progress, along)
     computing = choose_device(device)
     profile_in_planes(resolved.slice_profile, stack.volume, stack.spacing.ratio)  # refuses, early
-    check_fits(stack.volume, stack.spacing.depth, resolved, recipe)
+    corrected = may_be_corrected(resolved, stack.spacing)
+    check_fits(stack.volume, stack.spacing.depth, resolved, recipe, corrected=corrected)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
     blurred = resolved.undoes_blur
@@ -172,7 +173,8 @@ def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
     stack = stack_to_restore(volume, model.config, request.wanted, Progress(), request.along)
-    return fits(stack.volume, stack.spacing.depth, options, recipe)
+    corrected, depth = may_be_corrected(options, stack.spacing), stack.spacing.depth
+    return fits(stack.volume, depth, options, recipe, corrected=corrected)
 
 
 def _read_back(finished: Finished) -> Prediction:
