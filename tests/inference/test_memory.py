@@ -28,6 +28,7 @@ from isoslice.inference.memory import (
 from isoslice.inference.model import Model
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.recipes.residual import ResidualRecipe
+from isoslice.inference.stored_profile import ChosenProfile
 from isoslice.io import limits, read_volume
 from isoslice.models.config import ModelConfig, NetworkSettings
 
@@ -69,10 +70,11 @@ def test_what_planes_are_corrected_by_is_counted() -> None:
     # In double precision and as the network's arithmetic takes it, K of three channels; solved for.
     assert more - memory_needed(STACK, DEPTH, mean, RECIPE) == entries * (8 + 4 * 4 + 16)
     even = output_spacing(STACK, Wanted(4))
-    assert not may_be_corrected(mean, even)
-    assert may_be_corrected(mean.model_copy(update={"slice_profile": "auto"}), even)
-    assert may_be_corrected(mean.model_copy(update={"denoise": True}), even)
-    assert may_be_corrected(mean, output_spacing(STACK, Wanted(spacing=0.7)))
+    point = ChosenProfile("point")
+    assert not may_be_corrected(mean, point, even)
+    assert may_be_corrected(mean, ChosenProfile("auto"), even)
+    assert may_be_corrected(mean.model_copy(update={"denoise": True}), point, even)
+    assert may_be_corrected(mean, point, output_spacing(STACK, Wanted(spacing=0.7)))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -167,7 +167,7 @@ def _check_request(
     given = arguments.options()
     check_stack(stack, given.wanted(arguments.factor))
     given.missing_planes.check(stack.size("Z"), volume.source)
-    if not resume:  # else a file may be gone: its profile was kept
+    if given.slice_profile is not None and not resume:  # else a file may be gone: it was kept
         profile_in_planes(given.slice_profile, stack, arguments.factor or 2)
     config = preset_config("isoslice") if model is None else model.config
     options = recipe_of(config).resolve(given)
@@ -228,10 +228,12 @@ def _what_is_kept(output: Path, own_model: Path | None) -> str:
 def _train_on(
     volume: Volume, arguments: PredictArguments, minutes: float, progress: Progress
 ) -> Model:
-    from isoslice.data.coarse import coarse_axis
+    from isoslice.data.coarse import coarse_axis, turned
     from isoslice.data.labels import label_messages
     from isoslice.errors import DoubtWarning, warn
     from isoslice.inference.stack import planes_to_learn_from
+    from isoslice.inference.stored_profile import profile_to_store
+    from isoslice.models.presets import preset_config
     from isoslice.training.train import train
 
     missing = arguments.options().missing_planes
@@ -244,6 +246,9 @@ def _train_on(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
     )
+    profile = arguments.options().slice_profile
+    stack = turned(volume, coarse_axis(volume, arguments.along))
+    stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
     return train(
         planes,
         minutes=minutes,
@@ -252,4 +257,5 @@ def _train_on(
         progress=progress,
         along="Z",
         missing="auto" if missing.find else "none",
+        slice_profile=stored,
     )

@@ -118,16 +118,17 @@ class PredictArguments:
         ),
     ] = False
     slice_profile: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--slice-profile",
             metavar="PROFILE",
             help="What a plane sees along Z: point, slab (from plane to plane), slab:WIDTH or "
             "gaussian:FWHM, in the unit of the voxel size; auto, found from the stack; or the path "
-            "of a measured one, such as a point spread function. The blur is undone.",
+            "of a measured one, such as a point spread function. The blur is undone. "
+            "[default: what the model stores, else point]",
             rich_help_panel=RESULT,
         ),
-    ] = "point"
+    ] = None
     denoise: Annotated[
         bool,
         typer.Option(

@@ -16,10 +16,10 @@ from isoslice.io.profile_file import profile_path, read_profile
 Asked: TypeAlias = str | Profile
 
 
-def as_text(asked: Asked) -> str:
+def as_text(asked: Asked | None) -> str:
     """Name a profile in a message."""
-    if isinstance(asked, str):
-        return asked
+    if asked is None or isinstance(asked, str):
+        return asked or "point"
     return asked.kind if asked.kind == "point" else f"{asked.kind}:{asked.width:g}"
 
 

@@ -16,6 +16,8 @@ from isoslice.data.volume import Volume
 from isoslice.inference.inspection import Inspection
 
 EVERY = slice(None)
+#: How the message of a stack that cannot tell begins.
+CANNOT_TELL = "cannot tell"
 #: Planes of a narrower profile, in spacings, see too little of each other to tell grain from noise.
 NARROW = 0.25
 
@@ -42,7 +44,7 @@ class FoundProfile:
         found = self.estimate
         if not found.told:
             return (
-                f"cannot tell the slice profile from the stack alone ({found.why_not}); if you "
+                f"{CANNOT_TELL} the slice profile from the stack alone ({found.why_not}); if you "
                 "know what a plane sees along Z, say it with --slice-profile slab:WIDTH or "
                 "gaussian:FWHM"
             )

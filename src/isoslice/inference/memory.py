@@ -14,6 +14,7 @@ from isoslice.inference.consistency import operator_bytes
 from isoslice.inference.options import ResolvedOptions, outputs_of
 from isoslice.inference.recipes.protocol import Recipe
 from isoslice.inference.stages import peak_bytes
+from isoslice.inference.stored_profile import ChosenProfile
 from isoslice.io.limits import available_memory
 
 #: What networks, blocks and the libraries take whatever the volume's size, on a CPU; bytes for each
@@ -63,10 +64,11 @@ def memory_needed(
     )
 
 
-def may_be_corrected(options: ResolvedOptions, spacing: OutputSpacing) -> bool:
+def may_be_corrected(
+    options: ResolvedOptions, chosen: ChosenProfile, spacing: OutputSpacing
+) -> bool:
     """Whether planes are, or may turn out to be, no points; see `memory_needed`."""
-    whole = PlaneGrid(spacing.positions).is_whole
-    return options.undoes_blur or options.denoise or not whole
+    return chosen.blurred or options.denoise or not PlaneGrid(spacing.positions).is_whole
 
 
 def _correction(volume: Volume, depth: int) -> int:

@@ -50,7 +50,7 @@ class Model(ModelBundle):
         uncertainty: bool = False,
         samples: int = 0,
         keep_samples: bool = False,
-        slice_profile: str | Profile = "point",
+        slice_profile: str | Profile | None = None,
         denoise: bool = False,
         isotropic: bool = False,
         spacing: float | None = None,
@@ -116,7 +116,8 @@ class Model(ModelBundle):
             function along Z beyond that in XY; ``auto``, found from the stack; the path of a file
             of a measured one, see docs/measurement.md; or a `Profile`. Lengths in the unit of the
             voxel size. The blur is undone so far that the result, seen through it, gives the
-            measured planes again.
+            measured planes again. By default what the model stores of its training stacks, for
+            stacks with planes as far apart, else ``point``.
         denoise
             Restore measured planes too, freed of their noise, which is measured; else they come
             back bit for bit, as rows of grain in a smooth mean.

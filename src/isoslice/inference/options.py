@@ -50,7 +50,8 @@ class PredictOptions(BaseModel):
     keep_samples
         Whether to return them.
     slice_profile
-        How planes weight what lies along Z around them: see `asked_profile`.
+        How planes weight what lies along Z around them: see `asked_profile`; None for what the
+        model knows, see `stored_profile`.
     denoise
         Restore measured planes too, freed of their noise.
     isotropic, spacing
@@ -70,7 +71,7 @@ class PredictOptions(BaseModel):
     uncertainty: bool = False
     samples: _Integer = 0
     keep_samples: bool = False
-    slice_profile: Asked = "point"
+    slice_profile: Asked | None = None
     denoise: bool = False
     isotropic: bool = False
     spacing: float | None = None
@@ -78,8 +79,8 @@ class PredictOptions(BaseModel):
 
     @property
     def undoes_blur(self) -> bool:
-        """Whether planes are taken for more than points."""
-        return self.slice_profile != "point"
+        """Whether planes are said to be more than points."""
+        return self.slice_profile not in (None, "point")
 
     @property
     def missing_planes(self) -> Missing:
@@ -120,7 +121,7 @@ class PredictOptions(BaseModel):
     def _check_profile(cls, asked: Any) -> Any:
         if isinstance(asked, Profile):
             return "point" if asked == POINT else asked
-        if isinstance(asked, Mapping):  # one that was saved
+        if asked is None or isinstance(asked, Mapping):  # the latter one that was saved
             return asked
         kind, width = parse_profile(str(asked))
         if kind == "file":

@@ -19,10 +19,11 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, SettingsError, warn
 from isoslice.inference.asked_profile import profile_in_planes, told_of_file
 from isoslice.inference.consistency import MAX_PLANES, damping_of
-from isoslice.inference.found_profile import find_profile, less_grain
+from isoslice.inference.found_profile import CANNOT_TELL, find_profile, less_grain
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
+from isoslice.inference.stored_profile import ChosenProfile, choose_profile
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
@@ -64,7 +65,7 @@ class Plan(BaseModel):
         Slice profile of the planes, in output planes; unless they are points, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
     profile_from
-        What the stack alone, or a file, told of it, if it was asked.
+        What the stack alone, a file or the model told of it, if it was asked.
     doubts
         What was warned of.
     """
@@ -129,19 +130,10 @@ def plan_restoration(
         If a slice profile does not fit the stack, or its file holds none.
     """
     spacing, ratio = stack.spacing, stack.spacing.ratio
-    asked = options.slice_profile
-    profile = profile_in_planes(asked, stack.volume, ratio)
-    profile_from = told_of_file(asked, profile, stack.volume, ratio)
-    if profile_from:
-        (progress or Progress()).note(profile_from)
-    if asked == "auto":
-        found = find_profile(stack.volume, ratio, inspection)
-        profile, profile_from = found.profile(ratio), found.message
-        if found.estimate.told:
-            (progress or Progress()).note(profile_from)
-        else:
-            warn(f"{profile_from}; planes are taken for points", DoubtWarning)
-            doubts = (*doubts, profile_from)
+    chosen = choose_profile(options, model.config, stack.volume)
+    profile, profile_from = _profile_of(chosen, stack, inspection, progress or Progress())
+    if chosen.asked == "auto" and profile_from.startswith(CANNOT_TELL):
+        doubts = (*doubts, profile_from)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     whole = PlaneGrid(spacing.positions).is_whole
@@ -175,6 +167,25 @@ def plan_restoration(
         damping=damping,
         doubts=doubts,
     )
+
+
+def _profile_of(
+    chosen: ChosenProfile, stack: Stack, inspection: Inspection, progress: Progress
+) -> tuple[Profile, str]:
+    """Return a stack's profile in output planes, and where it is from; tell the user."""
+    volume, ratio = stack.volume, stack.spacing.ratio
+    if chosen.asked == "auto":
+        found = find_profile(volume, ratio, inspection)
+        if found.estimate.told:
+            progress.note(found.message)
+        else:
+            warn(f"{found.message}; planes are taken for points", DoubtWarning)
+        return found.profile(ratio), found.message
+    profile = profile_in_planes(chosen.asked, volume, ratio)
+    told = chosen.told or told_of_file(chosen.asked, profile, volume, ratio)
+    if told:
+        progress.note(told)
+    return profile, told if chosen.blurred else ""
 
 
 def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -> None:

@@ -34,6 +34,7 @@ from isoslice.inference.plan import plan_restoration
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import stack_to_restore
 from isoslice.inference.stages import peak_bytes
+from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
 from isoslice.io.atomic import output_error
 from isoslice.io.limits import available_memory
@@ -116,12 +117,12 @@ def begin(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(volume, model.config, request.wanted, progress, request.along)
     volume = stack.volume
-    profile_in_planes(options.slice_profile, volume, stack.spacing.ratio)  # refuses some, early
+    chosen = choose_profile(options, model.config, volume)
+    profile_in_planes(chosen.asked, volume, stack.spacing.ratio)  # refuses some, early
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress, options.missing_planes)
-    blurred = options.undoes_blur
-    doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=blurred))
+    doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=chosen.blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts, progress)
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)

@@ -28,6 +28,7 @@ from isoslice.inference.plan import Plan, plan_restoration
 from isoslice.inference.prediction import Prediction, provenance
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import as_volume, stack_to_restore
+from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
 from isoslice.io.atomic import check_apart
 from isoslice.io.reading import open_with
@@ -66,12 +67,13 @@ def _predicted(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(given, model.config, wanted, progress, along)
     computing = choose_device(device)
-    profile_in_planes(resolved.slice_profile, stack.volume, stack.spacing.ratio)  # refuses, early
-    corrected = may_be_corrected(resolved, stack.spacing)
+    chosen = choose_profile(resolved, model.config, stack.volume)
+    profile_in_planes(chosen.asked, stack.volume, stack.spacing.ratio)  # refuses some, early
+    corrected = may_be_corrected(resolved, chosen, stack.spacing)
     check_fits(stack.volume, stack.spacing.depth, resolved, recipe, corrected=corrected)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
-    blurred = resolved.undoes_blur
+    blurred = chosen.blurred
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, resolved, doubts, progress)
     restored = restore_in_memory(plan, inspection, stack.volume, model, computing, progress)
@@ -173,8 +175,9 @@ def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
     stack = stack_to_restore(volume, model.config, request.wanted, Progress(), request.along)
-    corrected, depth = may_be_corrected(options, stack.spacing), stack.spacing.depth
-    return fits(stack.volume, depth, options, recipe, corrected=corrected)
+    chosen = choose_profile(options, model.config, stack.volume)
+    corrected = may_be_corrected(options, chosen, stack.spacing)
+    return fits(stack.volume, stack.spacing.depth, options, recipe, corrected=corrected)
 
 
 def _read_back(finished: Finished) -> Prediction:
