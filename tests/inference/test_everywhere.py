@@ -132,6 +132,11 @@ CASES = {
     "distilled": (
         lambda: own(distilled=DistilledSettings(sigma_second=1.0)), stack(3, 36, 40), {}
     ),
+    "a distilled model that is told": (
+        lambda: own(measured=True, distilled=DistilledSettings(sigma_second=1.0)),
+        stack(3, 40, 36),
+        {"slice_profile": "gaussian:3", "denoise": True},
+    ),
     "samples of a distilled model": (
         lambda: own(distilled=DistilledSettings(sigma_second=1.0)), stack(3, 36, 40), {"samples": 2}
     ),

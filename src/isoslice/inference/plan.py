@@ -192,8 +192,8 @@ def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -
     """Refuse planes that are no points where a model or the memory cannot do with them."""
     if options.denoise and not config.network.measured:
         raise SettingsError(
-            "got denoise for a model of an earlier version, or a distilled one, which keeps "
-            "measured planes as they are; train one anew, or leave it out"
+            "got denoise for a model of an earlier version, or one that was distilled from it, "
+            "which keeps measured planes as they are; train one anew, or leave it out"
         )
     if options.estimates_errors and not config.network.measured:
         raise SettingsError(
