@@ -154,8 +154,11 @@ def test_resumed_although_the_file_is_gone(gaussian_file, tmp_path, monkeypatch)
     gaussian_file.write_text(text.replace("0 1\n", "0 1.5\n"), encoding="utf-8")
     with pytest.raises(SettingsError, match="another file of the slice profile than the run"):
         run(request, resume=True)
-    with pytest.raises(SettingsError, match="another slice profile"):
-        run(replace(request, options=PredictOptions(mode="mean")), resume=True)
+    for other in (None, Profile("slab", 3.0)):
+        options = PredictOptions(mode="mean", slice_profile=other)
+        with pytest.raises(SettingsError, match="another slice profile") as told:
+            run(replace(request, options=options), resume=True)
+        assert "edges" not in str(told.value)
     gaussian_file.unlink()
     run(request, resume=True)
     assert not unfinished(request.output).exists()

@@ -73,11 +73,12 @@ class Profile:
 
     @property
     def _is_density(self) -> bool:
+        if not self.edges:
+            return not self.weights
         numbers = np.array([*self.edges, *self.weights])
         rising = bool(np.all(np.diff(self.edges) > 0)) and min(self.weights, default=0) >= 0
-        return len(self.edges) == len(self.weights) + bool(self.edges) and (
-            rising and bool(np.all(np.isfinite(numbers)))
-        )
+        finite = bool(np.all(np.isfinite(numbers)))
+        return len(self.edges) == len(self.weights) + 1 > 1 and rising and finite
 
     @property
     def deviation(self) -> float:

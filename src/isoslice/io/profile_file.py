@@ -77,6 +77,8 @@ def read_profile(text: str) -> MeasuredProfile:
     if path.is_file() and reader_by_suffix(path) is None:
         return MeasuredProfile(_from_text(path, step), None)
     raw = read_raw(path)
+    if raw.data.size == 0 or not raw.data.shape or raw.data.dtype.kind not in "iuf":
+        raise _no_stack(str(path), raw.data.shape)
     with explained(path):
         check_memory(path, raw.data.shape, raw.data.dtype)
         row = np.asarray(raw.data).squeeze() if max(raw.data.shape) == raw.data.size else None
@@ -92,9 +94,9 @@ def read_profile(text: str) -> MeasuredProfile:
 
 def _no_stack(source: str, shape: Sequence[int]) -> DataError:
     return DataError(
-        f"{source}: got an image of shape {' x '.join(map(str, shape))}, expected a z-stack of one "
-        "channel with the image of a point, or one row of weights; save that channel and time "
-        "point alone"
+        f"{source}: got an image of shape {' x '.join(map(str, shape)) or 'none'}, expected a "
+        "z-stack of one channel with the image of a point, or one row of weights, as numbers; save "
+        "that channel and time point alone"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -107,8 +107,9 @@ def check_same(before: JobPlan, now: dict[str, object], folder: Path) -> None:
     changed = []
     for key, name in _SAME.items():
         if key in now and now[key] != then[key]:
+            long = isinstance(now[key], Mapping) or isinstance(then[key], Mapping)
             digest = key.endswith(("digest", "fingerprint", "positions"))
-            was = "" if digest else f" (now {now[key]}, before {then[key]})"
+            was = "" if digest or long else f" (now {now[key]}, before {then[key]})"
             changed.append(f"another {name}{was}")
     if changed:
         raise SettingsError(
