@@ -164,7 +164,7 @@ def test_a_model_that_knows_the_truth_is_right_where_it_is_seen_as_planes_are(
 
     monkeypatch.setattr(isoslice.Model, "predict", knows)
     found = check(stack, tiny_model, "ZYX", (8, 2, 2), slice_profile=asked)
-    assert told == [(8, f"{asked.partition(':')[0]}:{width}", {"Z": 8.0})] * 2
+    assert told == [(8, Profile(asked.partition(":")[0], width), {"Z": 8.0})] * 2
     inner = [plane.psnr["model"] for plane in found.channels[0].planes[1:-1]]
     assert min(inner) > 90  # the outermost see beyond the planes kept
     points = check(stack, tiny_model, "ZYX", (8, 2, 2))

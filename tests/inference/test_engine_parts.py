@@ -2,11 +2,16 @@
 
 import os
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from isoslice.data.measurement import Measurement
+from isoslice.data.profile import Profile
 from isoslice.errors import SettingsError
+from isoslice.inference.consistency import operator_bytes
+from isoslice.inference.engine import begin
 from isoslice.inference.engine.executors import run_beside
 from isoslice.inference.engine.job_plan import files_digest
 from isoslice.inference.engine.ledger import Ledger
@@ -15,9 +20,11 @@ from isoslice.inference.engine.restoration import FrameStage
 from isoslice.inference.engine.slabs import Sizes, parse_memory, slab_slices, working_memory
 from isoslice.inference.engine.tracking import Tracker, spoken
 from isoslice.inference.engine.worker import Worker, alike
+from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes.residual import ResidualRecipe
 from isoslice.models.config import ModelConfig
 from isoslice.runtime.progress import Progress
+from jobs_setup import run, small_request
 
 
 def test_a_line_that_was_cut_off_does_not_count(tmp_path):
@@ -84,6 +91,41 @@ def test_slabs_follow_the_memory():
     more = HERE._replace(threads=4, arithmetic="cpu float32")
     assert working_memory(10**6, 3, more, RECIPE) > working_memory(10**6, 1, HERE, RECIPE)
     assert slab_slices(sizes, 4 * 10**9, HERE, RECIPE, asked=5) == (5, 5)
+
+
+def test_what_planes_are_corrected_by_has_room_beside_a_slab():
+    """2,000 planes that are blurred, at 8x: a gigabyte and more, whatever the slab."""
+    sizes = Sizes((15993, 500, 500), 1, 2000, 2)
+    measurement = Measurement(tuple(8.0 * i for i in range(2000)), 15993, Profile("slab", 8.0))
+    blurred = sizes._replace(correction=operator_bytes([measurement]))
+    assert 10**9 < blurred.correction < 1.5 * 10**9
+    budget = 3 * 10**9
+    assert slab_slices(blurred, budget, HERE, RECIPE) <= slab_slices(sizes, budget, HERE, RECIPE)
+    least = 1.8 * 10**9
+    slab_slices(sizes, int(least), HERE, RECIPE)
+    with pytest.raises(SettingsError, match=r"GB are for the weights of 2,000 planes") as told:
+        slab_slices(blurred, int(least), HERE, RECIPE)
+    advice = re.search(r"--memory (\S+?),", str(told.value))
+    slab_slices(blurred, parse_memory(advice[1]), HERE, RECIPE)
+    gpu = Worker("cuda", "cuda bfloat16", 1, "there", memory=22 * 10**8)
+    thick = [slab_slices(each, 10**12, gpu, RECIPE)[0] for each in (blurred, sizes)]
+    assert thick[0] < thick[1]
+
+
+def test_sizes_tell_of_blurred_planes(tmp_path, monkeypatch):
+    """What is cut on the disk counts them, of frames that lost different planes each."""
+    asked = small_request(tmp_path, monkeypatch)
+    found, cut = list[Sizes](), begin.slab_slices
+
+    def told(sizes, *more):
+        found.append(sizes)
+        return cut(sizes, *more)
+
+    monkeypatch.setattr(begin, "slab_slices", told)
+    for profile in ("point", "slab"):
+        options = PredictOptions(mode="mean", slice_profile=profile)
+        run(replace(asked, options=options, output=tmp_path / f"{profile}.ome.zarr"))
+    assert [each.correction for each in found] == [0, 8 * 29 * (8 + 4 * 2 + 16)]
 
 
 def test_workers_have_to_round_alike():

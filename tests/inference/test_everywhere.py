@@ -9,6 +9,7 @@ import torch
 
 from conftest import texture
 from isoslice import read_volume, write_volume
+from isoslice.data.profile import sampled_profile
 from isoslice.data.volume import Volume
 from isoslice.inference import slicewise
 from isoslice.inference.engine.begin import Request, unfinished
@@ -102,6 +103,11 @@ CASES = {
     "mean of blurred planes": (
         own, stack(3, 36, 40), {"mode": "mean", "slice_profile": "gaussian:3"}
     ),
+    "a profile of samples": (
+        lambda: own(measured=True),
+        stack(3, 36, 40),
+        {"slice_profile": sampled_profile([0, 0.7, 1, 2.1], [0.3, 2 / 3, 1, 0.1], "psf")},
+    ),
     "told of blur and noise": (
         lambda: own(2, measured=True),
         stack(2, 3, 36, 40, axes="CZYX"),
@@ -130,6 +136,11 @@ CASES = {
     ),
     "distilled": (
         lambda: own(distilled=DistilledSettings(sigma_second=1.0)), stack(3, 36, 40), {}
+    ),
+    "a distilled model that is told": (
+        lambda: own(measured=True, distilled=DistilledSettings(sigma_second=1.0)),
+        stack(3, 40, 36),
+        {"slice_profile": "gaussian:3", "denoise": True},
     ),
     "samples of a distilled model": (
         lambda: own(distilled=DistilledSettings(sigma_second=1.0)), stack(3, 36, 40), {"samples": 2}

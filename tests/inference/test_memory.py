@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,24 @@ import pytest
 import torch
 
 from conftest import Cli
+from isoslice.data.measurement import Measurement
+from isoslice.data.output_spacing import Wanted, output_spacing
+from isoslice.data.profile import Profile
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference import memory as fits
-from isoslice.inference.memory import FIXED, MEASURED, check_fits, memory_needed
+from isoslice.inference.consistency import KEPT, operator_bytes, operators
+from isoslice.inference.memory import (
+    FIXED,
+    MEASURED,
+    check_fits,
+    may_be_corrected,
+    memory_needed,
+)
 from isoslice.inference.model import Model
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.recipes.residual import ResidualRecipe
+from isoslice.inference.stored_profile import ChosenProfile
 from isoslice.io import limits, read_volume
 from isoslice.models.config import ModelConfig, NetworkSettings
 
@@ -48,6 +61,45 @@ def test_results_are_counted_for_all_time_points_and_fields_for_one() -> None:
     assert needed(sampled(samples=8)) == 2 * (2 + 4) + 6 + 8
     kept = sampled(samples=8, keep_samples=True)
     assert needed(kept) == 2 * (9 * 2 + 4) + 6 + 8
+
+
+def test_what_planes_are_corrected_by_is_counted() -> None:
+    mean = ResolvedOptions(mode="mean", steps=2)
+    more = memory_needed(STACK, DEPTH, mean, RECIPE, corrected=True)
+    entries = 11 * DEPTH
+    # In double precision and as the network's arithmetic takes it, K of three channels; solved for.
+    assert more - memory_needed(STACK, DEPTH, mean, RECIPE) == entries * (8 + 4 * 4 + 16)
+    even = output_spacing(STACK, Wanted(4))
+    point = ChosenProfile("point")
+    assert not may_be_corrected(mean, point, even)
+    assert may_be_corrected(mean, ChosenProfile("auto"), even)
+    assert may_be_corrected(mean.model_copy(update={"denoise": True}), point, even)
+    assert may_be_corrected(mean, point, output_spacing(STACK, Wanted(spacing=0.7)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_matrices_take_what_is_counted(channels: int) -> None:
+    places = tuple((np.arange(400) * 4).astype(float).tolist())
+    noise = (0.1,) * channels
+    measurement = Measurement(places, 1600, Profile("slab", 6.0), noise, noise)
+    operators.cache_clear()
+    tracemalloc.start()
+    try:
+        kept = operators(measurement)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(kept[1]) == channels
+    counted = operator_bytes([measurement])
+    assert most <= counted  # what LAPACK takes by itself is not traced
+    assert most > 0.6 * counted
+    entries = 400 * 1600
+    assert held == pytest.approx(entries * (8 + 4 * (1 + channels)), rel=0.05)
+    # Those of a few frames are kept, of points none.
+    others = [replace(measurement, damping=(0.1 * i,) * channels) for i in range(9)]
+    assert operator_bytes(others) == counted + (KEPT - 1) * entries * (8 + 4 * (1 + channels))
+    assert operator_bytes([measurement, measurement]) == counted
+    assert operator_bytes([Measurement(places, 1600)]) == 0
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,16 @@ from isoslice.models.config import (
     SamplerSettings,
     TrainingSettings,
 )
-from isoslice.models.diffusion.edm import precondition
+from isoslice.models.diffusion.edm import NO_SIGNAL, precondition
+from isoslice.models.diffusion.masked_example import draw_masked
 from isoslice.models.networks.factory import build_network
 from isoslice.training.distillation import (
+    SECOND_PASS_LEVELS,
     DistillationObjective,
     distill,
     end_points,
     fine_detail_only,
+    kinds_of,
     student_config,
 )
 from restoring import restore
@@ -110,6 +113,129 @@ def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
         losses.append(float(value.detach()))
     assert losses[-1] < 0.7 * losses[0]
     assert all(torch.equal(t, before[n]) for n, t in objective.teacher.state_dict().items())
+
+
+TOLD = NetworkSettings(widths=(8, 12), blocks_down=(1, 1), blocks_up=(1, 0), measured=True)
+
+
+def told_network(config):
+    """A network that hears how planes were measured, made at random."""
+    network = build_network(config)
+    let_hear(network)
+    network.renormalize()
+    return network
+
+
+@torch.no_grad()
+def let_hear(network):
+    """Let what is told have an effect, which training begins without."""
+    gains = "leave_gain", "measured_gain", "level_gain"
+    for name, parameter in network.named_parameters():
+        if name.endswith(gains):
+            parameter.fill_(0.5)
+
+
+@pytest.fixture
+def told_teacher():
+    training = TrainingSettings(crop=32, batch=8, measured_share=0.5)
+    config = ModelConfig(network=TOLD, training=training, sigma_data=SIGMA_DATA)
+    return Model(config, told_network(config).eval())
+
+
+class Hearing(torch.nn.Module):
+    """Passes on to a network, and keeps what it was told."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.heard = network, []
+
+    def forward(self, x, levels):
+        self.heard.append(levels.clone())
+        return self.network(x, levels)
+
+
+def test_kinds_are_spread_over_points_and_measured_planes():
+    means, first = kinds_of(32, 0)
+    assert means.tolist() == [i < 5 for i in range(32)]
+    assert first.tolist() == [5 <= i < 19 for i in range(32)]
+    means, first = kinds_of(32, 12)
+    assert (means[:20].sum(), means[20:].sum()) == (3, 2)
+    assert (first[:20].sum(), first[20:].sum()) == (9, 5)
+    assert not (means & first).any()
+
+
+def test_students_of_told_teachers_are_told(told_teacher: Model):
+    config = student_config(told_teacher.config, 32, None)
+    assert config.network == NetworkSettings(measured=True)
+    assert config.training.measured_share == 0.5
+    teacher, student = Hearing(told_teacher.network), Hearing(told_network(config).train())
+    objective = DistillationObjective(config, teacher=teacher)
+    images = torch.rand(20, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    objective.loss(student, images, torch.Generator().manual_seed(1)).backward()
+    (heard,) = student.heard
+    assert heard.shape == (20, 3)
+    assert not heard[:10, 1:].any()  # points
+    assert heard[10:, 1:].any(dim=1).sum() >= 8  # some of the others are sharp and free of noise
+    # The teacher hears the same of the same images: for the first pass, then for both.
+    means, first = kinds_of(20, 10)
+    torch.testing.assert_close(teacher.heard[0][:, 1:], heard[first, 1:])
+    for levels in teacher.heard[1:]:
+        torch.testing.assert_close(levels[:, 1:], heard[~means, 1:])
+    assert student.network.measured_gain.grad.abs() > 0
+
+
+def test_what_is_asked_of_a_student_depends_on_what_is_told(told_teacher: Model):
+    """A teacher that hears no more of planes gives other end points of blurred and noisy ones."""
+    config = student_config(told_teacher.config, 32, None)
+    images = torch.rand(12, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    student = told_network(config)
+    losses = []
+    for gain in (0.5, 0.0):
+        torch.nn.init.constant_(told_teacher.network.measured_gain, gain)
+        objective = DistillationObjective(config, teacher=told_teacher.network)
+        with torch.no_grad():
+            value = objective.loss(student, images, torch.Generator().manual_seed(1))
+        losses.append(float(value))
+    assert losses[0] != losses[1]
+
+
+def test_students_of_teachers_that_are_not_told_learn_of_points_alone(tiny_model: Model):
+    """The draws, kinds and loss of before there were any others, to the bit."""
+    config = student_config(tiny_model.config, crop=32, seed=None)
+    assert not config.network.measured
+    student = Hearing(build_network(config).train())
+    objective = DistillationObjective(config, teacher=tiny_model.network)
+    images = torch.rand(20, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    objective.loss(student, images, torch.Generator().manual_seed(1))
+    assert student.heard[0].shape == (20,)
+    generator = torch.Generator().manual_seed(1)
+    draw_masked(images, config.training, config.softening, generator)
+    low, high = SECOND_PASS_LEVELS
+    sigma = config.sigma_data * low * (high / low) ** torch.rand(20, generator=generator)
+    sigma[:3], sigma[3:12] = NO_SIGNAL, config.sigma_data * config.sampler.sigma_max
+    expected = precondition(sigma, config.sigma_data).c_noise
+    assert torch.equal(student.heard[0], expected)
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_distilled_of_a_told_model_it_is_told_when_it_restores(told_teacher: Model, tmp_path):
+    student = distill(told_teacher, texture(6, 48, 48), axes="ZYX", steps=2, device="cpu")
+    student.save(tmp_path / "student")
+    student = Model.load(tmp_path / "student")
+    assert student.config.network.measured
+    assert student.config.distilled is not None
+    let_hear(student.network)
+    stack = texture(5, 40, 44)
+    made = []
+    for gain in (0.0, 0.5):  # deaf, and hearing
+        torch.nn.init.constant_(student.network.measured_gain, gain)
+        asked = {"slice_profile": "gaussian:5", "device": "cpu"}
+        made.append(student.predict(stack, "ZYX", (4, 1, 1), **asked).volume.astype(float))
+        points = student.predict(stack, "ZYX", (4, 1, 1), device="cpu").volume
+        np.testing.assert_array_equal(points[::4], stack)
+        freed = student.predict(stack, "ZYX", (4, 1, 1), denoise=True, device="cpu")
+        assert freed.provenance["steps"] == 2
+    assert np.abs(made[0] - made[1]).mean() > 0.1
 
 
 def test_two_passes_of_a_silent_network():

@@ -47,7 +47,7 @@ ScoredMode = Annotated[
     typer.Option("--mode", help="What to score. [default: the mean]", rich_help_panel=SCORES),
 ]
 SliceProfile = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--slice-profile",
         metavar="PROFILE",
@@ -77,7 +77,7 @@ def check(
     factor: Factor = None,
     missing: MissingPlanes = "auto",
     mode: ScoredMode = None,
-    slice_profile: SliceProfile = "point",
+    slice_profile: SliceProfile = None,
     seed: Seed = 0,
     device: Device = "auto",
     json: ScoresFile = None,
@@ -104,7 +104,8 @@ def check(
             f"{stack} -o MODEL', and give it with --model MODEL"
         )
     check_scores(json, report, overwrite)
-    parse_profile(slice_profile)
+    if slice_profile is not None:
+        parse_profile(slice_profile)
     if output is not None:
         check_suffix(output)
         check_apart(output, stack)

@@ -33,6 +33,8 @@ def info(
         if not json:
             # Long lists are only in the JSON.
             described = {n: v for n, v in described.items() if n not in ("history", "intensities")}
+            if "slice_profile" in described:
+                described["slice_profile"] = described["slice_profile"]["told"]
     else:
         described = describe_file(Path(path), options)
         if not json:
@@ -252,7 +254,7 @@ def describe_model(path: str) -> dict[str, Any]:
     from isoslice.inference.model import Model
 
     model = Model.load(Path(path))
-    config = model.config
+    config, stored = model.config, model.config.slice_profile
     return {
         "model": path,
         "fingerprint": model.fingerprint,
@@ -261,6 +263,7 @@ def describe_model(path: str) -> dict[str, Any]:
         "channels": list(config.channel_names or ()) or config.network.channels,
         "pixel_size": config.pixel_size,
         "unit": config.unit,
+        **({} if stored is None else {"slice_profile": stored.model_dump(mode="json")}),
         "seed": config.training.seed,
         **model.info,
     }

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoslice.cli.help import MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.large import LargeOptions
 from isoslice.cli.options import (
-    Along,
-    Device,
-    Factor,
-    Isotropic,
-    MissingPlanes,
     Output,
     Overwrite,
     Quiet,
     ReportPath,
-    Seed,
-    Spacing,
     StackReading,
     with_option_groups,
 )
 from isoslice.cli.outcome import tell_agreement, write_prediction_report
-from isoslice.models.choices import Direction, Mode
+from isoslice.cli.predict_options import Minutes, ModelFolder, PredictArguments
 from isoslice.runtime.budget import DEFAULT_MINUTES
 
 if TYPE_CHECKING:
@@ -37,148 +28,7 @@ if TYPE_CHECKING:
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
-    from isoslice.inference.options import PredictOptions
     from isoslice.runtime.progress import Progress
-
-
-ModelFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--model",
-        "-m",
-        metavar="MODEL",
-        help="Model folder that train wrote.",
-        rich_help_panel=MODEL,
-    ),
-]
-Minutes = Annotated[
-    float,
-    typer.Option(
-        "--minutes",
-        metavar="M",
-        help="Time to train if no model is given: training, all of it, not restoring.",
-        rich_help_panel=MODEL,
-    ),
-]
-
-
-@dataclass(frozen=True)
-class PredictArguments:
-    """Options that are arguments of `Model.predict`."""
-
-    along: Along = None
-    factor: Factor = None
-    isotropic: Isotropic = False
-    spacing: Spacing = None
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            min=1,
-            max=1000,
-            metavar="N",
-            help="Network evaluations per voxel in mode sample: more is sharper and slower. "
-            "[default: 5; 200 for msdsr]",
-            rich_help_panel=RESULT,
-        ),
-    ] = None
-    seed: Seed = 0
-    mode: Annotated[
-        Mode | None,
-        typer.Option(
-            "--mode",
-            help="A plausible sample, or a smoother mean. [default: sample]",
-            rich_help_panel=RESULT,
-        ),
-    ] = None
-    detail: Annotated[
-        float | None,
-        typer.Option(
-            "--detail",
-            metavar="D",
-            help="From 0, the mean and most faithful, to 1, all detail, fine detail first: most "
-            "realistic. [default: 1]",
-            rich_help_panel=RESULT,
-        ),
-    ] = None
-    direction: Annotated[
-        Direction,
-        typer.Option(
-            "--direction",
-            help="Slices that msdsr and end-to-end models restore.",
-            rich_help_panel=PAPER,
-        ),
-    ] = "both"
-    blur: Annotated[
-        bool,
-        typer.Option(
-            "--blur",
-            help="Blur the result a little, as the MSDSR paper may.",
-            rich_help_panel=PAPER,
-        ),
-    ] = False
-    uncertainty: Annotated[
-        bool,
-        typer.Option(
-            "--uncertainty",
-            help="Write every voxel's standard deviation beside the output.",
-            rich_help_panel=TRUST,
-        ),
-    ] = False
-    samples: Annotated[
-        int,
-        typer.Option(
-            "--samples",
-            min=0,
-            metavar="N",
-            help="Draw N samples; write their mean, and the standard deviation beside it.",
-            rich_help_panel=TRUST,
-        ),
-    ] = 0
-    keep_samples: Annotated[
-        bool,
-        typer.Option(
-            "--keep-samples",
-            help="Write the samples beside the output, too.",
-            rich_help_panel=TRUST,
-        ),
-    ] = False
-    slice_profile: Annotated[
-        str,
-        typer.Option(
-            "--slice-profile",
-            metavar="PROFILE",
-            help="What a plane sees along Z: point, slab (from plane to plane), slab:WIDTH or "
-            "gaussian:FWHM, in the unit of the voxel size; or auto: found from the stack. The "
-            "blur is undone.",
-            rich_help_panel=RESULT,
-        ),
-    ] = "point"
-    denoise: Annotated[
-        bool,
-        typer.Option(
-            "--denoise",
-            help="Restore measured planes too, without their noise. Else they are kept as they "
-            "are.",
-            rich_help_panel=RESULT,
-        ),
-    ] = False
-    missing: MissingPlanes = "auto"
-    device: Device = "auto"
-
-    def options(self) -> PredictOptions:
-        """Return those that do not depend on the stack and the machine."""
-        from isoslice.inference.options import PredictOptions
-
-        return PredictOptions(**{name: getattr(self, name) for name in PredictOptions.model_fields})
-
-    def beside(self, output: Path) -> list[Path]:
-        """Return the paths of standard deviations and samples."""
-        from isoslice.io.writing import beside
-
-        names = ["std"] if self.uncertainty or self.samples else []
-        names += [f"sample-{i + 1}" for i in range(self.samples if self.keep_samples else 0)]
-        return [beside(output, name) for name in names]
 
 
 @with_option_groups
@@ -208,7 +58,7 @@ def predict(
     _check_paths(Path(stack), output, arguments, how, model, report)
     volume = open_with(Path(stack), reading.options())
     restorer = None if model is None else Model.load(model)
-    _check_request(volume, output, arguments, restorer)
+    _check_request(volume, output, arguments, restorer, resume=large.resume)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
     progress = terminal_progress(quiet)
@@ -295,11 +145,16 @@ def _check_paths(
 
 
 def _check_request(
-    volume: Volume, output: Path, arguments: PredictArguments, model: Model | None
+    volume: Volume,
+    output: Path,
+    arguments: PredictArguments,
+    model: Model | None,
+    *,
+    resume: bool,
 ) -> None:
     """Refuse what predict would refuse, before minutes of training."""
     from isoslice.data.coarse import coarse_axis, turned
-    from isoslice.inference.plan import profile_in_planes
+    from isoslice.inference.asked_profile import profile_in_planes
     from isoslice.inference.recipes import recipe_of
     from isoslice.inference.uncertainty import error_estimator
     from isoslice.io.writing import check_volume
@@ -312,7 +167,8 @@ def _check_request(
     given = arguments.options()
     check_stack(stack, given.wanted(arguments.factor))
     given.missing_planes.check(stack.size("Z"), volume.source)
-    profile_in_planes(arguments.slice_profile, stack, arguments.factor or 2)
+    if given.slice_profile is not None and not resume:  # else a file may be gone: it was kept
+        profile_in_planes(given.slice_profile, stack, arguments.factor or 2)
     config = preset_config("isoslice") if model is None else model.config
     options = recipe_of(config).resolve(given)
     if model is not None and options.estimates_errors:
@@ -372,10 +228,12 @@ def _what_is_kept(output: Path, own_model: Path | None) -> str:
 def _train_on(
     volume: Volume, arguments: PredictArguments, minutes: float, progress: Progress
 ) -> Model:
-    from isoslice.data.coarse import coarse_axis
+    from isoslice.data.coarse import coarse_axis, turned
     from isoslice.data.labels import label_messages
     from isoslice.errors import DoubtWarning, warn
     from isoslice.inference.stack import planes_to_learn_from
+    from isoslice.inference.stored_profile import profile_to_store
+    from isoslice.models.presets import preset_config
     from isoslice.training.train import train
 
     missing = arguments.options().missing_planes
@@ -388,6 +246,9 @@ def _train_on(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
         f"{planes.size('Z'):,}{of} planes"
     )
+    profile = arguments.options().slice_profile
+    stack = turned(volume, coarse_axis(volume, arguments.along))
+    stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
     return train(
         planes,
         minutes=minutes,
@@ -396,4 +257,5 @@ def _train_on(
         progress=progress,
         along="Z",
         missing="auto" if missing.find else "none",
+        slice_profile=stored,
     )

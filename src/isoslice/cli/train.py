@@ -53,6 +53,18 @@ Srh = Annotated[
 ]
 
 
+StackProfile = Annotated[
+    str | None,
+    typer.Option(
+        "--slice-profile",
+        metavar="PROFILE",
+        help="What planes of the stacks see along Z, as predict takes it (auto: found from them). "
+        "The model stores it, and undoes it in stacks with planes as far apart.",
+        rich_help_panel=INPUT,
+    ),
+]
+
+
 @with_option_groups
 def train(
     images: Images,
@@ -63,6 +75,7 @@ def train(
     width: Width = None,
     srh: Srh = False,
     missing: MissingPlanes = "auto",
+    slice_profile: StackProfile = None,
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
     from isoslice.inference.model import Model
@@ -88,6 +101,13 @@ def train(
     else:
         volumes = read_images(images, **options)
     learn = partial(
-        train_model, volumes, preset=preset, width=width, start=begun, srh=srh, missing=missing
+        train_model,
+        volumes,
+        preset=preset,
+        width=width,
+        start=begun,
+        srh=srh,
+        missing=missing,
+        slice_profile=slice_profile,
     )
     training.run(learn, workdir, first)

@@ -19,6 +19,8 @@ from isoslice.data.profile import POINT, Profile
 from isoslice.errors import DataError
 
 Floats = NDArray[np.float64]
+#: Rows of A that are computed at once.
+ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,16 @@ class Measurement:
         Beyond its ends the volume goes on as its last planes, whose weights grow by what lies
         there.
         """
+        matrix = np.empty((len(self.positions), self.depth))
+        for start in range(0, len(matrix), ROWS):  # else a dozen arrays of its size
+            part = slice(start, start + ROWS)
+            matrix[part] = self._rows(np.asarray(self.positions[part]))
+        return matrix
+
+    def _rows(self, places: Floats) -> Floats:
         below = above = int(np.ceil(self.profile.reach)) + 1
         z = np.arange(-below, self.depth + above)
-        distance = z[None] - np.asarray(self.positions)[:, None]
+        distance = z[None] - places[:, None]
         ramp = self.profile.ramp
         weights = ramp(distance + 1) - 2 * ramp(distance) + ramp(distance - 1)
         inside = weights[:, below : below + self.depth].copy()
@@ -121,5 +130,8 @@ def measured_share(measurement: Measurement) -> Floats:
         share = np.zeros((len(measurement.damping), measurement.depth))
         share[:, [int(z) for z in measurement.positions]] = 1
         return share
-    gains = [measurement.correction(damping) for damping in measurement.damping]
-    return np.stack([np.einsum("zi,iz->z", gain, measurement.matrix) for gain in gains])
+    shares = (
+        np.einsum("zi,iz->z", measurement.correction(damping), measurement.matrix)
+        for damping in measurement.damping
+    )
+    return np.stack(list(shares))

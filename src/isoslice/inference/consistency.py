@@ -8,6 +8,7 @@ DDS, arXiv 2303.05754).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -27,6 +28,8 @@ ERROR_SHARE = 0.7
 TOLD_DAMPING = 4.0
 #: Limits of the damping. With less, errors of the profile itself are multiplied.
 DAMPING = 1e-3, 1.0
+#: Measurements of which A and K are kept.
+KEPT = 4
 #: Most measured planes with a profile: the correction takes memory by their square.
 MAX_PLANES = 2000
 
@@ -94,11 +97,27 @@ def damping_of(
     return float(min(max(damping, least), most))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=KEPT)
 def operators(measurement: Measurement) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Compute A, (n, D), and K of each channel, (C, D, n), in single precision."""
-    gains = [measurement.correction(damping) for damping in measurement.damping]
-    return measurement.matrix.astype(np.float32), np.stack(gains).astype(np.float32)
+    gains = np.empty(
+        (len(measurement.damping), measurement.depth, len(measurement.positions)), np.float32
+    )
+    for gain, damping in zip(gains, measurement.damping, strict=True):
+        gain[...] = measurement.correction(damping)
+    return measurement.matrix.astype(np.float32), gains
+
+
+def operator_bytes(measurements: Collection[Measurement]) -> int:
+    """Count what A and K of these take in a process, while the last of them is computed.
+
+    A stays in double precision, too; solving for K takes that twice more.
+    """
+    needing = {each for each in measurements if not each.is_points}
+    sizes = [(len(m.positions) * m.depth, len(m.damping)) for m in needing]
+    held = sorted((entries * (8 + 4 * (1 + channels)) for entries, channels in sizes), reverse=True)
+    solving = max((entries * 2 * 8 for entries, _ in sizes), default=0)
+    return sum(held[:KEPT]) + solving
 
 
 def correction_for(

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from isoslice.data.box import Region
 from isoslice.data.plane_spectra import cubes_of
-from isoslice.data.profile import POINT, Kind, Profile, parse_profile
+from isoslice.data.profile import POINT, Profile
 from isoslice.data.profile_estimate import ProfileEstimate, Reader, estimate_from, noise_seen
 from isoslice.data.volume import Volume
 from isoslice.inference.inspection import Inspection
 
 EVERY = slice(None)
+#: How the message of a stack that cannot tell begins.
+CANNOT_TELL = "cannot tell"
 #: Planes of a narrower profile, in spacings, see too little of each other to tell grain from noise.
 NARROW = 0.25
 #: Planes of a profile narrower than this, in spacings, hardly tell: grain of a slab of one spacing
@@ -47,7 +49,7 @@ class FoundProfile:
         found = self.estimate
         if not found.told:
             return (
-                f"cannot tell the slice profile from the stack alone ({found.why_not}); if you "
+                f"{CANNOT_TELL} the slice profile from the stack alone ({found.why_not}); if you "
                 "know what a plane sees along Z, say it with --slice-profile slab:WIDTH or "
                 "gaussian:FWHM"
             )
@@ -64,17 +66,16 @@ class FoundProfile:
         """Write a length in XY pixels in the stack's unit."""
         return f"{pixels * self.pixel:.3g} {self.unit}"
 
-    def compared(self, asked: str) -> str:
-        """Compare with a profile that is given in the stack's unit."""
-        kind, width = parse_profile(asked)
+    def compared(self, asked: str, given: Profile, factor: float) -> str:
+        """Compare with a profile that is given in output planes, `factor` a measured one."""
         found = self.estimate
-        if kind == "auto" or not found.told:
+        if not found.told:
             return ""
-        given = Profile() if kind == "point" else _given(kind, width, found.ratio, self.pixel)
-        apart = abs(given.deviation - found.deviation) / found.error
+        deviation = given.deviation / factor * found.ratio
+        apart = abs(deviation - found.deviation) / found.error
         if apart <= 2:
             return f"{asked} agrees with it"
-        wider = "wider" if given.deviation > found.deviation else "narrower"
+        wider = "wider" if deviation > found.deviation else "narrower"
         return f"{asked} is {wider} than that by {apart:.1f} standard errors: check the width"
 
     def profile(self, factor: float) -> Profile:
@@ -82,10 +83,6 @@ class FoundProfile:
         if not self.estimate.sees_blur:
             return POINT
         return Profile("gaussian", self.estimate.fwhm / self.estimate.ratio * factor)
-
-
-def _given(kind: Kind, width: float | None, ratio: float, pixel: float) -> Profile:
-    return Profile(kind, ratio if width is None else width / pixel)
 
 
 def find_profile(volume: Volume, factor: float, inspection: Inspection) -> FoundProfile:

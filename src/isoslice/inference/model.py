@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from isoslice.data.missing import parse_missing
+from isoslice.data.profile import Profile
 from isoslice.data.volume import Volume, parse_voxel_size
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.begin import Request
@@ -49,7 +50,7 @@ class Model(ModelBundle):
         uncertainty: bool = False,
         samples: int = 0,
         keep_samples: bool = False,
-        slice_profile: str = "point",
+        slice_profile: str | Path | Profile | None = None,
         denoise: bool = False,
         isotropic: bool = False,
         spacing: float | None = None,
@@ -112,8 +113,11 @@ class Model(ModelBundle):
         slice_profile
             What a plane sees along Z: ``point``; ``slab``, from plane to plane, or ``slab:WIDTH``,
             such as a CT's slice thickness; ``gaussian:FWHM``, such as a microscope's point spread
-            function along Z beyond that in XY. Lengths in the unit of the voxel size. The blur is
-            undone so far that the result, seen through it, gives the measured planes again.
+            function along Z beyond that in XY; ``auto``, found from the stack; the path of a file
+            of a measured one, see docs/measurement.md; or a `Profile`. Lengths in the unit of the
+            voxel size. The blur is undone so far that the result, seen through it, gives the
+            measured planes again. By default what the model stores of its training stacks, for
+            stacks with planes as far apart, else ``point``.
         denoise
             Restore measured planes too, freed of their noise, which is measured; else they come
             back bit for bit, as rows of grain in a smooth mean.
@@ -172,7 +176,7 @@ class Model(ModelBundle):
             uncertainty=uncertainty,
             samples=samples,
             keep_samples=keep_samples,
-            slice_profile=slice_profile,
+            slice_profile=str(slice_profile) if isinstance(slice_profile, Path) else slice_profile,
             denoise=denoise,
             isotropic=isotropic,
             spacing=spacing,

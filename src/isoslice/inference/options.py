@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Annotated, Any, Self, get_args
 
 import numpy as np
@@ -10,8 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, mo
 
 from isoslice.data.missing import Missing, parse_missing
 from isoslice.data.output_spacing import Wanted
-from isoslice.data.profile import parse_profile
+from isoslice.data.profile import POINT, Profile, parse_profile
 from isoslice.errors import SettingsError
+from isoslice.inference.asked_profile import Asked, as_text
 from isoslice.models.choices import Direction, Mode
 
 #: Fewest and most samples.
@@ -48,7 +50,8 @@ class PredictOptions(BaseModel):
     keep_samples
         Whether to return them.
     slice_profile
-        How planes weight what lies along Z around them; see `data.profile.parse_profile`.
+        How planes weight what lies along Z around them: see `asked_profile`; None for what the
+        model knows, see `stored_profile`.
     denoise
         Restore measured planes too, freed of their noise.
     isotropic, spacing
@@ -68,7 +71,7 @@ class PredictOptions(BaseModel):
     uncertainty: bool = False
     samples: _Integer = 0
     keep_samples: bool = False
-    slice_profile: str = "point"
+    slice_profile: Asked | None = None
     denoise: bool = False
     isotropic: bool = False
     spacing: float | None = None
@@ -76,8 +79,8 @@ class PredictOptions(BaseModel):
 
     @property
     def undoes_blur(self) -> bool:
-        """Whether planes are taken for more than points."""
-        return self.slice_profile != "point"
+        """Whether planes are said to be more than points."""
+        return self.slice_profile not in (None, "point")
 
     @property
     def missing_planes(self) -> Missing:
@@ -115,8 +118,14 @@ class PredictOptions(BaseModel):
 
     @field_validator("slice_profile", mode="before")
     @classmethod
-    def _check_profile(cls, text: Any) -> str:
-        kind, width = parse_profile(str(text))
+    def _check_profile(cls, asked: Any) -> Any:
+        if isinstance(asked, Profile):
+            return "point" if asked == POINT else asked
+        if asked is None or isinstance(asked, Mapping):  # the latter one that was saved
+            return asked
+        kind, width = parse_profile(str(asked))
+        if kind == "file":
+            return str(asked).strip()
         return kind if width is None else f"{kind}:{width:g}"
 
     @field_validator("missing", mode="before")
@@ -158,8 +167,8 @@ class PredictOptions(BaseModel):
             )
         if self.undoes_blur and self.blur:
             raise SettingsError(
-                f"got blur with slice profile {self.slice_profile}, which undoes blur; leave one "
-                "of them out"
+                f"got blur with slice profile {as_text(self.slice_profile)}, which undoes blur; "
+                "leave one of them out"
             )
         return self
 

@@ -13,15 +13,17 @@ from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.measurement import Measurement
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import Normalization
-from isoslice.data.profile import POINT, Profile, parse_profile
+from isoslice.data.profile import POINT, Profile
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, SettingsError, warn
+from isoslice.inference.asked_profile import profile_in_planes, told_of_file
 from isoslice.inference.consistency import MAX_PLANES, damping_of
-from isoslice.inference.found_profile import find_profile, less_grain, ratio_of
+from isoslice.inference.found_profile import CANNOT_TELL, find_profile, less_grain, ratio_of
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
+from isoslice.inference.stored_profile import ChosenProfile, choose_profile
 from isoslice.models.config import ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
@@ -63,7 +65,7 @@ class Plan(BaseModel):
         Slice profile of the planes, in output planes; unless they are points, the deviation of
         their noise in normalised intensities, and what it damps, of each channel.
     profile_from
-        What the stack alone told of it, if it was asked.
+        What the stack alone, a file or the model told of it, if it was asked.
     pixels
         Distance of output planes in XY pixels; 1 where it is not known.
     doubts
@@ -129,19 +131,14 @@ def plan_restoration(
 
     Raises
     ------
-    SettingsError
-        If a slice profile does not fit the stack.
+    DataError, SettingsError
+        If a slice profile does not fit the stack, or its file holds none.
     """
     spacing, ratio = stack.spacing, stack.spacing.ratio
-    profile, profile_from = profile_in_planes(options.slice_profile, stack.volume, ratio), ""
-    if options.slice_profile == "auto":
-        found = find_profile(stack.volume, ratio, inspection)
-        profile, profile_from = found.profile(ratio), found.message
-        if found.estimate.told:
-            (progress or Progress()).note(profile_from)
-        else:
-            warn(f"{profile_from}; planes are taken for points", DoubtWarning)
-            doubts = (*doubts, profile_from)
+    chosen = choose_profile(options, model.config, stack.volume)
+    profile, profile_from = _profile_of(chosen, stack, inspection, progress or Progress())
+    if chosen.asked == "auto" and profile_from.startswith(CANNOT_TELL):
+        doubts = (*doubts, profile_from)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     whole = PlaneGrid(spacing.positions).is_whole
@@ -178,42 +175,31 @@ def plan_restoration(
     )
 
 
-def profile_in_planes(asked: str, volume: Volume, ratio: float) -> Profile:
-    """Return the profile that was asked for, in output planes, for a volume coarse along Z.
-
-    Raises
-    ------
-    SettingsError
-        If it has a length, but the stack no spacing of planes; or if it is longer than the stack.
-    """
-    kind, width = parse_profile(asked)
-    if kind == "point" or kind == "auto":
-        return POINT
-    count = volume.size("Z")
-    if width is None:  # a slab from plane to plane
-        return Profile(kind, float(ratio))
-    spacing = volume.spacing.get("Z")
-    if spacing is None:
-        raise SettingsError(
-            f"got slice profile {asked} for a stack without spacing of its planes, expected both "
-            "in one unit; say the voxel size, for example --voxel-size 5,0.45,0.45mm"
-        )
-    if width > spacing * (count - 1):
-        unit = volume.unit or "the stack's unit"
-        raise SettingsError(
-            f"got slice profile {asked}, {width / spacing:.3g} planes wide, for a stack of {count} "
-            f"planes {spacing:g} {unit} apart, expected a blur that fits into it; give the width "
-            "in that unit"
-        )
-    return Profile(kind, width).scaled(ratio / spacing)
+def _profile_of(
+    chosen: ChosenProfile, stack: Stack, inspection: Inspection, progress: Progress
+) -> tuple[Profile, str]:
+    """Return a stack's profile in output planes, and where it is from; tell the user."""
+    volume, ratio = stack.volume, stack.spacing.ratio
+    if chosen.asked == "auto":
+        found = find_profile(volume, ratio, inspection)
+        if found.estimate.told:
+            progress.note(found.message)
+        else:
+            warn(f"{found.message}; planes are taken for points", DoubtWarning)
+        return found.profile(ratio), found.message
+    profile = profile_in_planes(chosen.asked, volume, ratio)
+    told = chosen.told or told_of_file(chosen.asked, profile, volume, ratio)
+    if told:
+        progress.note(told)
+    return profile, told if chosen.blurred else ""
 
 
 def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -> None:
     """Refuse planes that are no points where a model or the memory cannot do with them."""
     if options.denoise and not config.network.measured:
         raise SettingsError(
-            "got denoise for a model of an earlier version, or a distilled one, which keeps "
-            "measured planes as they are; train one anew, or leave it out"
+            "got denoise for a model of an earlier version, or one that was distilled from it, "
+            "which keeps measured planes as they are; train one anew, or leave it out"
         )
     if options.estimates_errors and not config.network.measured:
         raise SettingsError(

@@ -16,6 +16,7 @@ from isoslice.data.measurement import measured_share
 from isoslice.data.metadata import Metadata
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import SettingsError
+from isoslice.inference.asked_profile import record_of
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.plan import Plan
 from isoslice.inference.uncertainty import StackScale, record_of_scales
@@ -190,7 +191,6 @@ def _measured(
     plan: Plan, chi_squared: Sequence[NDArray[np.float64]], frames: Sequence[Frame], but: str
 ) -> dict[str, Any]:
     """Say what became of the measured planes."""
-    profile = plan.profile
     if not chi_squared:
         return {
             "measured_planes": f"every output plane i * factor is measured plane i, unchanged{but}"
@@ -198,8 +198,7 @@ def _measured(
     few = sum(frame.size for frame in chi_squared) <= MAX_LISTED
     return {
         "slice_profile": {
-            "kind": profile.kind,
-            "width_in_output_planes": profile.width,
+            **record_of(plan.profile),
             "noise": list(plan.noise),
             "chi_squared": [[round(float(x), 4) for x in f.mean(axis=1)] for f in chi_squared],
             **({"chi_squared_of_planes": _rounded(chi_squared, 4)} if few else {}),

@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from isoslice.data.profile import Profile
+
 Count = Annotated[int, Field(ge=1, le=4096)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -174,6 +176,20 @@ class DdimSettings(_Frozen):
     clip: tuple[float, float] | None = None
 
 
+class StoredProfile(_Frozen):
+    """What a model knows of the slice profile of its training stacks."""
+
+    #: In `unit`; none where stacks could not tell.
+    profile: Profile | None = None
+    #: Standard error of the full width at half maximum of one that was found.
+    error: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    #: Of the stacks' planes along Z, in `unit`.
+    spacings: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=10_000)]
+    unit: str | None = None
+    #: The same in words, and where it is from.
+    told: str
+
+
 class _AnyConfig(_Frozen):
     #: Whether the recipe estimates the mean; and whether its errors on hidden rows of crops tell
     #: how they grow with the distance of known rows.
@@ -185,6 +201,8 @@ class _AnyConfig(_Frozen):
     pixel_size: tuple[Positive, Positive] | None = None
     unit: str | None = None
     channel_names: tuple[str, ...] | None = None
+    #: Slice profile of the stacks that it learned from, where that was asked for.
+    slice_profile: StoredProfile | None = None
     #: Intensities that become 0 and 1; by default percentiles of each stack.
     intensities: tuple[float, float] | None = None
     #: Convert two-channel input to the three channels of SRH first.

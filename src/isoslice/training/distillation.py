@@ -7,6 +7,9 @@ There are two kinds of input, for the two passes of `passes.distilled_passes`:
 
 - noise alone, at the sampler's first noise level, for the XZ pass;
 - an image with noise of a lower level, for the YZ pass.
+
+A student of a teacher that is told how planes were measured is told, too: a share of its examples
+have planes that are blurred, noisy or anywhere, and the teacher's end points are told of them.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
 from isoslice.models.config import DistilledSettings, ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.models.diffusion.edm import NO_SIGNAL, Network, denoise
-from isoslice.models.diffusion.masked_example import draw_masked
+from isoslice.models.diffusion.masked_example import draw_example, measured_of
 from isoslice.models.networks.factory import build_network
 from isoslice.runtime.device import autocast
 from isoslice.runtime.progress import Progress
@@ -58,6 +61,7 @@ def end_points(
     sigma: Tensor,
     sigma_min: float,
     sigma_data: float,
+    measured: Tensor | None = None,
     steps: int = TEACHER_STEPS,
 ) -> Tensor:
     """Solve the probability flow ODE from each image's noise level to zero (EDM equation 4).
@@ -75,6 +79,8 @@ def end_points(
         if they are lower.
     sigma_min, sigma_data
         Last noise level, and the teacher's residual deviation.
+    measured
+        How planes were measured, as in `edm.denoise`.
     steps
         Euler steps, of one evaluation each.
 
@@ -86,7 +92,7 @@ def end_points(
     shares = torch.linspace(0, 1, steps).tolist() if steps > 1 else [0.0]
     levels = [sigma * (last / sigma) ** share for share in shares]
     for level, next_level in zip(levels, [*levels[1:], torch.zeros_like(sigma)], strict=True):
-        estimate = denoise(network, state, base, masks, level, sigma_data)
+        estimate = denoise(network, state, base, masks, level, sigma_data, measured)
         noise_kept = (next_level / level)[:, None, None, None]
         state = estimate + noise_kept * (state - estimate)
     return state
@@ -96,6 +102,19 @@ def fine_detail_only(mean: Tensor, sample: Tensor) -> Tensor:
     """Remove coarse detail along H from samples (N, C, H, W): `blend_detail` at half detail."""
     base, detailed = (x.flatten(0, 1).unsqueeze(2) for x in (mean, sample.clone()))
     return blend_detail(base, detailed, TARGET_DETAIL, TARGET_SIGMA).view_as(sample)
+
+
+def kinds_of(count: int, measured: int) -> tuple[Tensor, Tensor]:
+    """Say which crops of a batch are for the mean, and which for the first pass, (N,) each.
+
+    The rest is for the second. So it is among points and among the last `measured` by themselves.
+    """
+    means, first = torch.zeros(2, count, dtype=torch.bool)
+    for start, size in ((0, count - measured), (count - measured, measured)):
+        till = start + round(MEAN_SHARE * size)
+        means[start:till] = True
+        first[till : till + round(FIRST_SHARE * size)] = True
+    return means, first
 
 
 @dataclass(frozen=True)
@@ -111,29 +130,37 @@ class DistillationObjective(ResidualObjective):
     def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
         """Compute the `weighted_loss` of the difference from the teacher.
 
-        The first crops of a batch are for the mean, the next for the first pass, the rest for the
-        second.
+        See `kinds_of` for what each crop of a batch is for.
         """
         sampler, scale, count = self.config.sampler, self.config.sigma_data, len(images)
-        example = draw_masked(images, self.training, self.config.softening, generator)
+        example = draw_example(images, self.config, generator)
         base, masks, residual = example.base, example.masks, example.residual
+        told = example.measured
         low, high = SECOND_PASS_LEVELS
         sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)
         noise = torch.randn(images.shape, generator=generator)
         sigma, noise = sigma.to(images.device), noise.to(images.device)
 
-        means = round(MEAN_SHARE * count)
-        passes = slice(means, None)
-        first = slice(means, means + round(FIRST_SHARE * count))
+        means, first = (
+            kind.to(images.device) for kind in kinds_of(count, measured_of(self.config, count))
+        )
+        passes = ~means
         sigma[first] = scale * sampler.sigma_max
         added = sigma[:, None, None, None] * noise * example.hidden
-        noisy, start = residual + added, residual + added
+        noisy = residual * example.hidden + added
+        start = noisy.clone()
         noisy[first] = added[first]
         target = residual.clone()
         with torch.no_grad(), autocast(images.device):
             level = torch.full((1,), NO_SIGNAL, device=images.device)
             mean = denoise(
-                self.teacher, residual[first], base[first], masks[first], level, scale
+                self.teacher,
+                residual[first],
+                base[first],
+                masks[first],
+                level,
+                scale,
+                None if told is None else told[first],
             ).float()
             start[first] = mean + added[first]
             target[passes] = end_points(
@@ -144,9 +171,10 @@ class DistillationObjective(ResidualObjective):
                 sigma[passes],
                 sampler.sigma_min * scale,
                 scale,
+                None if told is None else told[passes],
             ).float()
         target[first] = fine_detail_only(mean, target[first])
-        sigma[:means] = NO_SIGNAL
+        sigma[means] = NO_SIGNAL
         return self.denoising_loss(network, noisy, target, images, example, sigma)
 
 
@@ -214,7 +242,11 @@ def distill(
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:
     """Return a student's settings: the teacher's, but the default network, and distilled."""
-    training = TrainingSettings(crop=crop, seed=teacher.training.seed if seed is None else seed)
-    shape = NetworkSettings(channels=teacher.network.channels)
+    training = TrainingSettings(
+        crop=crop,
+        seed=teacher.training.seed if seed is None else seed,
+        measured_share=teacher.training.measured_share,
+    )
+    shape = NetworkSettings(channels=teacher.network.channels, measured=teacher.network.measured)
     changes = {"network": shape, "training": training, "distilled": DistilledSettings()}
     return teacher.model_copy(update=changes)

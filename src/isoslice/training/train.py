@@ -7,13 +7,16 @@ from pathlib import Path
 
 from isoslice.data.missing import parse_missing
 from isoslice.data.planes import crop_size, split
+from isoslice.data.profile import Profile
 from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
+from isoslice.inference.stored_profile import profile_to_store
 from isoslice.models.choices import Preset
 from isoslice.models.config import (
     AnyConfig,
     MaskedTraining,
     NetworkSettings,
+    StoredProfile,
     TrainingSettings,
     UNetSettings,
 )
@@ -55,6 +58,7 @@ def train(
     progress: Progress | None = None,
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
+    slice_profile: str | Profile | StoredProfile | None = None,
 ) -> Model:
     """Train a model on 2D images.
 
@@ -103,6 +107,9 @@ def train(
     missing
         Planes of a stack to leave out, beside those that are found to be blank or damaged; as
         `Model.predict` takes them.
+    slice_profile
+        What planes of the stacks see along Z, as `Model.predict` takes it; ``auto`` finds it. It is
+        stored with the model, and undone in stacks with planes as far apart. By default none is.
 
     Returns
     -------
@@ -134,6 +141,9 @@ def train(
     volumes, stacks = training_planes(volumes, intensities, srh, along, parse_missing(missing))
     if start is not None:
         check_channels(volumes, stacks, start.config)
+    if not isinstance(slice_profile, StoredProfile):
+        told = parse_missing(missing)
+        slice_profile = profile_to_store(slice_profile, volumes, chosen, options.progress, told)
     shape = shape.updated(channels=stacks[0].data.shape[1])
     planes = split(stacks, settings.validation_share, settings.seed)
     settings = settings.with_crop(crop_size(stacks, settings.crop, 16))
@@ -146,6 +156,7 @@ def train(
         channel_names=volumes[0].channel_names,
         intensities=intensities,
         srh=srh,
+        slice_profile=slice_profile,
     )
     objective = objective_of(config, planes[0])
     untrained = build_network(objective.config, settings.seed)

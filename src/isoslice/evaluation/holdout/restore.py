@@ -92,7 +92,7 @@ def _coarser(
     """
     stack = replace(volume, data=from_tczyx(kept, volume.axes), spacing={}, z_positions=None)
     if spaced.are_even_points:
-        return stack, {"factor": 2 * spaced.factor}
+        return stack, {"factor": 2 * spaced.factor, "slice_profile": "point"}
     places, profile = around[::2], spaced.profile
     gaps = np.diff(places)
     gap = float(np.median(gaps))
@@ -105,9 +105,7 @@ def _coarser(
     even = bool((gaps == gap).all())
     stack = replace(stack, spacing={"Z": gap}, z_positions=None if even else places)
     wanted: dict[str, Any] = {"factor": int(gap)} if even and gap.is_integer() else {"spacing": 1.0}
-    if profile != POINT:
-        wanted["slice_profile"] = f"{profile.kind}:{float(profile.width)!r}"
-    return stack, wanted
+    return stack, {**wanted, "slice_profile": profile}  # in the unit of that stack
 
 
 class _Round(Progress):

@@ -206,6 +206,7 @@ class Fidelity:
 
     def summary(self) -> dict[str, Any]:
         """Return everything but planes and maps as plain data."""
+        profile = {"kind": self.profile.kind, "width": self.profile.width}
         return {
             "source": Path(self.source).name,
             "model": self.model,
@@ -214,7 +215,7 @@ class Fidelity:
             "factor": self.factor,
             **({} if self.along == "Z" else {"along": self.along}),
             **({"positions": list(self.positions)} if self.positions else {}),
-            **({} if self.profile == POINT else {"slice_profile": asdict(self.profile)}),
+            **({} if self.profile == POINT else {"slice_profile": profile}),
             "shape": list(self.shape),
             "psnr": self.psnr,
             "ssim": self.ssim,

@@ -43,14 +43,15 @@ from isoslice.evaluation.holdout.result import (
     binned,
     score_planes,
 )
+from isoslice.inference.asked_profile import Asked, as_text, profile_in_planes, told_of_file
 from isoslice.inference.found_profile import find_profile
 from isoslice.inference.inspection import Inspection, diagnose, inspect
 from isoslice.inference.model import Model
 from isoslice.inference.options import PredictOptions
-from isoslice.inference.plan import profile_in_planes
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_spacing, restores_separately
+from isoslice.inference.stored_profile import choose_profile
 from isoslice.models.choices import Mode
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
@@ -78,7 +79,7 @@ def check(
     progress: Progress | None = None,
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
-    slice_profile: str = "point",
+    slice_profile: Asked | None = None,
 ) -> Fidelity:
     """Hide measured planes, restore them, and score how far the model can be trusted here.
 
@@ -122,8 +123,9 @@ def check(
     if not config.srh:
         check_stack(volume, volume.size("C") if separate else config.network.channels)
     factor = choose_spacing(volume, Wanted(factor), progress, along).factor
-    profile = profile_in_planes(options.slice_profile, volume, factor)
-    notes = _notes_on_training(model, volume.source)
+    chosen = choose_profile(options, config, volume)
+    profile = profile_in_planes(chosen.asked, volume, factor)
+    notes = [*_notes_on_training(model, volume.source), *filter(None, [chosen.told])]
     told.check(count := volume.size("Z"), volume.source)
     volume = middle_of(volume, factor, notes)
     told = told.within((count - volume.size("Z")) // 2, volume.size("Z"))
@@ -133,15 +135,16 @@ def check(
     normalization, lost = inspection.normalization, inspection.lost
     found = find_profile(seen, factor, inspection)
     notes.append(found.message)
-    if slice_profile == "auto":
+    if chosen.asked == "auto":
         profile = found.profile(factor)
-    elif options.undoes_blur:
-        notes.extend(filter(None, [found.compared(slice_profile)]))
+    elif chosen.blurred:
+        compared = found.compared(as_text(chosen.asked), profile, factor)
+        told_of = told_of_file(chosen.asked, profile, volume, factor)
+        notes.extend(filter(None, [told_of, compared]))
     spaced = _spaced(volume, factor, profile)
     seen = _filled(seen, inspection, notes, spaced)
     volume, planes = volume if config.srh else seen, seen.tczyx()
-    blurred = options.undoes_blur
-    doubts = diagnose(seen, factor, model, inspection, familiar, blurred=blurred)
+    doubts = diagnose(seen, factor, model, inspection, familiar, blurred=chosen.blurred)
     predict = partial(
         model.predict,
         mode=mode,

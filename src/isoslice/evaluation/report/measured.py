@@ -50,7 +50,12 @@ def without_lists(made_by: Mapping[str, Any]) -> dict[str, Any]:
     left = {name: value for name, value in made_by.items() if name != "positions"}
     profile = left.get("slice_profile")
     if isinstance(profile, Mapping):
-        long = ("chi_squared_of_planes", "measured_share")
+        long = (
+            "chi_squared_of_planes",
+            "measured_share",
+            "edges_in_output_planes",
+            "weights",
+        )
         left["slice_profile"] = {n: value for n, value in profile.items() if n not in long}
     return left
 

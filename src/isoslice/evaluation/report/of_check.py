@@ -29,6 +29,7 @@ from isoslice.evaluation.report.parts import (
     which_part,
 )
 from isoslice.evaluation.report.svg import Line, Plot
+from isoslice.evaluation.report.text import profile_text
 
 MEASURED, LINEAR, RESTORED = "Measured", "Linear", "Restored"
 
@@ -104,7 +105,7 @@ def _seen(result: Fidelity) -> dict[str, str]:
     told = {}
     if result.profile != POINT:
         width = lengths(float(result.profile.width * step))
-        told["Slice profile"] = f"{result.profile.kind} of {width} {unit}"
+        told["Slice profile"] = profile_text(result.profile.kind, f"{width} {unit}")
     if result.positions:
         gaps = np.diff(result.positions) * step
         told["Planes"] = (

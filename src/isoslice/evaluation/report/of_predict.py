@@ -32,6 +32,7 @@ from isoslice.evaluation.report.parts import (
     whole_shape,
 )
 from isoslice.evaluation.report.planes import Planes, check_planes, measured_and_linear, planes_of
+from isoslice.evaluation.report.text import profile_text
 
 if TYPE_CHECKING:
     from isoslice.inference.prediction import Prediction
@@ -208,7 +209,7 @@ def _profile_text(profile: Any, step: float, unit: str) -> str:
         return "–"
     if kind == "point":
         return "none; noise, or planes between output planes, undone"
-    return f"{kind} of {lengths(width * step)} {unit}, undone"
+    return f"{profile_text(kind, f'{lengths(width * step)} {unit}')}, undone"
 
 
 def _facts(

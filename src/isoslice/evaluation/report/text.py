@@ -16,6 +16,13 @@ def safe(value: object) -> str:
     return escape(_FORBIDDEN.sub("\ufffd", str(value)))
 
 
+def profile_text(kind: str, width: str) -> str:
+    """Name a slice profile by its kind and its width, with unit."""
+    if kind == "sampled":
+        return f"measured, as wide as a Gaussian of {width}"
+    return f"{kind} of {width}"
+
+
 def embedded_json(value: Any) -> str:
     """Encode JSON for a script element: no text in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)

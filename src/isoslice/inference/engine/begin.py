@@ -13,6 +13,7 @@ from isoslice import __version__
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume
 from isoslice.errors import OutputError, SettingsError, warn
+from isoslice.inference.asked_profile import file_digest, profile_in_planes
 from isoslice.inference.engine.job import (
     FIELDS,
     MARK,
@@ -33,6 +34,7 @@ from isoslice.inference.plan import plan_restoration
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import stack_to_restore
 from isoslice.inference.stages import peak_bytes
+from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
 from isoslice.io.atomic import output_error
 from isoslice.io.limits import available_memory
@@ -115,15 +117,16 @@ def begin(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(volume, model.config, request.wanted, progress, request.along)
     volume = stack.volume
+    chosen = choose_profile(options, model.config, volume)
+    profile_in_planes(chosen.asked, volume, stack.spacing.ratio)  # refuses some, early
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress, options.missing_planes)
-    blurred = options.undoes_blur
-    doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=blurred))
+    doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=chosen.blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts, progress)
     frames = plan.frames(volume)
     fields = field_types(frames, inspection, recipe)
-    sizes = sizes_of(frames[0], volume, fields)
+    sizes = sizes_of(plan, frames, volume, fields)
     saved = JobPlan(
         plan=plan,
         cut=Cut(
@@ -135,6 +138,7 @@ def begin(
         reading=request.reading,
         stack_digest=files_digest(request.stack),
         stack_glance=files_glance(request.stack.absolute()),
+        profile_digest=file_digest(options.slice_profile),
         arithmetic=worker.arithmetic,
     )
     job = Job(saved, unfinished(request.output), volume, model)
@@ -238,6 +242,8 @@ def go_on(request: Request, model: ModelBundle, worker: Worker) -> Job:
         **recipe_of(model.config).resolve(request.options).model_dump(),
         "arithmetic": worker.arithmetic,
     }
+    if digest := file_digest(request.options.slice_profile):  # else its samples were kept
+        now["profile_digest"] = digest
     if request.factor is not None:
         now["factor"] = request.factor
     if request.along is not None:

@@ -65,7 +65,7 @@ def restore_in_memory(
     home = field_home(device, channels * depth * math.prod(lateral))
     slabs = lateral
     if home != field_device(device):  # what has no room there goes there slab by slab
-        sizes = sizes_of(frames[0], volume, fields)
+        sizes = sizes_of(plan, frames, volume, fields)
         slabs = slab_slices(sizes, available_memory(), this_process(device.type), recipe)
     cut = Cut(fields=fields, slabs=slabs, block=(BLOCK,) * 3)
     sinks = {name: ArraySink(array) for name, array in arrays.items()}

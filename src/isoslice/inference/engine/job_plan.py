@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +28,8 @@ class JobPlan(BaseModel):
         All that voxels depend on, and how the work is cut into tasks.
     stack, reading, stack_digest, stack_glance
         Path of the stack, how it is read, and what its files were; see `files_digest`.
+    profile_digest
+        Of the file that the slice profile was read from; its samples are in the plan.
     arithmetic
         Such as ``cpu bfloat16``: others round differently.
     """
@@ -41,6 +43,7 @@ class JobPlan(BaseModel):
     reading: ReadOptions
     stack_digest: str
     stack_glance: str
+    profile_digest: str = ""
     arithmetic: str
 
 
@@ -70,6 +73,7 @@ _SAME = {
     "samples": "number of samples",
     "keep_samples": "choice of what is kept",
     "slice_profile": "slice profile",
+    "profile_digest": "file of the slice profile",
     "denoise": "choice to denoise",
     "missing": "choice of missing planes",
     "arithmetic": "arithmetic",
@@ -103,8 +107,9 @@ def check_same(before: JobPlan, now: dict[str, object], folder: Path) -> None:
     changed = []
     for key, name in _SAME.items():
         if key in now and now[key] != then[key]:
+            long = isinstance(now[key], Mapping) or isinstance(then[key], Mapping)
             digest = key.endswith(("digest", "fingerprint", "positions"))
-            was = "" if digest else f" (now {now[key]}, before {then[key]})"
+            was = "" if digest or long else f" (now {now[key]}, before {then[key]})"
             changed.append(f"another {name}{was}")
     if changed:
         raise SettingsError(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from isoslice.data.coarse import renamed
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
+from isoslice.inference.asked_profile import profile_in_planes
 from isoslice.inference.engine.begin import Request
 from isoslice.inference.engine.end import Finished, remove_stale, targets, write_record
 from isoslice.inference.engine.in_memory import restore_in_memory
@@ -21,12 +22,13 @@ from isoslice.inference.engine.run import (
     run_line,
 )
 from isoslice.inference.inspection import diagnose, inspect, warn_of
-from isoslice.inference.memory import check_fits, fits
+from isoslice.inference.memory import check_fits, fits, may_be_corrected
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.plan import Plan, plan_restoration
 from isoslice.inference.prediction import Prediction, provenance
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import as_volume, stack_to_restore
+from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
 from isoslice.io.atomic import check_apart
 from isoslice.io.reading import open_with
@@ -65,10 +67,13 @@ def _predicted(
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(given, model.config, wanted, progress, along)
     computing = choose_device(device)
-    check_fits(stack.volume, stack.spacing.depth, resolved, recipe)
+    chosen = choose_profile(resolved, model.config, stack.volume)
+    profile_in_planes(chosen.asked, stack.volume, stack.spacing.ratio)  # refuses some, early
+    corrected = may_be_corrected(resolved, chosen, stack.spacing)
+    check_fits(stack.volume, stack.spacing.depth, resolved, recipe, corrected=corrected)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
-    blurred = resolved.undoes_blur
+    blurred = chosen.blurred
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, resolved, doubts, progress)
     restored = restore_in_memory(plan, inspection, stack.volume, model, computing, progress)
@@ -170,7 +175,9 @@ def _fits(request: Request, model: ModelBundle, volume: Volume) -> bool:
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
     stack = stack_to_restore(volume, model.config, request.wanted, Progress(), request.along)
-    return fits(stack.volume, stack.spacing.depth, options, recipe)
+    chosen = choose_profile(options, model.config, stack.volume)
+    corrected = may_be_corrected(options, chosen, stack.spacing)
+    return fits(stack.volume, stack.spacing.depth, options, recipe, corrected=corrected)
 
 
 def _read_back(finished: Finished) -> Prediction:

@@ -13,7 +13,9 @@ from isoslice.data.box import Triple
 from isoslice.data.frames import Frame
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
+from isoslice.inference.consistency import operator_bytes
 from isoslice.inference.engine.worker import Worker
+from isoslice.inference.plan import Plan
 from isoslice.inference.recipes.protocol import Recipe
 from isoslice.inference.tiling import WHOLE
 
@@ -38,15 +40,21 @@ class Sizes(NamedTuple):
     planes: int
     #: Bytes of one voxel of a field between passes.
     field: int
+    #: Bytes of what planes that are no points are corrected by; see `consistency.operator_bytes`.
+    correction: int = 0
 
 
-def sizes_of(frame: Frame, volume: Volume, fields: Sequence[str]) -> Sizes:
-    """Take the sizes of a frame; `fields` are the types of fields between passes."""
+def sizes_of(plan: Plan, frames: Sequence[Frame], volume: Volume, fields: Sequence[str]) -> Sizes:
+    """Take the sizes of a plan's frames; `fields` are the types of fields between passes."""
+    frame = frames[0]
+    # Frames that lost the same planes are corrected by the same.
+    different = {(each.grid.known, each.channels.start): each for each in frames}
     return Sizes(
         (frame.grid.depth, volume.size("Y"), volume.size("X")),
         len(range(volume.size("C"))[frame.channels]),
         volume.size("Z"),
         max(np.dtype(each).itemsize for each in fields),
+        operator_bytes([plan.measurement(each) for each in different.values()]),
     )
 
 
@@ -110,18 +118,28 @@ def _slices(
     most = -(-asked // batch) if asked else min(THICKEST, -(-count // FEWEST)) // batch
     wanted = max(1, most) * batch
     a_slice = sizes.channels * (pixels * sizes.field + sizes.planes * width * MEASURED)
-    room = budget - working_memory(pixels, sizes.channels, worker, recipe)
+    room = budget - working_memory(pixels, sizes.channels, worker, recipe) - sizes.correction
     fits = room // a_slice // batch * batch
     if fits < batch:
         least = budget - room + batch * a_slice
         raise SettingsError(
             f"got a memory budget of {budget / 1e9:.3g} GB, expected at least "
-            f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels; give more, "
-            f"for example --memory {math.ceil(least / 1e8) / 10}GB, or fewer --workers"
+            f"{least / 1e9:.3g} GB for slices of {sizes.shape[0]:,} x {width:,} pixels"
+            f"{_told_of_correction(sizes)}; give more, for example --memory "
+            f"{math.ceil(least / 1e8) / 10}GB, or fewer --workers"
         )
     if worker.memory is not None:  # a GPU's
         fits = min(fits, max(batch, _on_gpu(sizes, width, worker.memory, worker, recipe)))
     return min(wanted, fits) if not asked else wanted
+
+
+def _told_of_correction(sizes: Sizes) -> str:
+    if not sizes.correction:
+        return ""
+    return (
+        f", of which {sizes.correction / 1e9:.3g} GB are for the weights of {sizes.planes:,} "
+        "planes that are blurred, noisy or unevenly spaced"
+    )
 
 
 def _on_gpu(sizes: Sizes, width: int, memory: int, worker: Worker, recipe: Recipe) -> int:
@@ -133,7 +151,7 @@ def _on_gpu(sizes: Sizes, width: int, memory: int, worker: Worker, recipe: Recip
     batch = recipe.batch_slices(pixels, worker.kind)
     network = recipe.network_bytes(pixels, 1, worker.kind) + sizes.channels * INPUT * pixels * batch
     a_slice = sizes.channels * 2 * (pixels * sizes.field + sizes.planes * width * 4)
-    return max(0, memory - network) // a_slice // batch * batch
+    return max(0, memory - network - sizes.correction) // a_slice // batch * batch
 
 
 def working_memory(pixels: int, channels: int, worker: Worker, recipe: Recipe) -> int:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from isoslice.data.baselines import gaussian_blur3
 from isoslice.data.box import SlicePlane, widened
 from isoslice.errors import SettingsError
+from isoslice.inference.asked_profile import as_text
 from isoslice.inference.fields import Files
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.options import PredictOptions, ResolvedOptions
@@ -169,7 +170,8 @@ def _check(options: PredictOptions, recipe: str, only: Mode) -> None:
             "detail out"
         )
     if options.undoes_blur or options.denoise:
-        asked = f"slice profile {options.slice_profile}" if options.undoes_blur else "denoise"
+        profile = f"slice profile {as_text(options.slice_profile)}"
+        asked = profile if options.undoes_blur else "denoise"
         raise SettingsError(
             f"got {asked} with a {recipe} model, which takes planes for points without noise; "
             "leave it out, or train a model of the preset isoslice"

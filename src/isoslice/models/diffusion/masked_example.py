@@ -65,14 +65,19 @@ def draw_masked(
     return mask_images(images, masks, softening)
 
 
+def measured_of(config: ModelConfig, count: int) -> int:
+    """Return how many of `count` images get planes in place of known rows: see `draw_example`."""
+    return round(config.training.measured_share * count) if config.network.measured else 0
+
+
 def draw_example(images: Tensor, config: ModelConfig, generator: torch.Generator) -> MaskedExample:
     """Draw an example of what a model restores, from images (N, C, H, W).
 
-    Where its network is told how planes were measured, some of the images have planes in place of
-    known rows; see `measured_example`.
+    Where its network is told how planes were measured, the last of the images have planes in place
+    of known rows; see `measured_example`.
     """
     settings, softening = config.training, config.softening
-    others = round(settings.measured_share * len(images)) if config.network.measured else 0
+    others = measured_of(config, len(images))
     if not others:
         return draw_masked(images, settings, softening, generator)
     points = len(images) - others

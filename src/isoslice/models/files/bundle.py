@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from isoslice.errors import ModelError
+from isoslice.errors import ModelError, SettingsError
 from isoslice.io.atomic import atomic_output
 from isoslice.models.config import AnyConfig
 from isoslice.models.files.card import model_card
@@ -111,7 +111,7 @@ class ModelBundle:
         try:
             config = read_settings(folder / CONFIG)
             info = read_record(folder / RECORD)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, SettingsError) as error:
             raise ModelError(
                 f"{folder}: got settings that cannot be read ({short(error)}), expected those "
                 "isoslice wrote; restore the folder or train the model again"

@@ -39,6 +39,11 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         *(f"- {source}" for source in info.get("sources", [])),
         f"- {info.get('planes', '?')} planes, {config.network.channels} channel(s)",
         f"- pixel size: {pixel}",
+        *(
+            []
+            if config.slice_profile is None
+            else [f"- slice profile: {config.slice_profile.told}"]
+        ),
         "",
         "## Normalisation",
         "",

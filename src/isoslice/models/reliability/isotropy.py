@@ -62,8 +62,8 @@ class Isotropy:
             return (
                 f"neighbouring planes are more alike than pixels as far apart within planes "
                 f"(errors {self.ratio:.2f} times as large): blurred along Z, thick overlapping "
-                "planes, or a Z spacing that is given too large; restore with --slice-profile auto, "
-                "or tell what planes see along Z, or check the voxel size"
+                "planes, or a Z spacing that is given too large; restore with --slice-profile auto "
+                "(or tell what planes see along Z), or check the voxel size"
             )
         return (
             f"neighbouring planes differ more than pixels as far apart within planes (errors "
