@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     add("--volume", action="append", choices=VOLUMES, help="repeat for several; default: all")
     add("--part", action="append", choices=PARTS, help="repeat for several; default: all")
     add("--minutes", type=float, default=3, help="training time of each model")
+    add("--steps", type=int, help="of isoslice's models, in place of minutes: on a busy machine")
     add("--threads", type=int, default=2)
     add("--seed", type=int, default=0)
     add("--care", type=Path, metavar="PYTHON", help="interpreter with csbdeep")
@@ -57,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     progress = terminal_progress(quiet=False)
     programs = peers(options.care, options.eclare)
-    settings = Settings(options.minutes, options.seed, options.threads, programs)
+    settings = Settings(options.minutes, options.seed, options.threads, programs, options.steps)
     try:
         outcome = run_measured(
             options.volume or VOLUMES,

@@ -41,16 +41,25 @@ class Settings:
         Of every process.
     peers
         Other programs.
+    steps
+        Of training isoslice's models, in place of `minutes`.
     """
 
     minutes: float = 3.0
     seed: int = 0
     threads: int = 2
     peers: tuple[Peer, ...] = field(default=())
+    steps: int | None = None
 
     def resolved(self) -> dict[str, Any]:
         """Return what results depend on; runs that differ here need another folder."""
-        return {name: asdict(self)[name] for name in ("minutes", "seed")}
+        steps = {} if self.steps is None else {"steps": self.steps}
+        return {"minutes": self.minutes, "seed": self.seed, **steps}
+
+    @property
+    def budget(self) -> str:
+        """What each of isoslice's models is trained for."""
+        return f"{self.minutes:g} minutes" if self.steps is None else f"{self.steps:,} steps"
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ def model_folder(bench: Bench, method: str) -> Path:
     name = {TODAY: "todays", TOLD: "told"}[method]
     folder = bench.store.path(f"models/{name}", "")
     if not is_model_folder(folder):
-        bench.note(f"training {method} for {bench.settings.minutes:g} minutes")
+        bench.note(f"training {method} for {bench.settings.budget}")
         workdir = folder.with_name(folder.name + ".training")
         points: dict[str, Any] = {
             "network": NetworkSettings(measured=False),
@@ -96,7 +105,8 @@ def model_folder(bench: Bench, method: str) -> Path:
             list(bench.specimen.learned),
             axes="ZYX",
             voxel_size=bench.specimen.size,
-            minutes=bench.settings.minutes,
+            minutes=None if bench.settings.steps else bench.settings.minutes,
+            steps=bench.settings.steps,
             seed=bench.settings.seed,
             device="cpu",
             workdir=workdir,

@@ -89,8 +89,8 @@ def write(folder: Path, outcome: Outcome, settings: Settings) -> None:
     """Write ``measured.csv``, and tables and bars as Markdown, CSV, JSON and LaTeX."""
     caption = (
         f"Whole volumes of at most {' x '.join(map(str, CROP))} voxels; range: the truth's 0.1 to "
-        f"99.9 percentile. {settings.minutes:g} minutes of training each, on {settings.threads} "
-        f"threads. {LEARNED}"
+        f"99.9 percentile. {settings.budget} of training each, on {settings.threads} "
+        f"threads; other programs {settings.minutes:g} minutes. {LEARNED}"
     )
     outcome.rows = in_order(collected(folder))
     outcome.bars[:] = bars(outcome.rows)
