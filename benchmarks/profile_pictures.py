@@ -1,10 +1,10 @@
 """XZ of a stack before and after: interpolated, taken for points, and with a slice profile.
 
     python benchmarks/profile_pictures.py CT.tif -m MODEL --voxel-size 5,0.45,0.45 --factor 5
-        --profile auto --truth THIN.tif --first 2 -o ct.jpg
+        --profile auto --truth THIN.tif --first 2 -o ct.png
     python benchmarks/profile_pictures.py VOLUME.tif -m MODEL --seen gaussian:4.71 --factor 4
-        --profile auto -o em.jpg
-    python benchmarks/profile_pictures.py CONFOCAL.tif -m MODEL --profile auto -o confocal.jpg
+        --profile auto -o em.png
+    python benchmarks/profile_pictures.py CONFOCAL.tif -m MODEL --profile auto -o confocal.png
 
 With `--truth`, another stack whose planes are those of the result, from `--first`, is shown, too.
 With `--seen`, the stack is a volume that stands for the truth: every `--factor`-th plane of it is
@@ -23,6 +23,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 import isoslice
 from isoslice.data.grid import even_grid
@@ -97,7 +98,10 @@ def picture(found: dict[str, Planes], spacing: tuple[float, float], row: float, 
             place.set_yticks([])
         whole.set_title(title, fontsize=8)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110, pil_kwargs={"quality": 85} if path.suffix == ".jpg" else None)
+    figure.savefig(path, dpi=110)
+    with Image.open(path) as drawn:
+        grey = drawn.convert("L")
+    grey.save(path, optimize=True)
 
 
 def main() -> None:

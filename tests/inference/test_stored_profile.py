@@ -170,7 +170,6 @@ def test_a_stack_like_the_training_one_has_its_profile(knowing, tiny_model):
         ({"spacing": {**SIZE, "Z": 4.0}}, {}, "its planes are 3 µm apart, the stack's 4"),
         ({"unit": None}, {}, "does not say how far its planes are apart"),
         ({"spacing": {}}, {"factor": 3}, "does not say how far its planes are apart"),
-        ({}, {"uncertainty": True}, "with uncertainty or samples"),
         ({}, {"blur": True}, "which undoes blur"),
         ({"data": STACK.data[:2]}, {}, "planes wide, for a stack of 2 planes"),
     ],
@@ -183,13 +182,12 @@ def test_other_stacks_and_options_take_planes_for_points(knowing, changes, optio
     assert not chosen.blurred
     assert reason in chosen.told
     assert "planes are taken for points" in chosen.told
-    if "uncertainty" not in options:  # the tiny model knows nothing of its errors
-        notes = Notes()
-        found = knowing.predict(
-            replace(STACK, **changes), mode="mean", device="cpu", progress=notes, **options
-        )
-        assert chosen.told in notes.notes
-        assert "slice_profile" not in found.provenance
+    notes = Notes()
+    found = knowing.predict(
+        replace(STACK, **changes), mode="mean", device="cpu", progress=notes, **options
+    )
+    assert chosen.told in notes.notes
+    assert "slice_profile" not in found.provenance
 
 
 def test_lengths_are_converted_to_the_stacks_unit(knowing):
