@@ -20,6 +20,7 @@ from isoslice.models.config import ModelConfig, NetworkSettings
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.models.networks.error_head import build_head, with_head
 from isoslice.models.networks.factory import build_network
+from tiny_head import let_hear
 
 CPU = torch.device("cpu")
 SHAPE = NetworkSettings(
@@ -63,9 +64,8 @@ def told_model():
     """A model that is told, made at random."""
     network = build_network(TOLD).eval()
     assert isinstance(network, Denoiser)
+    let_hear(network)
     with torch.no_grad():
-        network.leave_gain.fill_(0.5)
-        network.measured_gain.fill_(0.5)
         network.renormalize()
     return Model(TOLD, network)
 

@@ -38,7 +38,7 @@ from isoslice.models.reliability.calibration import (
 )
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime.progress import Progress
-from tiny_head import random_head
+from tiny_head import let_hear, random_head
 
 SPACING = {"Z": 2.0, "Y": 0.5, "X": 0.5}
 
@@ -59,8 +59,8 @@ def own(channels=1, measured=False, **settings):
     network.renormalize()
     with torch.no_grad():
         network.leave_gain.fill_(0.5)
-        if measured:
-            network.measured_gain.fill_(0.5)
+    if measured:
+        let_hear(network)
     one = FactorCalibration(
         factor=4, ratio=(1.5,) * channels, multiples=tuple(range(1, len(COVERAGE_LEVELS) + 1))
     )

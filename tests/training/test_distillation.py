@@ -36,6 +36,7 @@ from isoslice.training.distillation import (
     student_config,
 )
 from restoring import restore
+from tiny_head import let_hear
 
 SIGMA_DATA = 0.1
 
@@ -122,17 +123,9 @@ def told_network(config):
     """A network that hears how planes were measured, made at random."""
     network = build_network(config)
     let_hear(network)
-    network.renormalize()
+    with torch.no_grad():
+        network.renormalize()
     return network
-
-
-@torch.no_grad()
-def let_hear(network):
-    """Let what is told have an effect, which training begins without."""
-    gains = "leave_gain", "measured_gain", "level_gain"
-    for name, parameter in network.named_parameters():
-        if name.endswith(gains):
-            parameter.fill_(0.5)
 
 
 @pytest.fixture
