@@ -39,7 +39,7 @@ PART, TALL = 0.5, 3.0
 def seen(volume: Planes, asked: str, factor: int) -> tuple[Planes, Planes]:
     """See every `factor`-th plane of a volume through a profile in voxels: planes and truth."""
     kind, width = parse_profile(asked)
-    assert kind != "auto"
+    assert kind in ("point", "slab", "gaussian")
     count = (len(volume) - 1) // factor + 1
     truth = volume[: (count - 1) * factor + 1].astype(float)
     places = tuple(map(float, even_grid(count, factor).known))
@@ -83,11 +83,11 @@ def picture(found: dict[str, Planes], spacing: tuple[float, float], row: float, 
 
     slices = {title: np.asarray(v[:, round(row * (v.shape[1] - 1))]) for title, v in found.items()}
     first = next(iter(slices.values()))
-    low, high = np.percentile(first, [0.5, 99.7])
+    low, high = np.percentile(first, [0.5, 99.8])
     depth, width = first.shape[0] * spacing[0], first.shape[1] * spacing[1]
-    across = 10 / len(slices)
-    tall = min(across * depth / width, TALL)
-    figure, axes = plt.subplots(2, len(slices), figsize=(10, 2 * tall + 0.3))
+    across = min(10 / len(slices), TALL * width / depth)
+    size = across * len(slices), 2 * across * depth / width + 0.3
+    figure, axes = plt.subplots(2, len(slices), figsize=size)
     # In its own shape, from the middle of the slice.
     corner = [round((1 - PART) / 2 * n) for n in first.shape]
     for (title, image), (whole, part) in zip(slices.items(), axes.T, strict=True):
