@@ -125,7 +125,25 @@ def test_without_a_model_one_is_trained_and_kept(
     assert "training one for 2 minutes on the stack's own 5 planes" in err[0]
     assert f"reuse it with -m {tmp_path / 'out.model'}" in err[1]
     assert (asked["minutes"], asked["seed"]) == (2, 5)
+    size = read_volume(stack_file).spacing
+    assert asked["spacing"] == size["Z"] / round(size["Z"] / size["X"])
     assert Model.load(tmp_path / "out.model").fingerprint == tiny_model.fingerprint
+
+
+def test_the_model_learns_from_rows_as_far_apart_as_the_result(
+    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, object] = {}
+
+    def train(volume: object, **options: object) -> Model:
+        asked.update(options)
+        return tiny_model
+
+    monkeypatch.setattr("isoslice.training.train.train", train)
+    spacing = read_volume(stack_file).spacing["X"] * 1.25
+    code, _, err = cli("predict", stack_file, "-o", tmp_path / "out.ome.tif", "--spacing", spacing)
+    assert code == 0, err
+    assert asked["spacing"] == pytest.approx(spacing)
 
 
 def test_interrupted_after_training_the_model_is_kept(

@@ -185,3 +185,22 @@ def test_going_on_with_other_planes_is_refused(tmp_path, model_folder, monkeypat
     run(request, resume=True)
     found = read_volume(request.output)
     assert (found.spacing["Z"], found.z_positions) == (1.0, None)
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_rows_of_another_spacing_than_planes_are_told(tiny_model):
+    notes = Notes()
+    planes = texture(4, 40, 40)
+    tiny_model.predict(planes, "ZYX", (4, 1, 1), spacing=2.0, mode="mean", progress=notes)
+    (told,) = [note for note in notes.notes if "rows" in note]
+    assert "rows 1 pixels apart, planes are restored 2 pixels apart" in told
+    notes = Notes()
+    tiny_model.predict(planes, "ZYX", (4, 1, 1), mode="mean", progress=notes)
+    assert not [note for note in notes.notes if "rows" in note]

@@ -302,3 +302,29 @@ def test_other_channels_than_the_models_are_refused():
     two = np.stack([stripes(), stripes(seed=1)], axis=1)
     with pytest.raises(DataError, match=r"got 2 channel\(s\), expected 1"):
         train(two, axes="ZCYX", steps=1, device="cpu", start=fast(steps=1))
+
+
+def test_rows_are_as_far_apart_as_the_planes_that_will_be_restored():
+    size = (5.0, 0.5, 0.5)
+    model = fast(stripes(4, 96), steps=1, voxel_size=size, spacing=1.0)
+    assert model.config.training.row_spacing == pytest.approx(2)
+    same = fast(stripes(4, 96), steps=1, voxel_size=size, spacing=0.4)
+    assert same.config.training.row_spacing == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "spacing", "message"),
+    [
+        (None, 1.0, "say the voxel size"),
+        ((5.0, 0.5, 0.5), 20.0, "at most 16 pixels"),
+        ((5.0, 0.5, 0.5), -1.0, "at most 16 pixels"),
+    ],
+)
+def test_spacings_that_make_no_sense_are_refused(size, spacing, message):
+    with pytest.raises(SettingsError, match=message):
+        fast(stripes(4, 64), steps=1, voxel_size=size, spacing=spacing)
+
+
+def test_the_papers_recipes_learn_from_pixels_as_they_are():
+    with pytest.raises(SettingsError, match="learns from pixels as they are"):
+        train(stripes(4, 64), axes="ZYX", voxel_size=(5, 1, 1), preset="msdsr", width=16, spacing=2)

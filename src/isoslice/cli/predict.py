@@ -230,6 +230,7 @@ def _train_on(
 ) -> Model:
     from isoslice.data.coarse import coarse_axis, turned
     from isoslice.data.labels import label_messages
+    from isoslice.data.output_spacing import output_spacing
     from isoslice.errors import DoubtWarning, warn
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.inference.stored_profile import profile_to_store
@@ -249,6 +250,7 @@ def _train_on(
     profile = arguments.options().slice_profile
     stack = turned(volume, coarse_axis(volume, arguments.along))
     stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
+    step = output_spacing(stack, arguments.options().wanted(arguments.factor)).step
     return train(
         planes,
         minutes=minutes,
@@ -258,4 +260,5 @@ def _train_on(
         along="Z",
         missing="auto" if missing.find else "none",
         slice_profile=stored,
+        spacing=step if {"Y", "X"} <= set(stack.spacing) else None,
     )

@@ -63,6 +63,16 @@ StackProfile = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+RestoredSpacing = Annotated[
+    float | None,
+    typer.Option(
+        "--spacing",
+        metavar="S",
+        help="Spacing of the planes that will be restored, if it is not that of pixels, in the "
+        "unit of the voxel size: the model learns from rows as far apart.",
+        rich_help_panel=INPUT,
+    ),
+]
 
 
 @with_option_groups
@@ -76,6 +86,7 @@ def train(
     srh: Srh = False,
     missing: MissingPlanes = "auto",
     slice_profile: StackProfile = None,
+    spacing: RestoredSpacing = None,
 ) -> None:
     """Train a model on 2D images; no isotropic volume is needed."""
     from isoslice.inference.model import Model
@@ -109,5 +120,6 @@ def train(
         srh=srh,
         missing=missing,
         slice_profile=slice_profile,
+        spacing=spacing,
     )
     training.run(learn, workdir, first)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from isoslice.data.missing import FOUND, NONE_MISSING, Missing
@@ -154,10 +157,12 @@ def draw_crops(
     generator: torch.Generator,
     *,
     quarter_turns: bool = True,
+    row_spacing: float = 1.0,
 ) -> Tensor:
     """Draw square crops, flipped and (with `quarter_turns`) rotated by 90 degrees at random.
 
-    All pixels of the training data are about equally likely to be drawn.
+    All pixels of the training data are about equally likely to be drawn. With `row_spacing` above
+    1, rows of a crop are so many pixels apart, along Y or X at random, by cubic splines.
 
     Returns
     -------
@@ -168,6 +173,9 @@ def draw_crops(
     crops = []
     for index in which.tolist():
         stack = stacks[index]
+        if row_spacing > 1:
+            crops.append(_spaced_crop(stack, size, row_spacing, generator))
+            continue
         planes, _, height, width = stack.data.shape
         plane, top, left, turn = (
             int(torch.randint(high, (), generator=generator))
@@ -181,7 +189,60 @@ def draw_crops(
     return torch.stack(crops)
 
 
-def crop_size(stacks: Sequence[PlaneStack], wanted: int, multiple: int) -> int:
-    """Return the largest side up to `wanted` that fits all planes, a multiple of `multiple`."""
+def _spaced_crop(
+    stack: PlaneStack, size: int, row_spacing: float, generator: torch.Generator
+) -> Tensor:
+    """Draw a crop (C, size, size) whose rows are `row_spacing` pixels apart."""
+    tall = pixels_of_rows(size, row_spacing)
+    planes, _, *sides = stack.data.shape
+    plane, turned, flips = (
+        int(torch.randint(high, (), generator=generator)) for high in (planes, 2, 4)
+    )
+    along, across = sides[::-1] if turned else sides
+    top, left = (
+        int(torch.randint(high, (), generator=generator))
+        for high in (along - tall + 1, across - size + 1)
+    )
+    image = stack.data[plane].swapaxes(1, 2) if turned else stack.data[plane]
+    crop = stack.normalization.apply(image[:, top : top + tall, left : left + size])
+    crop = crop[:, :: -1 if flips & 1 else 1, :: -1 if flips & 2 else 1]
+    spaced = np.einsum("rz,czx->crx", _rows_at(size, row_spacing), crop.astype(np.float64))
+    return torch.from_numpy(spaced.astype(np.float32))
+
+
+@lru_cache(maxsize=4)
+def _rows_at(size: int, row_spacing: float) -> NDArray[np.float64]:
+    """Return the weights of a cubic spline at `size` rows that are `row_spacing` pixels apart."""
+    tall = pixels_of_rows(size, row_spacing)
+    spline = CubicSpline(np.arange(tall), np.eye(tall))
+    return np.asarray(spline(np.arange(size) * row_spacing), np.float64)
+
+
+def pixels_of_rows(size: int, row_spacing: float) -> int:
+    """Return how many pixels `size` rows span that are `row_spacing` pixels apart."""
+    return math.ceil((size - 1) * row_spacing - 1e-9) + 1
+
+
+def crop_size(
+    stacks: Sequence[PlaneStack], wanted: int, multiple: int, row_spacing: float = 1.0
+) -> int:
+    """Return the largest side up to `wanted` that fits all planes, a multiple of `multiple`.
+
+    Rows of it are `row_spacing` pixels apart.
+
+    Raises
+    ------
+    DataError
+        If even the smallest is too large.
+    """
     smallest: int = min(min(stack.data.shape[2:]) for stack in stacks)
-    return min(wanted, smallest // multiple * multiple)
+    size = min(wanted, smallest // multiple * multiple)
+    while size > multiple and pixels_of_rows(size, row_spacing) > smallest:
+        size -= multiple
+    if pixels_of_rows(size, row_spacing) > smallest:
+        raise DataError(
+            f"got planes of {smallest} pixels, of which {size} rows {row_spacing:.3g} pixels apart "
+            f"do not fit, expected {pixels_of_rows(size, row_spacing)} pixels at least; use larger "
+            "planes, or a finer output spacing"
+        )
+    return size

@@ -24,10 +24,12 @@ from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
 from isoslice.inference.stored_profile import ChosenProfile, choose_profile
-from isoslice.models.config import ModelConfig
+from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
 
+#: Ratio of the spacings of planes and of the rows that a model learned from that is told.
+OTHER_ROWS = 1.4
 #: Planes in which the noise is measured, and the side of what is looked at of each, in pixels.
 NOISE_PLANES, SIDE = 8, 1024
 
@@ -135,6 +137,8 @@ def plan_restoration(
         If a slice profile does not fit the stack, or its file holds none.
     """
     spacing, ratio = stack.spacing, stack.spacing.ratio
+    pixels = ratio_of(stack.volume, ratio) / ratio
+    _tell_of_rows(model.config, pixels, progress or Progress())
     chosen = choose_profile(options, model.config, stack.volume)
     profile, profile_from = _profile_of(chosen, stack, inspection, progress or Progress())
     if chosen.asked == "auto" and profile_from.startswith(CANNOT_TELL):
@@ -159,7 +163,7 @@ def plan_restoration(
         options=options,
         factor=stack.factor,
         ratio=spacing.ratio,
-        pixels=ratio_of(stack.volume, ratio) / ratio,
+        pixels=pixels,
         step=spacing.step,
         positions=() if spacing.is_even else spacing.positions,
         along=cast("Literal['Z', 'Y', 'X']", stack.along),
@@ -173,6 +177,19 @@ def plan_restoration(
         damping=damping,
         doubts=doubts,
     )
+
+
+def _tell_of_rows(config: AnyConfig, pixels: float, progress: Progress) -> None:
+    """Tell that a model learned from rows of another spacing than planes are restored at."""
+    if not isinstance(config, ModelConfig):
+        return
+    rows, wanted = config.training.row_spacing, max(1.0, pixels)
+    if not 1 / OTHER_ROWS < wanted / rows < OTHER_ROWS:
+        progress.note(
+            f"the model learned from rows {rows:.3g} pixels apart, planes are restored "
+            f"{wanted:.3g} pixels apart: a model that is trained for it is more accurate (train "
+            "--spacing, or predict without a model)"
+        )
 
 
 def _profile_of(

@@ -76,6 +76,8 @@ class TrainingSettings(_Frozen):
     no_signal_share: Share = 0.3
     #: Share of the planes held out for validation.
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    #: Distance of rows in pixels: that of the planes that will be restored.
+    row_spacing: Annotated[float, Field(ge=1, le=16)] = 1.0
 
     def with_crop(self, crop: int) -> TrainingSettings:
         """Return a copy with another crop size."""
@@ -151,6 +153,11 @@ class MaskedTraining(_Frozen):
     #: Augment crops with turns by 90 degrees, not only with flips.
     quarter_turns: bool = False
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+
+    @property
+    def row_spacing(self) -> float:
+        """Distance of rows in pixels: as in the paper, one."""
+        return 1.0
 
     @model_validator(mode="after")
     def _some_row_is_known(self) -> MaskedTraining:

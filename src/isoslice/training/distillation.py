@@ -229,7 +229,8 @@ def distill(
         as_volumes(images, axes), teacher.config.intensities, teacher.config.srh, along
     )
     check_channels(volumes, stacks, teacher.config)
-    config = student_config(teacher.config, crop_size(stacks, TrainingSettings().crop, 16), seed)
+    crop = crop_size(stacks, TrainingSettings().crop, 16, teacher.config.training.row_spacing)
+    config = student_config(teacher.config, crop, seed)
     student = build_network(config, config.training.seed)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
@@ -246,6 +247,7 @@ def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelCo
         crop=crop,
         seed=teacher.training.seed if seed is None else seed,
         measured_share=teacher.training.measured_share,
+        row_spacing=teacher.training.row_spacing,
     )
     shape = NetworkSettings(channels=teacher.network.channels, measured=teacher.network.measured)
     changes = {"network": shape, "training": training, "distilled": DistilledSettings()}

@@ -92,7 +92,9 @@ def fit_spread(
     c_noise = precondition(level, scale).c_noise
     deadline = Deadline.after(seconds)
     for step in range(steps):
-        images = draw_crops(stacks, BATCH, settings.crop, generator).to(device)
+        images = draw_crops(
+            stacks, BATCH, settings.crop, generator, row_spacing=settings.row_spacing
+        ).to(device)
         example = draw_example(images, config, generator)
         base, masks = example.base, example.masks
         no_residual = torch.zeros_like(base)

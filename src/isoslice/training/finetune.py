@@ -8,7 +8,7 @@ from isoslice.data.planes import PlaneStack
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.models.config import AnyConfig, NetworkSettings, UNetSettings
+from isoslice.models.config import AnyConfig, NetworkSettings, TrainingSettings, UNetSettings
 from isoslice.models.presets import fresh_training
 
 #: Learning rate relative to that of training from scratch.
@@ -53,7 +53,10 @@ def continued_config(start: AnyConfig) -> AnyConfig:
     """
     fresh = fresh_training(start)
     rate = fresh.learning_rate * RATE_FACTOR
-    return start.model_copy(update={"training": fresh.model_copy(update={"learning_rate": rate})})
+    kept = {"learning_rate": rate}
+    if isinstance(start.training, TrainingSettings):
+        kept["row_spacing"] = start.training.row_spacing
+    return start.model_copy(update={"training": fresh.model_copy(update=kept)})
 
 
 def check_channels(

@@ -30,7 +30,7 @@ def residual_statistics(
         If interpolation is exact, or intensities overflow.
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    crops = draw_crops(stacks, 256, settings.crop, generator)
+    crops = draw_crops(stacks, 256, settings.crop, generator, row_spacing=settings.row_spacing)
     plain = draw_masked(crops, settings, None, generator)
     hidden = plain.hidden.expand_as(crops)
     softening = fit_softening(plain.base[hidden], plain.residual[hidden])

@@ -83,6 +83,7 @@ class Training:
             settings.crop,
             generator,
             quarter_turns=objective.quarter_turns,
+            row_spacing=settings.row_spacing,
         )
         return images, generator
 

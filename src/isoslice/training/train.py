@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from isoslice.data.missing import parse_missing
 from isoslice.data.planes import crop_size, split
 from isoslice.data.profile import Profile
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
 from isoslice.inference.stored_profile import profile_to_store
@@ -34,6 +36,10 @@ from isoslice.training.run import (
     training_planes,
 )
 
+#: Spacings of planes that will be restored, in pixels: those that count as that of pixels, and the
+#: coarsest.
+SAME_SPACING, COARSEST = 1.05, 16.0
+
 
 def train(
     images: Images,
@@ -59,6 +65,7 @@ def train(
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
     slice_profile: str | Profile | StoredProfile | None = None,
+    spacing: float | None = None,
 ) -> Model:
     """Train a model on 2D images.
 
@@ -107,6 +114,9 @@ def train(
     missing
         Planes of a stack to leave out, beside those that are found to be blank or damaged; as
         `Model.predict` takes them.
+    spacing
+        Of the planes that will be restored, where it is not that of pixels, in the unit of the
+        voxel size: rows as far apart are learned from. Finer ones than pixels count as these.
     slice_profile
         What planes of the stacks see along Z, as `Model.predict` takes it; ``auto`` finds it. It is
         stored with the model, and undone in stacks with planes as far apart. By default none is.
@@ -146,12 +156,13 @@ def train(
         slice_profile = profile_to_store(slice_profile, volumes, chosen, options.progress, told)
     shape = shape.updated(channels=stacks[0].data.shape[1])
     planes = split(stacks, settings.validation_share, settings.seed)
-    settings = settings.with_crop(crop_size(stacks, settings.crop, 16))
-    spacing = volumes[0].spacing
+    settings = with_row_spacing(settings, spacing, volumes[0])
+    settings = settings.with_crop(crop_size(stacks, settings.crop, 16, settings.row_spacing))
+    sizes = volumes[0].spacing
     config = chosen.updated(
         network=shape,
         training=settings,
-        pixel_size=(spacing["Y"], spacing["X"]) if {"Y", "X"} <= set(spacing) else None,
+        pixel_size=(sizes["Y"], sizes["X"]) if {"Y", "X"} <= set(sizes) else None,
         unit=volumes[0].unit,
         channel_names=volumes[0].channel_names,
         intensities=intensities,
@@ -164,6 +175,38 @@ def train(
         untrained.load_state_dict(start.network.state_dict())
     origin = {} if start is None else {"continued_from": start.fingerprint}
     return train_model(options, untrained, objective, planes, image_facts(volumes, stacks), origin)
+
+
+def with_row_spacing(
+    settings: TrainingSettings | MaskedTraining, spacing: float | None, volume: Volume
+) -> TrainingSettings | MaskedTraining:
+    """Return settings by which rows are learned from that are `spacing` apart.
+
+    Raises
+    ------
+    SettingsError
+        If the size of the volume's pixels is unknown, or much smaller, or the recipe is another's.
+    """
+    if spacing is None:
+        return settings
+    if not isinstance(settings, TrainingSettings):
+        raise SettingsError(
+            "got a spacing for a preset of the paper, which learns from pixels as they are, "
+            "expected none; leave it out"
+        )
+    y, x = (volume.spacing.get(axis) for axis in "YX")
+    if not y or not x:
+        raise SettingsError(
+            f"got spacing {spacing:g} for images without the size of their pixels, expected both "
+            "in one unit; say the voxel size, for example --voxel-size 5,0.45,0.45mm"
+        )
+    pixels = spacing / math.sqrt(y * x)
+    if not 0 < pixels <= COARSEST:
+        raise SettingsError(
+            f"got spacing {spacing:g} for pixels of {y:g} x {x:g}, expected a length of at most "
+            f"{COARSEST:g} pixels; give the spacing of the output, not that of the stack's planes"
+        )
+    return settings.updated(row_spacing=pixels if pixels > SAME_SPACING else 1.0)
 
 
 def _check_kinds(chosen: AnyConfig, settings: object, shape: object) -> None:

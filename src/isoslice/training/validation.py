@@ -36,7 +36,9 @@ def validation(
     generator = torch.Generator().manual_seed(0)
     crop = config.training.crop
     count = CROPS if config.has_mean else SAMPLED_CROPS
-    images = draw_crops(held_out, count, crop, generator).to(device)
+    images = draw_crops(
+        held_out, count, crop, generator, row_spacing=config.training.row_spacing
+    ).to(device)
     scores = {}
     for factor in VALIDATION_FACTORS:
         masks = even_rows(crop, factor).expand(len(images), -1).to(device)
