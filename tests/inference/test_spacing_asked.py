@@ -187,14 +187,6 @@ def test_going_on_with_other_planes_is_refused(tmp_path, model_folder, monkeypat
     assert (found.spacing["Z"], found.z_positions) == (1.0, None)
 
 
-class Notes(Progress):
-    def __init__(self):
-        self.notes = []
-
-    def note(self, text):
-        self.notes.append(text)
-
-
 def test_rows_of_another_spacing_than_planes_are_told(tiny_model):
     notes = Notes()
     planes = texture(4, 40, 40)

@@ -12,6 +12,7 @@ from isoslice.data.box import Region
 from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.profile import POINT, Profile
 from isoslice.data.profile_estimate import ProfileEstimate, Reader, estimate_from, noise_seen
+from isoslice.data.units import SYMBOLS
 from isoslice.data.volume import Volume
 from isoslice.inference.inspection import Inspection
 
@@ -64,7 +65,7 @@ class FoundProfile:
 
     def length(self, pixels: float) -> str:
         """Write a length in XY pixels in the stack's unit."""
-        return f"{pixels * self.pixel:.3g} {self.unit}"
+        return f"{pixels * self.pixel:.3g} {SYMBOLS.get(self.unit, self.unit)}"
 
     def compared(self, asked: str, given: Profile, factor: float) -> str:
         """Compare with a profile that is given in output planes, `factor` a measured one."""
