@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,3 +261,16 @@ def test_by_command(cli: Cli, tmp_path, monkeypatch):
     stored = Model.load(tmp_path / "d.model").config.slice_profile
     assert stored.profile == Profile("gaussian", 3.0)
     assert Model.load(out).config.slice_profile.profile == Profile("slab", 4.0)
+
+
+@pytest.mark.parametrize("asked", ["Slab:4", Path("psf.txt")])
+def test_profiles_are_stored_however_they_are_written(asked, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("psf.txt").write_text("-1 1\n0 2\n1 1\n", encoding="utf-8")
+    assert store(asked, STACK).profile is not None
+    assert store(" Point ", STACK) is None
+
+
+def test_spacings_that_differ_by_rounding_are_one():
+    near = replace(STACK, spacing={**STACK.spacing, "Z": STACK.spacing["Z"] * (1 + 1e-8)})
+    assert store("slab", STACK, near).profile.kind == "slab"

@@ -14,7 +14,7 @@ from isoslice.data.measurement import Measurement
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
 from isoslice.data.profile import Profile
-from isoslice.errors import SettingsError
+from isoslice.errors import DoubtWarning, SettingsError
 from isoslice.inference.detail.patches import reader
 from isoslice.inference.model import Model
 from isoslice.inference.options import ResolvedOptions
@@ -33,7 +33,12 @@ from isoslice.inference.uncertainty import (
 from isoslice.models.config import DistilledSettings, MsdsrConfig
 from isoslice.models.networks.error_head import build_head, with_head
 from isoslice.models.networks.factory import build_network
-from isoslice.models.reliability.calibration import Calibration, FactorCalibration, calibrate
+from isoslice.models.reliability.calibration import (
+    Calibration,
+    FactorCalibration,
+    RowErrors,
+    calibrate,
+)
 from isoslice.models.reliability.record import Trust
 from restoring import with_std
 from tiny_head import CPU, TINY, network, random_head
@@ -307,3 +312,24 @@ def test_a_model_keeps_what_it_knows(model, tmp_path, stack):
         for m in (model, read)
     )
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_planes_too_few_to_tell_what_they_lack_are_doubted(stack):
+    shape = TINY.network.model_copy(update={"measured": True})
+    config = TINY.model_copy(update={"network": shape})
+    one = FactorCalibration(factor=4, ratio=(1.0,), multiples=tuple(range(1, 7)))
+    trust = Trust(calibration=Calibration(factors=(one,), held_out=True))
+    model = Model(config, build_network(config).eval(), {}, random_head(), trust)
+    options = {"axes": "ZYX", "factor": 3, "mode": "mean", "uncertainty": True}
+    with pytest.warns(DoubtWarning, match="intervals may be far too narrow"):
+        model.predict(stack[:4], slice_profile="slab", **options)
+
+
+def test_a_constant_channel_does_not_narrow_intervals():
+    rng = np.random.default_rng(0)
+    error, spread = (torch.from_numpy(rng.normal(size=(1, 4000))) for _ in range(2))
+    alone = RowErrors(error, spread.abs())
+    nothing = torch.zeros_like(error)
+    beside = RowErrors(torch.cat([error, nothing]), torch.cat([spread.abs(), nothing + 1]))
+    assert beside.multiples == alone.multiples
+    assert RowErrors(nothing, nothing + 1).multiples[0] > 0

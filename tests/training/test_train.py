@@ -22,7 +22,7 @@ from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import ResidualObjective, average_decay, learning_rate
 from isoslice.training.run import as_volumes
 from isoslice.training.statistics import residual_statistics
-from isoslice.training.train import train
+from isoslice.training.train import spacing_to_learn, train
 from tiny_training import MASKED, NETWORK, SETTINGS, fast, quickly, stripes, weights
 
 
@@ -328,3 +328,19 @@ def test_spacings_that_make_no_sense_are_refused(size, spacing, message):
 def test_the_papers_recipes_learn_from_pixels_as_they_are():
     with pytest.raises(SettingsError, match="learns from pixels as they are"):
         train(stripes(4, 64), axes="ZYX", voxel_size=(5, 1, 1), preset="msdsr", width=16, spacing=2)
+
+
+@pytest.mark.parametrize(
+    ("side", "step", "expected"),
+    [
+        (256, 1.0, 2.0),
+        (256, 0.6, None),  # about that of pixels
+        (64, 2.5, 63 / 31),  # what they have room for
+        (40, 50.0, None),
+        (256, None, None),
+    ],
+)
+def test_rows_to_learn_from_fit_the_planes(side, step, expected):
+    stack = Volume(np.zeros((3, side, side), np.uint8), "ZYX", {"Z": 5.0, "Y": 0.5, "X": 0.5})
+    found = spacing_to_learn(stack, step)
+    assert found == (None if expected is None else pytest.approx(expected / 2))

@@ -235,7 +235,7 @@ def _train_on(
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.inference.stored_profile import profile_to_store
     from isoslice.models.presets import preset_config
-    from isoslice.training.train import train
+    from isoslice.training.train import spacing_to_learn, train
 
     missing = arguments.options().missing_planes
     planes = planes_to_learn_from(volume, along=arguments.along, missing=missing)
@@ -250,7 +250,7 @@ def _train_on(
     profile = arguments.options().slice_profile
     stack = turned(volume, coarse_axis(volume, arguments.along))
     stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
-    step = output_spacing(stack, arguments.options().wanted(arguments.factor)).step
+    wanted = arguments.options().wanted(arguments.factor)
     return train(
         planes,
         minutes=minutes,
@@ -260,5 +260,5 @@ def _train_on(
         along="Z",
         missing="auto" if missing.find else "none",
         slice_profile=stored,
-        spacing=step if {"Y", "X"} <= set(stack.spacing) else None,
+        spacing=spacing_to_learn(stack, output_spacing(stack, wanted).step),
     )

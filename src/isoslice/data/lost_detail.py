@@ -56,6 +56,9 @@ class LostDetail:
         return found
 
 
+NOTHING_LOST = LostDetail(np.array([0.0, 1.0]), np.array([1.0, 1.0]))
+
+
 def lost_detail(
     cubes: Sequence[NDArray[np.float32]], ratio: float, deviation: float
 ) -> LostDetail | None:

@@ -26,6 +26,8 @@ from isoslice.errors import DataError, SettingsError
 
 #: Side of the smallest planes to train on, in pixels; smaller ones hold no context.
 MIN_PLANE_SIDE = 32
+#: Ratio that matters, of the spacing of restored planes to that of the rows of a training.
+OTHER_ROWS = 1.4
 
 
 @dataclass(frozen=True)

@@ -159,9 +159,11 @@ def with_rows(
     """Yield images (C, H, W), then turned, with rows as far apart as output planes, in pixels."""
     for image in images:
         for turned in (image, image.swapaxes(1, 2)):
-            count = int((turned.shape[1] - 1) / pixels + 1e-9) + 1
-            if abs(pixels - 1) < SAME_SPACING or count < 2:
+            if abs(pixels - 1) < SAME_SPACING:
                 yield turned
+                continue
+            count = int((turned.shape[1] - 1) / pixels + 1e-9) + 1
+            if count < 2:
                 continue
             places = np.arange(count) * pixels
             spline = CubicSpline(np.arange(turned.shape[1]), turned, axis=1)

@@ -13,13 +13,20 @@ from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.measurement import Measurement
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import Normalization
+from isoslice.data.planes import OTHER_ROWS
 from isoslice.data.profile import POINT, Profile
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, SettingsError, warn
 from isoslice.inference.asked_profile import profile_in_planes, told_of_file
 from isoslice.inference.consistency import MAX_PLANES, damping_of
-from isoslice.inference.found_profile import CANNOT_TELL, find_profile, less_grain, ratio_of
+from isoslice.inference.found_profile import (
+    CANNOT_TELL,
+    find_profile,
+    less_grain,
+    ratio_of,
+    tells_of_detail,
+)
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
@@ -28,8 +35,11 @@ from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
 
-#: Ratio of the spacings of planes and of the rows that a model learned from that is told.
-OTHER_ROWS = 1.4
+#: What is said of intervals that may be too narrow.
+UNKNOWN_DETAIL = (
+    "intervals may be far too narrow: planes are too few or too small to tell how much detail "
+    "their slice profile averages away (5 planes of 24 x 24 pixels at least)"
+)
 #: Planes in which the noise is measured, and the side of what is looked at of each, in pixels.
 NOISE_PLANES, SIDE = 8, 1024
 
@@ -143,6 +153,10 @@ def plan_restoration(
     profile, profile_from = _profile_of(chosen, stack, inspection, progress or Progress())
     if chosen.asked == "auto" and profile_from.startswith(CANNOT_TELL):
         doubts = (*doubts, profile_from)
+    unsure = options.estimates_errors and profile != POINT
+    if unsure and not tells_of_detail(stack.volume, ratio, inspection):
+        warn(UNKNOWN_DETAIL, DoubtWarning)
+        doubts = (*doubts, UNKNOWN_DETAIL)
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     whole = PlaneGrid(spacing.positions).is_whole

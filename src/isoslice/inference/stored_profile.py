@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from isoslice.inference.consistency import MAX_PLANES
 from isoslice.inference.found_profile import FoundProfile, find_profile
 from isoslice.inference.inspection import inspect
 from isoslice.inference.options import PredictOptions
-from isoslice.models.config import AnyConfig, StoredProfile
+from isoslice.models.config import AnyConfig, ModelConfig, StoredProfile
 from isoslice.runtime.progress import Progress
 
 #: Relative difference of spacings that count as the same.
@@ -75,7 +76,7 @@ def choose_profile(options: PredictOptions, config: AnyConfig, volume: Volume) -
     given = _in_unit(stored.profile, stored.unit, volume.unit)
     reason = _unlike(stored, volume)
     if given is not None and not reason:
-        reason = _refused(options, given, volume)
+        reason = _refused(options, config, given, volume)
     if given is None or reason:
         return ChosenProfile(
             "point",
@@ -100,10 +101,13 @@ def _unlike(stored: StoredProfile, volume: Volume) -> str:
     return f"its planes are {nearest:.4g} {unit} apart, the stack's {step:.4g}"
 
 
-def _refused(options: PredictOptions, profile: Profile, volume: Volume) -> str:
+def _refused(options: PredictOptions, config: AnyConfig, profile: Profile, volume: Volume) -> str:
     """Say why a profile cannot be undone with other options, or in a stack; empty if it can."""
     if volume.size("Z") > MAX_PLANES:
         return f"the stack has more than {MAX_PLANES:,} planes"
+    told = isinstance(config, ModelConfig) and config.network.measured
+    if options.estimates_errors and not told:
+        return "the model's network is of an earlier version, which does not know its errors then"
     try:
         PredictOptions.model_validate({**options.model_dump(), "slice_profile": profile})
         profile_in_planes(profile, volume, 2.0)
@@ -127,7 +131,7 @@ def _in_unit(profile: Profile, unit: str | None, into: str | None) -> Profile | 
 
 
 def profile_to_store(
-    asked: Asked | None,
+    asked: Asked | Path | None,
     volumes: Sequence[Volume],
     config: AnyConfig,
     progress: Progress,
@@ -153,7 +157,8 @@ def profile_to_store(
     DataError, SettingsError
         If the profile does not fit the stacks, or the model.
     """
-    if asked is None or asked == "point" or asked == POINT:
+    asked = PredictOptions.model_validate({"slice_profile": asked}).slice_profile
+    if asked is None or asked == "point":
         return None
     if config.recipe != "isoslice":
         raise SettingsError(
@@ -175,14 +180,14 @@ def profile_to_store(
 
 def _given(asked: Asked, stacks: Sequence[Volume]) -> StoredProfile:
     """Return a profile that was given, in the stacks' unit."""
-    found = {profile_in_planes(asked, stack, stack.spacing["Z"]) for stack in stacks}
-    if len(found) > 1:
+    found = [profile_in_planes(asked, stack, stack.spacing["Z"]) for stack in stacks]
+    profile = found[0]
+    if any(abs(each.width / profile.width - 1) > SAME_SPACING for each in found):
         raise SettingsError(
             f"got slice profile {as_text(asked)} for stacks with planes "
             f"{' and '.join(f'{step:.4g}' for step in _spacings(stacks))} apart, expected one "
             "width; give it, for example slab:5"
         )
-    (profile,) = found
     first = stacks[0]
     of_file = told_of_file(asked, profile, first, first.spacing["Z"])
     unit = SYMBOLS.get(str(first.unit), first.unit or "units")

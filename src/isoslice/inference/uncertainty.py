@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.data.lost_detail import LostDetail, lost_detail, put_back
+from isoslice.data.lost_detail import NOTHING_LOST, LostDetail, lost_detail, put_back
 from isoslice.data.measurement import Measurement
 from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.roughness import anisotropy
@@ -173,7 +173,10 @@ def record_of_scales(scales: Sequence[StackScale]) -> dict[str, Any]:
 def _lost_detail(
     read: Read, shape: tuple[int, int, int], measurement: Measurement
 ) -> list[LostDetail]:
-    """Find what each channel's planes lack of sections; nothing of sharp planes, or if unknown."""
+    """Find what each channel's planes lack of sections; none of sharp planes, or if unknown.
+
+    Channels in which nothing varies lack nothing.
+    """
     if measurement.profile.kind == "point":
         return []
     gap = float(np.median(np.diff(measurement.positions))) * measurement.pixels
@@ -181,7 +184,8 @@ def _lost_detail(
     deviation = measurement.profile.deviation * measurement.pixels
     channels = [list(each) for each in zip(*parts, strict=True)]
     found = [lost_detail(cubes, gap, deviation) for cubes in channels]
-    return [each for each in found if each is not None] if None not in found else []
+    known = any(each is not None for each in found)
+    return [each or NOTHING_LOST for each in found] if known else []
 
 
 def _neighbours(read: Read, shape: tuple[int, int, int]) -> list[NDArray[np.float32]]:

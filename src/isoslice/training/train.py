@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from isoslice.data.missing import parse_missing
-from isoslice.data.planes import crop_size, split
+from isoslice.data.planes import OTHER_ROWS, crop_size, split
 from isoslice.data.profile import Profile
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
@@ -39,6 +39,8 @@ from isoslice.training.run import (
 #: Spacings of planes that will be restored, in pixels: those that count as that of pixels, and the
 #: coarsest.
 SAME_SPACING, COARSEST = 1.05, 16.0
+#: Side of the smallest crop that wider rows may leave where nobody asked for them.
+LEAST_CROP = 32
 
 
 def train(
@@ -64,7 +66,7 @@ def train(
     progress: Progress | None = None,
     along: str | None = None,
     missing: str | Sequence[int] | None = None,
-    slice_profile: str | Profile | StoredProfile | None = None,
+    slice_profile: str | Path | Profile | StoredProfile | None = None,
     spacing: float | None = None,
 ) -> Model:
     """Train a model on 2D images.
@@ -175,6 +177,20 @@ def train(
         untrained.load_state_dict(start.network.state_dict())
     origin = {} if start is None else {"continued_from": start.fingerprint}
     return train_model(options, untrained, objective, planes, image_facts(volumes, stacks), origin)
+
+
+def spacing_to_learn(stack: Volume, step: float | None) -> float | None:
+    """Return how far apart rows should be for planes that will be restored `step` apart.
+
+    At most what the stack's planes have room for; None where that is about the spacing of pixels,
+    which are learned from as they are then.
+    """
+    y, x = (stack.spacing.get(axis) for axis in "YX")
+    if step is None or not y or not x:
+        return None
+    pixel, side = math.sqrt(y * x), min(stack.size("Y"), stack.size("X"))
+    pixels = min(step / pixel, (side - 1) / (LEAST_CROP - 1), COARSEST)
+    return pixels * pixel if pixels > OTHER_ROWS else None
 
 
 def with_row_spacing(

@@ -109,7 +109,8 @@ def check_same(before: JobPlan, now: dict[str, object], folder: Path) -> None:
         if key in now and now[key] != then[key]:
             long = isinstance(now[key], Mapping) or isinstance(then[key], Mapping)
             digest = key.endswith(("digest", "fingerprint", "positions"))
-            was = "" if digest or long else f" (now {now[key]}, before {then[key]})"
+            asked = ["not given" if each[key] is None else each[key] for each in (now, then)]
+            was = "" if digest or long else f" (now {asked[0]}, before {asked[1]})"
             changed.append(f"another {name}{was}")
     if changed:
         raise SettingsError(

@@ -117,8 +117,14 @@ class RowErrors:
 
     @property
     def multiples(self) -> tuple[float, ...]:
-        """Quantiles of errors at `COVERAGE_LEVELS`, in standard deviations."""
-        deviations = self.error.abs() / (self.spread * self.ratio[:, None]).clamp(min=1e-9)
+        """Quantiles of errors at `COVERAGE_LEVELS`, in standard deviations.
+
+        Channels without errors, which are constant, do not count beside others.
+        """
+        varies = self.rms > 0
+        kept = varies if varies.any() else ~varies
+        predicted = self.spread[kept] * self.ratio[kept, None]
+        deviations = self.error[kept].abs() / predicted.clamp(min=1e-9)
         quantiles = np.quantile(deviations.numpy().ravel(), COVERAGE_LEVELS)
         return tuple(np.maximum(quantiles, 1e-6).tolist())
 
