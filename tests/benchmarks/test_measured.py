@@ -284,14 +284,14 @@ def test_all_parts_run_and_nothing_is_measured_twice(tmp_path, monkeypatch):
     script = tmp_path / "peer.py"
     script.write_text(FAKE_PEER, encoding="utf-8")
     python = Path(sys.executable)
-    settings = Settings(
-        0.01, threads=1, peers=(Peer("CARE", python, script), Peer("ECLARE", python, script, True))
-    )
+    peers = Peer("CARE", python, script), Peer("ECLARE", python, script, True)
+    settings = Settings(0.01, threads=1, peers=peers, steps=1)
     train, trained = benches.isoslice.train, []
 
-    def quick(*arguments, minutes, **more):
+    def quick(*arguments, **more):
+        assert (more["minutes"], more["steps"]) == (None, 1)
         trained.append(more.get("network"))
-        return train(*arguments, steps=1, **more)
+        return train(*arguments, **more)
 
     monkeypatch.setattr(benches.isoslice, "train", quick)
 
