@@ -101,7 +101,9 @@ def pair(options: argparse.Namespace) -> Iterator[tuple[Any, ...]]:
         isoslice.read_volume(path, axes="ZYX").data for path in (options.thick, options.thin)
     )
     size, factor = tuple(options.spacing), options.factor
-    model = isoslice.train(thick, axes="ZYX", voxel_size=size, minutes=options.minutes)
+    model = isoslice.train(
+        thick, axes="ZYX", voxel_size=size, minutes=options.minutes, spacing=options.rows
+    )
     truth = thin[options.first :][: (len(thick) - 1) * factor + 1]
     thick = thick[: (len(truth) - 1) // factor + 1]
     truth = truth[: (len(thick) - 1) * factor + 1]
@@ -175,6 +177,7 @@ def main() -> None:
     one.add_argument("--first", type=int, default=0)
     one.add_argument("--factor", type=int, default=5)
     one.add_argument("--spacing", type=float, nargs=3, default=(5.0, 0.45, 0.45))
+    one.add_argument("--rows", type=float, help="spacing of the rows to learn from")
     one.set_defaults(measure=pair)
     two = kinds.add_parser("blurred")
     two.add_argument("volume", type=Path)

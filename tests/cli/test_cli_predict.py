@@ -108,16 +108,22 @@ def test_interrupted_predict_leaves_nothing(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_without_a_model_one_is_trained_and_kept(
-    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: dict[str, object] = {}
+@pytest.fixture
+def asked(tiny_model: Model, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """What a training, which takes no time, is asked for."""
+    options: dict[str, object] = {}
 
-    def train(volume: object, **options: object) -> Model:
-        asked.update(options)
+    def train(volume: object, **given: object) -> Model:
+        options.update(given)
         return tiny_model
 
     monkeypatch.setattr("isoslice.training.train.train", train)
+    return options
+
+
+def test_without_a_model_one_is_trained_and_kept(
+    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, asked: dict[str, object]
+) -> None:
     out = tmp_path / "out.ome.tif"
     options = ("--steps", 3, "--seed", 5, "--minutes", 2)
     code, _, err = cli("predict", stack_file, "-o", out, *options)
@@ -130,15 +136,8 @@ def test_without_a_model_one_is_trained_and_kept(
 
 
 def test_the_model_learns_from_rows_as_far_apart_as_the_result(
-    cli: Cli, stack_file: Path, tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, tmp_path: Path, asked: dict[str, object]
 ) -> None:
-    asked: dict[str, object] = {}
-
-    def train(volume: object, **options: object) -> Model:
-        asked.update(options)
-        return tiny_model
-
-    monkeypatch.setattr("isoslice.training.train.train", train)
     path = write_stack(tmp_path / "coarse.tif", texture(4, 64, 64), voxel_size=(8.0, 1.0, 1.0))
     spacing = 1.75
     code, _, err = cli("predict", path, "-o", tmp_path / "out.ome.tif", "--spacing", spacing)

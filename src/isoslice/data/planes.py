@@ -208,16 +208,20 @@ def _spaced_crop(
     image = stack.data[plane].swapaxes(1, 2) if turned else stack.data[plane]
     crop = stack.normalization.apply(image[:, top : top + tall, left : left + size])
     crop = crop[:, :: -1 if flips & 1 else 1, :: -1 if flips & 2 else 1]
-    spaced = np.einsum("rz,czx->crx", _rows_at(size, row_spacing), crop.astype(np.float64))
-    return torch.from_numpy(spaced.astype(np.float32))
+    return torch.from_numpy(spaced_rows(crop, size, row_spacing))
+
+
+def spaced_rows(image: NDArray[np.float32], count: int, row_spacing: float) -> NDArray[np.float32]:
+    """Interpolate `count` rows of an image (C, H, W), some pixels apart, by cubic splines."""
+    weights = _row_weights(image.shape[1], count, row_spacing)
+    rows = np.einsum("rz,czx->crx", weights, image.astype(np.float64))
+    return np.asarray(rows, np.float32)
 
 
 @lru_cache(maxsize=4)
-def _rows_at(size: int, row_spacing: float) -> NDArray[np.float64]:
-    """Return the weights of a cubic spline at `size` rows that are `row_spacing` pixels apart."""
-    tall = pixels_of_rows(size, row_spacing)
-    spline = CubicSpline(np.arange(tall), np.eye(tall))
-    return np.asarray(spline(np.arange(size) * row_spacing), np.float64)
+def _row_weights(height: int, count: int, row_spacing: float) -> NDArray[np.float64]:
+    spline = CubicSpline(np.arange(height), np.eye(height))
+    return np.asarray(spline(np.arange(count) * row_spacing), np.float64)
 
 
 def pixels_of_rows(size: int, row_spacing: float) -> int:

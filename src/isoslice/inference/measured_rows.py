@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from isoslice.data.grid import PlaneGrid
 from isoslice.data.measurement import Measurement
+from isoslice.data.planes import spaced_rows
 from isoslice.inference.consistency import correction_for
 from isoslice.inference.interpolated import make_base
 from isoslice.models.config import ModelConfig
@@ -165,9 +165,7 @@ def with_rows(
             count = int((turned.shape[1] - 1) / pixels + 1e-9) + 1
             if count < 2:
                 continue
-            places = np.arange(count) * pixels
-            spline = CubicSpline(np.arange(turned.shape[1]), turned, axis=1)
-            yield np.asarray(spline(places), np.float32)
+            yield spaced_rows(turned, count, pixels)
 
 
 def measured(

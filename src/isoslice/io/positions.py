@@ -43,7 +43,7 @@ def read_positions(text: str | None) -> tuple[float, ...] | Literal["even"] | No
         words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
         if not words:
             continue
-        place = _number(words[0])
+        place = finite_number(words[0])
         if place is None and not heading:
             raise DataError(
                 f"{path}: got {words[0]!r:.40} in line {number}, expected the position of a plane "
@@ -59,7 +59,8 @@ def read_positions(text: str | None) -> tuple[float, ...] | Literal["even"] | No
     return tuple(found)
 
 
-def _number(word: str) -> float | None:
+def finite_number(word: str) -> float | None:
+    """Read a finite number; None if a word is none."""
     try:
         value = float(word)
     except ValueError:

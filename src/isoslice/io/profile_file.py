@@ -15,7 +15,6 @@ stack of a bead shows that turned over, since planes before the bead see it beyo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from isoslice.io.decoded import to_volume
 from isoslice.io.formats.by_suffix import reader_by_suffix
 from isoslice.io.limits import check_memory, read_small
 from isoslice.io.options import ReadOptions
+from isoslice.io.positions import finite_number
 from isoslice.io.reading import read_raw
 
 #: Most bytes of a text of samples.
@@ -103,7 +103,7 @@ def _no_stack(source: str, shape: Sequence[int]) -> DataError:
 def _path_and_step(text: str) -> tuple[Path, float | None]:
     name, _, number = text.strip().rpartition(":")
     if name and not Path(text.strip()).exists():
-        step = _number(number)
+        step = finite_number(number)
         if step is not None and step > 0:
             return Path(name), step
     return Path(text.strip()), None
@@ -116,7 +116,7 @@ def _from_text(path: Path, step: float | None) -> Profile:
     heading = True
     for number, line in enumerate(lines, start=1):
         words = line.partition("#")[0].replace(",", " ").replace(";", " ").split()
-        values = [value for value in map(_number, words) if value is not None]
+        values = [value for value in map(finite_number, words) if value is not None]
         columns = len(found[0]) if found else len(values)
         if words and not (heading and not values):
             if len(values) != len(words) or len(words) != columns or columns > 2:
@@ -188,11 +188,3 @@ def _above_background(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     inside = np.zeros(len(sums))
     inside[start:stop] = left[start:stop]
     return inside
-
-
-def _number(word: str) -> float | None:
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
