@@ -1,6 +1,7 @@
 """Planes that are blurred: what is restored, seen through the slice profile, gives them again."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -230,10 +231,14 @@ def test_noise_that_looks_like_grain_of_a_slab_is_not_all_taken_for_signal(tiny_
     rng = np.random.default_rng(3)
     planes = 128 + 6 * rng.normal(size=(9, 64, 64)) + 60 * np.sin(np.arange(64) / 9)
 
-    def noise_told(profile):
-        restored = tiny_model.predict(planes, "ZYX", SIZE, mode="mean", slice_profile=profile)
-        return restored.provenance["slice_profile"]["noise"][0]
+    def noise_told(profile, learned):
+        model = replace(tiny_model, config=tiny_model.config.updated(noise=learned))
+        restored = model.predict(planes, "ZYX", SIZE, mode="mean", slice_profile=profile)
+        low, high = (restored.provenance["normalization"][k][0] for k in ("low", "high"))
+        return restored.provenance["slice_profile"]["noise"][0] * (high - low)
 
-    shown = 6 / np.ptp(np.percentile(planes, [0.1, 99.9]))
-    assert noise_told("slab") == pytest.approx(0.75 * shown, rel=0.1)
-    assert noise_told("gaussian:7") == 0  # planes see each other's grain
+    assert noise_told("slab", None) == pytest.approx(0.75 * 6, rel=0.1)
+    assert noise_told("slab", (0.03,)) == pytest.approx(0.75 * 6, rel=0.1)  # grain, most likely
+    assert noise_told("slab", (0.001,)) == pytest.approx(6, rel=0.1)  # the model knows no grain
+    assert noise_told("gaussian:7", None) == 0  # planes see each other's grain
+    assert noise_told("gaussian:7", (0.001,)) == 0

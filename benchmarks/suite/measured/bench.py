@@ -7,7 +7,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,8 @@ def model_folder(bench: Bench, method: str) -> Path:
             resume=workdir.exists(),
             **(points if method == TODAY else {}),
         )
+        if method == TODAY:  # nor was it told of noise when percentiles are taken
+            model = replace(model, config=model.config.updated(noise=None))
         model.save(folder)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder

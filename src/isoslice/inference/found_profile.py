@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.box import Region
+from isoslice.data.noise_range import OTHER_NOISE
 from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.profile import POINT, Profile
 from isoslice.data.profile_estimate import ProfileEstimate, Reader, estimate_from, noise_seen
@@ -111,6 +112,7 @@ def less_grain(
     factor: float,
     inspection: Inspection,
     profile: Profile,
+    learned: tuple[float, ...] | None = None,
 ) -> tuple[float, ...]:
     """Reduce noise levels of channels to what planes do not see of each other's grain.
 
@@ -120,6 +122,9 @@ def less_grain(
         Read from single planes, with the specimen's own grain.
     profile
         In output planes.
+    learned
+        The same levels of the images that the model learned from, if known; those of one channel
+        stand for all. Grain is in these, too: what is beyond them is noise.
     """
     if volume.z_positions is not None or profile.deviation < NARROW * factor:
         return levels
@@ -128,11 +133,14 @@ def less_grain(
     read = _reader(volume, inspection, time)
     parts = [read(region) for region in cubes_of(shape, ratio)]
     deviation = profile.deviation / factor * ratio
-    share = LEAST_SHARE if profile.deviation < UNCERTAIN * factor else 0.0
+    grains = levels if learned is None else learned * (len(levels) // len(learned))
     left = []
-    for channel, level in enumerate(levels):
+    for channel, (level, grain) in enumerate(zip(levels, grains, strict=True)):
         seen = noise_seen([part[channel] for part in parts], ratio, deviation)
-        left.append(level if seen is None else min(level, max(seen, share * level)))
+        if seen is not None and profile.deviation < UNCERTAIN * factor:
+            added = math.sqrt(level**2 - grain**2) if level > grain * OTHER_NOISE else 0.0
+            seen = max(seen, LEAST_SHARE * level, added)
+        left.append(level if seen is None else min(level, seen))
     return tuple(left)
 
 

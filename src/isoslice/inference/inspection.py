@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,14 @@ from isoslice.data.box import Region
 from isoslice.data.frames import lost_messages
 from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
 from isoslice.data.missing import FOUND, Missing
+from isoslice.data.noise_range import PLANES, as_noisy_as, pieces
 from isoslice.data.normalization import Normalization, measure_in_parts, measure_stack
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes, lost_reasons
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, warn
 from isoslice.inference.diagnostics import Doubts, doubts_of
-from isoslice.models.config import AnyConfig
+from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.models.reliability.out_of_distribution import OodReference
 from isoslice.runtime.progress import Progress
@@ -57,7 +59,8 @@ def inspect(
     volume
         The stack, its coarse axis called Z.
     config
-        Of the model: intensities that become 0 and 1, if they are fixed.
+        Of the model: intensities that become 0 and 1, if they are fixed, or else the noise of the
+        images that it learned from.
     progress
         Hears how far the reading is.
     missing
@@ -76,8 +79,42 @@ def inspect(
         normalization, survey = measure_stack(volume.tczyx(), volume.source, fixed, missing)
     else:
         normalization, survey = measure_in_parts(volume, progress, fixed, missing)
+    if fixed is None:
+        normalization = _as_in_training(normalization, survey, volume, config, progress)
     lost = lost_planes(survey, lambda t, c, z: volume.read((t, c, z)))
     return Inspection(normalization, survey, lost, lost_reasons(survey, lost))
+
+
+def _as_in_training(
+    measured: Normalization,
+    survey: Survey,
+    volume: Volume,
+    config: AnyConfig,
+    progress: Progress,
+) -> Normalization:
+    """Normalise a stack as though it had the noise of the images that a model learned from."""
+    if not isinstance(config, ModelConfig) or config.noise is None:
+        return measured
+    learned = config.noise * (volume.size("C") // len(config.noise))
+    changed = as_noisy_as(measured, some_planes(volume, survey), learned)
+    if changed != measured:
+        progress.note(
+            "the stack has another amount of noise than what the model learned from: its range "
+            "of intensities is taken as it would be with as much"
+        )
+    return changed
+
+
+def some_planes(volume: Volume, survey: Survey) -> NDArray[Any]:
+    """Read some planes, or pieces of large ones put side by side: (C, n, Y, X)."""
+    time, run = survey.filled_run
+    rows, columns = (pieces(volume.size(axis)) for axis in "YX")
+    planes = []
+    for z in evenly_spaced(run.stop - run.start, PLANES):
+        place = time, EVERY, slice(run.start + z, run.start + z + 1)
+        parts = [[volume.read((*place, y, x)) for x in columns] for y in rows]
+        planes.append(np.block(parts) if len(rows) * len(columns) > 1 else parts[0][0])
+    return np.concatenate(planes, axis=1)
 
 
 def diagnose(

@@ -11,11 +11,10 @@ from isoslice import __version__
 from isoslice.data.frames import Frame, frames_of
 from isoslice.data.grid import PlaneGrid, even_grid
 from isoslice.data.measurement import Measurement
-from isoslice.data.noise_level import noise_level
+from isoslice.data.noise_range import noise_levels
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import OTHER_ROWS
 from isoslice.data.profile import POINT, Profile
-from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import DoubtWarning, SettingsError, warn
 from isoslice.inference.asked_profile import profile_in_planes, told_of_file
@@ -27,7 +26,7 @@ from isoslice.inference.found_profile import (
     ratio_of,
     tells_of_detail,
 )
-from isoslice.inference.inspection import Inspection
+from isoslice.inference.inspection import Inspection, some_planes
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
 from isoslice.inference.stored_profile import ChosenProfile, choose_profile
@@ -40,8 +39,6 @@ UNKNOWN_DETAIL = (
     "intervals may be far too narrow: planes are too few or too small to tell how much detail "
     "their slice profile averages away (5 planes of 24 x 24 pixels at least)"
 )
-#: Planes in which the noise is measured, and the side of what is looked at of each, in pixels.
-NOISE_PLANES, SIDE = 8, 1024
 
 
 class Plan(BaseModel):
@@ -248,17 +245,11 @@ def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -
 def _noise(
     stack: Stack, inspection: Inspection, config: ModelConfig, profile: Profile
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Measure the noise of each channel in the middle of some planes, and what it damps."""
-    volume, (time, run) = stack.volume, inspection.survey.filled_run
-    y, x = (
-        slice(max(0, n // 2 - SIDE // 2), n // 2 + SIDE // 2)
-        for n in (volume.size("Y"), volume.size("X"))
-    )
-    planes = [run.start + z for z in evenly_spaced(run.stop - run.start, NOISE_PLANES)]
-    parts = [volume.read((time, slice(None), slice(z, z + 1), y, x)) for z in planes]
-    scaled = inspection.normalization.apply(np.concatenate(parts, axis=1))
-    noise = tuple(noise_level(channel) for channel in scaled)
-    noise = less_grain(noise, volume, stack.spacing.ratio, inspection, profile)
+    """Measure the noise of each channel in some planes, and what it damps."""
+    planes = some_planes(stack.volume, inspection.survey)
+    scaled = inspection.normalization.apply(planes)
+    levels = noise_levels(scaled)
+    noise = less_grain(levels, stack.volume, stack.spacing.ratio, inspection, profile, config.noise)
     damping = tuple(
         damping_of(
             level,

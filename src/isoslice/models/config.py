@@ -229,6 +229,9 @@ class ModelConfig(_AnyConfig):
     sigma_data: Positive
     #: Constant of the intensity stretch (see `variance_stabilization`); None for no stretch.
     softening: Positive | None = None
+    #: Deviation of the noise of training images, normalised, of each channel. Stacks are normalised
+    #: as though they had as much; as they are by models of earlier versions, which know of none.
+    noise: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None
     #: Set in models that `isoslice distill` made.
     distilled: DistilledSettings | None = None
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.planes import crop_size, split
+from isoslice.data.noise_range import as_noisy_as, some_of
+from isoslice.data.planes import PlaneStack, crop_size, split
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
@@ -229,6 +230,7 @@ def distill(
         as_volumes(images, axes), teacher.config.intensities, teacher.config.srh, along
     )
     check_channels(volumes, stacks, teacher.config)
+    stacks = [as_the_teacher_learned(stack, teacher.config) for stack in stacks]
     crop = crop_size(stacks, TrainingSettings().crop, 16, teacher.config.training.row_spacing)
     config = student_config(teacher.config, crop, seed)
     student = build_network(config, config.training.seed)
@@ -239,6 +241,14 @@ def distill(
     planes = split(stacks, config.training.validation_share, config.training.seed)
     facts, origin = image_facts(volumes, stacks), {"teacher": teacher.fingerprint}
     return train_model(options, student, objective, planes, facts, origin)
+
+
+def as_the_teacher_learned(stack: PlaneStack, teacher: ModelConfig) -> PlaneStack:
+    """Normalise a stack as the teacher would; single images stay as bright as they are."""
+    if teacher.noise is None or teacher.intensities is not None or len(stack.data) == 1:
+        return stack
+    changed = as_noisy_as(stack.normalization, some_of(stack.data), teacher.noise)
+    return PlaneStack(stack.data, changed)
 
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:

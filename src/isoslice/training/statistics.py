@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
+from isoslice.data.noise_range import training_noise
 from isoslice.data.planes import PlaneStack, draw_crops
 from isoslice.errors import DataError
 from isoslice.models.config import TrainingSettings
@@ -14,15 +16,13 @@ from isoslice.models.diffusion.masked_example import draw_masked, mask_images
 from isoslice.models.diffusion.variance_stabilization import fit_softening
 
 
-def residual_statistics(
-    stacks: Sequence[PlaneStack], settings: TrainingSettings
-) -> dict[str, float | None]:
-    """Measure statistics of the residual on 256 crops.
+def residual_statistics(stacks: Sequence[PlaneStack], settings: TrainingSettings) -> dict[str, Any]:
+    """Measure statistics of the residual on 256 crops, and the noise of the images.
 
     Returns
     -------
     ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
-    hidden rows, of stretched intensities, with masks as in training.
+    hidden rows, of stretched intensities, with masks as in training. ``noise``: see `ModelConfig`.
 
     Raises
     ------
@@ -47,4 +47,5 @@ def residual_statistics(
             "got images whose hidden rows linear interpolation restores exactly, expected "
             "structure to learn from; check that the right files were given"
         )
-    return {"softening": softening, "sigma_data": deviation}
+    noise = training_noise([(stack.data, stack.normalization) for stack in stacks])
+    return {"softening": softening, "sigma_data": deviation, "noise": noise}
