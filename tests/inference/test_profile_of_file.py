@@ -11,7 +11,7 @@ from isoslice.data.measurement import Measurement
 from isoslice.data.profile import FWHM, Profile, sampled_profile
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
-from isoslice.inference.asked_profile import profile_in_planes
+from isoslice.inference.asked_profile import as_text, file_digest, profile_in_planes
 from isoslice.inference.engine.begin import unfinished
 from isoslice.inference.engine.job import Job
 from isoslice.inference.options import PredictOptions
@@ -187,3 +187,22 @@ def test_the_command_goes_on_without_the_file(
     ran = cli(*asked, "--resume")
     assert (ran.code, ran.err) == (0, [])
     assert read_volume(out).provenance["slice_profile"]["kind"] == "sampled"
+
+
+def test_a_folder_has_a_digest_of_what_is_in_it(tmp_path):
+    psf = np.zeros((9, 5, 5), np.float32)
+    psf[3:6] = np.array([1, 2, 1])[:, None, None]
+    digests = []
+    for changed in (psf, psf, 2 * psf):
+        stack = Volume(changed, "ZYX", {"Z": 0.5, "Y": 0.1, "X": 0.1}, "micrometer")
+        write_volume(tmp_path / "psf.ome.zarr", stack, overwrite=True)
+        digests.append(file_digest(str(tmp_path / "psf.ome.zarr")))
+    assert digests[0]
+    assert digests[0] == digests[1] != digests[2]
+    assert file_digest("slab:3") == file_digest(str(tmp_path / "none.txt")) == ""
+
+
+def test_a_measured_profile_is_named_as_what_it_is():
+    measured = sampled_profile([-1.0, 0.0, 1.0], [1.0, 2.0, 1.0], "it")
+    assert as_text(measured) == f"the measured profile (as wide as gaussian:{measured.width:.3g})"
+    assert as_text(Profile("slab", 4)) == "slab:4"

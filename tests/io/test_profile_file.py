@@ -130,8 +130,13 @@ def test_places_and_a_step_contradict_each_other(tmp_path):
 
 def test_a_stack_without_a_point_and_no_file_are_refused(tmp_path):
     np.save(tmp_path / "flat.npy", np.ones((9, 5, 5)))
-    with pytest.raises(SettingsError, match="expected none below 0 and some above"):
+    with pytest.raises(DataError, match="expected the image of a point within them"):
         read_profile(f"{tmp_path / 'flat.npy'}:1")
+    for cut in (bead()[20:], bead()[:21]):  # begins, or ends, in the bead
+        np.save(tmp_path / "cut.npy", cut)
+        brightest = int(cut.sum(axis=(1, 2)).argmax())
+        with pytest.raises(DataError, match=f"brightest at an end, plane {brightest}, .* more"):
+            read_profile(f"{tmp_path / 'cut.npy'}:1")
     np.save(tmp_path / "holes.npy", np.full((9, 5, 5), np.nan))
     with pytest.raises(DataError, match="no finite numbers"):
         read_profile(f"{tmp_path / 'holes.npy'}:1")

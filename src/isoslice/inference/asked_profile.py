@@ -20,6 +20,8 @@ def as_text(asked: Asked | None) -> str:
     """Name a profile in a message."""
     if asked is None or isinstance(asked, str):
         return asked or "point"
+    if asked.kind == "sampled":
+        return f"the measured profile (as wide as gaussian:{asked.width:.3g})"
     return asked.kind if asked.kind == "point" else f"{asked.kind}:{asked.width:g}"
 
 
@@ -80,13 +82,20 @@ def told_of_file(asked: Asked, profile: Profile, volume: Volume, ratio: float) -
 
 
 def file_digest(asked: object) -> str:
-    """Return a digest of the file that a profile is read from; empty if there is none."""
+    """Return a digest of the file or folder that a profile is read from; empty if there is none."""
     if not isinstance(asked, str) or parse_profile(asked)[0] != "file":
         return ""
     path = profile_path(asked)
-    if not path.is_file():
+    digest = hashlib.sha256()
+    if path.is_dir():  # OME-Zarr
+        for part in sorted(p for p in path.rglob("*") if p.is_file()):
+            digest.update(f"{part.relative_to(path).as_posix()}\0".encode())
+            digest.update(part.read_bytes())
+    elif path.is_file():
+        digest.update(path.read_bytes())
+    else:
         return ""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return digest.hexdigest()[:16]
 
 
 def record_of(profile: Profile) -> Mapping[str, object]:

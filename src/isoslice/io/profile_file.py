@@ -173,6 +173,12 @@ def _from_stack(stack: Volume, step: float | None) -> MeasuredProfile:
             "image of a point; crop it to where it was measured"
         )
     weights = _above_background(sums)
+    if not (weights > 0).any():
+        raise DataError(
+            f"{stack.source}: got {len(planes)} planes that are brightest at an end, plane "
+            f"{int(sums.argmax())}, or all alike, expected the image of a point within them, with "
+            "background before and behind; take more planes around it, or give the profile as text"
+        )
     return MeasuredProfile(sampled_profile(-z[::-1], weights[::-1], stack.source), unit)
 
 
@@ -182,6 +188,8 @@ def _above_background(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     ends = (outer - 1) / 2, len(sums) - 1 - (outer - 1) / 2
     left = sums - np.interp(np.arange(len(sums)), ends, (low, high))
     peak = int(np.argmax(left))
+    if not (outer <= peak < len(sums) - outer and left[peak] > 0):
+        return np.zeros(len(sums))
     quiet = np.flatnonzero(left <= FLOOR * left[peak])
     start = max(quiet[quiet < peak], default=-1) + 1
     stop = min(quiet[quiet > peak], default=len(sums))
