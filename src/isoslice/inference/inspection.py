@@ -12,7 +12,7 @@ from isoslice.data.box import Region
 from isoslice.data.frames import lost_messages
 from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
 from isoslice.data.missing import FOUND, Missing
-from isoslice.data.noise_range import PLANES, as_noisy_as, pieces
+from isoslice.data.noise_range import PLANES, as_noisy_as, differs, noise_levels, pieces
 from isoslice.data.normalization import Normalization, measure_in_parts, measure_stack
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.survey import Survey, lost_planes, lost_reasons
@@ -96,12 +96,16 @@ def _as_in_training(
     if not isinstance(config, ModelConfig) or config.noise is None:
         return measured
     learned = config.noise * (volume.size("C") // len(config.noise))
-    changed = as_noisy_as(measured, some_planes(volume, survey), learned)
-    if changed != measured:
-        progress.note(
-            "the stack has another amount of noise than what the model learned from: its range "
-            "of intensities is taken as it would be with as much"
-        )
+    planes = some_planes(volume, survey)
+    changed = as_noisy_as(measured, planes, learned)
+    for level, known in zip(noise_levels(measured.apply(planes)), learned, strict=True):
+        if changed != measured and differs(level, known):
+            progress.note(
+                f"the stack has {'more' if level > known else 'less'} noise ({level:.1%} of its "
+                f"range of intensities) than the images that the model learned from ({known:.1%}): "
+                "that range is taken as it would be with as much"
+            )
+            break
     return changed
 
 
