@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from isoslice.data.lost_detail import LostDetail, lost_detail, put_back
+from isoslice.data.lost_detail import FINE, FINE_SHARE, LostDetail, gathered, lost_detail, put_back
 from isoslice.data.measurement import Measurement
 from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.profile import FWHM, Profile
@@ -74,3 +74,36 @@ def test_the_range_of_an_image_is_kept():
     assert sharper.min() >= 0
     assert sharper.max() <= 1
     assert np.abs(sharper - image).max() > 0.1
+
+
+def test_the_share_of_white_noise_that_is_fine():
+    point = np.zeros((65, 65))
+    point[32, 32] = 1
+    assert ((point - gaussian_filter(point, FINE)) ** 2).sum() == pytest.approx(
+        FINE_SHARE, abs=1e-3
+    )
+
+
+def test_detail_is_taken_to_where_planes_show_structure():
+    rng = np.random.default_rng(4)
+    grain = gaussian_filter(rng.normal(size=(96, 96)), 0.7)
+    clean = np.where(np.arange(96) < 48, 0.0, grain / grain.std())
+    noisy = (clean + 0.3 * rng.normal(size=clean.shape)).astype(np.float32)[None]
+    twice = LostDetail(np.array([0.0, 0.1, 0.71]), np.array([1.0, 2.0, 2.0]))
+    sharp = put_back([twice], noisy)
+    moved = gathered(sharp, noisy, [0.3])
+    fine = [image[0] - gaussian_filter(image[0].astype(float), FINE) for image in (sharp, moved)]
+    empty, full = (slice(8, 40), slice(56, 88))
+    power = [[(part[8:-8, side] ** 2).mean() for side in (empty, full)] for part in fine]
+    assert power[1][0] < 0.15 * power[0][0]  # of noise alone little is left
+    assert power[1][1] > power[0][1]
+    assert (fine[1] ** 2).sum() == pytest.approx((fine[0] ** 2).sum(), rel=0.1)
+
+
+def test_without_noise_or_with_nothing_else_detail_stays_where_it_is():
+    rng = np.random.default_rng(5)
+    image = rng.normal(size=(2, 40, 40)).astype(np.float32)
+    np.testing.assert_allclose(gathered(image, image, [0.0, 0.0]), image, atol=1e-5)
+    np.testing.assert_array_equal(gathered(image, image, [10.0, 10.0]), image)
+    flat = np.ones((1, 40, 40), np.float32)
+    np.testing.assert_array_equal(gathered(flat, flat, [0.1]), flat)

@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isoslice.data.lost_detail import NOTHING_LOST, LostDetail, lost_detail, put_back
+from isoslice.data.lost_detail import NOTHING_LOST, LostDetail, gathered, lost_detail, put_back
 from isoslice.data.measurement import Measurement
 from isoslice.data.plane_spectra import cubes_of
 from isoslice.data.roughness import anisotropy
@@ -134,7 +134,9 @@ def stack_scale(
         unlike = anisotropy(parts, factor).clamp(*ANISOTROPY_LIMITS).double()
     else:
         lost = _lost_detail(read, shape, measurement)
-        images = [put_back(lost, image) for image in images]
+        noise = np.broadcast_to(np.asarray(measurement.noise or 0.0), len(images[0])).tolist()
+        if lost:
+            images = [gathered(put_back(lost, image), image, noise) for image in images]
         errors = measured_row_errors(network, config, images, measurement, device, clean=bool(lost))
         if errors is not None:
             stored = stored.model_copy(update={"multiples": errors.multiples})
