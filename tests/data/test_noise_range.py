@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from isoslice.data.noise_range import (
     MOST_EXCESS,
@@ -19,8 +20,6 @@ from isoslice.data.survey import Limits
 
 def specimen(seed=0, shape=(8, 128, 128)):
     """Return air, 0, with tissue of 40 to 180 in it."""
-    from scipy.ndimage import gaussian_filter
-
     smooth = gaussian_filter(np.random.default_rng(seed).normal(size=shape), (2, 5, 5))
     smooth /= smooth.std()
     return np.where(smooth > 0, 40 + 50 * np.clip(smooth, 0, 2.8), 0.0).astype(np.float32)

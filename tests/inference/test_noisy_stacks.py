@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from isoslice.data.noise_range import some_of
+from isoslice.data.normalization import measure_stack
 from isoslice.data.planes import PlaneStack, plane_stacks
 from isoslice.data.volume import Volume
+from isoslice.inference.inspection import some_planes
 from isoslice.runtime.progress import Progress
 from isoslice.training.distillation import as_the_teacher_learned
 from isoslice.training.statistics import residual_statistics
@@ -73,3 +76,10 @@ def test_fixed_intensities_stay_as_they_are(tiny_model):
     restored = replace(tiny_model, config=config).predict(planes, "ZYX", SIZE, mode="mean")
     assert restored.provenance["normalization"]["low"] == (0.0,)
     assert restored.provenance["normalization"]["high"] == (1.0,)
+
+
+def test_pieces_of_large_planes_are_read_as_those_of_training_planes_are_taken():
+    planes = np.random.default_rng(8).integers(-900, 900, (9, 40, 1100), np.int16)
+    seen = some_planes(Volume(planes, "ZYX"), measure_stack(planes[None, None], "it")[1])
+    np.testing.assert_array_equal(seen, some_of(planes[:, None]))
+    assert seen.shape == (1, 8, 40, 1024)

@@ -98,8 +98,10 @@ def _as_in_training(
     learned = config.noise * (volume.size("C") // len(config.noise))
     planes = some_planes(volume, survey)
     changed = as_noisy_as(measured, planes, learned)
+    if changed == measured:
+        return measured
     for level, known in zip(noise_levels(measured.apply(planes)), learned, strict=True):
-        if changed != measured and differs(level, known):
+        if differs(level, known):
             progress.note(
                 f"the stack has {'more' if level > known else 'less'} noise ({level:.1%} of its "
                 f"range of intensities) than the images that the model learned from ({known:.1%}): "
@@ -112,12 +114,13 @@ def _as_in_training(
 def some_planes(volume: Volume, survey: Survey) -> NDArray[Any]:
     """Read some planes, or pieces of large ones put side by side: (C, n, Y, X)."""
     time, run = survey.filled_run
-    rows, columns = (pieces(volume.size(axis)) for axis in "YX")
+    rows, columns = pieces(volume.size("Y")), np.r_[tuple(pieces(volume.size("X")))]
     planes = []
     for z in evenly_spaced(run.stop - run.start, PLANES):
         place = time, EVERY, slice(run.start + z, run.start + z + 1)
-        parts = [[volume.read((*place, y, x)) for x in columns] for y in rows]
-        planes.append(np.block(parts) if len(rows) * len(columns) > 1 else parts[0][0])
+        # Whole rows: each piece of a plane in one chunk, as of many TIFFs, decodes all of it.
+        parts = [volume.read((*place, y))[..., columns] for y in rows]
+        planes.append(np.concatenate(parts, axis=2))
     return np.concatenate(planes, axis=1)
 
 

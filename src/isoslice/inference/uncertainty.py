@@ -134,8 +134,8 @@ def stack_scale(
         unlike = anisotropy(parts, factor).clamp(*ANISOTROPY_LIMITS).double()
     else:
         lost = _lost_detail(read, shape, measurement)
-        noise = np.broadcast_to(np.asarray(measurement.noise or 0.0), len(images[0])).tolist()
         if lost:
+            noise = np.broadcast_to(np.asarray(measurement.noise), len(images[0])).tolist()
             images = [gathered(put_back(lost, image), image, noise) for image in images]
         errors = measured_row_errors(network, config, images, measurement, device, clean=bool(lost))
         if errors is not None:
