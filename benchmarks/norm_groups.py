@@ -18,8 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from isoslice.data.crops import draw_crops
 from isoslice.data.masking import even_rows
-from isoslice.data.planes import draw_crops, plane_stacks
+from isoslice.data.planes import plane_stacks
 from isoslice.data.psnr import psnr_from_mse
 from isoslice.inference.model import Model
 from isoslice.inference.rows import restore_rows

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from isoslice.data.grid import even_grid
 from isoslice.data.interpolation import interpolate
-from isoslice.data.masking import draw_masks, even_rows, fill_rows, random_rows
+from isoslice.data.masking import draw_masks, even_rows, fill_rows
 
 
 def generator(seed=0):
@@ -21,7 +21,19 @@ def test_even_rows_are_every_kth_from_the_offset():
 @given(height=st.integers(8, 80), factor=st.integers(2, 8), seed=st.integers(0, 99))
 @settings(deadline=None)
 def test_random_rows_know_the_share_asked_for(height, factor, seed):
-    assert int(random_rows(height, factor, generator(seed)).sum()) == max(2, round(height / factor))
+    masks = draw_masks(3, height, (factor,), 0.0, generator(seed))
+    assert masks.sum(dim=1).tolist() == [max(2, round(height / factor))] * 3
+
+
+def test_even_masks_have_every_factor_and_every_offset():
+    masks = draw_masks(2000, 24, (2, 3, 4), 1.0, generator())
+    seen = {tuple(mask.nonzero().flatten().tolist()) for mask in masks}
+    assert seen == {tuple(range(offset, 24, k)) for k in (2, 3, 4) for offset in range(k)}
+
+
+def test_random_masks_know_all_rows_equally_often():
+    share = draw_masks(4000, 16, (4,), 0.0, generator()).float().mean(dim=0)
+    assert float((share - 0.25).abs().max()) < 0.035
 
 
 def test_drawn_masks_cover_the_range_of_the_paper():

@@ -1,11 +1,9 @@
-"""Training planes: normalisation, split, crops."""
+"""Training planes: normalisation and split."""
 
 import numpy as np
 import pytest
-import torch
 
-from isoslice.data.normalization import Normalization
-from isoslice.data.planes import PlaneStack, crop_size, draw_crops, plane_stacks, split
+from isoslice.data.planes import plane_stacks, split
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError
 
@@ -52,42 +50,6 @@ def test_split_of_images_and_of_a_single_image():
     assert (len(train), len(held)) == (1, 1)
 
 
-def test_crops_are_turned_pieces_of_the_planes():
-    volume = stack(3, 33)
-    stacks = plane_stacks([volume])
-    crops = draw_crops(stacks, 40, 32, torch.Generator().manual_seed(0))
-    assert crops.shape == (40, 1, 32, 32)
-    pieces = {
-        np.ascontiguousarray(turned).tobytes()
-        for plane in stacks[0].data
-        for y in (0, 1)
-        for x in (0, 1)
-        for k in range(4)
-        for turned in (
-            np.rot90(plane[0, y : y + 32, x : x + 32], k),
-            np.rot90(plane[0, y : y + 32, x : x + 32], k)[::-1],
-        )
-    }
-    seen = set()
-    for crop in crops:
-        raw = stacks[0].normalization.invert(crop.numpy(), np.dtype(np.uint8))[0]
-        assert raw.tobytes() in pieces
-        seen.add(raw.tobytes())
-    assert len(seen) > 20
-
-
-def test_crops_of_a_seed_are_the_same():
-    stacks = plane_stacks([stack()])
-    a, b = (draw_crops(stacks, 4, 32, torch.Generator().manual_seed(9)) for _ in range(2))
-    assert torch.equal(a, b)
-
-
-def test_crop_fits_the_smallest_plane():
-    stacks = plane_stacks([stack(side=40), stack(side=120)])
-    assert crop_size(stacks, 64, 16) == 32
-    assert crop_size(plane_stacks([stack(side=120)]), 64, 16) == 64
-
-
 def test_unusable_images_are_refused():
     with pytest.raises(DataError, match="no images"):
         plane_stacks([])
@@ -103,45 +65,3 @@ def test_a_plane_that_one_channel_lost_teaches_nothing():
     stack[3, 1] = 0
     (found,) = plane_stacks([Volume(stack, "ZCYX")])
     np.testing.assert_array_equal(found.data, stack[[0, 1, 2, 4, 5]])
-
-
-def ramps(height, width):
-    """Planes whose pixels tell their place: a thousand times the row, and the column."""
-    plane = 1000 * np.arange(height)[:, None] + np.arange(width)
-    return PlaneStack(plane[None, None].astype(np.float32), Normalization((0.0,), (1.0,)))
-
-
-@pytest.mark.parametrize("spacing", [1.5, 2.25, 3.0])
-def test_rows_of_crops_are_as_far_apart_as_asked(spacing):
-    crops = draw_crops(
-        [ramps(120, 130)], 40, 32, torch.Generator().manual_seed(0), row_spacing=spacing
-    )
-    assert crops.shape == (40, 1, 32, 32)
-    turned, flipped = set(), set()
-    for crop in crops[:, 0].double():
-        down, across = crop.diff(dim=0), crop.diff(dim=1)
-        along_x = bool(down[0, 0].abs() < 10)
-        wanted = (spacing, 1000.0) if along_x else (1000 * spacing, 1.0)
-        for steps, step in zip((down, across), wanted, strict=True):
-            expected = torch.full_like(steps, step) * steps[0, 0].sign()
-            torch.testing.assert_close(steps, expected, rtol=0.02, atol=0.02)
-        turned.add(along_x)
-        flipped.add((bool(down[0, 0] > 0), bool(across[0, 0] > 0)))
-    assert len(turned) == 2
-    assert len(flipped) == 4
-
-
-def test_rows_a_pixel_apart_are_what_they_were():
-    stacks = [ramps(60, 50)]
-    a, b = (
-        draw_crops(stacks, 6, 32, torch.Generator().manual_seed(3), **more)
-        for more in ({}, {"row_spacing": 1.0})
-    )
-    torch.testing.assert_close(a, b, rtol=0, atol=0)
-
-
-def test_a_crop_of_wide_rows_fits():
-    assert crop_size([ramps(130, 200)], 64, 16, 2.0) == 64
-    assert crop_size([ramps(120, 200)], 64, 16, 2.0) == 48
-    with pytest.raises(DataError, match="16 rows 4 pixels apart do not fit"):
-        crop_size([ramps(60, 200)], 64, 16, 4.0)

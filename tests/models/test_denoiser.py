@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from isoslice.models.config import NetworkSettings
-from isoslice.models.networks.denoiser import Denoiser, MPConv, mp_silu, mp_sum_weights, normalized
+from isoslice.models.networks.denoiser import Denoiser, MPConv, mp_silu, mp_sum_weights
 
 TINY = ((8, 12, 16), (1, 1, 1), (1, 1, 0))
 
@@ -94,9 +94,34 @@ def test_levels_and_blocks_keep_magnitudes_too(training):
     assert all(0.7 < deviation < 1.3 for deviation in seen)
 
 
-def test_normalised_weights_have_the_norm_asked_for():
-    weight = normalized(torch.randn(5, 4, 3, 3), 2.0)
-    torch.testing.assert_close(weight.square().sum((1, 2, 3)).sqrt(), torch.full((5,), 2.0))
+def test_weights_of_each_output_are_normalised_to_unit_rms():
+    network = tiny()
+    for weight in network.normalized_weights():
+        weight.data *= 1 + torch.arange(len(weight)).view(-1, *[1] * (weight.ndim - 1))
+    network.renormalize()
+    for weight in network.normalized_weights():
+        rms = weight.flatten(1).square().mean(dim=1).sqrt()
+        torch.testing.assert_close(rms, torch.ones(len(weight)), atol=1e-5, rtol=0)
+
+
+def test_gradients_are_those_of_weights_that_are_normalised_at_every_evaluation():
+    network, x, level = tiny(), torch.randn(2, 3, 16, 16), torch.zeros(1)
+    network(x, level).square().mean().backward()
+    network.project_gradients()
+    found = [weight.grad.clone() for weight in network.normalized_weights()]
+
+    def loss(*weights):
+        rms = [w.flatten(1).square().mean(dim=1).sqrt() for w in weights]
+        each = [w / r.view(-1, *[1] * (w.ndim - 1)) for w, r in zip(weights, rms, strict=True)]
+        names = [name for name, w in network.named_parameters() if any(w is n for n in stored)]
+        given = dict(zip(names, each, strict=True))
+        return torch.func.functional_call(network, given, (x, level)).square().mean()
+
+    stored = network.normalized_weights()
+    expected = torch.autograd.grad(loss(*stored), stored)
+    for ours, theirs, weight in zip(found, expected, stored, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-3)
+        assert float((ours * weight.detach()).flatten(1).sum(dim=1).abs().max()) < 1e-5
 
 
 @pytest.mark.parametrize("levels", [1, 2])

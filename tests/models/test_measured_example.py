@@ -10,32 +10,25 @@ from isoslice.data.grid import PlaneGrid
 from isoslice.data.interpolation import interpolate
 from isoslice.data.measurement import Measurement
 from isoslice.data.profile import POINT, Profile
-from isoslice.models.diffusion.measured_example import (
-    DISTANCE,
-    DrawnPlanes,
-    draw_grid,
-    draw_planes,
-    draw_profile,
-    levels,
-    measure,
-)
+from isoslice.models.diffusion.drawn_planes import DrawnPlanes
+from isoslice.models.diffusion.measured_example import levels, measure
 from isoslice.models.diffusion.variance_stabilization import stretch
 
 
 def planes_of(grid: PlaneGrid, profile: Profile, height: int, noise: float = 0.0) -> DrawnPlanes:
     """Measure one image in one way."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = draw_planes(1, height, generator)
-    weights, filling = torch.zeros(1, len(grid.known), height), torch.zeros(1, height, 0)
-    weights[0, :, : grid.depth] = torch.from_numpy(
-        Measurement(grid.known, grid.depth, profile).matrix
-    )
-    eye = np.eye(len(grid.known))[:, :, None]
-    filled = interpolate(eye, grid)[:, :, 0]
-    filling = torch.from_numpy(np.pad(filled, ((0, height - grid.depth), (0, 0)), "edge"))[None]
-    deviation = torch.tensor([profile.deviation])
-    return drawn._replace(
-        weights=weights, filling=filling, deviation=deviation, noise=torch.tensor([noise])
+    weights = torch.zeros(1, len(grid.known), height)
+    matrix = Measurement(grid.known, grid.depth, profile).matrix
+    weights[0, :, : grid.depth] = torch.from_numpy(matrix)
+    lower, share = (np.pad(each, (0, height - grid.depth), "edge") for each in grid.bracket())
+    rows = np.pad(grid.shares, (0, height - grid.depth))
+    return DrawnPlanes(
+        weights,
+        torch.from_numpy(lower)[None],
+        torch.from_numpy(share.astype(np.float32))[None],
+        torch.from_numpy(rows)[None],
+        torch.tensor([profile.deviation]),
+        torch.tensor([noise]),
     )
 
 
@@ -65,40 +58,6 @@ def test_levels_are_those_of_the_planes():
     drawn = planes_of(PlaneGrid((0, 12, 23)), Profile("gaussian", 4.71), 24, noise=0.03)
     (told,) = levels(drawn, sigma_data=0.1).tolist()
     assert told == pytest.approx([2, 0.3], rel=1e-2)
-
-
-def test_what_is_drawn_is_a_measurement():
-    drawn = draw_planes(40, 64, torch.Generator().manual_seed(3))
-    count = (drawn.weights != 0).any(dim=2).sum(dim=1)
-    assert drawn.weights.shape[1] == count.max()
-    sums = drawn.weights.sum(dim=2)
-    torch.testing.assert_close(sums, (sums > 0).float())
-    torch.testing.assert_close(drawn.filling.sum(dim=2), torch.ones(40, 64))
-    torch.testing.assert_close(drawn.rows.sum(dim=1), count.float(), atol=1.5, rtol=0)
-    assert (drawn.deviation == 0).any()
-    assert (drawn.deviation > 3).any()
-    assert (drawn.noise == 0).any()
-    assert float(drawn.noise.max()) > 0.05
-
-
-def test_planes_are_even_or_jittered_or_some_are_missing():
-    generator = torch.Generator().manual_seed(0)
-    gaps = [np.diff(draw_grid(64, 4.0, generator).known) for _ in range(60)]
-    even = sum(bool(np.allclose(gap, 4)) for gap in gaps)
-    assert 20 < even < 50
-    assert any(np.isclose(gap, 8).any() and np.allclose(gap % 4, 0) for gap in gaps)
-    assert any((gap < 3).any() for gap in gaps)
-    kinds = {draw_profile(4.0, generator).kind for _ in range(40)}
-    assert kinds == {"point", "slab", "gaussian"}
-
-
-@pytest.mark.parametrize("height", [16, 17, 33])
-def test_small_crops_have_two_planes_at_least(height):
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(100):
-        grid = draw_grid(height, DISTANCE[1], generator)
-        assert len(grid.known) > 1
-        assert grid.depth <= height
 
 
 def test_planes_are_not_rounded_where_networks_compute_in_half_precision():

@@ -18,7 +18,8 @@ from torch import nn
 
 import isoslice
 from conftest import Cli, texture, write_stack
-from isoslice.data.planes import PlaneStack, draw_crops, plane_stacks
+from isoslice.data.crops import draw_crops
+from isoslice.data.planes import PlaneStack, plane_stacks
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.models.config import MaskedTraining, ModelConfig, UNetSettings
@@ -49,7 +50,7 @@ class PlainDescent(ResidualObjective):
     def micro_batch(self) -> int:
         return self.training.batch // self.parts
 
-    def loss(self, network: nn.Module, images, generator) -> torch.Tensor:
+    def loss(self, network: nn.Module, images, generator, stacks=None) -> torch.Tensor:
         if self.fails is not None and torch.distributed.get_rank() == self.fails:
             raise SettingsError("got a fault in one process")
         with torch.autocast("cpu", enabled=False):  # to compare more than bfloat16's digits

@@ -6,9 +6,10 @@ import torch
 
 import isoslice
 from conftest import Cli, texture, write_stack
+from isoslice.data.crops import draw_crops
 from isoslice.data.grid import even_grid
 from isoslice.data.interpolation import interpolate
-from isoslice.data.planes import draw_crops, plane_stacks
+from isoslice.data.planes import plane_stacks
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.detail.blend import Gains, blend_detail
@@ -103,16 +104,18 @@ def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
     before = {n: t.clone() for n, t in objective.teacher.state_dict().items()}
     torch.manual_seed(0)
     network = build_network(objective.config).train()
+    objective.post_step(network)
     optimizer = objective.optimizer(network)
     losses = []
     for _ in range(20):
         value = objective.loss(network, images, torch.Generator().manual_seed(1))
         optimizer.zero_grad()
         value.backward()
+        objective.pre_step(network)
         optimizer.step()
         objective.post_step(network)
         losses.append(float(value.detach()))
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.8 * losses[0]
     assert all(torch.equal(t, before[n]) for n, t in objective.teacher.state_dict().items())
 
 

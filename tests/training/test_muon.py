@@ -27,20 +27,28 @@ def test_singular_vectors_stay_and_values_follow_the_published_iteration(shape):
     given = matrix(*shape).double()
     u, s, vt = torch.linalg.svd(given, full_matrices=False)
     expected = u @ torch.diag(after_rounds(s / given.norm())) @ vt
-    assert torch.allclose(orthogonalized(given), expected, atol=1e-5)
+    assert torch.allclose(orthogonalized([given])[0], expected, atol=1e-5)
 
 
 def test_singular_values_become_about_one_whatever_the_scale():
     given = matrix(16, 90)
     for scale in (1e-3, 1.0, 1e3):
-        values = torch.linalg.svdvals(orthogonalized(scale * given))
+        values = torch.linalg.svdvals(orthogonalized([scale * given])[0])
         assert values.min() > 0.65
         assert values.max() < 1.25
-    assert torch.allclose(orthogonalized(given.T), orthogonalized(given).T, atol=1e-5)
+    upright, across = orthogonalized([given, given.T])
+    assert torch.allclose(across, upright.T, atol=1e-5)
+
+
+def test_matrices_that_are_orthogonalised_together_do_not_see_each_other():
+    given = [matrix(*shape, seed=i) for i, shape in enumerate([(8, 40), (8, 9), (40, 8), (5, 5)])]
+    for alone, together in zip(given, orthogonalized(given), strict=True):
+        assert together.shape == alone.shape
+        assert torch.allclose(together, orthogonalized([alone])[0], atol=1e-6)
 
 
 def test_nothing_becomes_nothing():
-    assert torch.equal(orthogonalized(torch.zeros(4, 9)), torch.zeros(4, 9))
+    assert torch.equal(orthogonalized([torch.zeros(4, 9)])[0], torch.zeros(4, 9))
 
 
 def test_matrices_move_by_the_rate():

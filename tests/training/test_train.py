@@ -234,7 +234,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused(tmp_path, kept):
 def test_a_signal_waits_for_the_step_and_a_second_one_does_not(
     tmp_path, monkeypatch, number, times
 ):
-    draw, drawn = isoslice.training.steps.draw_crops, []
+    draw, drawn = isoslice.training.steps.draw_places, []
 
     def interrupted(*args, **options):
         drawn.append(args)
@@ -243,7 +243,7 @@ def test_a_signal_waits_for_the_step_and_a_second_one_does_not(
                 signal.raise_signal(number)
         return draw(*args, **options)
 
-    monkeypatch.setattr(isoslice.training.steps, "draw_crops", interrupted)
+    monkeypatch.setattr(isoslice.training.steps, "draw_places", interrupted)
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         fast(steps=6, workdir=tmp_path)

@@ -17,14 +17,6 @@ def even_rows(height: int, factor: int, offset: int = 0) -> Tensor:
     return (torch.arange(height) - offset) % factor == 0
 
 
-def random_rows(height: int, factor: int, generator: torch.Generator) -> Tensor:
-    """Draw a mask of shape (height,): ``height / factor`` random rows, at least two, are known."""
-    count = max(2, round(height / factor))
-    mask = torch.zeros(height, dtype=torch.bool)
-    mask[torch.randperm(height, generator=generator)[:count]] = True
-    return mask
-
-
 def draw_masks(
     count: int,
     height: int,
@@ -32,32 +24,32 @@ def draw_masks(
     even_share: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Draw training masks.
+    """Draw training masks, all at once.
 
     Parameters
     ----------
     count, height
         Number of masks and of rows.
     factors
-        One is drawn for each mask: about ``height / factor`` rows are known.
+        One is drawn for each mask: about ``height / factor`` rows are known, two at least.
     even_share
-        Probability that the known rows are evenly spaced (with a random offset).
+        Probability that the known rows are evenly spaced (with a random offset); others are known
+        at random.
     generator
         Source of randomness.
 
     Returns
     -------
-    Boolean tensor of shape (count, height).
+    Boolean tensor of shape (count, height), on the CPU.
     """
-    masks = []
-    for _ in range(count):
-        factor = factors[int(torch.randint(len(factors), (), generator=generator))]
-        if float(torch.rand((), generator=generator)) < even_share:
-            offset = int(torch.randint(factor, (), generator=generator))
-            masks.append(even_rows(height, factor, offset))
-        else:
-            masks.append(random_rows(height, factor, generator))
-    return torch.stack(masks)
+    which, kind, offset = torch.rand(3, count, 1, generator=generator)
+    keys = torch.rand(count, height, generator=generator)
+    factor = torch.tensor(factors)[(which * len(factors)).long().clamp(max=len(factors) - 1)]
+    even = (torch.arange(height) - (offset * factor).long().clamp(max=factor - 1)) % factor == 0
+    # The rows with the lowest keys.
+    known = (height / factor).round().long().clamp(min=2)
+    lowest = keys.sort(dim=1).values.gather(1, known - 1)
+    return torch.where(kind < even_share, even, keys <= lowest)
 
 
 def fill_rows(images: Tensor, masks: Tensor) -> Tensor:

@@ -1,18 +1,13 @@
-"""2D training data: the planes of images and stacks, split, cropped, flipped and rotated."""
+"""2D training data: the planes of images and stacks, training and held-out ones."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from torch import Tensor
 
 from isoslice.data.missing import FOUND, NONE_MISSING, Missing
 from isoslice.data.normalization import (
@@ -40,10 +35,18 @@ class PlaneStack:
         Shape (N, C, H, W).
     normalization
         Of these planes' intensities.
+    weight
+        How often crops of it are drawn, relative to others; by default as often as it has pixels.
     """
 
     data: NDArray[Any]
     normalization: Normalization
+    weight: float | None = None
+
+    @property
+    def draw_weight(self) -> float:
+        """How often crops of it are drawn, relative to others."""
+        return float(self.data[:, 0].size) if self.weight is None else self.weight
 
 
 #: Planes to train on, and planes held out.
@@ -146,109 +149,7 @@ def split(
         planes = np.arange(count)
         first = (count - aside) // 2
         inside = (planes >= first) & (planes < first + aside)
-        train.append(PlaneStack(stack.data[~inside], stack.normalization))
+        train.append(replace(stack, data=stack.data[~inside]))
         if aside:
-            held.append(PlaneStack(stack.data[inside], stack.normalization))
+            held.append(replace(stack, data=stack.data[inside]))
     return train, held
-
-
-def draw_crops(
-    stacks: Sequence[PlaneStack],
-    count: int,
-    size: int,
-    generator: torch.Generator,
-    *,
-    quarter_turns: bool = True,
-    row_spacing: float = 1.0,
-) -> Tensor:
-    """Draw square crops, flipped and (with `quarter_turns`) rotated by 90 degrees at random.
-
-    All pixels of the training data are about equally likely to be drawn. With `row_spacing` above
-    1, rows of a crop are so many pixels apart, along Y or X at random, by cubic splines.
-
-    Returns
-    -------
-    Normalised crops, shape (count, C, size, size), float32. `size` must fit every plane.
-    """
-    weights = torch.tensor([float(stack.data[:, 0].size) for stack in stacks])
-    which = torch.multinomial(weights, count, replacement=True, generator=generator)
-    crops = []
-    for index in which.tolist():
-        stack = stacks[index]
-        if row_spacing > 1:
-            crops.append(_spaced_crop(stack, size, row_spacing, generator))
-            continue
-        planes, _, height, width = stack.data.shape
-        plane, top, left, turn = (
-            int(torch.randint(high, (), generator=generator))
-            for high in (planes, height - size + 1, width - size + 1, 8)
-        )
-        crop = stack.data[plane, :, top : top + size, left : left + size]
-        crop = np.rot90(crop, turn % 4 if quarter_turns else turn % 2 * 2, axes=(1, 2))
-        if turn >= 4:
-            crop = crop[:, ::-1]
-        crops.append(torch.from_numpy(stack.normalization.apply(crop)))
-    return torch.stack(crops)
-
-
-def _spaced_crop(
-    stack: PlaneStack, size: int, row_spacing: float, generator: torch.Generator
-) -> Tensor:
-    """Draw a crop (C, size, size) whose rows are `row_spacing` pixels apart."""
-    tall = pixels_of_rows(size, row_spacing)
-    planes, _, *sides = stack.data.shape
-    plane, turned, flips = (
-        int(torch.randint(high, (), generator=generator)) for high in (planes, 2, 4)
-    )
-    along, across = sides[::-1] if turned else sides
-    top, left = (
-        int(torch.randint(high, (), generator=generator))
-        for high in (along - tall + 1, across - size + 1)
-    )
-    image = stack.data[plane].swapaxes(1, 2) if turned else stack.data[plane]
-    crop = stack.normalization.apply(image[:, top : top + tall, left : left + size])
-    crop = crop[:, :: -1 if flips & 1 else 1, :: -1 if flips & 2 else 1]
-    return torch.from_numpy(spaced_rows(crop, size, row_spacing))
-
-
-def spaced_rows(image: NDArray[np.float32], count: int, row_spacing: float) -> NDArray[np.float32]:
-    """Interpolate `count` rows of an image (C, H, W), some pixels apart, by cubic splines."""
-    weights = _row_weights(image.shape[1], count, row_spacing)
-    rows = np.einsum("rz,czx->crx", weights, image.astype(np.float64))
-    return np.asarray(rows, np.float32)
-
-
-@lru_cache(maxsize=4)
-def _row_weights(height: int, count: int, row_spacing: float) -> NDArray[np.float64]:
-    spline = CubicSpline(np.arange(height), np.eye(height))
-    return np.asarray(spline(np.arange(count) * row_spacing), np.float64)
-
-
-def pixels_of_rows(size: int, row_spacing: float) -> int:
-    """Return how many pixels `size` rows span that are `row_spacing` pixels apart."""
-    return math.ceil((size - 1) * row_spacing - 1e-9) + 1
-
-
-def crop_size(
-    stacks: Sequence[PlaneStack], wanted: int, multiple: int, row_spacing: float = 1.0
-) -> int:
-    """Return the largest side up to `wanted` that fits all planes, a multiple of `multiple`.
-
-    Rows of it are `row_spacing` pixels apart.
-
-    Raises
-    ------
-    DataError
-        If even the smallest is too large.
-    """
-    smallest: int = min(min(stack.data.shape[2:]) for stack in stacks)
-    size = min(wanted, smallest // multiple * multiple)
-    while size > multiple and pixels_of_rows(size, row_spacing) > smallest:
-        size -= multiple
-    if pixels_of_rows(size, row_spacing) > smallest:
-        raise DataError(
-            f"got planes of {smallest} pixels, of which {size} rows {row_spacing:.3g} pixels apart "
-            f"do not fit, expected {pixels_of_rows(size, row_spacing)} pixels at least; use larger "
-            "planes, or a finer output spacing"
-        )
-    return size

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isoslice.data.crops import spaced_rows
 from isoslice.data.grid import PlaneGrid
 from isoslice.data.measurement import Measurement
-from isoslice.data.planes import spaced_rows
 from isoslice.inference.consistency import correction_for
 from isoslice.inference.interpolated import make_base
 from isoslice.models.config import ModelConfig

@@ -53,6 +53,15 @@ class NetworkSettings(_Frozen):
         return self
 
 
+class OwnPlanes(_Frozen):
+    """Planes of the stack that will be restored, as an example of what to learn."""
+
+    #: Distance of planes in rows.
+    distance: Annotated[float, Field(ge=1, le=64)]
+    #: In rows.
+    profile: Profile
+
+
 class TrainingSettings(_Frozen):
     """Training of the denoiser. Noise levels are in units of the residual's standard deviation."""
 
@@ -70,6 +79,10 @@ class TrainingSettings(_Frozen):
     #: Share of images of which no rows are known, but planes measured anywhere through a slice
     #: profile, with noise; if the network is told so. See `measured_example`.
     measured_share: Share = 0.35
+    #: Planes of the stack that will be restored, if they are known to be blurred; and the share of
+    #: images with measured planes that get these.
+    own_planes: OwnPlanes | None = None
+    own_share: Share = 0.5
     #: Noise levels: log-normal, and a share of infinite ones (no signal), which train the mean.
     noise_log_mean: float = 0.1
     noise_log_std: Positive = 1.4

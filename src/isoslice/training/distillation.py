@@ -21,8 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from isoslice.data.crops import Indices, crop_size
 from isoslice.data.noise_range import as_noisy_as, some_of
-from isoslice.data.planes import PlaneStack, crop_size, split
+from isoslice.data.planes import PlaneStack, split
 from isoslice.errors import SettingsError
 from isoslice.inference.detail.blend import blend_detail
 from isoslice.inference.model import Model
@@ -32,6 +33,7 @@ from isoslice.models.diffusion.masked_example import draw_example, measured_of
 from isoslice.models.networks.factory import build_network
 from isoslice.runtime.device import autocast
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.randomness import normal
 from isoslice.training.finetune import check_channels
 from isoslice.training.objectives import ResidualObjective
 from isoslice.training.run import (
@@ -128,7 +130,13 @@ class DistillationObjective(ResidualObjective):
         """Move the teacher."""
         self.teacher.to(device)
 
-    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        generator: torch.Generator,
+        stacks: Indices | None = None,
+    ) -> Tensor:
         """Compute the `weighted_loss` of the difference from the teacher.
 
         See `kinds_of` for what each crop of a batch is for.
@@ -139,8 +147,7 @@ class DistillationObjective(ResidualObjective):
         told = example.measured
         low, high = SECOND_PASS_LEVELS
         sigma = scale * low * (high / low) ** torch.rand(count, generator=generator)
-        noise = torch.randn(images.shape, generator=generator)
-        sigma, noise = sigma.to(images.device), noise.to(images.device)
+        sigma, noise = sigma.to(images.device), normal(images.shape, generator, images.device)
 
         means, first = (
             kind.to(images.device) for kind in kinds_of(count, measured_of(self.config, count))
@@ -176,7 +183,8 @@ class DistillationObjective(ResidualObjective):
             ).float()
         target[first] = fine_detail_only(mean, target[first])
         sigma[means] = NO_SIGNAL
-        return self.denoising_loss(network, noisy, target, images, example, sigma)
+        units = self.units_of(stacks, images.device)
+        return self.denoising_loss(network, noisy, target, images, example, sigma, units)
 
 
 def distill(
@@ -257,6 +265,8 @@ def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelCo
         crop=crop,
         seed=teacher.training.seed if seed is None else seed,
         measured_share=teacher.training.measured_share,
+        own_planes=teacher.training.own_planes,
+        own_share=teacher.training.own_share,
         row_spacing=teacher.training.row_spacing,
     )
     shape = NetworkSettings(channels=teacher.network.channels, measured=teacher.network.measured)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.planes import PlaneStack, draw_crops
+from isoslice.data.crops import draw_crops
+from isoslice.data.planes import PlaneStack
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import (
     NO_SIGNAL,

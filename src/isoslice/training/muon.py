@@ -8,7 +8,7 @@ arXiv 2502.16982). It needs fewer steps, which suits trainings of minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -22,22 +22,39 @@ NEWTON_SCHULZ_STEPS = 5
 MOMENTUM, BETAS = 0.95, (0.9, 0.99)
 
 
-def orthogonalized(matrix: Tensor) -> Tensor:
-    """Approximate U V^T of a matrix U S V^T; singular values become 0.7 to 1.2.
+def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Approximate U V^T of each matrix U S V^T; singular values become 0.7 to 1.2.
 
     Iterates on the smaller Gram matrix G = X X^T: each step multiplies X from the left by the
-    polynomial q = a + b G + c G^2, which commutes with G.
+    polynomial q = a + b G + c G^2, which commutes with G. Gram matrices of one size are iterated
+    together, which is a small part of the launches on a GPU.
     """
-    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = x / (x.norm() + 1e-7)
-    gram = x @ x.T
-    product = torch.eye(len(gram), device=x.device, dtype=x.dtype)
+    norms = torch.stack(torch._foreach_norm(list(matrices))) + 1e-7
+    wide = [x if x.shape[0] <= x.shape[1] else x.T for x in matrices]
+    wide = list(torch._foreach_div(wide, list(norms.unbind())))
+    result = list(wide)
+    sizes = [len(x) for x in wide]
+    for size in sorted(set(sizes)):
+        which = [i for i, each in enumerate(sizes) if each == size]
+        product = _polynomial(torch.stack([wide[i] @ wide[i].T for i in which]))
+        for i, left in zip(which, product.unbind(), strict=True):
+            x = left @ wide[i]
+            result[i] = x if matrices[i].shape[0] <= matrices[i].shape[1] else x.T
+    return result
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    """Return the product of all steps' polynomials of Gram matrices (B, n, n), same shape.
+
+    Written with r = q - a, whose products take no identity.
+    """
+    product = torch.eye(gram.shape[1], device=gram.device, dtype=gram.dtype).expand_as(gram)
     for _ in range(NEWTON_SCHULZ_STEPS):
-        q = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
-        q.diagonal().add_(_A)
-        product, gram = q @ product, q @ gram @ q
-    result: Tensor = product @ x
-    return result if matrix.shape[0] <= matrix.shape[1] else result.T
+        r = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        product = torch.baddbmm(product, r, product, beta=_A)
+        gram = torch.baddbmm(gram, r, gram, beta=_A)
+        gram = torch.baddbmm(gram, gram, r, beta=_A)
+    return product
 
 
 class Muon(torch.optim.Optimizer):
@@ -64,33 +81,42 @@ class Muon(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            advance = self._muon if group["orthogonal"] else self._adam
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    advance(weight, weight.grad, group["lr"])
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if weights:
+                (self._muon if group["orthogonal"] else self._adam)(weights, group["lr"])
         return loss
 
-    def _muon(self, weight: Tensor, gradient: Tensor, rate: float) -> None:
-        state = self.state[weight]
-        if not state:
-            state["average"] = torch.zeros_like(gradient)
-        average = state["average"].lerp_(gradient, 1 - MOMENTUM)
-        nesterov = gradient.lerp(average, MOMENTUM).reshape(len(gradient), -1)
-        scale = max(nesterov.shape) ** 0.5  # 1 / RMS of an orthogonal matrix
-        weight.sub_(orthogonalized(nesterov).reshape(weight.shape), alpha=rate * scale)
+    def _muon(self, weights: list[Tensor], rate: float) -> None:
+        gradients, averages = _gradients(weights), self._kept("average", weights)
+        torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
+        nesterov = torch._foreach_lerp(gradients, averages, MOMENTUM)
+        flat = [each.reshape(len(each), -1) for each in nesterov]
+        scales = [-rate * max(each.shape) ** 0.5 for each in flat]  # 1 / RMS of an orthogonal one
+        steps = torch._foreach_mul(orthogonalized(flat), scales)
+        shaped = [each.reshape(w.shape) for each, w in zip(steps, weights, strict=True)]
+        torch._foreach_add_(weights, shaped)
 
-    def _adam(self, weight: Tensor, gradient: Tensor, rate: float) -> None:
-        state = self.state[weight]
-        if not state:
-            state |= {
-                "step": 0,
-                "average": torch.zeros_like(gradient),
-                "square": torch.zeros_like(gradient),
-            }
-        state["step"] += 1
-        average = state["average"].lerp_(gradient, 1 - BETAS[0])
-        square = state["square"].lerp_(gradient.square(), 1 - BETAS[1])
-        unbiased = [1 - beta ** state["step"] for beta in BETAS]
-        weight.addcdiv_(
-            average, (square / unbiased[1]).sqrt_().add_(1e-8), value=-rate / unbiased[0]
-        )
+    def _adam(self, weights: list[Tensor], rate: float) -> None:
+        gradients = _gradients(weights)
+        averages, squares = (self._kept(name, weights) for name in ("average", "square"))
+        for weight in weights:
+            self.state[weight]["step"] = self.state[weight].get("step", 0) + 1
+        torch._foreach_lerp_(averages, gradients, 1 - BETAS[0])
+        torch._foreach_lerp_(squares, torch._foreach_mul(gradients, gradients), 1 - BETAS[1])
+        steps = [self.state[weight]["step"] for weight in weights]
+        roots = torch._foreach_div(squares, [1 - BETAS[1] ** step for step in steps])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, 1e-8)
+        rates = [-rate / (1 - BETAS[0] ** step) for step in steps]
+        torch._foreach_addcdiv_(weights, averages, roots, rates)
+
+    def _kept(self, name: str, weights: list[Tensor]) -> list[Tensor]:
+        """Return what is kept of each weight under a name; zeros at first."""
+        for weight in weights:
+            if name not in self.state[weight]:
+                self.state[weight][name] = torch.zeros_like(weight)
+        return [self.state[weight][name] for weight in weights]
+
+
+def _gradients(weights: list[Tensor]) -> list[Tensor]:
+    return [weight.grad for weight in weights if weight.grad is not None]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from isoslice.data.crops import Indices
 from isoslice.data.planes import PlaneStack, SplitPlanes
 from isoslice.models.config import (
     AnyConfig,
@@ -27,12 +29,13 @@ from isoslice.models.diffusion.masked import (
     noise_loss,
     stratified_timesteps,
 )
-from isoslice.models.diffusion.masked_example import MaskedExample, draw_example
-from isoslice.models.diffusion.variance_stabilization import intensity_error
+from isoslice.models.diffusion.masked_example import MaskedExample, Units, draw_example
+from isoslice.models.diffusion.variance_stabilization import UNSTRETCHED, intensity_error
 from isoslice.models.networks.denoiser import Denoiser, MPConv
 from isoslice.models.networks.error_head import SpreadHead
 from isoslice.models.reliability.calibration import Calibration
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.randomness import normal
 from isoslice.training.muon import Muon
 from isoslice.training.reliability import TIME_SHARE, learn_errors
 from isoslice.training.statistics import residual_statistics
@@ -67,8 +70,17 @@ class Objective(Protocol):
     def micro_batch(self) -> int:
         """Crops computed at once; gradients are accumulated to a batch."""
 
-    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Compute the loss of crops (N, C, H, W); `generator` is on the CPU."""
+    def loss(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        generator: torch.Generator,
+        stacks: Indices | None = None,
+    ) -> Tensor:
+        """Compute the loss of crops (N, C, H, W).
+
+        `generator` is on the CPU; `stacks` says of which training stack each crop is, (N,).
+        """
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Make an optimiser whose groups have a ``scale``, relative to the learning rate."""
@@ -79,8 +91,11 @@ class Objective(Protocol):
     def decay(self, step: int) -> float:
         """Return the decay of the averaged weights."""
 
+    def pre_step(self, network: nn.Module) -> None:
+        """Change gradients before a step, in place."""
+
     def post_step(self, network: nn.Module) -> None:
-        """Constrain the weights after a step, in place."""
+        """Constrain the weights before training and after a step, in place."""
 
     def move_to(self, device: torch.device) -> None:
         """Move tensors and modules besides the network to `device`."""
@@ -128,12 +143,19 @@ def average_decay(step: int, gamma: float) -> float:
 
 @dataclass(frozen=True)
 class ResidualObjective:
-    """isoslice's own recipe: diffusion of the residual, magnitude-preserving weights."""
+    """isoslice's own recipe: diffusion of the residual, magnitude-preserving weights.
+
+    Attributes
+    ----------
+    units
+        Of each training stack, for a model of many specimens; the model's by default.
+    """
 
     config: ModelConfig
     clip_norm: float = CLIP_NORM
     quarter_turns: bool = True
     error_share: float = TIME_SHARE
+    units: tuple[Units, ...] | None = None
 
     @property
     def training(self) -> TrainingSettings:
@@ -145,24 +167,41 @@ class ResidualObjective:
         """Crops computed at once: the whole batch."""
         return self.config.training.batch
 
-    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        generator: torch.Generator,
+        stacks: Indices | None = None,
+    ) -> Tensor:
         """Compute the `weighted_loss` of denoised residuals, of stretched intensities."""
-        settings, sigma_data = self.config.training, self.config.sigma_data
-        example = draw_example(images, self.config, generator)
+        settings, units = self.config.training, self.units_of(stacks, images.device)
+        example = draw_example(images, self.config, generator, units)
         sigma = draw_sigma(
             len(images),
-            sigma_data,
             settings.noise_log_mean,
             settings.noise_log_std,
             settings.no_signal_share,
             generator,
         )
-        noise = torch.randn(images.shape, generator=generator)
-        sigma, noise = sigma.to(images.device), noise.to(images.device)
+        sigma = sigma.to(images.device) * units.sigma_data
+        noise = normal(images.shape, generator, images.device)
         added = torch.where(torch.isinf(sigma), 0.0, sigma)[:, None, None, None] * noise
         residual = example.residual
         noisy = (residual + added) * example.hidden
-        return self.denoising_loss(network, noisy, residual, images, example, sigma)
+        return self.denoising_loss(network, noisy, residual, images, example, sigma, units)
+
+    def units_of(self, stacks: Indices | None, device: torch.device) -> Units:
+        """Return the units of crops: of all, or of each by its stack."""
+        if self.units is None or stacks is None:
+            return Units(self.config.softening, self.config.sigma_data)
+        softening, scale = self._of_stacks[:, torch.from_numpy(stacks)].to(device)
+        return Units(softening[:, None, None, None], scale)
+
+    @cached_property
+    def _of_stacks(self) -> Tensor:
+        """Softening and residual deviation of each stack, (2, stacks)."""
+        return torch.tensor([(s or UNSTRETCHED, d) for s, d in self.units or ()]).T
 
     def denoising_loss(
         self,
@@ -172,18 +211,21 @@ class ResidualObjective:
         images: Tensor,
         example: MaskedExample,
         sigma: Tensor,
+        units: Units,
     ) -> Tensor:
         """Compute the `weighted_loss`, with the mean's errors in unstretched intensities.
 
         Shapes as in `edm.denoise`; `images` are before the stretch. See `intensity_error`.
         """
-        scale, softening = self.config.sigma_data, self.config.softening
+        softening, scale = units
         base = example.base
         estimate = denoise(network, noisy, base, example.masks, sigma, scale, example.measured)
         error = estimate - target
         if softening is not None:
-            mean = torch.isinf(sigma)
-            error[mean] = intensity_error((base + estimate)[mean], images[mean], softening)
+            mean = torch.isinf(sigma)[:, None, None, None]
+            restored = base + torch.where(mean, estimate, 0.0)
+            of_mean = intensity_error(restored, images, softening)
+            error = torch.where(mean, of_mean, error)
         return weighted_loss(error, example.hidden[:, 0, :, 0], sigma, scale)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
@@ -209,6 +251,11 @@ class ResidualObjective:
     def decay(self, step: int) -> float:
         """See `average_decay`."""
         return average_decay(step, self.config.training.average_gamma)
+
+    def pre_step(self, network: nn.Module) -> None:
+        """Take the gradients that normalised weights have (EDM2 section 2.3)."""
+        if isinstance(network, Denoiser):
+            network.project_gradients()
 
     def post_step(self, network: nn.Module) -> None:
         """Normalise all weights (EDM2 section 2.3)."""
@@ -258,7 +305,13 @@ class EndToEndObjective:
         """Crops computed at once."""
         return min(self.config.training.micro_batch, self.config.training.batch)
 
-    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        generator: torch.Generator,
+        stacks: Indices | None = None,
+    ) -> Tensor:
         """Compute the L1 loss of the image; see `direct_loss`."""
         return direct_loss(network, images, self.draw_masks(images, generator))
 
@@ -289,6 +342,9 @@ class EndToEndObjective:
         updates = step + 1
         return min(self.config.training.average_decay, (1 + updates) / (10 + updates))
 
+    def pre_step(self, network: nn.Module) -> None:
+        """Leave the gradients as they are."""
+
     def post_step(self, network: nn.Module) -> None:
         """Leave the weights as they are."""
 
@@ -306,7 +362,13 @@ class MaskedObjective(EndToEndObjective):
 
     config: MsdsrConfig
 
-    def loss(self, network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    def loss(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        generator: torch.Generator,
+        stacks: Indices | None = None,
+    ) -> Tensor:
         """Compute the L1 loss of the noise; see `noise_loss`."""
         masks, count = self.draw_masks(images, generator), len(images)
         signal = torch.from_numpy(cosine_alphas_cumprod(self.config.sampler.timesteps)).float()

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from isoslice.data.crops import draw_crops
 from isoslice.data.noise_range import training_noise
-from isoslice.data.planes import PlaneStack, draw_crops
+from isoslice.data.planes import PlaneStack
 from isoslice.errors import DataError
 from isoslice.models.config import TrainingSettings
-from isoslice.models.diffusion.masked_example import draw_masked, mask_images
+from isoslice.models.diffusion.masked_example import Units, draw_masked, mask_images
 from isoslice.models.diffusion.variance_stabilization import fit_softening
 
 
@@ -31,11 +33,7 @@ def residual_statistics(stacks: Sequence[PlaneStack], settings: TrainingSettings
     """
     generator = torch.Generator().manual_seed(settings.seed)
     crops = draw_crops(stacks, 256, settings.crop, generator, row_spacing=settings.row_spacing)
-    plain = draw_masked(crops, settings, None, generator)
-    hidden = plain.hidden.expand_as(crops)
-    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
-    residual = mask_images(crops, plain.masks, softening).residual
-    deviation = float(residual[hidden].square().mean().sqrt())
+    softening, deviation = units_of_crops(crops, settings, generator)
     if not np.isfinite(deviation):
         raise DataError(
             "got images with a few voxels so far beyond all others that nothing can be computed "
@@ -49,3 +47,12 @@ def residual_statistics(stacks: Sequence[PlaneStack], settings: TrainingSettings
         )
     noise = training_noise([(stack.data, stack.normalization) for stack in stacks])
     return {"softening": softening, "sigma_data": deviation, "noise": noise}
+
+
+def units_of_crops(crops: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Units:
+    """Measure in what units residuals of crops (N, C, H, W) count."""
+    plain = draw_masked(crops, settings, None, generator)
+    hidden = plain.hidden.expand_as(crops)
+    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
+    residual = mask_images(crops, plain.masks, softening).residual
+    return Units(softening, float(residual[hidden].square().mean().sqrt()))

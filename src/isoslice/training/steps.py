@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from isoslice.data.planes import PlaneStack, draw_crops
+from isoslice.data.crops import Indices, PlanePool, draw_places, read_crops
+from isoslice.data.planes import PlaneStack
 from isoslice.runtime.device import autocast
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import Objective, micro_batches_per_step
@@ -44,6 +45,7 @@ class Training:
     ) -> None:
         self.network = network.to(device).train()
         self.stacks, self.objective = stacks, objective
+        self.pool = PlanePool.fitting(stacks, device)
         self.device, self.topology = device, topology
         self.micro_batches = micro_batches_per_step(objective, topology.count)
         self.step = 0
@@ -52,6 +54,7 @@ class Training:
         if topology.count > 1:
             # Buffers are constant.
             self._joint_loss = DistributedDataParallel(self._loss, broadcast_buffers=False)
+        objective.post_step(network)
         self.averaged = copy.deepcopy(network).requires_grad_(False)
         self.optimizer = objective.optimizer(network)
 
@@ -60,32 +63,40 @@ class Training:
         last = index == self.micro_batches - 1
         if index == 0:
             self.optimizer.zero_grad()
-        images, generator = self._draw(index)
+        images, generator, stacks = self._draw(index)
         joint = self._joint_loss
         with nullcontext() if joint is None or last else joint.no_sync():
             with autocast(self.device):
-                loss = (joint or self._loss)(images.to(self.device), generator)
+                loss = (joint or self._loss)(images, generator, stacks)
             (loss / self.micro_batches).backward()
         latest = loss.detach()
         before = self.running_loss  # from a checkpoint: on the CPU
         self.running_loss = latest if before is None else before.to(latest).lerp(latest, 0.02)
 
-    def _draw(self, index: int) -> tuple[Tensor, torch.Generator]:
-        """Draw crops (N, C, H, W), and a generator for the rest: by (seed, step, rank) alone."""
+    def _draw(self, index: int) -> tuple[Tensor, torch.Generator, Indices]:
+        """Draw crops (N, C, H, W), by (seed, step, rank) alone.
+
+        Also returned are a generator for the rest, and the stack of each crop.
+        """
         objective, settings = self.objective, self.objective.training
         micro_batch = self.step * self.micro_batches + index
         generator = torch.Generator().manual_seed(
             (settings.seed * 1_000_003 + micro_batch) * 1_009 + self.topology.rank + 1
         )
-        images = draw_crops(
+        size, spacing = settings.crop, settings.row_spacing
+        places = draw_places(
             self.stacks,
             objective.micro_batch,
-            settings.crop,
+            size,
             generator,
-            quarter_turns=objective.quarter_turns,
-            row_spacing=settings.row_spacing,
+            objective.quarter_turns,
+            spacing,
         )
-        return images, generator
+        if self.pool is None:
+            images = read_crops(self.stacks, places, size, spacing).to(self.device)
+        else:
+            images = self.pool.read(places, size, spacing)
+        return images, generator, places.stack
 
     def update(self, done: float) -> None:
         """Step along the accumulated gradient, with the fraction `done` of the budget used."""
@@ -94,14 +105,17 @@ class Training:
         for group in groups:
             group["lr"] = rate * group["scale"]
         weights = [weight for group in groups for weight in group["params"]]
-        nn.utils.clip_grad_norm_(weights, self.objective.clip_norm)
+        self.objective.pre_step(self.network)
+        nn.utils.clip_grad_norm_(weights, self.objective.clip_norm, foreach=True)
         self.optimizer.step()
         self.step += 1
         self.objective.post_step(self.network)
         with torch.no_grad():
-            pairs = zip(self.averaged.parameters(), self.network.parameters(), strict=True)
-            for average, weight in pairs:
-                average.lerp_(weight, 1 - decay)
+            averages, latest = (
+                [weight.data for weight in net.parameters()]
+                for net in (self.averaged, self.network)
+            )
+            torch._foreach_lerp_(averages, latest, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` continues from."""
@@ -128,8 +142,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.network, self.objective = network, objective
 
-    def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return self.objective.loss(self.network, images, generator)
+    def forward(self, images: Tensor, generator: torch.Generator, stacks: Indices) -> Tensor:
+        return self.objective.loss(self.network, images, generator, stacks)
 
 
 def images_per_step(objective: Objective, topology: ProcessTopology) -> int:

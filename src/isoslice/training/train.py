@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from isoslice.data.crops import crop_size
 from isoslice.data.missing import parse_missing
-from isoslice.data.planes import OTHER_ROWS, crop_size, split
+from isoslice.data.planes import OTHER_ROWS, split
 from isoslice.data.profile import Profile
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
@@ -27,6 +28,7 @@ from isoslice.models.presets import preset_config
 from isoslice.runtime.progress import Progress
 from isoslice.training.finetune import check_channels, check_start, continued_config
 from isoslice.training.objectives import objective_of
+from isoslice.training.own_planes import with_own_planes
 from isoslice.training.run import (
     Images,
     RunOptions,
@@ -121,7 +123,8 @@ def train(
         voxel size: rows as far apart are learned from. Finer ones than pixels count as these.
     slice_profile
         What planes of the stacks see along Z, as `Model.predict` takes it; ``auto`` finds it. It is
-        stored with the model, and undone in stacks with planes as far apart. By default none is.
+        stored with the model, and undone in stacks with planes as far apart. Half of the examples
+        with measured planes have these. By default none is.
 
     Returns
     -------
@@ -160,6 +163,8 @@ def train(
     planes = split(stacks, settings.validation_share, settings.seed)
     settings = with_row_spacing(settings, spacing, volumes[0])
     settings = settings.with_crop(crop_size(stacks, settings.crop, 16, settings.row_spacing))
+    if isinstance(settings, TrainingSettings):
+        settings = with_own_planes(settings, slice_profile, volumes[0])
     sizes = volumes[0].spacing
     config = chosen.updated(
         network=shape,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from isoslice.data.crops import draw_crops
 from isoslice.data.masking import even_rows, fill_rows
-from isoslice.data.planes import PlaneStack, draw_crops
+from isoslice.data.planes import PlaneStack
 from isoslice.data.psnr import psnr_from_mse
 from isoslice.inference.rows import restore_rows
 from isoslice.models.config import AnyConfig

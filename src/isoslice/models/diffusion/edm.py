@@ -34,7 +34,7 @@ class Preconditioning(NamedTuple):
     c_noise: Tensor
 
 
-def precondition(sigma: Tensor, sigma_data: float) -> Preconditioning:
+def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
     """Compute the scale factors of EDM equation 7 for noise levels `sigma` of shape (N,).
 
     ``c_noise`` is relative to `sigma_data`, so that it stands for the same signal-to-noise ratio
@@ -80,7 +80,7 @@ def denoise(
     base: Tensor,
     masks: Tensor,
     sigma: Tensor,
-    sigma_data: float,
+    sigma_data: float | Tensor,
     measured: Tensor | None = None,
 ) -> Tensor:
     """Estimate the residual from a noisy one (EDM equation 7), zero on known rows.
@@ -98,7 +98,7 @@ def denoise(
     sigma
         Noise level of each image, shape (N,), or of all, shape (1,).
     sigma_data
-        Standard deviation of the residual on hidden rows.
+        Standard deviation of the residual on hidden rows, of all images or of each, (N,).
     measured
         Deviation of the slice profile in rows, and of the planes' noise in multiples of
         `sigma_data`, (N, 2) or (1, 2); None of points without noise.
@@ -124,7 +124,9 @@ def hidden_rows(masks: Tensor, measured: Tensor | None = None) -> Tensor:
     return hidden if measured is None else hidden | measured.any(dim=1, keepdim=True)
 
 
-def weighted_loss(error: Tensor, hidden: Tensor, sigma: Tensor, sigma_data: float) -> Tensor:
+def weighted_loss(
+    error: Tensor, hidden: Tensor, sigma: Tensor, sigma_data: float | Tensor
+) -> Tensor:
     """Compute the RMS of error / c_out over the hidden pixels of each image, mean over images.
 
     Its square is EDM equation 8 with lambda = 1 / c_out^2, which weights all noise levels equally
@@ -141,21 +143,19 @@ def weighted_loss(error: Tensor, hidden: Tensor, sigma: Tensor, sigma_data: floa
 
 def draw_sigma(
     count: int,
-    sigma_data: float,
     log_mean: float,
     log_std: float,
     no_signal_share: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Draw training noise levels, shape (count,).
+    """Draw training noise levels in multiples of `sigma_data`, shape (count,), on the CPU.
 
-    Log-normal with median ``sigma_data * exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` with the
+    Log-normal with median ``exp(log_mean)`` (EDM table 1), and `NO_SIGNAL` with the
     probability `no_signal_share`, which trains the mean that prediction starts from.
     """
     normal = torch.randn(count, generator=generator)
-    sigma = sigma_data * (log_mean + log_std * normal).exp()
     pure = torch.rand(count, generator=generator) < no_signal_share
-    return torch.where(pure, NO_SIGNAL, sigma)
+    return torch.where(pure, NO_SIGNAL, (log_mean + log_std * normal).exp())
 
 
 def noise_schedule(steps: int, sigma_max: float, sigma_min: float, rho: float) -> list[float]:

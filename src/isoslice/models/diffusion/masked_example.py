@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from isoslice.data.masking import draw_masks, fill_rows
 from isoslice.models.config import ModelConfig, TrainingSettings
+from isoslice.models.diffusion.drawn_planes import DrawnPlanes, draw_planes
 from isoslice.models.diffusion.edm import hidden_rows
-from isoslice.models.diffusion.measured_example import draw_planes, levels, measure
-from isoslice.models.diffusion.variance_stabilization import stretch
+from isoslice.models.diffusion.measured_example import levels, measure
+from isoslice.models.diffusion.variance_stabilization import Softening, stretch
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,30 @@ class MaskedExample:
         return self.stretched - self.base
 
 
-def mask_images(images: Tensor, masks: Tensor, softening: float | None) -> MaskedExample:
+class Units(NamedTuple):
+    """In what intensities and residuals count: of all images of a batch, or of each.
+
+    Attributes
+    ----------
+    softening
+        See `stretch`; of each image (N, 1, 1, 1).
+    sigma_data
+        Standard deviation of the residual on hidden rows; of each image (N,).
+    """
+
+    softening: Softening
+    sigma_data: float | Tensor
+
+    def part(self, which: slice) -> Units:
+        """Return those of some images."""
+        softening, scale = self
+        return Units(
+            softening[which] if isinstance(softening, Tensor) else softening,
+            scale[which] if isinstance(scale, Tensor) else scale,
+        )
+
+
+def mask_images(images: Tensor, masks: Tensor, softening: Softening) -> MaskedExample:
     """Hide rows of images (N, C, H, W) by masks (N, H); for `softening` see `stretch`."""
     masks = masks.to(images.device)
     stretched = stretch(images, softening)
@@ -56,7 +81,7 @@ def mask_images(images: Tensor, masks: Tensor, softening: float | None) -> Maske
 def draw_masked(
     images: Tensor,
     settings: TrainingSettings,
-    softening: float | None,
+    softening: Softening,
     generator: torch.Generator,
 ) -> MaskedExample:
     """Hide rows of images (N, C, H, W) by masks drawn on the CPU, see `draw_masks`."""
@@ -70,24 +95,33 @@ def measured_of(config: ModelConfig, count: int) -> int:
     return round(config.training.measured_share * count) if config.network.measured else 0
 
 
-def draw_example(images: Tensor, config: ModelConfig, generator: torch.Generator) -> MaskedExample:
+def draw_example(
+    images: Tensor, config: ModelConfig, generator: torch.Generator, units: Units | None = None
+) -> MaskedExample:
     """Draw an example of what a model restores, from images (N, C, H, W).
 
     Where its network is told how planes were measured, the last of the images have planes in place
-    of known rows; see `measured_example`.
+    of known rows; see `measured_example`. Units are the model's own by default.
     """
-    settings, softening = config.training, config.softening
-    others = measured_of(config, len(images))
+    settings = config.training
+    units = units or Units(config.softening, config.sigma_data)
+    count, _, height, _ = images.shape
+    others = measured_of(config, count)
     if not others:
-        return draw_masked(images, settings, softening, generator)
-    points = len(images) - others
-    masked = draw_masked(images[:points], settings, softening, generator)
-    drawn = draw_planes(others, images.shape[2], generator)
-    base = measure(images[points:], drawn, softening, generator)
-    told = levels(drawn, config.sigma_data)
+        return draw_masked(images, settings, units.softening, generator)
+    points = count - others
+    masks = draw_masks(points, height, settings.factors, settings.even_share, generator)
+    own, share = settings.own_planes, settings.own_share
+    drawn = draw_planes(others, height, generator, images.device, own, share)
+    drawn = DrawnPlanes(*(each.to(images.device) for each in drawn))
+    masks = masks.to(images.device)
+    stretched = stretch(images, units.softening)
+    measured = units.part(slice(points, None))
+    told = levels(drawn, measured.sigma_data)
+    base = measure(images[points:], drawn, measured.softening, generator)
     return MaskedExample(
-        torch.cat([masked.stretched, stretch(images[points:], softening)]),
-        torch.cat([masked.base, base]),
-        torch.cat([masked.masks.to(drawn.rows), drawn.rows]).to(images.device),
-        torch.cat([torch.zeros(points, 2), told]).to(images.device),
+        stretched,
+        torch.cat([fill_rows(stretched[:points], masks), base]),
+        torch.cat([masks.to(drawn.rows), drawn.rows]),
+        torch.cat([told.new_zeros(points, 2), told]),
     )

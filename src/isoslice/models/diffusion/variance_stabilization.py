@@ -9,9 +9,16 @@ on intensity, as in electron microscopy, nothing is stretched.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+#: The constant c of the curve: of all images, or of each of a batch, (N, 1, 1, 1); None for no
+#: stretch.
+Softening: TypeAlias = float | Tensor | None
+#: A constant by which intensities in [0, 1] are not stretched, for batches in which others are.
+UNSTRETCHED = 1e3
 
 #: Candidates for the softening c.
 SOFTENINGS = (0.08, 0.16, 0.32)
@@ -21,32 +28,39 @@ MAX_DEVIATION_RATIO = 0.8
 INTENSITY_BINS = 32
 
 
-def stretch(images: Tensor, softening: float | None) -> Tensor:
+def _full(softening: float | Tensor) -> float | Tensor:
+    """Return asinh(1 / c)."""
+    return (
+        torch.asinh(1 / softening) if isinstance(softening, Tensor) else math.asinh(1 / softening)
+    )
+
+
+def stretch(images: Tensor, softening: Softening) -> Tensor:
     """Compute asinh(x / c) / asinh(1 / c) of intensities in about [0, 1]; 0 and 1 are fixed points.
 
     `softening` is c, where the curve turns from linear to logarithmic; None is the identity.
     """
     if softening is None:
         return images
-    return torch.asinh(images / softening) / math.asinh(1 / softening)
+    return torch.asinh(images / softening) / _full(softening)
 
 
-def unstretch(images: Tensor, softening: float | None) -> Tensor:
+def unstretch(images: Tensor, softening: Softening) -> Tensor:
     """Undo `stretch`."""
     if softening is None:
         return images
-    return torch.sinh(images * math.asinh(1 / softening)) * softening
+    return torch.sinh(images * _full(softening)) * softening
 
 
-def unstretch_slope(stretched: Tensor, softening: float | None) -> Tensor:
+def unstretch_slope(stretched: Tensor, softening: Softening) -> Tensor:
     """Compute the derivative of `unstretch`, by which small errors are multiplied."""
     if softening is None:
         return torch.ones_like(stretched)
-    scale = math.asinh(1 / softening)
+    scale = _full(softening)
     return softening * scale * torch.cosh(stretched * scale)
 
 
-def intensity_error(stretched: Tensor, images: Tensor, softening: float) -> Tensor:
+def intensity_error(stretched: Tensor, images: Tensor, softening: float | Tensor) -> Tensor:
     """Compare a stretched estimate y with intensities x: (unstretch(y) - x) / unstretch'(y).
 
     For small errors this is y - stretch(x). But minimising its square leads to

@@ -19,16 +19,6 @@ _SILU_GAIN = 1 / 0.596
 _BLOCK_SHARE, _LEVEL_SHARE = 0.3, 0.5
 
 
-def normalized(weight: Tensor, gain: float | Tensor = 1.0) -> Tensor:
-    """Normalise weights so that outputs have the variance of the inputs (EDM2 equation 66).
-
-    `weight` has shape (out, in, ...); each output's weights are scaled to norm `gain`.
-    """
-    dims = list(range(1, weight.ndim))
-    norm = weight.square().sum(dims, keepdim=True).sqrt()
-    return weight * (gain / (norm + 1e-6))
-
-
 def mp_silu(x: Tensor) -> Tensor:
     """Apply SiLU, scaled to keep the variance of unit normal input."""
     return F.silu(x) * _SILU_GAIN
@@ -66,22 +56,14 @@ class MPConv(nn.Module):
     def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> Tensor:
         """Convolve; `gain` scales the output (a number, or shape (outputs, 1, 1, 1)).
 
-        In evaluation mode stored weights have to be normalised already (see `renormalize`).
+        Stored weights have to be normalised (see `renormalize`).
         """
-        if self.training:
-            weight = normalized(self.weight, gain)
-        else:
-            weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
+        weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
         if weight.ndim == 2:
             return F.linear(x, weight.to(x.dtype))
         if weight.shape[-1] == 2:
             return F.conv2d(x, weight.to(x.dtype), stride=2)
         return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
-
-    @torch.no_grad()
-    def renormalize(self) -> None:
-        """Normalise stored weights to unit RMS (forced normalisation, EDM2 equation 67)."""
-        self.weight.copy_(normalized(self.weight, math.sqrt(self.weight[0].numel())))
 
 
 class Block(nn.Module):
@@ -228,12 +210,34 @@ class Denoiser(nn.Module):
         told: Tensor = self.embed_measured(away, self.measured_gain)
         return embedding + told
 
+    def normalized_weights(self) -> list[Tensor]:
+        """Return the weights that are normalised, each output's to unit RMS."""
+        return [module.weight for module in self.modules() if isinstance(module, MPConv)]
+
     @torch.no_grad()
     def renormalize(self) -> None:
-        """Normalise all stored weights; called after every optimiser step."""
-        for module in self.modules():
-            if isinstance(module, MPConv):
-                module.renormalize()
+        """Normalise stored weights; called after every optimiser step (EDM2 equation 67)."""
+        weights = self.normalized_weights()
+        norms = [
+            torch.linalg.vector_norm(weight, dim=tuple(range(1, weight.ndim)), keepdim=True)
+            for weight in weights
+        ]
+        torch._foreach_add_(norms, 1e-6)
+        torch._foreach_div_(norms, [math.sqrt(weight[0].numel()) for weight in weights])
+        torch._foreach_div_(weights, norms)
+
+    @torch.no_grad()
+    def project_gradients(self) -> None:
+        """Remove what would change the norms of weights from their gradients, in place.
+
+        So they are gradients of a network that normalises its weights at every evaluation (EDM2
+        section 2.3), which costs several passes over all weights.
+        """
+        weights = [weight for weight in self.normalized_weights() if weight.grad is not None]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        along = torch._foreach_mul(gradients, weights)
+        shares = [each.mean(tuple(range(1, each.ndim)), keepdim=True) for each in along]
+        torch._foreach_sub_(gradients, torch._foreach_mul(weights, shares))
 
 
 def channels_last(network: nn.Module) -> nn.Module:
