@@ -1,0 +1,33 @@
+"""Files of the corpus that are not learned from, each with the reason, and those misfiled."""
+
+from __future__ import annotations
+
+#: Paths within the corpus, or beginnings of them, and why nothing is learned from these.
+EXCLUDED: dict[str, str] = {
+    "ct/ge_head_ct/": "thick oblique slices that graze the top of a head: blurred all over, and "
+    "from the same collection as the head that volumes/head_ct_*.tif are tests of",
+    "electron_microscopy/neubias/xy_8bit__em_fly_eye.tif": "the microscope's strip of text at the "
+    "bottom, and relief lit from the side, which is no section",
+    "fluorescence_cells/neubias/xyc_8bit__cyto_nuclei.tif": "blotches of lossy compression, 25 grey "
+    "levels",
+    "fluorescence_nuclei/neubias/r1_DAPI_downsampled.tif": "pixels left out without averaging: "
+    "aliased, grains in place of nuclei",
+    "fluorescence_nuclei/neubias/xy_8bit__mitocheck_incenp": "blocks of lossy compression",
+}
+
+#: Beginnings of paths of files that show another modality than the manifest says.
+MISFILED: dict[str, str] = {
+    "brightfield/cp_worms_brightfield/1649_1109_0003_Amp5-1_B_20070424_C01_w1": "fluorescence_cells",
+    "brightfield/cp_worms_brightfield/1649_1109_0003_Amp5-1_B_20070424_C20_w1": "fluorescence_cells",
+    "fluorescence_cells/cellpainting/ped_r03c03f03p01-ch1": "brightfield",
+}
+
+
+def reason_of(file: str) -> str | None:
+    """Say why a file of the corpus is excluded; None where it is not."""
+    return next((why for start, why in EXCLUDED.items() if file.startswith(start)), None)
+
+
+def modality_of(file: str, stated: str) -> str:
+    """Return what a file shows: what the manifest states, unless it is misfiled."""
+    return next((shown for start, shown in MISFILED.items() if file.startswith(start)), stated)
