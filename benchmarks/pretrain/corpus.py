@@ -91,7 +91,8 @@ class Stack:
 
     def normalised(self) -> NDArray[np.float32]:
         """Return the planes with most intensities between 0 and 1, (N, H, W)."""
-        return self.normalization.apply(self.planes[None])[0]
+        planes: NDArray[np.float32] = self.normalization.apply(self.planes[None])[0]
+        return planes
 
 
 def read_manifest(folder: Path) -> list[Entry]:
@@ -104,7 +105,9 @@ def read_manifest(folder: Path) -> list[Entry]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise DataError(f"{path}: no such file, expected the list of a corpus's files; see --corpus")
+        raise DataError(
+            f"{path}: no such file, expected the list of a corpus's files; see --corpus"
+        )
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         lacking = sorted(set(COLUMNS) - set(reader.fieldnames or ()))
@@ -135,8 +138,8 @@ def _entry(folder: Path, row: dict[str, str]) -> Entry:
 def read_stacks(entry: Entry) -> list[Stack]:
     """Read a file's channels, each a stack by itself.
 
-    Of an image in colours, whose channels look alike, only the one of most contrast is taken. Planes
-    that are blank, lost or damaged are left out, and of many, evenly spaced ones are taken.
+    Of an image in colours, whose channels look alike, only the one of most contrast is taken.
+    Planes that are blank, lost or damaged are left out, and of many, evenly spaced ones are taken.
 
     Returns
     -------

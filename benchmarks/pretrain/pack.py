@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from isoslice.io.atomic import check_output
 from pretrain.codes import clipped_share, encode
 from pretrain.corpus import Entry, Stack, read_manifest, read_stacks
 from pretrain.excluded import reason_of
@@ -98,10 +99,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pretrain.pack", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"), metavar="FOLDER")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.npz")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file")
     options = parser.parse_args()
+    check_output(options.output, options.overwrite)
     packed = list(pack(read_manifest(options.corpus)))
     stacks = [stack for stack, _ in packed]
-    print(table(stacks, write_packed(stacks, options.output)))
+    print(table(stacks, write_packed(stacks, options.output, options.overwrite)))
     exact = sum(stack.exact for stack in stacks)
     clipped = max(share for _, share in packed)
     print(

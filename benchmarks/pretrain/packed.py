@@ -58,7 +58,7 @@ class Packed:
         return PlaneStack(self.planes[:, None], Normalization((self.low,), (self.high,)))
 
 
-def write_packed(stacks: Sequence[Packed], path: Path) -> dict[str, int]:
+def write_packed(stacks: Sequence[Packed], path: Path, overwrite: bool = False) -> dict[str, int]:
     """Write stacks, and return the bytes that each modality takes.
 
     An .npz file as NumPy reads it, compressed by LZMA, which makes planes smaller than what
@@ -77,7 +77,7 @@ def write_packed(stacks: Sequence[Packed], path: Path) -> dict[str, int]:
     arrays["start"] = np.asarray(starts, np.int64)
     for name in sorted(set(TABLE) - set(arrays)):
         arrays[name] = np.asarray([getattr(stack, name) for stack in ordered])
-    with atomic_output(path) as partial, zipfile.ZipFile(partial, "w") as file:
+    with atomic_output(path, overwrite) as partial, zipfile.ZipFile(partial, "w") as file:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")  # of a fixed date: the same planes, same file
             member.compress_type = zipfile.ZIP_LZMA

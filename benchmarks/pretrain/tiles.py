@@ -27,7 +27,8 @@ def structured_tiles(
 ) -> list[tuple[slice, slice]]:
     """Choose tiles without overlap, the one of most local variance first.
 
-    Deviations are summed, not variances, so that many weak edges count as much as a few strong ones.
+    Deviations are summed, not variances, so that many weak edges count as much as a few strong
+    ones.
 
     Parameters
     ----------
