@@ -1,0 +1,1 @@
+"""Data for pretraining one model on many modalities, and what such a model gives untuned."""
