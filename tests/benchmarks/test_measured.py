@@ -22,7 +22,7 @@ from suite.measured.bars import AGREES, GAINS, Bar, bars
 from suite.measured.bench import Settings, open_bench
 from suite.measured.parts import PROFILES
 from suite.measured.peers import all_told
-from suite.measured.rows import SAMPLE, TODAY, TOLD, Case, Row, as_csv, as_record, collected
+from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Case, Row, as_csv, as_record, collected
 from suite.measured.run import run_measured
 from suite.measured.scenes import Truth, blurred_scene, taps, uneven_scenes
 from suite.measured.tables import bars_markdown, bars_text, case_tables
@@ -167,6 +167,7 @@ def test_bars_compare_what_they_say():
         rows.append(Row(volume, case, TODAY, "point", psnr=20.0))
         rows.append(Row(volume, case, TOLD, "gaussian:4.71", psnr=22.0 + number, chi_squared=0.5))
         rows.append(Row(volume, case, TOLD, "auto", psnr=21.5 + number))
+        rows.append(Row(volume, case, OWN, "gaussian:4.71", psnr=23.0 + number, coverage=0.91))
         rows.append(Row(volume, case, TOLD + SAMPLE, "gaussian:4.71", chi_squared=1.1))
         rows.append(Row(volume, case, "CARE", "gaussian:4.71", psnr=22.0 - 1 + 0.6 * number))
         for planes, gain in (("even", 1.0), ("jitter", 1.5)):
@@ -194,6 +195,8 @@ def test_bars_compare_what_they_say():
             for k in (2, 4, 8)
         },
         f"{where}: told less today's (dB)": (4.0, "met"),
+        f"{where}: trained for these planes less today's (dB)": (5.0, "met"),
+        f"{where}: coverage of 90% intervals, trained for these planes": (0.91, "met"),
         f"{where}: told less auto (dB)": (0.5, "missed"),
         f"{where}: chi squared, mean": (0.5, "missed"),
         f"{where}: chi squared, sample": (1.1, "met"),
@@ -204,6 +207,8 @@ def test_bars_compare_what_they_say():
             1.0,
             "met",
         ),
+        "peers, 4x even gaussian 4.71: trained for it less CARE, told gaussian:4.71, "
+        "worst volume (dB)": (2.0, "met"),
         "pair: auto less isoslice, today's, told point (dB)": (2.8, "met"),
         "pair: auto less ECLARE, told auto (dB)": (-0.3, "missed"),
     }
@@ -253,7 +258,7 @@ def test_rows_are_collected_whatever_run_measured_them(tmp_path):
 
 def test_options_name_what_there_is():
     assert tuple(VOLUMES) == NAMES
-    assert set(PARTS) == {"points", "blurred", "uneven", "cost", "peers", "pair"}
+    assert set(PARTS) == {"points", "blurred", "own", "uneven", "cost", "peers", "pair"}
 
 
 FAKE_PEER = """
@@ -271,6 +276,10 @@ else:
     np.save(words["--output"], np.repeat(stack, k, 0)[:depth].astype("f4"))
     print(json.dumps({"seconds": 0.25, "peak_mb": 12.0}))
 """
+
+
+def rows_found(outcome, method):
+    return sum(row.method == method for row in outcome.rows.values())
 
 
 @pytest.mark.slow
@@ -302,11 +311,13 @@ def test_all_parts_run_and_nothing_is_measured_twice(tmp_path, monkeypatch):
         )  # fmt: skip
 
     outcome = run(*PARTS)
-    assert [network is None for network in trained] == [False, True, False, True]
+    # Today's and told, those for two Gaussians, a slab, points, and two kinds between planes; pair.
+    assert [network is None for network in trained] == [False, *[True] * 7, False, True]
     assert not trained[0].measured
+    assert rows_found(outcome, OWN) == 6 + 3 + 4
     absent = [failure for failure in outcome.failures if "lucchi_train.tif" in failure]
     failed = [failure for failure in outcome.failures if "exit status 3" in failure]
-    assert (len(absent), len(failed), len(outcome.failures)) == (5, 2, 7)
+    assert (len(absent), len(failed), len(outcome.failures)) == (6, 2, 8)
     rows = outcome.rows
     case = Case("blurred", 4, "even", "slab:4", 0.03)
     assert rows["fib25", case, "ECLARE", "slab:4"].note == "rect:4"

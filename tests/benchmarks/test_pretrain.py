@@ -12,7 +12,7 @@ import tifffile
 import torch
 
 from conftest import texture
-from isoslice.data.planes import draw_crops
+from isoslice.data.crops import draw_crops
 from isoslice.errors import DataError
 from pretrain import pack as packing
 from pretrain.card import PAGE, page

@@ -7,6 +7,8 @@ What is compared, each against a truth that is known:
   the same network and training time, all examples points), and as it is ("told").
 - ``parts.blurred``: 4x, through a slab and two Gaussians, without noise and with 3%: today's, which
   is told nothing; told the profile; told to find it (``auto``). How planes agree (chi squared).
+- ``parts.own``: the same planes, restored by models that were trained for planes like these, as
+  `isoslice predict` trains by itself ("for these planes").
 - ``parts.uneven``: planes missing, off their places, at a fraction of the output's.
 - ``parts.cost``: seconds, of networks in turn.
 - ``peers``: CARE and ECLARE on blurred planes, told the same, and ECLARE left to find the profile.

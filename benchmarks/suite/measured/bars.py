@@ -11,7 +11,7 @@ from suite.measured.pair import told_to_peers
 from suite.measured.parts import FACTORS, NOISES, PROFILES
 from suite.measured.peers import CASES as PEER_CASES
 from suite.measured.peers import all_told
-from suite.measured.rows import SAMPLE, TODAY, TOLD, Case, Rows, profile_name
+from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Case, Rows, profile_name
 from suite.measured.volumes import PAIR, VOLUMES
 
 #: Least mean gain over today's (dB) of planes that are told, by their noise, in the order of
@@ -127,9 +127,12 @@ def of_numbers(
     return Bar(name, known, tuple(numbers), low, high, worst)
 
 
-def _coverage(found: _Found, case: Case, told: str, volumes: Sequence[str] = ALL) -> Bar:
-    shares = {v: found.number(v, case, TOLD, told, "coverage") for v in volumes}
-    name = f"{case.part}, {case.name}: coverage of 90% intervals, told {told}"
+def _coverage(
+    found: _Found, case: Case, told: str, volumes: Sequence[str] = ALL, method: str = TOLD
+) -> Bar:
+    shares = {v: found.number(v, case, method, told, "coverage") for v in volumes}
+    how = "trained for these planes" if method == OWN else f"told {told}"
+    name = f"{case.part}, {case.name}: coverage of 90% intervals, {how}"
     return of_numbers(name, shares, *COVERED)
 
 
@@ -143,7 +146,11 @@ def _points(found: _Found) -> Iterator[Bar]:
     name = "points: told less today's, worst of 2x, 4x, 8x and of all volumes (dB)"
     yield of_numbers(name, worst, -SHARP_LOSS, worst=True)
     for case in cases:
-        yield _coverage(found, case, "point")
+        own = {v: found.less(v, case, (OWN, "point"), (TODAY, "point")) for v in ALL}
+        name = f"points, {case.name}: trained for these planes less today's, worst volume (dB)"
+        yield of_numbers(name, own, -SHARP_LOSS, worst=True)
+        for method in (TOLD, OWN):
+            yield _coverage(found, case, "point", method=method)
 
 
 def _blurred(found: _Found) -> Iterator[Bar]:
@@ -165,18 +172,22 @@ def _blurred_case(found: _Found, case: Case, gain: float) -> Iterator[Bar]:
         yield of_numbers(f"{where}: chi squared, {mode}", numbers, *AGREES)
     for profile in (given, "auto"):
         yield _coverage(found, case, profile)
+    own = {v: found.less(v, case, (OWN, given), (TODAY, "point")) for v in ALL}
+    yield of_numbers(f"{where}: trained for these planes less today's (dB)", own, gain)
+    yield _coverage(found, case, given, method=OWN)
 
 
 def _uneven(found: _Found) -> Iterator[Bar]:
-    def gain(volume: str, planes: str) -> float | None:
+    def gain(volume: str, planes: str, method: str) -> float | None:
         case = Case("uneven", 4, planes)
-        return found.less(volume, case, (TOLD, "point"), ("linear", "point"))
+        return found.less(volume, case, (method, "point"), ("linear", "point"))
 
     for planes in UNEVEN:
-        gains = {v: difference(gain(v, planes), gain(v, "even")) for v in ALL}
-        name = f"uneven, {planes}: gain over linear, less that of even planes (dB)"
-        yield of_numbers(name, gains, 0.0)
-        yield _coverage(found, Case("uneven", 4, planes), "point")
+        for method, how in ((TOLD, ""), (OWN, ", trained for these planes")):
+            gains = {v: difference(gain(v, planes, method), gain(v, "even", method)) for v in ALL}
+            name = f"uneven, {planes}: gain over linear, less that of even planes{how} (dB)"
+            yield of_numbers(name, gains, 0.0)
+            yield _coverage(found, Case("uneven", 4, planes), "point", method=method)
 
 
 def _cost(found: _Found) -> Iterator[Bar]:
@@ -202,6 +213,9 @@ def _peers(found: _Found) -> Iterator[Bar]:
             gains = {v: found.less(v, case, (TOLD, given), (peer.method, peer.told)) for v in ALL}
             name = f"peers, {case.name}: told less {peer.shown}, worst volume (dB)"
             yield of_numbers(name, gains, 0.0, worst=True)
+            own = {v: found.less(v, case, (OWN, given), (peer.method, peer.told)) for v in ALL}
+            name = f"peers, {case.name}: trained for it less {peer.shown}, worst volume (dB)"
+            yield of_numbers(name, own, 0.0, worst=True)
 
 
 def _pair(found: _Found) -> Iterator[Bar]:

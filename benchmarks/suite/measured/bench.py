@@ -21,7 +21,8 @@ from isoslice.evaluation.benchmark.store import Store, open_store
 from isoslice.models.config import NetworkSettings, TrainingSettings
 from isoslice.models.files.bundle import is_model_folder
 from isoslice.runtime.progress import Progress
-from suite.measured.rows import SAMPLE, TODAY, TOLD, Row, as_record
+from isoslice.training.own_planes import for_planes
+from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Row, as_record
 from suite.measured.scenes import Scene
 from suite.measured.volumes import Specimen
 from suite.settings import Peer
@@ -87,12 +88,15 @@ def open_bench(specimen: Specimen, folder: Path, settings: Settings, progress: P
     return Bench(specimen, settings, store, progress)
 
 
-def model_folder(bench: Bench, method: str) -> Path:
-    """Train one of isoslice's two models unless that was done; return its folder.
+def model_folder(bench: Bench, method: str, scene: Scene) -> Path:
+    """Train one of isoslice's models unless that was done; return its folder.
 
-    Both have the same network but for what it is told, the same seed and the same time.
+    All have the same network but for what it is told, the same seed and the same time.
     """
-    name = {TODAY: "todays", TOLD: "told"}[method]
+    settings = own_settings(scene)
+    planes = "point" if settings.own_planes is None else f"{scene.given} {scene.case.planes}"
+    own = f"own {planes}".replace(":", " ")
+    name = {TODAY: "todays", TOLD: "told", OWN: own}[method]
     folder = bench.store.path(f"models/{name}", "")
     if not is_model_folder(folder):
         bench.note(f"training {method} for {bench.settings.budget}")
@@ -101,6 +105,7 @@ def model_folder(bench: Bench, method: str) -> Path:
             "network": NetworkSettings(measured=False),
             "settings": TrainingSettings(measured_share=0.0),
         }
+        options = {TODAY: points, OWN: {"settings": settings}}.get(method, {})
         model = isoslice.train(
             list(bench.specimen.learned),
             axes="ZYX",
@@ -111,13 +116,19 @@ def model_folder(bench: Bench, method: str) -> Path:
             device="cpu",
             workdir=workdir,
             resume=workdir.exists(),
-            **(points if method == TODAY else {}),
+            **options,
         )
         if method == TODAY:  # nor was it told of noise when percentiles are taken
             model = replace(model, config=model.config.updated(noise=None))
         model.save(folder)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
+
+
+def own_settings(scene: Scene) -> TrainingSettings:
+    """Return the settings by which `predict` trains for a scene's planes."""
+    even = tuple(float(i * scene.case.factor) for i in range(len(scene.planes)))
+    return for_planes(TrainingSettings(), scene.positions or even, scene.seen)
 
 
 @lru_cache(maxsize=2)
@@ -133,7 +144,7 @@ def predict(
     grid: dict[str, Any] = {"factor": scene.case.factor}
     if scene.positions is not None:
         grid = {"spacing": 1.0, "positions": list(scene.positions)}
-    model = loaded(model_folder(bench, method))
+    model = loaded(model_folder(bench, method, scene))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.predict(
@@ -177,7 +188,7 @@ def by_isoslice(
 
     def restore() -> tuple[NDArray[Any], dict[str, Any]]:
         found = predict(bench, scene, method, told, mode)
-        return found.volume, {**agreement(found.provenance), **training(bench, method)}
+        return found.volume, {**agreement(found.provenance), **training(bench, method, scene)}
 
     name = method if mode == "mean" else method + SAMPLE
     restored(bench, scene, name, told, restore)
@@ -216,9 +227,9 @@ def agreement(provenance: Any) -> dict[str, Any]:
     }
 
 
-def training(bench: Bench, method: str) -> dict[str, Any]:
+def training(bench: Bench, method: str, scene: Scene) -> dict[str, Any]:
     """Say how long a model was trained."""
-    info = loaded(model_folder(bench, method)).info
+    info = loaded(model_folder(bench, method, scene)).info
     return {"training_minutes": info.get("minutes"), "training_steps": info.get("steps")}
 
 

@@ -13,7 +13,7 @@ from isoslice.data.interpolation import interpolate
 from isoslice.data.profile import FWHM, POINT, Profile
 from profiles import interpolated
 from suite.measured.bench import Bench, by_isoslice, intervals, predict, restored
-from suite.measured.rows import SAMPLE, TODAY, TOLD, Row, as_record, profile_name
+from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Row, as_record, profile_name
 from suite.measured.scenes import Scene, blurred_scene, uneven_scenes
 
 FACTORS = (2, 4, 8)
@@ -48,6 +48,23 @@ def blurred(bench: Bench) -> None:
             for told in (scene.given, "auto"):
                 by_isoslice(bench, scene, TOLD, told)
                 intervals(bench, scene, TOLD, told)
+
+
+def own(bench: Bench) -> None:
+    """Restore planes by models that were trained for planes like these."""
+    truth = bench.specimen.truth
+    sharp = [blurred_scene(truth, "points", factor, POINT, 0.0) for factor in FACTORS]
+    for scene in (*sharp, *uneven_scenes(truth)):
+        by_isoslice(bench, scene, OWN)
+        intervals(bench, scene, OWN)
+    for seen in PROFILES:
+        for noise in NOISES:
+            scene = blurred_scene(
+                bench.specimen.truth, "blurred", 4, seen, noise, bench.settings.seed
+            )
+            by_isoslice(bench, scene, OWN, scene.given)
+            by_isoslice(bench, scene, OWN, scene.given, "sample")
+            intervals(bench, scene, OWN, scene.given)
 
 
 def uneven(bench: Bench) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from isoslice.data.profile import Profile
 
-#: What isoslice was before networks were told how planes were measured, and what it is.
-TODAY, TOLD = "isoslice, today's", "isoslice, told"
+#: What isoslice was before networks were told how planes were measured; what it is, one model for
+#: all planes; and what it is where it is trained for a stack's own.
+TODAY, TOLD, OWN = "isoslice, today's", "isoslice, told", "isoslice, for these planes"
 SAMPLE = ", sample"
 
 

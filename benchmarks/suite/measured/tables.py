@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from isoslice.evaluation.benchmark.cells import MISSING, Cell, Column, ScoreTable
 from isoslice.evaluation.benchmark.cells import Row as TableRow
 from suite.measured.bars import Bar
-from suite.measured.rows import SAMPLE, TODAY, TOLD, Case, Row, Rows
+from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Case, Row, Rows
 from suite.measured.volumes import PAIR, VOLUMES
 
 #: Said of what learns.
@@ -26,7 +26,13 @@ OTHERS = {
 
 #: Order of rows.
 PARTS = ("points", "blurred", "uneven", "cost", "pair")
-METHODS = ("linear", "cubic", "CARE", "ECLARE", TODAY, TODAY + SAMPLE, TOLD, TOLD + SAMPLE)
+METHODS = (
+    "linear",
+    "cubic",
+    "CARE",
+    "ECLARE",
+    *(method + mode for method in (TODAY, TOLD, OWN) for mode in ("", SAMPLE)),
+)
 
 
 def in_order(rows: Rows) -> Rows:

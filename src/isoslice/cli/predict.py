@@ -231,10 +231,13 @@ def _train_on(
     from isoslice.data.coarse import coarse_axis, turned
     from isoslice.data.labels import label_messages
     from isoslice.data.output_spacing import output_spacing
+    from isoslice.data.profile import POINT
     from isoslice.errors import DoubtWarning, warn
     from isoslice.inference.stack import planes_to_learn_from
     from isoslice.inference.stored_profile import profile_to_store
+    from isoslice.models.config import TrainingSettings
     from isoslice.models.presets import preset_config
+    from isoslice.training.own_planes import for_planes
     from isoslice.training.train import spacing_to_learn, train
 
     missing = arguments.options().missing_planes
@@ -250,15 +253,20 @@ def _train_on(
     profile = arguments.options().slice_profile
     stack = turned(volume, coarse_axis(volume, arguments.along))
     stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
-    wanted = arguments.options().wanted(arguments.factor)
+    output = output_spacing(stack, arguments.options().wanted(arguments.factor))
+    settings = TrainingSettings(seed=arguments.seed)
+    known = POINT if profile in (None, "point") else stored and stored.profile
+    if known and output.step:
+        rows = known if known == POINT else known.scaled(1 / output.step)
+        settings = for_planes(settings, output.positions, rows)
     return train(
         planes,
         minutes=minutes,
-        seed=arguments.seed,
         device=arguments.device,
         progress=progress,
         along="Z",
         missing="auto" if missing.find else "none",
         slice_profile=stored,
-        spacing=spacing_to_learn(stack, output_spacing(stack, wanted).step),
+        spacing=spacing_to_learn(stack, output.step),
+        settings=settings,
     )

@@ -60,6 +60,8 @@ class OwnPlanes(_Frozen):
     distance: Annotated[float, Field(ge=1, le=64)]
     #: In rows.
     profile: Profile
+    #: Whether all are as far apart; else they are drawn jittered and missing as others are.
+    even: bool = True
 
 
 class TrainingSettings(_Frozen):

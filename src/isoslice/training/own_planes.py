@@ -1,50 +1,90 @@
-"""Training for the planes that will be restored, where their slice profile is known.
+"""Training for the planes that will be restored, where these are known.
 
 A network for all profiles, distances and noise shares its capacity among them. One that is trained
-for a single stack sees that stack's own planes in many of its examples.
+for a single stack sees planes like that stack's in many of its examples: rows that are known as
+they are if its planes are points, and else planes as far apart, seen through its profile.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from isoslice.data.profile import POINT
+import numpy as np
+
+from isoslice.data.output_spacing import on_planes
+from isoslice.data.profile import POINT, Profile
 from isoslice.data.volume import Volume
 from isoslice.models.config import OwnPlanes, StoredProfile, TrainingSettings
 
-#: Share of examples with measured planes, in place of rows that are known as they are.
-MEASURED_SHARE = 0.7
+#: Share of examples with measured planes, in place of rows that are known as they are: for planes
+#: that are blurred or between output planes; and for points on them, where it costs accuracy.
+MEASURED_SHARE, POINTS_SHARE = 0.7, 0.1
 #: Distances of planes, in rows, that are of use to learn from.
 DISTANCES = (1.2, 32.0)
+#: Relative difference of distances that count as the same.
+SAME = 0.01
 
 
-def with_own_planes(
-    settings: TrainingSettings, stored: StoredProfile | None, volume: Volume
+def for_planes(
+    settings: TrainingSettings, positions: Sequence[float], profile: Profile
 ) -> TrainingSettings:
-    """Return settings by which planes are learned from as a model's stored profile says.
-
-    Unchanged where that is none or a point, planes are of several spacings, the size of pixels is
-    unknown, or crops are too small for two planes.
+    """Return settings by which planes like these are learned from.
 
     Parameters
     ----------
     settings
-        With the crop and the spacing of rows that count.
+        Unchanged if they have own planes already, or planes are too close or too far apart.
+    positions
+        Of the planes, in rows, at least two.
+    profile
+        Of the planes, in rows.
+    """
+    if settings.own_planes is not None:
+        return settings
+    if profile == POINT and all(float(place).is_integer() for place in positions):
+        return settings.updated(measured_share=POINTS_SHARE)
+    gaps = np.diff(positions)
+    distance = float(np.median(gaps))
+    if not DISTANCES[0] <= distance <= DISTANCES[1]:
+        return settings
+    even = bool(np.all(np.abs(gaps / distance - 1) < SAME))
+    own = OwnPlanes(distance=distance, profile=profile, even=even)
+    return settings.updated(own_planes=own, measured_share=MEASURED_SHARE)
+
+
+def with_stored(
+    settings: TrainingSettings, stored: StoredProfile | None, volume: Volume
+) -> TrainingSettings:
+    """Return settings by which planes are learned from as a model's stored profile says.
+
+    Unchanged where that is none, planes are of several spacings, or the size of pixels is unknown.
+
+    Parameters
+    ----------
+    settings
+        With the spacing of rows that counts.
     stored
         What the model stores of the profile of its training stacks.
     volume
         One of these.
     """
-    if settings.own_planes is not None or stored is None or stored.profile in (None, POINT):
-        return settings
-    assert stored.profile is not None
     y, x = (volume.spacing.get(axis) for axis in "YX")
-    if not y or not x or len(stored.spacings) > 1 or stored.unit != volume.unit:
+    if stored is None or stored.profile is None or not y or not x:
+        return settings
+    if len(stored.spacings) > 1 or stored.unit != volume.unit:
         return settings
     row = math.sqrt(y * x) * settings.row_spacing
     distance = stored.spacings[0] / row
-    least, most = DISTANCES
-    if not least <= distance <= min(most, settings.crop - 2):
+    profile = stored.profile if stored.profile == POINT else stored.profile.scaled(1 / row)
+    return for_planes(settings, on_planes((0.0, distance, 2 * distance)), profile)
+
+
+def that_fit(settings: TrainingSettings) -> TrainingSettings:
+    """Return settings without own planes if crops have no room for two of them."""
+    own = settings.own_planes
+    if own is None or own.distance <= settings.crop - 2:
         return settings
-    own = OwnPlanes(distance=distance, profile=stored.profile.scaled(1 / row))
-    return settings.updated(own_planes=own, measured_share=MEASURED_SHARE)
+    return settings.updated(
+        own_planes=None, measured_share=TrainingSettings.model_fields["measured_share"].default
+    )

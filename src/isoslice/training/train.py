@@ -28,7 +28,7 @@ from isoslice.models.presets import preset_config
 from isoslice.runtime.progress import Progress
 from isoslice.training.finetune import check_channels, check_start, continued_config
 from isoslice.training.objectives import objective_of
-from isoslice.training.own_planes import with_own_planes
+from isoslice.training.own_planes import that_fit, with_stored
 from isoslice.training.run import (
     Images,
     RunOptions,
@@ -124,7 +124,7 @@ def train(
     slice_profile
         What planes of the stacks see along Z, as `Model.predict` takes it; ``auto`` finds it. It is
         stored with the model, and undone in stacks with planes as far apart. Half of the examples
-        with measured planes have these. By default none is.
+        with measured planes have these; see `own_planes`. By default none is.
 
     Returns
     -------
@@ -164,7 +164,7 @@ def train(
     settings = with_row_spacing(settings, spacing, volumes[0])
     settings = settings.with_crop(crop_size(stacks, settings.crop, 16, settings.row_spacing))
     if isinstance(settings, TrainingSettings):
-        settings = with_own_planes(settings, slice_profile, volumes[0])
+        settings = that_fit(with_stored(settings, slice_profile, volumes[0]))
     sizes = volumes[0].spacing
     config = chosen.updated(
         network=shape,

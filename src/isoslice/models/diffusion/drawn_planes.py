@@ -113,7 +113,7 @@ def draw_planes(
     if own is not None:
         mine = torch.arange(count, device=start.device)[:, None] >= count - round(own_share * count)
         distance = torch.where(mine, own.distance, distance)
-        kind = torch.where(mine, 0.0, kind)
+        kind = torch.where(mine, 0.0, kind) if own.even else kind
     places, planes = _draw_places(start, distance, kind, each, height)
     ramp = profiles.ramp(_to_rows(places, height))
     deviation = profiles.deviation
