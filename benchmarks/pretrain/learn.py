@@ -20,14 +20,13 @@ import torch
 from isoslice.data.crops import draw_crops
 from isoslice.data.planes import PlaneStack
 from isoslice.models.config import ModelConfig, NetworkSettings, TrainingSettings
-from isoslice.models.diffusion.masked_example import Units
+from isoslice.models.diffusion.units import Units, units_of_crops
 from isoslice.models.networks.factory import build_network
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import terminal_progress
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import ResidualObjective
 from isoslice.training.session import TrainingRun, run_here
-from isoslice.training.statistics import units_of_crops
 from pretrain.packed import Packed, read_packed
 from pretrain.variants import variants
 

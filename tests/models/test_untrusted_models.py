@@ -91,7 +91,7 @@ def test_weights_may_be_a_link_and_nothing_but_weights(model_copy, tmp_path):
 
 def test_weights_of_another_type(model_copy):
     weights = load((model_copy / "weights.safetensors").read_bytes())
-    save_file({n: t.half() for n, t in weights.items()}, model_copy / "weights.safetensors")
+    save_file({n: t.double() for n, t in weights.items()}, model_copy / "weights.safetensors")
     no_model(model_copy, "weights that do not fit config.json")
 
 

@@ -38,7 +38,7 @@ ModelPath = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="Model folder that train wrote.",
+        help="Model folder that train wrote, or pretrained.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -21,14 +21,16 @@ if TYPE_CHECKING:
 
 @with_option_groups
 def info(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder, or pretrained.")],
     reading: StackReading,
     json: JsonFlag = False,
 ) -> None:
     """Describe a volume or a model."""
     options = reading.options()
     # Only a folder can be a model; a file needs no torch.
-    if Path(path).is_dir() and _is_model(path):
+    from isoslice.models.pretrained import model_path
+
+    if model_path(path).is_dir() and _is_model(path):
         described = describe_model(path)
         if not json:
             # Long lists are only in the JSON.

@@ -21,7 +21,7 @@ ModelFolder = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="Model folder that train wrote.",
+        help="Model folder that train wrote, or pretrained: the model that comes with isoslice.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -22,7 +22,7 @@ Start = Annotated[
     typer.Option(
         "--from",
         metavar="MODEL",
-        help="Continue from this model on these images.",
+        help="Continue from this model on these images, or from pretrained, which comes along.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -244,6 +244,9 @@ class ModelConfig(_AnyConfig):
     sigma_data: Positive
     #: Constant of the intensity stretch (see `variance_stabilization`); None for no stretch.
     softening: Positive | None = None
+    #: Whether both are measured on each stack, as for a model of many specimens; then these are
+    #: typical ones.
+    per_stack: bool = False
     #: Deviation of the noise of training images, normalised, of each channel. Stacks are normalised
     #: as though they had as much; as they are by models of earlier versions, which know of none.
     noise: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...] | None = None

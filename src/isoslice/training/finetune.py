@@ -8,7 +8,13 @@ from isoslice.data.planes import PlaneStack
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.model import Model
-from isoslice.models.config import AnyConfig, NetworkSettings, TrainingSettings, UNetSettings
+from isoslice.models.config import (
+    AnyConfig,
+    ModelConfig,
+    NetworkSettings,
+    TrainingSettings,
+    UNetSettings,
+)
 from isoslice.models.presets import fresh_training
 
 #: Learning rate relative to that of training from scratch.
@@ -49,14 +55,18 @@ def check_start(
 def continued_config(start: AnyConfig) -> AnyConfig:
     """Return settings to continue training a model with the settings `start`.
 
-    Training settings are the preset's with a lower learning rate; all others are kept.
+    Training settings are the preset's with a lower learning rate; all others are kept, but that
+    units are those of the new images.
     """
     fresh = fresh_training(start)
     rate = fresh.learning_rate * RATE_FACTOR
     kept = {"learning_rate": rate}
     if isinstance(start.training, TrainingSettings):
         kept["row_spacing"] = start.training.row_spacing
-    return start.model_copy(update={"training": fresh.model_copy(update=kept)})
+    changes: dict[str, object] = {"training": fresh.model_copy(update=kept)}
+    if isinstance(start, ModelConfig):
+        changes["per_stack"] = False  # it becomes a model of one kind of specimens
+    return start.model_copy(update=changes)
 
 
 def check_channels(

@@ -29,7 +29,8 @@ from isoslice.models.diffusion.masked import (
     noise_loss,
     stratified_timesteps,
 )
-from isoslice.models.diffusion.masked_example import MaskedExample, Units, draw_example
+from isoslice.models.diffusion.masked_example import MaskedExample, draw_example
+from isoslice.models.diffusion.units import Units
 from isoslice.models.diffusion.variance_stabilization import UNSTRETCHED, intensity_error
 from isoslice.models.networks.denoiser import Denoiser, MPConv
 from isoslice.models.networks.error_head import SpreadHead

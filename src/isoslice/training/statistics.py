@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from isoslice.data.crops import draw_crops
 from isoslice.data.noise_range import training_noise
 from isoslice.data.planes import PlaneStack
 from isoslice.errors import DataError
 from isoslice.models.config import TrainingSettings
-from isoslice.models.diffusion.masked_example import Units, draw_masked, mask_images
-from isoslice.models.diffusion.variance_stabilization import fit_softening
+from isoslice.models.diffusion.units import units_of_crops
 
 
 def residual_statistics(stacks: Sequence[PlaneStack], settings: TrainingSettings) -> dict[str, Any]:
@@ -23,8 +21,7 @@ def residual_statistics(stacks: Sequence[PlaneStack], settings: TrainingSettings
 
     Returns
     -------
-    ``softening``: see `variance_stabilization.fit_softening`. ``sigma_data``: the RMS of x - b over
-    hidden rows, of stretched intensities, with masks as in training. ``noise``: see `ModelConfig`.
+    ``softening`` and ``sigma_data``: see `units_of_crops`. ``noise``: see `ModelConfig`.
 
     Raises
     ------
@@ -47,12 +44,3 @@ def residual_statistics(stacks: Sequence[PlaneStack], settings: TrainingSettings
         )
     noise = training_noise([(stack.data, stack.normalization) for stack in stacks])
     return {"softening": softening, "sigma_data": deviation, "noise": noise}
-
-
-def units_of_crops(crops: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Units:
-    """Measure in what units residuals of crops (N, C, H, W) count."""
-    plain = draw_masked(crops, settings, None, generator)
-    hidden = plain.hidden.expand_as(crops)
-    softening = fit_softening(plain.base[hidden], plain.residual[hidden])
-    residual = mask_images(crops, plain.masks, softening).residual
-    return Units(softening, float(residual[hidden].square().mean().sqrt()))

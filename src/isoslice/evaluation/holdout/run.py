@@ -51,6 +51,7 @@ from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_spacing, restores_separately
+from isoslice.inference.stack_units import in_units_of
 from isoslice.inference.stored_profile import choose_profile
 from isoslice.models.choices import Mode
 from isoslice.runtime.device import choose_device
@@ -132,6 +133,7 @@ def check(
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, seen.size("C") if separate else config.network.channels)
     inspection = inspect(seen, config, progress, told)
+    model = in_units_of(model, seen, inspection)
     normalization, lost = inspection.normalization, inspection.lost
     found = find_profile(seen, factor, inspection)
     notes.append(found.message)

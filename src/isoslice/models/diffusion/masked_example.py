@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from isoslice.models.config import ModelConfig, TrainingSettings
 from isoslice.models.diffusion.drawn_planes import DrawnPlanes, draw_planes
 from isoslice.models.diffusion.edm import hidden_rows
 from isoslice.models.diffusion.measured_example import levels, measure
+from isoslice.models.diffusion.units import Units
 from isoslice.models.diffusion.variance_stabilization import Softening, stretch
 
 
@@ -46,29 +46,6 @@ class MaskedExample:
     def residual(self) -> Tensor:
         """Residual x - b of stretched intensities, zero on known rows; shape (N, C, H, W)."""
         return self.stretched - self.base
-
-
-class Units(NamedTuple):
-    """In what intensities and residuals count: of all images of a batch, or of each.
-
-    Attributes
-    ----------
-    softening
-        See `stretch`; of each image (N, 1, 1, 1).
-    sigma_data
-        Standard deviation of the residual on hidden rows; of each image (N,).
-    """
-
-    softening: Softening
-    sigma_data: float | Tensor
-
-    def part(self, which: slice) -> Units:
-        """Return those of some images."""
-        softening, scale = self
-        return Units(
-            softening[which] if isinstance(softening, Tensor) else softening,
-            scale[which] if isinstance(scale, Tensor) else scale,
-        )
 
 
 def mask_images(images: Tensor, masks: Tensor, softening: Softening) -> MaskedExample:

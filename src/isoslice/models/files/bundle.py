@@ -29,6 +29,7 @@ from isoslice.models.files.folder import (
 )
 from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.models.networks.factory import build_network
+from isoslice.models.pretrained import PRETRAINED, model_path
 from isoslice.models.reliability.record import Trust
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
@@ -97,16 +98,19 @@ class ModelBundle:
     def load(cls, path: str | Path) -> Self:
         """Read a model folder; nothing in it is ever executed.
 
+        ``"pretrained"`` is the model that comes with isoslice; see `pretrained`.
+
         Raises
         ------
         ModelError
             If `path` is no model folder, or a damaged or malicious one.
         """
-        folder = Path(path)
+        folder = model_path(path)
         if not is_model_folder(folder):
             raise ModelError(
                 f"{folder}: no isoslice model there, expected a folder with {CONFIG} and "
-                f"{WEIGHTS}; make one with 'isoslice train IMAGES -o {folder}'"
+                f"{WEIGHTS}; make one with 'isoslice train IMAGES -o {folder}', or take the one "
+                f"that comes with isoslice: {PRETRAINED}"
             )
         try:
             config = read_settings(folder / CONFIG)
@@ -126,10 +130,20 @@ class ModelBundle:
             head = with_weights(build_head(config), weights)
         return cls(config, network, info, head, trust)
 
+    @classmethod
+    def pretrained(cls) -> Self:
+        """Return the model that comes with isoslice, which has seen many kinds of specimens.
+
+        It restores stacks that it knows nothing of at once, each channel by itself; training goes
+        on from it with `train.train`'s `start`.
+        """
+        return cls.load(PRETRAINED)
+
 
 def is_model_folder(path: str | Path) -> bool:
     """Return whether `path` is a folder with a model's files."""
-    return (Path(path) / CONFIG).is_file() and (Path(path) / WEIGHTS).is_file()
+    folder = model_path(path)
+    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
 
 
 def _stored(network: nn.Module) -> dict[str, torch.Tensor]:

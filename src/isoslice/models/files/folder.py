@@ -73,6 +73,8 @@ def read_trust(path: Path) -> Trust:
 def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
     """Read a safetensors file, which has to contain exactly the expected weights.
 
+    Those of single precision may be stored in half.
+
     Raises
     ------
     ModelError
@@ -80,7 +82,7 @@ def read_weights(path: Path, expected: Shapes) -> dict[str, Tensor]:
     """
     advice = "restore the folder or train the model again"
     try:
-        wrong = first_difference(stored_shapes(path), expected)
+        wrong = first_difference(_widened(stored_shapes(path), expected), expected)
         stored = {} if wrong else load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
         check_blame(path, error)  # a NotImplementedError is a RuntimeError, too
@@ -140,6 +142,17 @@ def first_difference(stored: Shapes, expected: Shapes) -> str | None:
         if stored.get(name) != expected.get(name):
             return name
     return None
+
+
+def _widened(stored: Shapes, expected: Shapes) -> Shapes:
+    """Take half precision for single where that is expected: models may be stored in it."""
+    halves, single = (torch.float16, torch.bfloat16), torch.float32
+    return {
+        name: (shape, single)
+        if dtype in halves and expected.get(name, (shape, dtype))[1] == single
+        else (shape, dtype)
+        for name, (shape, dtype) in stored.items()
+    }
 
 
 def all_finite(weights: Mapping[str, Tensor]) -> bool:

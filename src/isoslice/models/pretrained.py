@@ -1,0 +1,24 @@
+"""The model that comes with isoslice: learned from many kinds of specimens, for any stack.
+
+Where its images are from and under which licences: docs/pretrained-data.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+#: What it is called in place of a folder.
+PRETRAINED = "pretrained"
+
+
+def folder() -> Path:
+    """Return the folder of the model."""
+    return Path(__file__).with_name("weights")
+
+
+def model_path(given: str | Path) -> Path:
+    """Return the folder of a model: that of the pretrained one if it is called so.
+
+    A folder of that name is meant where it is written as a path, such as ``./pretrained``.
+    """
+    return folder() if str(given) == PRETRAINED else Path(given)

@@ -1,0 +1,66 @@
+"""Units of one stack: what a model of many specimens measures before it restores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import texture
+from isoslice.data.volume import Volume
+from isoslice.inference.inspection import inspect
+from isoslice.inference.model import Model
+from isoslice.inference.stack_units import LEAST_DEVIATION, in_units_of
+from isoslice.models.config import ModelConfig
+from isoslice.runtime.progress import Progress
+from isoslice.training.finetune import continued_config
+
+SIZE = {"Z": 3.0, "Y": 1.0, "X": 1.0}
+
+
+@pytest.fixture
+def general(tiny_model: Model) -> Model:
+    """A model that measures the units of each stack."""
+    return replace(tiny_model, config=tiny_model.config.updated(per_stack=True))
+
+
+def units(model: Model, voxels: np.ndarray) -> Model:
+    stack = Volume(voxels, "ZYX", SIZE)
+    return in_units_of(model, stack, inspect(stack, model.config, Progress()))
+
+
+def test_rougher_stacks_have_larger_residuals(general: Model):
+    smooth = texture(6, 72, 72)
+    noise = np.random.default_rng(0).normal(0, 12, smooth.shape)
+    rough = np.clip(smooth + noise, 0, 255).astype(np.uint8)
+    of_smooth, of_rough = (units(general, each).config.sigma_data for each in (smooth, rough))
+    assert of_rough > 1.5 * of_smooth
+    # By the percentile range, whatever the intensities are.
+    assert units(general, rough.astype(np.uint16) * 40).config.sigma_data == pytest.approx(
+        of_rough, rel=0.02
+    )
+
+
+def test_models_of_one_specimen_keep_their_own(tiny_model: Model):
+    assert units(tiny_model, texture(6, 72, 72)) is tiny_model
+
+
+def test_planes_too_small_to_measure_have_the_typical_ones(general: Model):
+    assert units(general, texture(6, 12, 72)) is general
+
+
+def test_what_is_nearly_exact_has_the_least(general: Model):
+    ramp = np.broadcast_to(np.linspace(0, 1, 64, dtype=np.float32), (5, 64, 64))
+    assert units(general, np.ascontiguousarray(ramp)).config.sigma_data >= LEAST_DEVIATION
+
+
+def test_the_result_depends_on_the_stack_alone(general: Model):
+    one, two = (units(general, texture(6, 72, 72)).config for _ in range(2))
+    assert one == two
+
+
+def test_trained_on_it_becomes_a_model_of_one_specimen(general: Model):
+    config = continued_config(general.config)
+    assert isinstance(config, ModelConfig)
+    assert not config.per_stack
