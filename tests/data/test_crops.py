@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from isoslice.data.crops import PlanePool, crop_size, draw_crops, draw_places, read_crops
+from isoslice.data.crops import (
+    PlanePool,
+    StackTable,
+    crop_size,
+    draw_crops,
+    draw_places,
+    read_crops,
+)
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack, plane_stacks
 from isoslice.data.volume import Volume
@@ -106,7 +113,9 @@ def test_a_pool_gathers_what_is_read_from_planes(spacing, quarter_turns):
         for k, shape in enumerate(shapes)
     ]
     pool = PlanePool.of(stacks, torch.device("cpu"))
-    places = draw_places(stacks, 60, 16, torch.Generator().manual_seed(0), quarter_turns, spacing)
+    places = draw_places(
+        StackTable.of(stacks), 60, 16, torch.Generator().manual_seed(0), quarter_turns, spacing
+    )
     assert len(set(places.turn.tolist())) == (8 if quarter_turns or spacing > 1 else 4)
     assert set(places.stack.tolist()) == {0, 1, 2}
     gathered, read = pool.read(places, 16, spacing), read_crops(stacks, places, 16, spacing)
@@ -120,14 +129,14 @@ def test_planes_stay_where_they_are_beside_a_processor():
 def test_pixels_are_equally_likely_unless_weights_say_otherwise():
     stacks = [ramps(40, 40), ramps(80, 80)]
     generator = torch.Generator().manual_seed(0)
-    drawn = draw_places(stacks, 4000, 32, generator).stack
+    drawn = draw_places(StackTable.of(stacks), 4000, 32, generator).stack
     assert np.mean(drawn == 1) == pytest.approx(0.8, abs=0.03)
     weighted = [replace(stacks[0], weight=3.0), replace(stacks[1], weight=1.0)]
-    drawn = draw_places(weighted, 4000, 32, generator).stack
+    drawn = draw_places(StackTable.of(weighted), 4000, 32, generator).stack
     assert np.mean(drawn == 1) == pytest.approx(0.25, abs=0.03)
 
 
 def test_crops_reach_every_edge():
-    places = draw_places([ramps(34, 35)], 400, 32, torch.Generator().manual_seed(0))
+    places = draw_places(StackTable.of([ramps(34, 35)]), 400, 32, torch.Generator().manual_seed(0))
     assert set(places.top.tolist()) == {0, 1, 2}
     assert set(places.left.tolist()) == {0, 1, 2, 3}

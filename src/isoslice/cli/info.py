@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 @with_option_groups
 def info(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A volume or a model folder, or pretrained.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="A volume or a model folder, or pretrained.")
+    ],
     reading: StackReading,
     json: JsonFlag = False,
 ) -> None:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +46,29 @@ class CropPlaces:
     turn: Indices
 
 
+class StackTable(NamedTuple):
+    """Sizes of stacks, and how often each is drawn; arrays of shape (stacks,).
+
+    Attributes
+    ----------
+    planes, height, width
+        Number and size of each stack's planes.
+    weights
+        Cumulated.
+    """
+
+    planes: Indices
+    height: Indices
+    width: Indices
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, stacks: Sequence[PlaneStack]) -> StackTable:
+        """Tabulate stacks."""
+        planes, _, height, width = np.array([stack.data.shape for stack in stacks]).T
+        return cls(planes, height, width, np.cumsum([stack.draw_weight for stack in stacks]))
+
+
 def draw_crops(
     stacks: Sequence[PlaneStack],
     count: int,
@@ -64,7 +88,8 @@ def draw_crops(
     -------
     Normalised crops, shape (count, C, size, size), float32. `size` must fit every plane.
     """
-    places = draw_places(stacks, count, size, generator, quarter_turns, row_spacing)
+    table = StackTable.of(stacks)
+    places = draw_places(table, count, size, generator, quarter_turns, row_spacing)
     return read_crops(stacks, places, size, row_spacing)
 
 
@@ -81,7 +106,7 @@ def read_crops(
 
 
 def draw_places(
-    stacks: Sequence[PlaneStack],
+    table: StackTable,
     count: int,
     size: int,
     generator: torch.Generator,
@@ -90,12 +115,9 @@ def draw_places(
 ) -> CropPlaces:
     """Draw where crops lie; arguments as of `draw_crops`."""
     numbers = torch.rand(count, 5, generator=generator, dtype=torch.float64).numpy().T
-    weights = np.cumsum([stack.draw_weight for stack in stacks])
-    which = np.searchsorted(weights, numbers[0] * weights[-1], side="right")
-    stack = np.minimum(which, len(stacks) - 1)
-    planes, height, width = (
-        np.array([each.data.shape[axis] for each in stacks])[stack] for axis in (0, 2, 3)
-    )
+    which = np.searchsorted(table.weights, numbers[0] * table.weights[-1], side="right")
+    stack = np.minimum(which, len(table.weights) - 1)
+    height, width = table.height[stack], table.width[stack]
     turn = _below(numbers[4], 8)
     tall = size
     if row_spacing > 1:
@@ -106,7 +128,7 @@ def draw_places(
         turn = turn % 2 * 2 + turn // 4 * 4
     return CropPlaces(
         stack,
-        _below(numbers[1], planes),
+        _below(numbers[1], table.planes[stack]),
         _below(numbers[2], height - tall + 1),
         _below(numbers[3], width - size + 1),
         turn,
@@ -152,15 +174,15 @@ class PlanePool:
 
     Attributes
     ----------
-    stacks
-        Where they are from.
+    table
+        Sizes of the stacks that they are from.
     pixels
         All planes one after the other, (C, pixels).
     starts
         First pixel of each stack.
     """
 
-    stacks: Sequence[PlaneStack]
+    table: StackTable
     pixels: Tensor
     starts: Indices
 
@@ -182,7 +204,7 @@ class PlanePool:
                 flat = torch.from_numpy(stack.normalization.apply(plane)).flatten(1)
                 begin = int(start) + number * flat.shape[1]
                 pixels[:, begin : begin + flat.shape[1]] = flat
-        return cls(stacks, pixels, starts[:-1])
+        return cls(StackTable.of(stacks), pixels, starts[:-1])
 
     def read(self, places: CropPlaces, size: int, row_spacing: float = 1.0) -> Tensor:
         """Gather crops (N, C, size, size), as `read_crops` reads them."""
@@ -200,8 +222,7 @@ class PlanePool:
 
     def _steps(self, places: CropPlaces, size: int, row_spacing: float) -> Indices:
         """Return the first pixel of crops, and the steps to the next row and column, (3, N)."""
-        shapes = np.array([each.data.shape[2:] for each in self.stacks])[places.stack]
-        height, width = shapes.T
+        height, width = self.table.height[places.stack], self.table.width[places.stack]
         one = np.ones_like(width)
         base = self.starts[places.stack] + places.plane * height * width
         turn = places.turn

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from isoslice.data.crops import Indices, PlanePool, draw_places, read_crops
+from isoslice.data.crops import Indices, PlanePool, StackTable, draw_places, read_crops
 from isoslice.data.planes import PlaneStack
 from isoslice.runtime.device import autocast
 from isoslice.training.distributed.topology import ProcessTopology
@@ -45,6 +45,7 @@ class Training:
     ) -> None:
         self.network = network.to(device).train()
         self.stacks, self.objective = stacks, objective
+        self.table = StackTable.of(stacks)
         self.pool = PlanePool.fitting(stacks, device)
         self.device, self.topology = device, topology
         self.micro_batches = micro_batches_per_step(objective, topology.count)
@@ -85,7 +86,7 @@ class Training:
         )
         size, spacing = settings.crop, settings.row_spacing
         places = draw_places(
-            self.stacks,
+            self.table,
             objective.micro_batch,
             size,
             generator,
