@@ -1,4 +1,4 @@
-"""Put a pretrained model into the package: weights in half precision, and what it knows of images.
+"""Put a pretrained model into the package: error head, half precision, what it knows of images.
 
 PYTHONPATH=src:benchmarks python -m pretrain.package MODEL corpus.npz
 """
@@ -13,11 +13,14 @@ from safetensors.torch import load_file, save_file
 
 from isoslice.inference.model import Model
 from isoslice.models.config import ModelConfig
-from isoslice.models.files.bundle import WEIGHTS
+from isoslice.models.files.bundle import SPREAD, WEIGHTS
 from isoslice.models.pretrained import folder
 from isoslice.models.reliability.out_of_distribution import learn_reference
 from isoslice.models.reliability.record import Trust
+from isoslice.runtime.progress import terminal_progress
+from pretrain.learn import training_stacks
 from pretrain.packed import read_packed
+from pretrain.spread import calibrate_on, learn_spread
 
 #: Largest size of the folder in bytes, so that the wheel stays small.
 MOST_BYTES = 6_000_000
@@ -32,12 +35,20 @@ def main() -> None:
     given = parser.parse_args()
     model = Model.load(given.model)
     assert isinstance(model.config, ModelConfig)
-    stacks = [each.plane_stack() for each in read_packed(given.corpus) if not each.held_out]
-    trust = Trust(familiar=learn_reference(stacks))
-    packaged = replace(model, config=model.config.updated(per_stack=True), trust=trust)
+    packed = read_packed(given.corpus)
+    held_out = [each for each in packed if each.held_out]
+    progress = terminal_progress(False)
+    head = learn_spread(model, *training_stacks(packed, model.config.training), progress)
+    progress.close()
+    familiar = learn_reference([each.plane_stack() for each in packed if not each.held_out])
+    trust = Trust(calibration=calibrate_on(model, head, held_out), familiar=familiar)
+    config = model.config.updated(per_stack=True)
+    packaged = replace(model, config=config, head=head, trust=trust)
     packaged.save(given.output, overwrite=True)
-    weights = given.output / WEIGHTS
-    save_file({name: each.half() for name, each in load_file(weights).items()}, weights)
+    for name in (WEIGHTS, SPREAD):
+        halved = {key: each.half() for key, each in load_file(given.output / name).items()}
+        save_file(halved, given.output / name)
+        (given.output / name).chmod(0o644)
     size = sum(path.stat().st_size for path in given.output.iterdir())
     print(f"{given.output}: {Model.load(given.output).fingerprint}, {size / 1e6:.2f} MB")
     assert size <= MOST_BYTES

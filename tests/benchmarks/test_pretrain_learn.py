@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from conftest import texture
 from isoslice.data.crops import StackTable, draw_places
 from isoslice.inference.model import Model
 from isoslice.models.config import ModelConfig, TrainingSettings
-from pretrain import learn, package
+from isoslice.models.networks.error_head import build_head
+from isoslice.models.reliability.calibration import CALIBRATION_FACTORS
+from pretrain import learn, package, spread
 from pretrain.learn import modality_weights, training_stacks
 from pretrain.packed import Packed, write_packed
+from pretrain.spread import calibrate_on
 from pretrain.variants import SCALES, bent, rescaled, variants
 
 
@@ -85,19 +89,35 @@ def test_stacks_have_units_of_their_own_and_held_out_ones_are_not_learned_from()
     assert share == pytest.approx(SCALES[0][1] / 2, abs=0.04)
 
 
+def test_held_out_stacks_are_calibrated_in_their_own_units(tiny_model: Model):
+    """However rough a stack is, errors count in multiples of its deviation."""
+    held = [packed("em", "a", seed, held=True) for seed in (1, 2)]
+    model = replace(tiny_model, network=tiny_model.network.eval())
+    head = build_head(model.config)
+    found = calibrate_on(model, head, held)
+    assert found.held_out
+    assert [one.factor for one in found.factors] == sorted(CALIBRATION_FACTORS)
+    # A head that has not learned says one deviation, and errors at 4x are about as large.
+    assert found.at(4).ratio[0] == pytest.approx(1, rel=0.6)
+    assert found.at(8).ratio[0] > found.at(2).ratio[0]
+
+
 @pytest.mark.slow
 def test_from_a_corpus_to_a_model_in_the_package(tmp_path: Path, monkeypatch):
     corpus, model, made = tmp_path / "corpus.npz", tmp_path / "model", tmp_path / "made"
-    write_packed([packed("em", "a", seed) for seed in range(3)], corpus)
+    write_packed([packed("em", "a", seed, held=seed == 0) for seed in range(3)], corpus)
 
     def run(main, *arguments):
         monkeypatch.setattr(sys, "argv", ["pretrain", *map(str, arguments)])
         main()
 
+    monkeypatch.setattr(spread, "STEPS", 2)
     run(learn.main, corpus, "-o", model, "--steps", 1, "--batch", 4, "--device", "cpu")
     run(package.main, model, corpus, "-o", made)
     found = Model.load(made)
     assert isinstance(found.config, ModelConfig)
     assert found.config.per_stack
     assert found.trust.familiar is not None
+    assert found.trust.calibration is not None
+    assert found.head is not None
     assert found.info["sources"] == ["somebody/something@1"]

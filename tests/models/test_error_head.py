@@ -12,6 +12,7 @@ from isoslice.data.masking import even_rows, fill_rows
 from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
 from isoslice.inference.rows import restore_rows
+from isoslice.models.diffusion.units import Units
 from isoslice.models.networks.denoiser import HEAD_REACH, Denoiser, reach
 from isoslice.models.networks.error_head import (
     SpreadHead,
@@ -138,6 +139,32 @@ def test_spreads_follow_intensities_where_those_are_stretched():
     _, spread = mean_and_spread(joined, config, images, even_rows(9, 4).expand(3, -1))
     slope = (levels**2 + 0.16**2).sqrt() * math.asinh(1 / 0.16)  # d x / d asinh(x / c)
     torch.testing.assert_close(spread[:, 0, 1, 4], 0.1 * slope, rtol=0.01, atol=0)
+
+
+def test_images_of_other_deviations_are_each_seen_by_their_own():
+    made, head = network(), random_head()
+    features = made.features(torch.randn(2, 3, 16, 16), torch.zeros(1)).detach()
+    inputs = torch.rand(2, 3, 16, 16)
+    head.sigma_data = torch.tensor([0.02, 0.3])
+    together = head(features, inputs)
+    for index, scale in enumerate((0.02, 0.3)):
+        head.sigma_data = scale
+        alone = head(features[index : index + 1], inputs[index : index + 1])
+        torch.testing.assert_close(together[index : index + 1], alone, rtol=1e-3, atol=1e-3)
+    assert (together[0] != together[1]).any()
+
+
+def test_a_head_of_many_specimens_learns_in_the_units_of_each():
+    stack = PlaneStack(noisy_halves(), Normalization((0.0,), (1.0,)))
+    seen = []
+
+    def units_of(stacks):
+        seen.extend(stacks.tolist())
+        return Units(None, torch.where(torch.from_numpy(stacks) == 0, 0.05, 0.4))
+
+    head = fit_spread(network(), TINY, [stack, stack], 2, CPU, Progress(), units_of=units_of)
+    assert set(seen) == {0, 1}
+    assert head.sigma_data == TINY.sigma_data
 
 
 def test_a_head_gets_a_share_of_the_steps():

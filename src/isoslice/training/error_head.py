@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from isoslice.data.crops import draw_crops
+from isoslice.data.crops import Indices, StackTable, draw_places, read_crops
 from isoslice.data.planes import PlaneStack
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import (
     NO_SIGNAL,
+    column,
     denoise,
     network_input,
     network_levels,
     precondition,
 )
 from isoslice.models.diffusion.masked_example import draw_example
+from isoslice.models.diffusion.units import Units
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.runtime.budget import Deadline
@@ -63,6 +65,7 @@ def fit_spread(
     device: torch.device,
     progress: Progress,
     seconds: float | None = None,
+    units_of: Callable[[Indices], Units] | None = None,
 ) -> SpreadHead:
     """Train an error head.
 
@@ -78,6 +81,9 @@ def fit_spread(
         Where to compute; receives progress.
     seconds
         Time limit, after which fewer steps are done, at least one.
+    units_of
+        Returns the units of crops by the stack of each, for a model of many specimens; by default
+        all are the model's.
 
     Returns
     -------
@@ -85,18 +91,22 @@ def fit_spread(
     """
     assert isinstance(network, Denoiser)
     settings = config.training.model_copy(update={"even_share": EVEN_SHARE})
-    config, scale = config.model_copy(update={"training": settings}), config.sigma_data
+    config = config.model_copy(update={"training": settings})
     generator = torch.Generator().manual_seed(settings.seed)
     head = build_head(config, settings.seed).to(device)
     optimizer = torch.optim.Adam(head.parameters(), lr=LEARNING_RATE)
     level = torch.tensor([NO_SIGNAL], device=device)
-    c_noise = precondition(level, scale).c_noise
+    c_noise = precondition(level, config.sigma_data).c_noise  # whatever the deviation is
+    table, size, spacing = StackTable.of(stacks), settings.crop, settings.row_spacing
+    units = Units(config.softening, config.sigma_data)
     deadline = Deadline.after(seconds)
     for step in range(steps):
-        images = draw_crops(
-            stacks, BATCH, settings.crop, generator, row_spacing=settings.row_spacing
-        ).to(device)
-        example = draw_example(images, config, generator)
+        places = draw_places(table, BATCH, size, generator, row_spacing=spacing)
+        images = read_crops(stacks, places, size, spacing).to(device)
+        if units_of is not None:
+            units = units_of(places.stack)
+        scale = head.sigma_data = units.sigma_data
+        example = draw_example(images, config, generator, units)
         base, masks = example.base, example.masks
         no_residual = torch.zeros_like(base)
         inputs = network_input(no_residual, base, masks)
@@ -105,7 +115,7 @@ def fit_spread(
             features = network.features(inputs, levels).float()
             told = example.measured
             mean = denoise(network, no_residual, base, masks, level, scale, told).float()
-        error = (example.residual - mean) / scale
+        error = (example.residual - mean) / column(scale)
         angle = max(math.pi * step / steps, math.pi * deadline.share)
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(angle)))
@@ -118,4 +128,5 @@ def fit_spread(
         progress.update("learning where errors are large", done)
         if ended:
             break
+    head.sigma_data = config.sigma_data
     return head.to("cpu").eval()

@@ -49,8 +49,9 @@ def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
     return Preconditioning(c_skip, c_out, c_in, c_noise)
 
 
-def _column(values: Tensor) -> Tensor:
-    return values[:, None, None, None]
+def column(values: float | Tensor) -> float | Tensor:
+    """Make numbers of images, (N,), multiply these, (N, C, H, W); one number stays."""
+    return values[:, None, None, None] if isinstance(values, Tensor) else values
 
 
 def network_input(scaled: Tensor, base: Tensor, masks: Tensor) -> Tensor:
@@ -108,10 +109,10 @@ def denoise(
     Expected residual given the input, shape (N, C, H, W).
     """
     scale = precondition(sigma, sigma_data)
-    scaled = noisy * _column(scale.c_in)
+    scaled = noisy * column(scale.c_in)
     levels = network_levels(scale.c_noise, measured)
     output = network(network_input(scaled, base, masks), levels)
-    estimate = _column(scale.c_skip) * noisy + _column(scale.c_out) * output.to(noisy.dtype)
+    estimate = column(scale.c_skip) * noisy + column(scale.c_out) * output.to(noisy.dtype)
     return estimate * hidden_rows(masks, measured)[:, None, :, None]
 
 
@@ -136,7 +137,7 @@ def weighted_loss(
     Shapes (N, C, H, W), (N, H) and (N,).
     """
     where = hidden[:, None, :, None].expand_as(error)
-    scaled = error * where / _column(precondition(sigma, sigma_data).c_out)
+    scaled = error * where / column(precondition(sigma, sigma_data).c_out)
     squares = scaled.square().sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3)).clamp(min=1)
     return (squares + SQRT_OFFSET).sqrt().mean()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
+from isoslice.models.diffusion.edm import NO_SIGNAL, column, denoise
 from isoslice.models.diffusion.masked_example import mask_images
 from isoslice.models.diffusion.variance_stabilization import unstretch, unstretch_slope
 from isoslice.models.networks.denoiser import Denoiser, pad_to_even
@@ -47,7 +47,9 @@ class SpreadHead(nn.Module):
 
     def __init__(self, channels: int, features: int, sigma_data: float) -> None:
         super().__init__()
-        self.channels, self.sigma_data = channels, sigma_data
+        self.channels = channels
+        #: Of all images, or of each, (N,).
+        self.sigma_data: float | Tensor = sigma_data
         self.enter = nn.Conv2d(features + (4 * channels + 1) * 4, HEAD_WIDTH, 3, padding=1)
         self.middle = nn.Conv2d(HEAD_WIDTH, HEAD_WIDTH, 3, padding=1)
         self.leave = nn.Conv2d(HEAD_WIDTH, channels * 4, 1)
@@ -59,7 +61,7 @@ class SpreadHead(nn.Module):
         height, width = inputs.shape[-2:]
         base = pad_to_even(inputs[:, self.channels : 2 * self.channels])
         steep = [
-            F.pad(base.diff(dim=dim).abs(), pad) / (2 * self.sigma_data)  # base is in [-1, 1]
+            F.pad(base.diff(dim=dim).abs(), pad) / (2 * column(self.sigma_data))  # of [-1, 1]
             for dim, pad in ((3, (0, 1, 0, 0)), (2, (0, 0, 0, 1)))
         ]
         logs = torch.cat(steep, dim=1).add(GRADIENT_FLOOR).log()
