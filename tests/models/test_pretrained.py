@@ -79,7 +79,7 @@ def test_by_command_it_needs_no_training(cli: Cli, tmp_path: Path):
     assert isoslice.read_volume(out).size("Z") == 13
     told = cli("info", PRETRAINED)
     assert told.code == 0
-    assert "channels: 1" in " ".join(told.out.split())
+    assert "channels 1 " in " ".join(told.out.split())
 
 
 def test_a_folder_called_like_it_is_meant_where_it_is_written_as_a_path(tmp_path: Path):
@@ -96,3 +96,17 @@ def test_weights_may_be_stored_in_half_precision(tmp_path: Path, tiny_model: Mod
     for name, each in Model.load(tmp_path / "model").network.state_dict().items():
         assert each.dtype == torch.float32
         torch.testing.assert_close(each, weights[name].half().float(), rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_it_knows_its_errors(pretrained: Model):
+    noise = np.random.default_rng(4).normal(size=(41, 64, 64))
+    bodies = gaussian_filter((gaussian_filter(noise, 4) > 0).astype(float), 0.7)
+    volume = (100 * bodies + 4 * noise).astype(np.float32)
+    found = pretrained.predict(
+        volume[::4], "ZYX", SIZE, mode="mean", uncertainty=True, device="cpu"
+    )
+    low, high = found.interval(0.9)
+    hidden = np.arange(41) % 4 > 0
+    inside = (volume >= low) & (volume <= high)
+    assert 0.75 < inside[hidden].mean() < 0.99
