@@ -248,7 +248,8 @@ def _train_on(
     of = "" if planes.size("Z") == depth else f" of {depth:,}"
     progress.note(
         f"no model given: training one for {minutes:g} minutes on the stack's own "
-        f"{planes.size('Z'):,}{of} planes"
+        f"{planes.size('Z'):,}{of} planes (-m pretrained restores at once, by a model of many "
+        "specimens)"
     )
     profile = arguments.options().slice_profile
     stack = turned(volume, coarse_axis(volume, arguments.along))
