@@ -1,18 +1,27 @@
 """What the program in a package computes: the same as `Model.predict` in mode mean."""
 
+import ast
+
 import numpy as np
 import pytest
 import torch
 
 from conftest import texture
 from isoslice.data import normalization
+from isoslice.data.normalization import Normalization
+from isoslice.data.survey import survey as survey_of
+from isoslice.data.volume import Volume
 from isoslice.inference import passes
+from isoslice.inference.inspection import Inspection
+from isoslice.inference.model import Model
+from isoslice.inference.stack_units import in_units_of
 from isoslice.models.config import DistilledSettings, TrainingSettings
 from isoslice.models.diffusion import edm
 from isoslice.models.exchange import expected
 from isoslice.models.exchange.architecture import architecture_source
 from isoslice.models.exchange.expected import ExpectedVolume, percentiles
 from isoslice.models.exchange.export import usual_factor
+from isoslice.models.exchange.measured_units import measured_units
 from packages import model, package, run_program
 
 KINDS = {
@@ -22,6 +31,8 @@ KINDS = {
     "distilled": {"distilled": DistilledSettings()},
     "fixed intensities": {"intensities": (20.0, 180.0)},
     "two channels": {"channels": 2},
+    "many specimens": {"per_stack": True, "softening": 0.08},
+    "many specimens, two channels": {"per_stack": True, "channels": 2},
 }
 
 
@@ -109,12 +120,43 @@ def test_percentiles_are_numpys():
     np.testing.assert_allclose(found, np.percentile(values, expected.PERCENTILES), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 5, 40, 60), (2, 30, 17, 90), (1, 3, 20, 1500), (1, 9, 1100, 1030), (1, 4, 15, 40)]
+)
+def test_units_are_measured_as_predict_does(shape, monkeypatch):
+    planes = texture(*shape, dtype="float32") / 200
+    made = model(channels=shape[0], per_stack=True, sigma_data=0.03)
+    whole = Volume(planes, "CZYX")
+    survey = Inspection(Normalization((0.0,), (1.0,)), survey_of(planes[None]), ((),), ((),))
+    config = in_units_of(made, whole, survey).config
+    training = made.config.training
+    found = measured_units(torch.from_numpy(planes), training.factors, training.even_share)
+    if min(shape[2:]) < 16:
+        assert found is None
+        assert config == made.config
+    else:
+        assert found == (config.softening, config.sigma_data)
+
+
+def test_the_pretrained_model_too(exact, tmp_path):
+    made, stack = Model.pretrained(), texture(5, 40, 50, dtype="float32") * 0.01
+    theirs = run_program(package(tmp_path, made), stack[None])[0]
+    ours = mean_of(made, stack, 4)
+    assert made.config.per_stack
+    np.testing.assert_allclose(theirs, ours, atol=1e-4)
+
+
 def test_the_program_can_be_read():
-    """It has a head of its own, and nothing of it is said twice."""
+    """Whole definitions, each once, in an order that runs; no more than is needed."""
     source = architecture_source()
     assert source.startswith('"""Restore the expected volume')
     assert source.count("import torch\n") == source.count("SPDX-License-Identifier: MIT") == 1
     assert max(map(len, source.splitlines())) <= 100
+    assert "isoslice.runtime" not in source
+    defined = [node.name for node in ast.parse(source).body if hasattr(node, "name")]
+    assert defined[-2:] == ["ExpectedVolume", "percentiles"]
+    assert len(set(defined)) == len(defined)
+    assert "intensity_error" not in defined
 
 
 def test_the_usual_factor_is_what_the_model_learned_for():

@@ -111,11 +111,14 @@ def describe(
 def architecture_settings(config: ModelConfig, factor: int) -> dict[str, Any]:
     """Return the arguments of `ExpectedVolume`."""
     network = config.network.model_dump(mode="json")
+    training = config.training
+    masks = {"factors": list(training.factors), "even_share": training.even_share}
     return {
         **network,
         "sigma_data": config.sigma_data,
         "factor": factor,
         "softening": config.softening,
+        "per_stack": masks if config.per_stack else None,
         "intensities": None if config.intensities is None else list(config.intensities),
     }
 

@@ -24,7 +24,7 @@ LIMITATIONS = (
 
 def documentation(model: ModelBundle, config: ModelConfig, factor: int, about: About) -> str:
     """Write it as Markdown."""
-    info = model.info
+    info, uncertainty = model.info, " --uncertainty" if model.head is not None else ""
     sources = info.get("sources", [])
     listed = sources if isinstance(sources, Sequence) and not isinstance(sources, str) else []
     lines = [
@@ -56,9 +56,7 @@ def documentation(model: ModelBundle, config: ModelConfig, factor: int, about: A
         "Each voxel is its expected value given the planes: an average over all that could lie",
         "there. What differs from one possibility to the next is blurred, and nothing here says",
         "how far off a voxel may be."
-        + (
-            " The model itself knows: see below, `--uncertainty`." if model.head is not None else ""
-        ),
+        + (f" The model itself knows: `{uncertainty.strip()}`, below." if uncertainty else ""),
         "",
         "## Training data",
         "",
@@ -77,7 +75,7 @@ def documentation(model: ModelBundle, config: ModelConfig, factor: int, about: A
         "## With isoslice",
         "",
         "    isoslice import PACKAGE.zip -o MODEL",
-        "    isoslice predict STACK -m MODEL -o MEAN.tif --mode mean --uncertainty",
+        f"    isoslice predict STACK -m MODEL -o MEAN.tif --mode mean{uncertainty}",
         "",
         "That gives the same volume and more: samples as sharp as the training images, standard",
         "deviations, any factor, planes that are uneven, blurred, noisy, lost or damaged, stacks",

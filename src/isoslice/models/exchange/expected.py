@@ -1,17 +1,21 @@
 """Restore the expected volume of a coarse stack: all that a package's program computes.
 
-A package holds the code of this file behind that of `denoiser.py` (see `architecture`), so it needs
-no isoslice, and takes its constants from nowhere else; tests hold them to be the same.
+A package holds what is in this file, with what that needs of others (see `architecture`), and has
+no isoslice at hand. Constants that layers above decide on are said again here; tests hold them to
+be the same.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from isoslice.models.diffusion.variance_stabilization import stretch, unstretch
+from isoslice.models.exchange.measured_units import measured_units
 from isoslice.models.networks.denoiser import Denoiser
 
 #: Percentiles of a stack's intensities that become 0 and 1, where the model has no fixed ones.
@@ -39,7 +43,10 @@ class ExpectedVolume(nn.Module):
     factor
         Planes of the volume for each of the stack, k: plane i becomes plane i k.
     softening
-        Constant c of the stretch asinh(x / c) of intensities; None for no stretch.
+        Constant of the stretch of intensities; None for no stretch. See `stretch`.
+    per_stack
+        Of a model of many specimens, for which both are measured on each stack: how rows are
+        hidden for that, see `measured_units`.
     intensities
         Those that become 0 and 1; by default percentiles of each stack.
     """
@@ -54,13 +61,14 @@ class ExpectedVolume(nn.Module):
         channels: int = 1,
         measured: bool = False,
         softening: float | None = None,
+        per_stack: Mapping[str, Any] | None = None,
         intensities: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         shape = tuple(widths), tuple(blocks_down), tuple(blocks_up)
         self.denoiser = Denoiser(channels, *shape, measured)
-        self.sigma_data, self.factor = sigma_data, factor
-        self.softening, self.intensities = softening, intensities
+        self.sigma_data, self.softening, self.per_stack = sigma_data, softening, per_stack
+        self.factor, self.intensities = factor, intensities
 
     def forward(self, stacks: Tensor) -> Tensor:
         """(N, C, n, Y, X) -> (N, C, (n - 1) k + 1, Y, X), float32, on the same scale."""
@@ -72,7 +80,9 @@ class ExpectedVolume(nn.Module):
         if count < 2:
             raise ValueError(f"got {count} plane, expected at least two to fill in between")
         low, high = self.limits(stack)
-        planes = self.stretch((stack - low) / (high - low))
+        normalised = (stack - low) / (high - low)
+        softening, scale = self.units(normalised)
+        planes = stretch(normalised, softening)
 
         rows = torch.arange((count - 1) * factor + 1, device=stack.device)
         below = (rows // factor).clamp(max=count - 2)
@@ -86,18 +96,18 @@ class ExpectedVolume(nn.Module):
             size = max(1, BATCH_PIXELS // slices[0, 0].numel())
             for first in range(0, len(slices), size):
                 part = slice(first, first + size)
-                changes[part] += WEIGHT * self.expected_error(slices[part], known)
+                changes[part] += WEIGHT * scale * self.expected_error(slices[part], known)
 
-        volume = self.unstretch(volume + change) * (high - low) + low
+        volume = unstretch(volume + change, softening) * (high - low) + low
         volume[:, ::factor] = stack
         return volume
 
     def expected_error(self, images: Tensor, known: Tensor) -> Tensor:
-        """Estimate what slices (N, C, Z, W) are wrong by, from the `known` rows (Z,)."""
+        """Estimate what slices (N, C, Z, W) are wrong by, in its units, from `known` rows (Z,)."""
         rows = known.to(images.dtype)[:, None].expand(len(images), 1, -1, images.shape[3])
         inputs = torch.cat([torch.zeros_like(images), images * 2 - 1, rows], dim=1)
         estimate: Tensor = self.denoiser(inputs, images.new_full((1,), NO_SIGNAL))
-        return self.sigma_data * estimate * (1 - rows)
+        return estimate * (1 - rows)
 
     def limits(self, stack: Tensor) -> tuple[Tensor, Tensor]:
         """Return the intensities of each channel that become 0 and 1, (C, 1, 1, 1) each."""
@@ -108,17 +118,12 @@ class ExpectedVolume(nn.Module):
         low, high = torch.stack(pairs).T[:, :, None, None, None]
         return low, high
 
-    def stretch(self, images: Tensor) -> Tensor:
-        """Stretch intensities so that errors are about as large at all of them."""
-        if self.softening is None:
-            return images
-        return torch.asinh(images / self.softening) / math.asinh(1 / self.softening)
-
-    def unstretch(self, images: Tensor) -> Tensor:
-        """Undo `stretch`."""
-        if self.softening is None:
-            return images
-        return torch.sinh(images * math.asinh(1 / self.softening)) * self.softening
+    def units(self, planes: Tensor) -> tuple[float | None, float]:
+        """Return softening and standard deviation of the residual for a stack, normalised."""
+        measured = None
+        if self.per_stack is not None:
+            measured = measured_units(planes, **self.per_stack)
+        return measured or (self.softening, self.sigma_data)
 
 
 def percentiles(values: Tensor) -> Tensor:
