@@ -13,7 +13,7 @@ from isoslice.cli.options import Output, Overwrite, Quiet, Selection, with_optio
 
 @with_option_groups
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder, or pretrained.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Model folder, or pretrained.")],
     output: Output,
     sample: Annotated[
         Path | None,

@@ -97,7 +97,7 @@ class _Package:
         if not {CONFIG, WEIGHTS} <= self.entries.keys():
             raise ModelError(
                 f"{path}: got a package of another program (without {CONFIG} or {WEIGHTS}), "
-                f"{_EXPECTED}; run it by bioimage.io's programs"
+                f"{_EXPECTED}; run it with bioimage.io's programs"
             )
 
     def content(self, name: str, limit: int) -> bytes:
