@@ -166,14 +166,16 @@ def _for_readers(model: ModelBundle, config: ModelConfig) -> dict[str, Any]:
     """Return what the format has places for, though programs do not need it."""
     training, info = config.training, model.info
     minutes = info.get("minutes")
-    known = isinstance(minutes, int | float) and math.isfinite(minutes)
+    hours = None
+    if isinstance(minutes, int | float) and math.isfinite(minutes):
+        hours = minutes / 60
     details = {
         "training_preprocessing": "rows of 2D images are hidden, and filled in linearly",
         "training_batch_size": float(training.batch),
         "initial_learning_rate": training.learning_rate,
         "loss_function": "root of the mean squared error of the residual, over hidden rows",
         "optimizer": "Muon",
-        "training_duration": minutes / 60 if known else None,
+        "training_duration": hours,
     }
     return {
         "architecture_type": "2D U-Net",
