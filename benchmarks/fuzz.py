@@ -1,6 +1,6 @@
 """Thousands of damaged files per reader: each must give a typed error or a valid read.
 
-    python benchmarks/fuzz.py                        # 5,000 a reader, 32 readers; half an hour
+    python benchmarks/fuzz.py                        # 5,000 a reader, 33 readers; half an hour
     python benchmarks/fuzz.py --count 200 --reader "OME-Zarr 0.5"
 
 Inputs are read in child processes, 500 each: one that dies counts a crash and is replaced. Address

@@ -64,7 +64,7 @@ def _mutate_file(name: str, content: bytes, choose: random.Random) -> bytes:
             return _with_checksums(_mutate_bytes(content, choose))
         if name.endswith(".safetensors"):
             return _mutate_header(content, choose)
-        if name.endswith(".ckpt"):
+        if name.endswith((".ckpt", ".pt")):
             return _mutate_archive(content, choose)
         if name.endswith(".zip"):
             return _mutate_archived(content, choose)

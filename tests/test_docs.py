@@ -58,7 +58,7 @@ def test_there_are_commands_to_check():
     found = {words[0] for words in commands()}
     assert found == {
         "train", "predict", "evaluate", "slicefid", "benchmark", "info", "env",
-        "import-msdsr", "distill", "check",
+        "import-msdsr", "distill", "check", "export", "import",
     }  # fmt: skip
 
 

@@ -38,4 +38,5 @@ READERS = (
     Reader("BigDataViewer", ".bdv", hdf5.bdv, hdf5.check_project),
     Reader("model folder", ".model", models.folder, models.load_model),
     Reader("MSDSR checkpoint", ".ckpt", models.msdsr, models.load_checkpoint),
+    Reader("bioimage.io package", ".zip", models.packages, models.load_package),
 )

@@ -1,4 +1,4 @@
-"""Samples of models: folders of isoslice's own, and a checkpoint of MSDSR."""
+"""Samples of models: folders of isoslice's own, a checkpoint of MSDSR, packages."""
 
 from __future__ import annotations
 
@@ -36,6 +36,32 @@ def msdsr(folder: Path) -> Iterator[Path]:
     yield folder / "a.ckpt"
 
 
+def packages(folder: Path) -> Iterator[Path]:
+    """Write packages without what nobody reads, one of them with a head."""
+    import zipfile
+
+    from isoslice.inference.model import Model
+    from isoslice.models.config import ModelConfig, NetworkSettings
+    from isoslice.models.exchange.export import export_bioimageio
+    from isoslice.models.networks.error_head import build_head
+    from isoslice.models.networks.factory import build_network
+
+    shape = NetworkSettings(widths=(8, 8), blocks_down=(1, 0), blocks_up=(0, 0))
+    config = ModelConfig(network=shape, sigma_data=0.1)
+    for number, head in enumerate((None, build_head(config))):
+        made = Model(config, build_network(config).eval(), {"sources": ["a.tif"]}, head)
+        path, packing = folder / f"{number}.zip", number * zipfile.ZIP_DEFLATED
+        export_bioimageio(made, folder / "whole.zip", overwrite=True)
+        with (
+            zipfile.ZipFile(folder / "whole.zip") as whole,
+            zipfile.ZipFile(path, "w", packing) as new,
+        ):
+            for name in whole.namelist():
+                if name.endswith((".yaml", ".json", ".pt", ".safetensors")):
+                    new.writestr(name, whole.read(name))
+        yield path
+
+
 def load_model(path: Path) -> None:
     from isoslice.inference.model import Model
 
@@ -46,3 +72,9 @@ def load_checkpoint(path: Path) -> None:
     from isoslice.models.files.msdsr_checkpoint import import_msdsr
 
     import_msdsr(path)
+
+
+def load_package(path: Path) -> None:
+    from isoslice.models.exchange.package import read_package
+
+    read_package(path)

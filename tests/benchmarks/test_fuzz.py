@@ -28,7 +28,7 @@ NEEDED = {
     ("DICOM",): "SimpleITK",
     ("MRC",): "mrcfile",
     ("HDF5", "Imaris", "BigDataViewer"): "h5py",
-    ("model folder", "MSDSR checkpoint"): "torch",
+    ("model folder", "MSDSR checkpoint", "bioimage.io package"): "torch",
 }
 
 

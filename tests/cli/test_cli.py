@@ -28,7 +28,7 @@ from isoslice.errors import DataError, IsosliceWarning
 from isoslice.runtime.environment import EXTRAS, LIBRARIES, OPTIONAL
 from isoslice.runtime.text import as_json, as_lines
 
-NAMES = tuple(command.__name__.replace("_", "-") for command, _ in EXAMPLES)
+NAMES = tuple(example.split()[1] for _, example in EXAMPLES)
 COMMANDS = ("train", "predict", "evaluate", "info", "env")
 HEAVY = ("torch", "zarr", "skimage", "tifffile", "rich", "numpy")
 

@@ -20,6 +20,7 @@ from isoslice.data import masking as masks
 from isoslice.evaluation.holdout.run import check
 from isoslice.evaluation.slicefid import features
 from isoslice.models.config import MaskedTraining, NetworkSettings, TrainingSettings, UNetSettings
+from isoslice.models.exchange.expected import ExpectedVolume
 from isoslice.training.distillation import distill
 from isoslice.training.train import train
 from jobs_setup import run, voxels
@@ -212,3 +213,17 @@ def test_features_are_extracted(device, tmp_path, monkeypatch):
     images = np.full((3, 3, 20, 30), 192, np.uint8)
     extractor = features.inception(tmp_path / "pooled.pt", device.type)
     np.testing.assert_allclose(extractor(images), 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("intensities", [None, (20.0, 180.0)])
+def test_programs_of_packages_run_there(device, intensities):
+    per_stack = {"factors": [2, 4], "even_share": 0.6}
+    settings = {"per_stack": per_stack, "intensities": intensities}
+    network = ExpectedVolume((8, 12), (1, 1), (1, 0), 0.1, 3, **settings).eval()
+    torch.nn.init.constant_(network.denoiser.leave_gain, 0.5)
+    stack = torch.from_numpy(texture(1, 1, 4, 20, 24, dtype="float32"))
+    with torch.no_grad():
+        here = network(stack)
+        there = network.to(device)(stack.to(device))
+    assert claimed(there) == device.type
+    torch.testing.assert_close(there.cpu(), here)

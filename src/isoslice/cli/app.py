@@ -14,7 +14,9 @@ from isoslice.cli.check import check
 from isoslice.cli.distill import distill
 from isoslice.cli.env import env
 from isoslice.cli.evaluate import evaluate
+from isoslice.cli.export import export
 from isoslice.cli.help import GroupedCommand
+from isoslice.cli.import_model import import_model
 from isoslice.cli.import_msdsr import import_msdsr
 from isoslice.cli.info import info
 from isoslice.cli.interrupts import Interrupted
@@ -47,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Isotropic volumes from anisotropic z-stacks, learned from 2D images alone.",
 )
-#: Commands, each with an example that its help shows.
+#: Commands, each with an example that its help shows, and that names it.
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (train, "isoslice train IMAGES/ -o MODEL --minutes 20"),
     (predict, "isoslice predict STACK.tif -m MODEL -o RESTORED.ome.zarr"),
@@ -58,10 +60,12 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (benchmark, "isoslice benchmark CONFIG.toml -o RESULTS --quick"),
     (info, "isoslice info STACK.tif"),
     (env, "isoslice env"),
+    (export, "isoslice export MODEL -o MODEL.zip --license CC-BY-4.0"),
+    (import_model, "isoslice import MODEL.zip -o MODEL"),
     (import_msdsr, "isoslice import-msdsr CHECKPOINT.ckpt -o MODEL"),
 )
 for command, example in COMMANDS:
-    app.command(cls=GroupedCommand, epilog=example)(command)
+    app.command(example.split()[1], cls=GroupedCommand, epilog=example)(command)
 
 
 def _version(asked: bool) -> None:

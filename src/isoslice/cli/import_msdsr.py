@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoslice.cli.help import INPUT
 from isoslice.cli.options import Output, Overwrite, Quiet
+
+if TYPE_CHECKING:
+    from isoslice.models.files.bundle import ModelBundle
 
 
 def import_msdsr(
@@ -41,10 +44,14 @@ def import_msdsr(
     model = import_checkpoint(checkpoint, averaged=not last, srh=srh)
     model.save(output, overwrite=overwrite)
     if not quiet:
-        size = model.info["parameters"] / 1e6
-        typer.echo(
-            f"model: {output} ({size:.2f} M parameters, width {model.config.network.width})"
-            if model.config.recipe == "msdsr"
-            else f"model: {output}"
-        )
-        typer.echo(f"next: isoslice predict STACK -m {output} -o OUT")
+        typer.echo(imported(model, output))
+
+
+def imported(model: ModelBundle, output: Path) -> str:
+    """Say what was imported, and what to do with it."""
+    size = sum(p.numel() for p in model.network.parameters()) / 1e6
+    width = getattr(model.config.network, "width", None)
+    return (
+        f"model: {output} ({size:.2f} M parameters{f', width {width}' if width else ''})\n"
+        f"next: isoslice predict STACK -m {output} -o OUT"
+    )

@@ -87,12 +87,12 @@ class ModelBundle:
                 json.dumps(dict(self.info), indent=2) + "\n", encoding="utf-8"
             )
             (folder / CARD).write_text(model_card(self.config, self.info), encoding="utf-8")
-            save_file(_stored(self.network), folder / WEIGHTS)
+            save_file(stored(self.network), folder / WEIGHTS)
             (folder / TRUST).write_text(
                 self.trust.model_dump_json(indent=1) + "\n", encoding="utf-8"
             )
             if self.head is not None:
-                save_file(_stored(self.head), folder / SPREAD)
+                save_file(stored(self.head), folder / SPREAD)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -146,5 +146,6 @@ def is_model_folder(path: str | Path) -> bool:
     return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
 
 
-def _stored(network: nn.Module) -> dict[str, torch.Tensor]:
+def stored(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return weights as files have them: on the processor, contiguous."""
     return {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}

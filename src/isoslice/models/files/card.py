@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from isoslice.io.decode_errors import reason
 from isoslice.models.config import AnyConfig
 from isoslice.models.reliability.undertrained import MIN_GAIN_DB, gains_over_linear
 
@@ -66,12 +67,21 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         "",
         "## Validation",
         "",
-        *_validation(config, info),
+        *validation_lines(config, info),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _validation(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
+def check_record(config: AnyConfig, info: Mapping[str, Any]) -> None:
+    """Raise ValueError unless a training record, which may be a stranger's, makes a card."""
+    try:
+        model_card(config, info)
+    except (TypeError, ValueError, AttributeError, LookupError) as error:
+        raise ValueError(f"no training record as isoslice writes it ({reason(error)})") from error
+
+
+def validation_lines(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Tabulate what a model reached on held-out images."""
     scores = info.get("validation")
     if not scores:
         return ("Not measured: there was only one image, so none could be held out.",)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
-from zipfile import ZIP_STORED, ZipFile
 
 import torch
 from torch import Tensor
@@ -18,13 +17,12 @@ from isoslice.io.decode_errors import check_blame, reason
 from isoslice.models.config import MsdsrConfig, UNetSettings
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.models.files.folder import all_finite, network_shapes, with_weights
+from isoslice.models.files.stored_tensors import check_archive, is_plain
 from isoslice.models.networks.factory import build_network
 
 #: Prefixes of the trained weights, and of their average (names without dots).
 RAW, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
 _FIRST = "input_blocks.0.0.weight"
-#: Largest size in bytes of the pickle that lists the tensors, which are stored beside it.
-MAX_PICKLE_BYTES = 64 * 2**20
 
 
 class _Ignored:
@@ -121,7 +119,7 @@ def _weights(
                 f"{path}: got {got} for {key}, expected shape {tuple(shape)} as in the released "
                 f"MSDSR network{hint}"
             )
-        if not _plain(weight):
+        if not is_plain(weight):
             raise ModelError(f"{path}: got {key} as no plain array of numbers, expected one")
         weights[name] = weight.float()
     unknown = sorted(raw.keys() - expected.keys())
@@ -135,20 +133,12 @@ def _weights(
     return weights
 
 
-def _plain(tensor: Tensor) -> bool:
-    """Return whether a tensor stores all its elements; with strides of 0 it repeats some."""
-    if tensor.layout != torch.strided or not tensor.is_floating_point() or tensor.is_quantized:
-        return False
-    stored = tensor.untyped_storage().nbytes()
-    return tensor.device.type == "cpu" and stored >= tensor.numel() * tensor.element_size()
-
-
 def _state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint with PyTorch's restricted unpickler."""
     if not path.is_file():
         raise ModelError(f"{path}: no such file, expected a Lightning checkpoint (.ckpt)")
     try:
-        _check_archive(path)
+        check_archive(path, path.stat().st_size)
         with _without_code(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
@@ -163,19 +153,6 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(tensors, dict):
         tensors = {}
     return {n: t for n, t in tensors.items() if isinstance(n, str) and isinstance(t, Tensor)}
-
-
-def _check_archive(path: Path) -> None:
-    """Raise ValueError unless this is an uncompressed archive, as PyTorch writes it."""
-    size = path.stat().st_size
-    with ZipFile(path) as archive:
-        parts = archive.infolist()
-    if any(part.compress_type != ZIP_STORED for part in parts):
-        raise ValueError("parts of it are compressed, expected none")
-    if sum(part.file_size for part in parts) > size:
-        raise ValueError("it declares more than it holds")
-    if any(part.file_size > MAX_PICKLE_BYTES for part in parts if part.filename.endswith(".pkl")):
-        raise ValueError(f"its description is longer than {MAX_PICKLE_BYTES} bytes")
 
 
 def _without_code(path: Path) -> AbstractContextManager[object]:

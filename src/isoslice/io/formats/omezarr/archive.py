@@ -1,21 +1,13 @@
-"""A Zarr store of a ZIP archive, with limits on what entries unpack to.
-
-Python's zipfile reads the directory, of limited length; entries are read here, which is thread-safe
-and bounds their unpacked size.
-"""
+"""A Zarr store of a ZIP archive, with limits on what entries unpack to; see `zip_entries`."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import math
-import struct
-import zipfile
-import zlib
 from collections.abc import AsyncIterator, Iterable
 from functools import cached_property
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
@@ -23,25 +15,11 @@ from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByt
 from isoslice.io.formats.omezarr.codecs import MAX_INNER_CHUNKS
 from isoslice.io.formats.omezarr.contents import MAX_CHILDREN
 from isoslice.io.formats.omezarr.integrity import METADATA_FILES
-from isoslice.io.limits import DEFLATE_RATIO, MAX_JSON
+from isoslice.io.limits import MAX_JSON
+from isoslice.io.zip_entries import Entry, list_entries, read_part, read_whole
 
-#: Bytes of the directory, for about 400,000 entries.
-MAX_DIRECTORY = 2**25
-_LOCAL_HEADER_BYTES = 30
-#: Folder that macOS adds to archives.
-_IGNORED = "__MACOSX"
 #: Depth to which folders are listed.
 _MAX_DEPTH = 8
-
-
-class Entry(NamedTuple):
-    """Position and packing of an entry in an archive."""
-
-    offset: int
-    packed: int
-    size: int
-    deflated: bool
-    checksum: int
 
 
 class ZippedStore(Store):
@@ -62,7 +40,7 @@ class ZippedStore(Store):
         super().__init__(read_only=True)
         self.path = path
         self.largest = MAX_JSON
-        self._entries = _rooted(_entries(path))
+        self._entries = _rooted(list_entries(path))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ZippedStore) and self.path == other.path
@@ -77,9 +55,7 @@ class ZippedStore(Store):
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.size > limit:
-            raise ValueError(f"{key} has {entry.size} bytes, expected up to {limit}")
-        return self._read(key, entry, 0, entry.size)
+        return read_whole(self.path, key, entry, limit)
 
     def children(self, path: str) -> list[str]:
         """List the subfolders of a folder, sorted."""
@@ -101,26 +77,6 @@ class ZippedStore(Store):
                 children.setdefault("/".join(parts[:depth]), set()).add(part)
         return children
 
-    def _read(self, key: str, entry: Entry, start: int, stop: int) -> bytes:
-        """Return a part of an entry; a whole one is checked by its checksum."""
-        with self.path.open("rb") as file:
-            file.seek(entry.offset)
-            head = file.read(_LOCAL_HEADER_BYTES)
-            if len(head) < _LOCAL_HEADER_BYTES or head[:4] != b"PK\x03\x04":
-                raise ValueError(f"{key} is not where the archive's list of entries says")
-            file.seek(sum(struct.unpack_from("<HH", head, 26)), io.SEEK_CUR)
-            if entry.deflated:
-                content = _inflate(file.read(entry.packed), entry.size)
-            else:
-                file.seek(start, io.SEEK_CUR)
-                content = file.read(stop - start)
-        whole = entry.deflated or (start, stop) == (0, entry.size)
-        if len(content) != (entry.size if whole else stop - start):
-            raise ValueError(f"{key} is cut off")
-        if whole and zlib.crc32(content) != entry.checksum:
-            raise ValueError(f"{key} is damaged: its checksum is another")
-        return content[start:stop] if entry.deflated else content
-
     def _part(self, key: str, byte_range: Any) -> bytes | None:
         entry = self._entries.get(key)
         if entry is None:
@@ -136,7 +92,7 @@ class ZippedStore(Store):
         elif isinstance(byte_range, SuffixByteRequest):
             start = entry.size - byte_range.suffix
         start = min(max(0, start), entry.size)
-        return self._read(key, entry, start, min(max(start, stop), entry.size))
+        return read_part(self.path, key, entry, start, min(max(start, stop), entry.size))
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
         """Return the content of an entry, or None."""
@@ -182,56 +138,6 @@ class ZippedStore(Store):
         raise NotImplementedError
 
 
-class _Limited(io.BufferedReader):
-    """A file whose directory zipfile can read only up to `MAX_DIRECTORY`."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > MAX_DIRECTORY:
-            raise ValueError(
-                f"its list of entries has {size} bytes, expected up to {MAX_DIRECTORY}; write it "
-                "with larger chunks, or unpack it"
-            )
-        return super().read(size)
-
-
-def _entries(path: Path) -> dict[str, Entry]:
-    """Return the checked entries of an archive by name."""
-    stored = path.stat().st_size
-    entries = {}
-    with _Limited(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            name = _clean(info.filename)
-            if info.is_dir() or name.startswith(f"{_IGNORED}/"):
-                continue
-            if info.flag_bits & 1 or info.compress_type not in (
-                zipfile.ZIP_STORED,
-                zipfile.ZIP_DEFLATED,
-            ):
-                raise ValueError(f"{name:.100} is encrypted or not packed by deflate; unpack it")
-            deflated = info.compress_type == zipfile.ZIP_DEFLATED
-            entry = Entry(
-                info.header_offset, info.compress_size, info.file_size, deflated, info.CRC
-            )
-            inside = 0 <= entry.offset <= stored - entry.packed
-            ratio = DEFLATE_RATIO if deflated else 1
-            if not inside or entry.size > ratio * entry.packed:
-                raise ValueError(
-                    f"{name:.100} declares {entry.size} bytes, packed into {entry.packed}: it is "
-                    "damaged or made to fill the memory"
-                )
-            entries[name] = entry
-    return entries
-
-
-def _clean(name: str) -> str:
-    """Return the name of an entry, after checking that it does not lead out of the archive."""
-    name = name.removeprefix("./")
-    parts = PurePosixPath(name).parts
-    if ".." in parts or name.startswith("/") or set(name) & set("\\\0") or len(name) > 4096:
-        raise ValueError(f"it holds the path {name!r:.100}, which leads out of it")
-    return name
-
-
 def _rooted(entries: dict[str, Entry]) -> dict[str, Entry]:
     """Return entries by path below the Zarr root: the top, or the one folder with metadata."""
     if any(mark in entries for mark in METADATA_FILES):
@@ -245,11 +151,3 @@ def _rooted(entries: dict[str, Entry]) -> dict[str, Entry]:
         )
     start = f"{roots.pop()}/"
     return {name[len(start) :]: e for name, e in entries.items() if name.startswith(start)}
-
-
-def _inflate(packed: bytes, size: int) -> bytes:
-    """Decompress to at most one byte more than `size`."""
-    try:
-        return zlib.decompressobj(-15).decompress(packed, size + 1)
-    except zlib.error as error:
-        raise ValueError(f"an entry cannot be unpacked ({error})") from error
