@@ -255,7 +255,7 @@ def _train_on(
     stack = turned(volume, coarse_axis(volume, arguments.along))
     stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
     output = output_spacing(stack, arguments.options().wanted(arguments.factor))
-    settings = TrainingSettings(seed=arguments.seed)
+    settings = TrainingSettings()
     known = POINT if profile in (None, "point") else stored and stored.profile
     if known and output.step:
         rows = known if known == POINT else known.scaled(1 / output.step)
@@ -263,6 +263,7 @@ def _train_on(
     return train(
         planes,
         minutes=minutes,
+        seed=arguments.seed,
         device=arguments.device,
         progress=progress,
         along="Z",
