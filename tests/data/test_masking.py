@@ -31,6 +31,11 @@ def test_even_masks_have_every_factor_and_every_offset():
     assert seen == {tuple(range(offset, 24, k)) for k in (2, 3, 4) for offset in range(k)}
 
 
+def test_small_masks_know_two_rows_at_least():
+    for even_share in (0.0, 1.0):
+        assert int(draw_masks(400, 16, (32, 64), even_share, generator()).sum(dim=1).min()) >= 2
+
+
 def test_random_masks_know_all_rows_equally_often():
     share = draw_masks(4000, 16, (4,), 0.0, generator()).float().mean(dim=0)
     assert float((share - 0.25).abs().max()) < 0.035

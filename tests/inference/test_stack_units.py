@@ -55,6 +55,15 @@ def test_what_is_nearly_exact_has_the_least(general: Model):
     assert units(general, np.ascontiguousarray(ramp)).config.sigma_data >= LEAST_DEVIATION
 
 
+@pytest.mark.parametrize("value", [65535.0, 1e30])
+def test_a_hot_voxel_does_not_change_the_units_of_the_others(general: Model, value: float):
+    stack = texture(6, 72, 72).astype(np.float32)
+    hot = stack.copy()
+    hot[2, 30, 40] = value
+    expected, found = (units(general, each).config.sigma_data for each in (stack, hot))
+    assert found == pytest.approx(expected, rel=0.2)
+
+
 def test_the_result_depends_on_the_stack_alone(general: Model):
     one, two = (units(general, texture(6, 72, 72)).config for _ in range(2))
     assert one == two

@@ -82,10 +82,15 @@ def test_by_command_it_needs_no_training(cli: Cli, tmp_path: Path):
     assert "channels 1 " in " ".join(told.out.split())
 
 
-def test_a_folder_called_like_it_is_meant_where_it_is_written_as_a_path(tmp_path: Path):
+def test_a_folder_called_like_it_is_meant_where_there_is_one(
+    tmp_path: Path, tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     assert model_path(PRETRAINED) == folder()
-    assert model_path(f"./{PRETRAINED}") == Path(PRETRAINED)
     assert model_path(tmp_path / PRETRAINED) == tmp_path / PRETRAINED
+    tiny_model.save(PRETRAINED)
+    assert model_path(PRETRAINED) == Path(PRETRAINED)
+    assert Model.load(PRETRAINED).fingerprint == tiny_model.fingerprint
 
 
 def test_weights_may_be_stored_in_half_precision(tmp_path: Path, tiny_model: Model):

@@ -1,5 +1,7 @@
 """Distillation: end points of a known flow, what the student is taught, and two-pass prediction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from isoslice.data.crops import draw_crops
 from isoslice.data.grid import even_grid
 from isoslice.data.interpolation import interpolate
 from isoslice.data.planes import plane_stacks
+from isoslice.data.profile import POINT
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.inference.detail.blend import Gains, blend_detail
@@ -21,6 +24,7 @@ from isoslice.models.config import (
     ModelConfig,
     MsdsrConfig,
     NetworkSettings,
+    OwnPlanes,
     SamplerSettings,
     TrainingSettings,
 )
@@ -293,6 +297,21 @@ def test_a_student_of_the_teachers_size_begins_with_its_weights():
     assert gain == pytest.approx(0.7, abs=0.02)
     assert student.info["teacher"] == teacher.fingerprint
     assert float(network.leave_gain.detach()) == pytest.approx(0.7)
+
+
+def test_a_student_of_a_model_of_many_specimens_is_of_these_images(tiny_model: Model):
+    many = replace(tiny_model, config=tiny_model.config.updated(per_stack=True, sigma_data=0.9))
+    images = texture(4, 40, 40)
+    config = isoslice.distill(many, images, axes="ZYX", steps=1, device="cpu").config
+    assert not config.per_stack
+    assert 0.01 < config.sigma_data < 0.5
+
+
+def test_own_planes_of_a_teacher_that_do_not_fit_are_left_out(tiny_model: Model):
+    far = TrainingSettings(crop=64, own_planes=OwnPlanes(distance=20, profile=POINT))
+    config = tiny_model.config.updated(training=far)
+    assert student_config(config, crop=16, seed=None).training.own_planes is None
+    assert student_config(config, crop=32, seed=None).training.own_planes == far.own_planes
 
 
 @pytest.mark.slow

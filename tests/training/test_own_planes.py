@@ -94,6 +94,12 @@ def test_points_between_output_planes_are_learned_from_as_they_lie():
     assert uneven.distance == pytest.approx(4.4)
 
 
+def test_what_is_settled_already_is_kept():
+    settled = for_planes(TrainingSettings(), (0.0, 4.0, 8.0), POINT)
+    points = STORED.updated(profile=POINT, spacings=(1.76,))  # 4.4 rows apart
+    assert with_stored(settled, points, STACK) is settled
+
+
 def test_own_planes_that_are_given_are_kept():
     given = TrainingSettings(own_planes=OwnPlanes(distance=3, profile=POINT))
     assert for_planes(given, (0.0, 4.83), POINT) is given

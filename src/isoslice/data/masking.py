@@ -45,6 +45,7 @@ def draw_masks(
     which, kind, offset = torch.rand(3, count, 1, generator=generator)
     keys = torch.rand(count, height, generator=generator)
     factor = torch.tensor(factors)[(which * len(factors)).long().clamp(max=len(factors) - 1)]
+    factor = factor.clamp(max=max(2, height // 2))  # two rows are known at least
     even = (torch.arange(height) - (offset * factor).long().clamp(max=factor - 1)) % factor == 0
     # The rows with the lowest keys.
     known = (height / factor).round().long().clamp(min=2)

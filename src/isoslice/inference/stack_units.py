@@ -20,6 +20,8 @@ from isoslice.models.files.bundle import ModelBundle
 
 #: Crops that units are measured on, and sides of the largest and the smallest.
 CROPS, SIDES = 256, (64, 16)
+#: Normalised intensities beyond which a voxel is hot or dead, and tells nothing of the others.
+RANGE = (-1.0, 4.0)
 #: Deviations of residuals that networks can be told; of smoother stacks this.
 LEAST_DEVIATION = 1e-3
 
@@ -42,7 +44,7 @@ def in_units_of(model: Bundle, volume: Volume, inspection: Inspection) -> Bundle
     if not isinstance(config, ModelConfig) or not config.per_stack:
         return model
     planes = inspection.normalization.apply(some_planes(volume, inspection.survey))
-    images = np.nan_to_num(planes).reshape(-1, 1, *planes.shape[2:])
+    images = np.nan_to_num(planes).clip(*RANGE).reshape(-1, 1, *planes.shape[2:])
     side = min(SIDES[0], min(images.shape[2:]) // SIDES[1] * SIDES[1])
     if side < SIDES[1]:
         return model

@@ -19,6 +19,6 @@ def folder() -> Path:
 def model_path(given: str | Path) -> Path:
     """Return the folder of a model: that of the pretrained one if it is called so.
 
-    A folder of that name is meant where it is written as a path, such as ``./pretrained``.
+    Where there is a folder of that name, that one is meant.
     """
-    return folder() if str(given) == PRETRAINED else Path(given)
+    return folder() if str(given) == PRETRAINED and not Path(given).exists() else Path(given)

@@ -36,6 +36,7 @@ from isoslice.runtime.progress import Progress
 from isoslice.runtime.randomness import normal
 from isoslice.training.finetune import check_channels
 from isoslice.training.objectives import ResidualObjective
+from isoslice.training.own_planes import that_fit
 from isoslice.training.run import (
     Images,
     RunOptions,
@@ -44,6 +45,7 @@ from isoslice.training.run import (
     train_model,
     training_planes,
 )
+from isoslice.training.statistics import residual_statistics
 
 #: Shares of a batch for the mean and for the first pass; the rest is for the second.
 MEAN_SHARE, FIRST_SHARE = 0.15, 0.45
@@ -241,12 +243,15 @@ def distill(
     stacks = [as_the_teacher_learned(stack, teacher.config) for stack in stacks]
     crop = crop_size(stacks, TrainingSettings().crop, 16, teacher.config.training.row_spacing)
     config = student_config(teacher.config, crop, seed)
+    planes = split(stacks, config.training.validation_share, config.training.seed)
+    if teacher.config.per_stack:  # of many specimens; the student is of these
+        statistics = residual_statistics(planes[0], config.training)
+        config = config.updated(**statistics, per_stack=False)
     student = build_network(config, config.training.seed)
     if config.network == teacher.config.network:
         student.load_state_dict(teacher.network.state_dict())
     # A copy, since it is moved to the device.
     objective = DistillationObjective(config, teacher=copy.deepcopy(teacher.network).cpu())
-    planes = split(stacks, config.training.validation_share, config.training.seed)
     facts, origin = image_facts(volumes, stacks), {"teacher": teacher.fingerprint}
     return train_model(options, student, objective, planes, facts, origin)
 
@@ -261,13 +266,15 @@ def as_the_teacher_learned(stack: PlaneStack, teacher: ModelConfig) -> PlaneStac
 
 def student_config(teacher: ModelConfig, crop: int, seed: int | None) -> ModelConfig:
     """Return a student's settings: the teacher's, but the default network, and distilled."""
-    training = TrainingSettings(
-        crop=crop,
-        seed=teacher.training.seed if seed is None else seed,
-        measured_share=teacher.training.measured_share,
-        own_planes=teacher.training.own_planes,
-        own_share=teacher.training.own_share,
-        row_spacing=teacher.training.row_spacing,
+    training = that_fit(
+        TrainingSettings(
+            crop=crop,
+            seed=teacher.training.seed if seed is None else seed,
+            measured_share=teacher.training.measured_share,
+            own_planes=teacher.training.own_planes,
+            own_share=teacher.training.own_share,
+            row_spacing=teacher.training.row_spacing,
+        )
     )
     shape = NetworkSettings(channels=teacher.network.channels, measured=teacher.network.measured)
     changes = {"network": shape, "training": training, "distilled": DistilledSettings()}

@@ -76,5 +76,6 @@ def check_channels(
     channels, expected = stacks[0].data.shape[1], config.network.channels
     if channels != expected:
         raise DataError(
-            f"{volumes[0].source}: got {channels} channel(s), expected {expected} as the model has"
+            f"{volumes[0].source}: got {channels} channel(s), expected {expected} as the model "
+            "has; choose as many, for example with --channel, or train a model from nothing"
         )

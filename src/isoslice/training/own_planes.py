@@ -20,6 +20,8 @@ from isoslice.models.config import OwnPlanes, StoredProfile, TrainingSettings
 #: Share of examples with measured planes, in place of rows that are known as they are: for planes
 #: that are blurred or between output planes; and for points on them, where it costs accuracy.
 MEASURED_SHARE, POINTS_SHARE = 0.7, 0.1
+#: What it is where nothing is known of planes.
+DEFAULT_SHARE = TrainingSettings().measured_share
 #: Distances of planes, in rows, that are of use to learn from.
 DISTANCES = (1.2, 32.0)
 #: Relative difference of distances that count as the same.
@@ -58,7 +60,8 @@ def with_stored(
 ) -> TrainingSettings:
     """Return settings by which planes are learned from as a model's stored profile says.
 
-    Unchanged where that is none, planes are of several spacings, or the size of pixels is unknown.
+    Unchanged where that is none, planes are of several spacings, the size of pixels is unknown, or
+    the share of examples with measured planes is not the default one.
 
     Parameters
     ----------
@@ -70,6 +73,8 @@ def with_stored(
         One of these.
     """
     y, x = (volume.spacing.get(axis) for axis in "YX")
+    if settings.measured_share != DEFAULT_SHARE:  # settled already
+        return settings
     if stored is None or stored.profile is None or not y or not x:
         return settings
     if len(stored.spacings) > 1 or stored.unit != volume.unit:
@@ -85,6 +90,4 @@ def that_fit(settings: TrainingSettings) -> TrainingSettings:
     own = settings.own_planes
     if own is None or own.distance <= settings.crop - 2:
         return settings
-    return settings.updated(
-        own_planes=None, measured_share=TrainingSettings.model_fields["measured_share"].default
-    )
+    return settings.updated(own_planes=None, measured_share=DEFAULT_SHARE)

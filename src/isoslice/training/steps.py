@@ -107,7 +107,7 @@ class Training:
             group["lr"] = rate * group["scale"]
         weights = [weight for group in groups for weight in group["params"]]
         self.objective.pre_step(self.network)
-        nn.utils.clip_grad_norm_(weights, self.objective.clip_norm, foreach=True)
+        nn.utils.clip_grad_norm_(weights, self.objective.clip_norm)
         self.optimizer.step()
         self.step += 1
         self.objective.post_step(self.network)

@@ -124,6 +124,7 @@ def begin(
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress, options.missing_planes)
     model = in_units_of(model, volume, inspection)
+    recipe = recipe_of(model.config)
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=chosen.blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts, progress)
     frames = plan.frames(volume)

@@ -15,6 +15,8 @@ from isoslice.models.diffusion.variance_stabilization import fit_softening, stre
 
 #: Planes that are looked at; pixels of a side that are, and of longer ones, pieces of how many.
 PLANES, WHOLE_SIDE, PIECES, PIECE = 8, 1024, 4, 256
+#: Normalised intensities beyond which a voxel is hot or dead, and tells nothing of the others.
+RANGE = (-1.0, 4.0)
 #: Crops of these planes, sides of the largest and the smallest, and least deviation.
 CROPS, SIDES, LEAST_DEVIATION = 256, (64, 16), 1e-3
 
@@ -38,7 +40,7 @@ def measured_units(
     """
     some = planes[:, evenly_spaced(planes.shape[1], PLANES)]
     some = some[:, :, pieces(planes.shape[2])][..., pieces(planes.shape[3])]
-    images = some.flatten(0, 1).cpu()
+    images = some.flatten(0, 1).cpu().clamp(*RANGE)
     side = min(SIDES[0], min(images.shape[1:]) // SIDES[1] * SIDES[1])
     if side < SIDES[1]:
         return None

@@ -84,7 +84,7 @@ def validation_lines(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, .
     """Tabulate what a model reached on held-out images."""
     scores = info.get("validation")
     if not scores:
-        return ("Not measured: there was only one image, so none could be held out.",)
+        return ("Not measured: no images were held out, or there was only one.",)
     return (
         "PSNR over hidden rows of held-out images, against linear interpolation on the same",
         "grid (one row in `factor` kept; intensities as normalised, data range 1):",
