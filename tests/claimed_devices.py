@@ -89,8 +89,9 @@ class ClaimedDevices(TorchFunctionMode):
         kind = "cpu" if name in ("from_numpy", "load") else next(iter(kinds - {"cpu"}), "cpu")
         if kwargs.get("device") is not None and not isinstance(func, type):
             kind, kwargs["device"] = _kind(kwargs["device"]), "cpu"
-        if kind != "cpu" and kwargs.get("generator") is not None:
-            raise WrongDeviceError(f"{name}: got a CPU's generator for {kind}")
+        generator = kwargs.get("generator")
+        if generator is not None and (of := getattr(generator, "claimed", "cpu")) != kind:
+            raise WrongDeviceError(f"{name}: got a generator of {of} for {kind}")
         if kind == "mps" and name in NOT_ON_MPS:
             raise WrongDeviceError(f"{name} is not implemented on MPS")
         result = func(*args, **kwargs)
@@ -162,6 +163,23 @@ class ClaimedDevices(TorchFunctionMode):
             raise WrongDeviceError(f"{name}: expected all tensors on the same device, got {told}")
 
 
+class ClaimedGenerator(torch.Generator):
+    """A CPU's generator that claims to be another device's."""
+
+    claimed: str
+
+    def __new__(cls, device: torch.device | str = "cpu") -> ClaimedGenerator:
+        """Make it for a device."""
+        made = super().__new__(cls)
+        made.claimed = _kind(device)
+        return made
+
+    def manual_seed(self, seed: int) -> ClaimedGenerator:
+        """Seed it; the claim stays."""
+        super().manual_seed(seed)
+        return self
+
+
 @contextmanager
 def claimed_device(kind: str, free: int = 2**40) -> Iterator[torch.device]:
     """Let PyTorch say that there is a GPU, with so many free bytes, and watch over devices."""
@@ -173,5 +191,6 @@ def claimed_device(kind: str, free: int = 2**40) -> Iterator[torch.device]:
         patch.setattr(torch.cuda, "mem_get_info", lambda *_: (free, free))
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "get_device_name", lambda *_: "claimed")
+        patch.setattr(torch, "Generator", ClaimedGenerator)
         with ClaimedDevices():
             yield torch.device(kind)
