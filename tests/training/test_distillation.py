@@ -97,7 +97,7 @@ def test_a_students_settings(tiny_model: Model):
 
 
 def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
-    """Twenty steps on one batch take the loss down; the teacher stays as it is."""
+    """Thirty steps on one batch take the loss down; the teacher stays as it is."""
     images = draw_crops(
         plane_stacks([Volume(texture(6, 64, 64), "ZYX")]),
         4,
@@ -111,7 +111,7 @@ def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
     objective.post_step(network)
     optimizer = objective.optimizer(network)
     losses = []
-    for _ in range(20):
+    for _ in range(30):
         value = objective.loss(network, images, torch.Generator().manual_seed(1))
         optimizer.zero_grad()
         value.backward()
@@ -119,7 +119,7 @@ def test_a_student_that_learns_comes_closer(objective: DistillationObjective):
         optimizer.step()
         objective.post_step(network)
         losses.append(float(value.detach()))
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     assert all(torch.equal(t, before[n]) for n, t in objective.teacher.state_dict().items())
 
 

@@ -48,7 +48,7 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         "",
         "## Normalisation",
         "",
-        *_normalisation(config),
+        *_normalisation(config, listed=bool(info.get("intensities"))),
         "",
         *(
             f"- stack {i}: {', '.join(f'{a:g} to {b:g}' for a, b in pairs)}"
@@ -113,11 +113,12 @@ def _weakness(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _normalisation(config: AnyConfig) -> tuple[str, ...]:
+def _normalisation(config: AnyConfig, *, listed: bool) -> tuple[str, ...]:
     if config.intensities is None:
+        were = " In the training data these were:" if listed else ""
         return (
             "Percentiles 0.1 and 99.9 of each whole stack are mapped to 0 and 1, and back after",
-            "prediction. In the training data these were:",
+            f"prediction.{were}",
         )
     low, high = config.intensities
     return (f"Intensities {low:g} and {high:g} become 0 and 1 in every image, and back after.",)
