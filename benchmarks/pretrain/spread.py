@@ -74,7 +74,7 @@ def _errors(network: SpreadNetwork, config: ModelConfig, stack: PlaneStack) -> d
     softening, deviation = units_of_crops(crops, config.training, generator)
     network.head.sigma_data = deviation
     own = config.updated(softening=softening, sigma_data=deviation)
-    images = list(sample_images([stack]))
+    images = [image for _, image in sample_images([stack])]
     found = {}
     for factor in CALIBRATION_FACTORS:
         errors = row_errors(network, own, images, factor, CPU)

@@ -17,6 +17,7 @@ from .io.image_collection import read_images as read_images
 from .io.reading import read_volume as read_volume
 from .io.writing import write_volume as write_volume
 from .models.exchange.export import export_bioimageio as export_bioimageio
+from .training.adapt import adapt as adapt
 from .training.distillation import distill as distill
 from .training.train import train as train
 

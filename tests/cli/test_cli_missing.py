@@ -45,7 +45,7 @@ def test_predict_says_and_records_what_it_leaves_out(
 def test_a_model_of_its_own_does_not_learn_from_missing_planes(cli: Cli, tmp_path: Path) -> None:
     stack, _ = damaged(tmp_path / "stack.ome.tif")
     out = tmp_path / "out.ome.tif"
-    ran = cli("predict", stack, "-o", out, "--minutes", "0.02", "--missing", "4,6")
+    ran = cli("predict", stack, "-o", out, "--minutes", "0.02", "--scratch", "--missing", "4,6")
     assert ran.code == 0, ran.err
     assert any("own 14 of 16 planes" in line for line in ran.err)
 

@@ -138,7 +138,24 @@ def test_options_that_do_not_fit(
     predict, refused, stack_file: Path, tmp_path: Path, options: tuple[str, ...], said: str
 ) -> None:
     assert said in predict(stack_file, *options)
-    # Without a model too, before one is trained.
+    # Without a model too, before one is adapted or trained.
+    for scratch in ((), ("--scratch",)):
+        out = tmp_path / "out.ome.tif"
+        assert said in refused("predict", stack_file, "-o", out, *options, *scratch)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--minutes", "-1"), "got minutes -1, expected 0 or more"),
+        (("--minutes", "nan"), "got minutes nan"),
+        (("--minutes", "0", "--scratch"), "got minutes 0, expected a positive number"),
+        (("--scratch", "-m", "some.model"), "leave out --scratch"),
+    ],
+)
+def test_times_that_cannot_be_meant(
+    refused, stack_file: Path, tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
     assert said in refused("predict", stack_file, "-o", tmp_path / "out.ome.tif", *options)
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from conftest import texture
+from isoslice.data.frames import CHANNEL_SEED_STEP
 from isoslice.data.volume import Volume
 from isoslice.inference.inspection import inspect
 from isoslice.inference.model import Model
-from isoslice.inference.stack_units import LEAST_DEVIATION, in_units_of
+from isoslice.inference.stack_units import in_units, units_of_stack
 from isoslice.models.config import ModelConfig
+from isoslice.models.diffusion.plane_units import LEAST_DEVIATION
 from isoslice.runtime.progress import Progress
 from isoslice.training.finetune import continued_config
 
@@ -26,8 +28,13 @@ def general(tiny_model: Model) -> Model:
 
 
 def units(model: Model, voxels: np.ndarray) -> Model:
-    stack = Volume(voxels, "ZYX", SIZE)
-    return in_units_of(model, stack, inspect(stack, model.config, Progress()))
+    (found,) = all_units(model, voxels) or (None,)
+    return in_units(model, found)
+
+
+def all_units(model: Model, voxels: np.ndarray):
+    stack = Volume(voxels, "CZYX"[-voxels.ndim :], SIZE)
+    return units_of_stack(model.config, stack, inspect(stack, model.config, Progress()))
 
 
 def test_rougher_stacks_have_larger_residuals(general: Model):
@@ -73,3 +80,38 @@ def test_trained_on_it_becomes_a_model_of_one_specimen(general: Model):
     config = continued_config(general.config)
     assert isinstance(config, ModelConfig)
     assert not config.per_stack
+
+
+def test_each_channel_has_its_own(general: Model):
+    smooth = texture(6, 72, 72)
+    noise = np.random.default_rng(0).normal(0, 12, smooth.shape)
+    rough = np.clip(smooth + noise, 0, 255).astype(np.uint8)
+    alone = [all_units(general, each)[0] for each in (smooth, rough)]
+    assert list(all_units(general, np.stack([smooth, rough]))) == alone
+    assert alone[0] != alone[1]
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+@pytest.mark.parametrize("more", [{}, {"uncertainty": True}, {"denoise": True}])
+def test_channels_are_restored_as_if_each_were_alone(mode: str, more: dict):
+    smooth = texture(5, 48, 48).astype(np.float32)
+    rough = smooth + np.random.default_rng(0).normal(0, 12, smooth.shape).astype(np.float32)
+    model = Model.pretrained()
+    options = {"mode": mode, "device": "cpu", "missing": "none", **more}
+    both = model.predict(np.stack([smooth, rough]), "CZYX", (3, 1, 1), **options)
+    for channel, each in enumerate((smooth, rough)):
+        seed = channel * CHANNEL_SEED_STEP
+        alone = model.predict(each, "ZYX", (3, 1, 1), seed=seed, **options)
+        np.testing.assert_array_equal(both.volume[channel], alone.volume)
+        if more.get("uncertainty"):
+            np.testing.assert_array_equal(both.std[channel], alone.std)
+
+
+def test_padding_does_not_count(general: Model):
+    stack = texture(6, 96, 96).astype(np.float32) + 1
+    padded = np.zeros((6, 192, 288), np.float32)
+    padded[:, :96, :96] = stack
+    found, expected = (units(general, each).config.sigma_data for each in (padded, stack))
+    # A third of its crops lie across the edge, which is no structure of the specimen.
+    assert expected / 2 < found < expected * 2

@@ -255,8 +255,8 @@ def test_by_command(cli: Cli, tmp_path, monkeypatch):
     assert any("which is undone" in line for line in ran.err)
     assert read_volume(tmp_path / "c.tif").provenance["slice_profile"]["kind"] == "slab"
     # Trained on the way, it is stored, too.
-    ran = cli("predict", stack, "-o", tmp_path / "d.tif", "--mode", "mean", "--slice-profile",
-              "gaussian:3")  # fmt: skip
+    ran = cli("predict", stack, "-o", tmp_path / "d.tif", "--mode", "mean", "--scratch",
+              "--slice-profile", "gaussian:3")  # fmt: skip
     assert ran.code == 0, ran.err
     stored = Model.load(tmp_path / "d.model").config.slice_profile
     assert stored.profile == Profile("gaussian", 3.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,7 @@ from isoslice.cli.options import (
     with_option_groups,
 )
 from isoslice.cli.outcome import tell_agreement, write_prediction_report
-from isoslice.cli.predict_options import Minutes, ModelFolder, PredictArguments
-from isoslice.runtime.budget import DEFAULT_MINUTES
+from isoslice.cli.predict_options import Minutes, ModelFolder, PredictArguments, Scratch
 
 if TYPE_CHECKING:
     from isoslice.data.output_spacing import Wanted
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
-    from isoslice.runtime.progress import Progress
 
 
 @with_option_groups
@@ -39,12 +38,14 @@ def predict(
     arguments: PredictArguments,
     large: LargeOptions,
     model: ModelFolder = None,
-    minutes: Minutes = DEFAULT_MINUTES,
+    minutes: Minutes = None,
+    scratch: Scratch = False,
     report: ReportPath = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Restore a coarse stack. Without a model, one is trained on its own planes first."""
+    """Restore a coarse stack: by the model that comes with isoslice, adapted to it, or by MODEL."""
+    from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
     from isoslice.errors import DoubtWarning
     from isoslice.inference.engine.predict import predict_file
     from isoslice.inference.model import Model
@@ -52,20 +53,23 @@ def predict(
     from isoslice.runtime.progress import terminal_progress
 
     how = large.execution(overwrite)
+    check_minutes(minutes, model, scratch=scratch)
     own_model = model_beside(output)
     if model is None and large.resume and (own_model / "config.json").is_file():
         model = own_model
     _check_paths(Path(stack), output, arguments, how, model, report)
     volume = open_with(Path(stack), reading.options())
     restorer = None if model is None else Model.load(model)
-    _check_request(volume, output, arguments, restorer, resume=large.resume)
+    start = restorer or (None if scratch else Model.pretrained())
+    _check_request(volume, output, arguments, start, resume=large.resume)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
     progress = terminal_progress(quiet)
     trained = False
     try:
         if restorer is None:
-            restorer = _train_on(volume, arguments, minutes, progress)
+            make = trained_on if start is None else partial(adapted_to, model=start)
+            restorer = make(volume, arguments, minutes, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained = True
             progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
@@ -223,52 +227,3 @@ def _what_is_kept(output: Path, own_model: Path | None) -> str:
     if own_model is not None:
         return f"the model is kept; run again with -m {own_model}"
     return "nothing was written"
-
-
-def _train_on(
-    volume: Volume, arguments: PredictArguments, minutes: float, progress: Progress
-) -> Model:
-    from isoslice.data.coarse import coarse_axis, turned
-    from isoslice.data.labels import label_messages
-    from isoslice.data.output_spacing import output_spacing
-    from isoslice.data.profile import POINT
-    from isoslice.errors import DoubtWarning, warn
-    from isoslice.inference.stack import planes_to_learn_from
-    from isoslice.inference.stored_profile import profile_to_store
-    from isoslice.models.config import TrainingSettings
-    from isoslice.models.presets import preset_config
-    from isoslice.training.own_planes import for_planes
-    from isoslice.training.train import spacing_to_learn, train
-
-    missing = arguments.options().missing_planes
-    planes = planes_to_learn_from(volume, along=arguments.along, missing=missing)
-    for message in label_messages(planes.tczyx()[0]):  # before minutes of training
-        warn(message, DoubtWarning)
-    depth = volume.size(coarse_axis(volume, arguments.along))
-    of = "" if planes.size("Z") == depth else f" of {depth:,}"
-    progress.note(
-        f"no model given: training one for {minutes:g} minutes on the stack's own "
-        f"{planes.size('Z'):,}{of} planes (-m pretrained restores at once, by a model of many "
-        "specimens)"
-    )
-    profile = arguments.options().slice_profile
-    stack = turned(volume, coarse_axis(volume, arguments.along))
-    stored = profile_to_store(profile, [stack], preset_config("isoslice"), progress, missing)
-    output = output_spacing(stack, arguments.options().wanted(arguments.factor))
-    settings = TrainingSettings()
-    known = POINT if profile in (None, "point") else stored and stored.profile
-    if known and output.step:
-        rows = known if known == POINT else known.scaled(1 / output.step)
-        settings = for_planes(settings, output.positions, rows)
-    return train(
-        planes,
-        minutes=minutes,
-        seed=arguments.seed,
-        device=arguments.device,
-        progress=progress,
-        along="Z",
-        missing="auto" if missing.find else "none",
-        slice_profile=stored,
-        spacing=spacing_to_learn(stack, output.step),
-        settings=settings,
-    )

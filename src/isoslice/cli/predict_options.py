@@ -11,6 +11,7 @@ import typer
 from isoslice.cli.help import MODEL, PAPER, RESULT, TRUST
 from isoslice.cli.options import Along, Device, Factor, Isotropic, MissingPlanes, Seed, Spacing
 from isoslice.models.choices import Direction, Mode
+from isoslice.runtime.budget import ADAPTING_MINUTES, DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from isoslice.inference.options import PredictOptions
@@ -26,11 +27,21 @@ ModelFolder = Annotated[
     ),
 ]
 Minutes = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--minutes",
         metavar="M",
-        help="Time to train if no model is given: training, all of it, not restoring.",
+        help="Without a model: time to adapt the one that comes with isoslice to the stack, 0 for "
+        f"not at all; with --scratch, time to train. [default: {ADAPTING_MINUTES:g}; "
+        f"{DEFAULT_MINUTES:g} from scratch]",
+        rich_help_panel=MODEL,
+    ),
+]
+Scratch = Annotated[
+    bool,
+    typer.Option(
+        "--scratch",
+        help="Train a model from nothing on the stack's own planes, and restore by that.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -125,6 +125,19 @@ def plane_stacks(
     return stacks
 
 
+def by_channel(stacks: Sequence[PlaneStack]) -> list[PlaneStack]:
+    """Take each channel of stacks for a stack of its own, channels first."""
+    return [
+        replace(
+            stack,
+            data=stack.data[:, c : c + 1],
+            normalization=stack.normalization.of_channels(slice(c, c + 1)),
+        )
+        for stack in stacks
+        for c in range(stack.data.shape[1])
+    ]
+
+
 def split(
     stacks: Sequence[PlaneStack], share: float, seed: int
 ) -> tuple[list[PlaneStack], list[PlaneStack]]:

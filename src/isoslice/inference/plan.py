@@ -29,6 +29,7 @@ from isoslice.inference.found_profile import (
 from isoslice.inference.inspection import Inspection, some_planes
 from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.stack import Stack
+from isoslice.inference.stack_units import FrameUnits, in_units, units_of_stack
 from isoslice.inference.stored_profile import ChosenProfile, choose_profile
 from isoslice.models.config import AnyConfig, ModelConfig
 from isoslice.models.files.bundle import ModelBundle
@@ -77,6 +78,8 @@ class Plan(BaseModel):
         What the stack alone, a file or the model told of it, if it was asked.
     pixels
         Distance of output planes in XY pixels; 1 where it is not known.
+    units
+        Of what is restored at once, see `stack_units`; none unless they are measured.
     doubts
         What was warned of.
     """
@@ -102,6 +105,7 @@ class Plan(BaseModel):
     noise: tuple[float, ...] = ()
     damping: tuple[float, ...] = ()
     pixels: float = 1.0
+    units: tuple[FrameUnits, ...] = ()
     doubts: tuple[str, ...] = ()
 
     def measurement(self, frame: Frame) -> Measurement:
@@ -111,6 +115,12 @@ class Plan(BaseModel):
         return Measurement(
             places, frame.grid.depth, self.profile, noise, damping, pixels=self.pixels
         )
+
+    def units_of(self, frame: Frame) -> FrameUnits:
+        """Return the units that a frame is restored in; None for those of the model."""
+        if not self.units:
+            return None
+        return self.units[frame.channels.start if self.separate else 0]
 
     def frames(self, volume: Volume) -> list[Frame]:
         """List what is restored at once: time points, or each channel of them.
@@ -164,9 +174,10 @@ def plan_restoration(
             f"model, expected each to be one of the output's; give --factor {stack.factor}, say "
             "--positions even, or use a model of the preset isoslice"
         )
+    units = units_of_stack(model.config, stack.volume, inspection)
     if not points and isinstance(model.config, ModelConfig):
         _check_told(model.config, stack.volume, options)
-        noise, damping = _noise(stack, inspection, model.config, profile)
+        noise, damping = _noise(stack, inspection, model, profile, units)
     return Plan(
         source=stack.volume.source,
         model=model.fingerprint,
@@ -175,6 +186,7 @@ def plan_restoration(
         factor=stack.factor,
         ratio=spacing.ratio,
         pixels=pixels,
+        units=units,
         step=spacing.step,
         positions=() if spacing.is_even else spacing.positions,
         along=cast("Literal['Z', 'Y', 'X']", stack.along),
@@ -243,21 +255,35 @@ def _check_told(config: ModelConfig, volume: Volume, options: ResolvedOptions) -
 
 
 def _noise(
-    stack: Stack, inspection: Inspection, config: ModelConfig, profile: Profile
+    stack: Stack,
+    inspection: Inspection,
+    model: ModelBundle,
+    profile: Profile,
+    units: tuple[FrameUnits, ...],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Measure the noise of each channel in some planes, and what it damps."""
     planes = some_planes(stack.volume, inspection.survey)
     scaled = inspection.normalization.apply(planes)
-    levels = noise_levels(scaled)
-    noise = less_grain(levels, stack.volume, stack.spacing.ratio, inspection, profile, config.noise)
-    damping = tuple(
-        damping_of(
-            level,
-            np.nan_to_num(channel),
-            config.sigma_data,
-            config.softening,
-            told=config.network.measured,
+    levels, learned = noise_levels(scaled), _settings(model, None).noise
+    noise = less_grain(levels, stack.volume, stack.spacing.ratio, inspection, profile, learned)
+    each = np.repeat(np.arange(len(units) or 1), len(noise) // (len(units) or 1))
+    damping = []
+    for level, channel, group in zip(noise, scaled, each, strict=True):
+        own = _settings(model, units[group] if units else None)
+        damping.append(
+            damping_of(
+                level,
+                np.nan_to_num(channel),
+                own.sigma_data,
+                own.softening,
+                told=own.network.measured,
+            )
         )
-        for level, channel in zip(noise, scaled, strict=True)
-    )
-    return noise, damping
+    return noise, tuple(damping)
+
+
+def _settings(model: ModelBundle, units: FrameUnits) -> ModelConfig:
+    """Return the settings of a model of isoslice's own recipe in some units."""
+    config = in_units(model, units).config
+    assert isinstance(config, ModelConfig)
+    return config

@@ -1,4 +1,4 @@
-"""A model of many specimens in the units of one stack, which are measured on its own planes."""
+"""A model of many specimens in the units of a stack, which are measured on its own planes."""
 
 from __future__ import annotations
 
@@ -8,52 +8,58 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from isoslice.data.crops import draw_crops
-from isoslice.data.normalization import Normalization
-from isoslice.data.planes import PlaneStack
 from isoslice.data.volume import Volume
 from isoslice.inference.inspection import Inspection, some_planes
-from isoslice.models.config import ModelConfig
-from isoslice.models.diffusion.units import units_of_crops
+from isoslice.models.config import AnyConfig, ModelConfig
+from isoslice.models.diffusion.plane_units import plane_units
 from isoslice.models.files.bundle import ModelBundle
 
-#: Crops that units are measured on, and sides of the largest and the smallest.
-CROPS, SIDES = 256, (64, 16)
-#: Normalised intensities beyond which a voxel is hot or dead, and tells nothing of the others.
-RANGE = (-1.0, 4.0)
-#: Deviations of residuals that networks can be told; of smoother stacks this.
-LEAST_DEVIATION = 1e-3
+#: Softening and residual deviation of what is restored at once; None for those of the model.
+FrameUnits = tuple[float | None, float] | None
 
 Bundle = TypeVar("Bundle", bound=ModelBundle)
 
 
-def in_units_of(model: Bundle, volume: Volume, inspection: Inspection) -> Bundle:
-    """Return a model in the units of a stack: itself, unless it was made for many specimens.
+def units_of_stack(
+    config: AnyConfig, volume: Volume, inspection: Inspection
+) -> tuple[FrameUnits, ...]:
+    """Measure the units of each channel of a stack, or of as many as a model restores at once.
 
     Parameters
     ----------
-    model
-        Whose `ModelConfig.per_stack` says whether units are measured.
+    config
+        Of the model: `ModelConfig.per_stack` says whether units are measured at all.
     volume
-        The stack, its coarse axis called Z. Of several channels the units are those of all.
+        The stack, its coarse axis called Z.
     inspection
         Of the stack.
     """
-    config = model.config
     if not isinstance(config, ModelConfig) or not config.per_stack:
+        return ()
+    planes = some_planes(volume, inspection.survey)
+    return units_of_planes(config, inspection.normalization.apply(planes))
+
+
+def units_of_planes(config: ModelConfig, planes: NDArray[np.float32]) -> tuple[FrameUnits, ...]:
+    """Measure the units of each channel of planes (C, n, Y, X), normalised."""
+    settings = config.training
+    at_once = planes.reshape(-1, config.network.channels * planes.shape[1], *planes.shape[2:])
+    return tuple(
+        plane_units(torch.from_numpy(np.nan_to_num(each)), settings.factors, settings.even_share)
+        for each in at_once
+    )
+
+
+def in_units(model: Bundle, units: FrameUnits) -> Bundle:
+    """Return a model, its settings and its error head in some units."""
+    config = model.config
+    if units is None or not isinstance(config, ModelConfig):
         return model
-    planes = inspection.normalization.apply(some_planes(volume, inspection.survey))
-    images = np.nan_to_num(planes).clip(*RANGE).reshape(-1, 1, *planes.shape[2:])
-    side = min(SIDES[0], min(images.shape[2:]) // SIDES[1] * SIDES[1])
-    if side < SIDES[1]:
-        return model
-    stack = PlaneStack(images, Normalization((0.0,), (1.0,)))
-    generator = torch.Generator().manual_seed(0)
-    crops = draw_crops([stack], CROPS, side, generator)
-    softening, deviation = units_of_crops(crops, config.training, generator)
-    scale = max(float(deviation), LEAST_DEVIATION)
+    softening, deviation = units
     head = copy.copy(model.head)
     if head is not None:
-        head.sigma_data = scale
-    return replace(model, config=config.updated(softening=softening, sigma_data=scale), head=head)
+        head.sigma_data = deviation
+    settings = config.updated(softening=softening, sigma_data=deviation)
+    return replace(model, config=settings, head=head)

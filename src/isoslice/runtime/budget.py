@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 #: Minutes of training where neither a time nor a number of steps is given.
 DEFAULT_MINUTES = 10.0
+#: Minutes of adapting the model that comes with isoslice to a stack.
+ADAPTING_MINUTES = 0.5
 
 
 def now() -> float:

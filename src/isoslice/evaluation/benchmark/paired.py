@@ -25,6 +25,8 @@ from isoslice.evaluation.slicefid.slices import plane_images
 from isoslice.inference.model import Model
 from isoslice.inference.recipes.residual import DEFAULT_STEPS
 from isoslice.inference.rows import restore_rows
+from isoslice.inference.stack_units import in_units, units_of_planes
+from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
@@ -100,7 +102,7 @@ def paired_results(
                 images = torch.from_numpy(pairs.images).to(chosen)
                 restored = restore_rows(
                     model.network.to(chosen),
-                    model.config,
+                    _in_units_of(model, pairs).config,
                     images,
                     mask.expand(len(images), -1).to(chosen),
                     mode=mode or "sample",
@@ -165,6 +167,15 @@ def _features(images: Crops, scorer: Scorer, title: str, keep: bool = False) -> 
 
     values = scorer.store.array(f"features/{title}", compute) if keep else compute()
     return Features(values, scorer.extractor.name, shown.groups)
+
+
+def _in_units_of(model: Model, pairs: PairedImages) -> Model:
+    """Return a model in the units of the images, as if they were the planes of a stack."""
+    config = model.config
+    if not isinstance(config, ModelConfig) or not config.per_stack:
+        return model
+    (units,) = units_of_planes(config, pairs.images.swapaxes(0, 1))
+    return in_units(model, units)
 
 
 def _default_steps(model: Model) -> int:

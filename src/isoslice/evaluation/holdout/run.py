@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -51,9 +52,10 @@ from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.rows import restore_rows
 from isoslice.inference.stack import as_volume, check_stack, choose_spacing, restores_separately
-from isoslice.inference.stack_units import in_units_of
+from isoslice.inference.stack_units import FrameUnits, in_units, units_of_planes
 from isoslice.inference.stored_profile import choose_profile
 from isoslice.models.choices import Mode
+from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 
@@ -133,7 +135,6 @@ def check(
     seen = srh_channels(volume) if config.srh else volume
     check_stack(seen, seen.size("C") if separate else config.network.channels)
     inspection = inspect(seen, config, progress, told)
-    model = in_units_of(model, seen, inspection)
     normalization, lost = inspection.normalization, inspection.lost
     found = find_profile(seen, factor, inspection)
     notes.append(found.message)
@@ -328,16 +329,21 @@ def _ratios(
     config, ratio = model.config, linear.ratio
     if config.errors_scale and rows_fit(height, width, factor, 8):
         chosen = choose_device(device)
-        network = model.network.to(chosen)
+        network, at_once = model.network.to(chosen), config.network.channels
+        count = planes.shape[1] // at_once
+        units: tuple[FrameUnits, ...] = (None,) * count
+        if isinstance(config, ModelConfig) and config.per_stack:
+            units = units_of_planes(config, seen)
+        settings = [in_units(model, each).config for each in units]
 
         def fill(images: Tensor, masks: Tensor) -> Tensor:
             # A model of one channel restores each by itself.
-            each = images.reshape(-1, config.network.channels, *images.shape[2:])
-            rows = masks.repeat_interleave(len(each) // len(images), dim=0)
-            made = restore_rows(
-                network, config, each.to(chosen), rows.to(chosen), mode=mode, steps=steps or 5
-            )
-            return made.cpu().reshape(images.shape)
+            each = torch.split(images.to(chosen), at_once, dim=1)
+            made = [
+                restore_rows(network, own, part, masks.to(chosen), mode=mode, steps=steps or 5)
+                for own, part in zip(settings, each, strict=True)
+            ]
+            return torch.cat(made, dim=1).cpu()
 
         ratio = model_ratio(pick_crops(seen), factor, fill, linear)
     else:

@@ -33,7 +33,6 @@ from isoslice.inference.options import PredictOptions
 from isoslice.inference.plan import plan_restoration
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import stack_to_restore
-from isoslice.inference.stack_units import in_units_of
 from isoslice.inference.stages import peak_bytes
 from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
@@ -123,12 +122,10 @@ def begin(
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
     inspection = inspect(volume, model.config, progress, options.missing_planes)
-    model = in_units_of(model, volume, inspection)
-    recipe = recipe_of(model.config)
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=chosen.blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts, progress)
     frames = plan.frames(volume)
-    fields = field_types(frames, inspection, recipe)
+    fields = field_types(plan, frames, inspection, model)
     sizes = sizes_of(plan, frames, volume, fields)
     saved = JobPlan(
         plan=plan,

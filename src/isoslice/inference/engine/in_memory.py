@@ -60,7 +60,7 @@ def restore_in_memory(
         for name, dtype in outputs_of(options, volume.data.dtype).items()
     }
     recipe, depth = recipe_of(model.config), frames[0].grid.depth
-    fields = field_types(frames, inspection, recipe)
+    fields = field_types(plan, frames, inspection, model)
     channels = len(range(volume.size("C"))[frames[0].channels])
     home = field_home(device, channels * depth * math.prod(lateral))
     slabs = lateral

@@ -28,7 +28,6 @@ from isoslice.inference.plan import Plan, plan_restoration
 from isoslice.inference.prediction import Prediction, provenance
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import as_volume, stack_to_restore
-from isoslice.inference.stack_units import in_units_of
 from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
 from isoslice.io.atomic import check_apart
@@ -74,7 +73,6 @@ def _predicted(
     check_fits(stack.volume, stack.spacing.depth, resolved, recipe, corrected=corrected)
     progress.note(f"computing on {describe(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
-    model = in_units_of(model, stack.volume, inspection)
     blurred = chosen.blurred
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))
     plan = plan_restoration(stack, inspection, model, resolved, doubts, progress)

@@ -39,8 +39,9 @@ from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
 from isoslice.inference.recipes.protocol import Report
 from isoslice.inference.recipes.residual_stages import PLANE_ERRORS, SCALE
+from isoslice.inference.stack_units import FrameUnits, in_units
 from isoslice.inference.stages import Stage, directions, needed_after, task_count
-from isoslice.inference.uncertainty import StackScale, error_estimator
+from isoslice.inference.uncertainty import ErrorEstimator, StackScale, error_estimator
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import field_device
 
@@ -122,11 +123,22 @@ class Restoration:
     folder: Path | None = None
     home: torch.device = CPU
     _memory: dict[int, FrameWork] = field(default_factory=dict)
+    _models: dict[FrameUnits, ModelBundle] = field(default_factory=dict)
+    _estimators: dict[FrameUnits, ErrorEstimator] = field(default_factory=dict)
 
     @cached_property
     def recipe(self) -> Recipe:
-        """How a model of this kind restores."""
+        """How a model of this kind restores, whatever the units of a frame."""
         return recipe_of(self.model.config)
+
+    def recipe_for(self, number: int) -> Recipe:
+        """Return how a frame is restored, in its units."""
+        return recipe_of(self._model_for(number).config)
+
+    def _model_for(self, number: int) -> ModelBundle:
+        """Return the model in the units of a frame."""
+        units = self.plan.units_of(self.frames[number])
+        return self._models.setdefault(units, in_units(self.model, units))
 
     @cached_property
     def frames(self) -> list[Frame]:
@@ -170,11 +182,11 @@ class Restoration:
     def run_task(self, frame_stage: FrameStage, index: int, report: Report) -> Files:
         """Do one task; return the files that it left, safely on the disk."""
         number = frame_stage.frame
-        work = self._prepared(number)
+        work, recipe = self._prepared(number), self.recipe_for(number)
         stage = next(stage for stage in self.frame_stages if stage.name == frame_stage.name)
         if stage.kind == "pass":
             try:
-                return self.recipe.run_pass(work, stage, index, report)
+                return recipe.run_pass(work, stage, index, report)
             except torch.OutOfMemoryError as error:
                 raise SettingsError(
                     f"got a GPU without room for slabs of {max(self.cut.slabs):,} slices "
@@ -182,8 +194,8 @@ class Restoration:
                     "end other programs on it, or begin anew with --slab or --device cpu"
                 ) from error
         if stage.kind == "numbers":
-            return self.recipe.find_numbers(work, stage)
-        made = self.recipe.make_block(work, stage, index)
+            return recipe.find_numbers(work, stage)
+        made = recipe.make_block(work, stage, index)
         files = dict(made.files)
         for name, values in made.outputs.items():
             files |= self._emit(name, self.frames[number], work.block(index), values)
@@ -260,7 +272,7 @@ class Restoration:
             planes=planes,
             store=store,
             device=self.device,
-            estimator=self._estimator,
+            estimator=self._estimator_for(number),
             own=Path(self.plan.source).name in self.model.info.get("sources", ()),
             measurement=self.plan.measurement(frame),
         )
@@ -268,13 +280,15 @@ class Restoration:
             self._memory = {number: work}
         return work
 
-    @cached_property
-    def _estimator(self) -> Any:
+    def _estimator_for(self, number: int) -> ErrorEstimator | None:
         if not self.plan.options.estimates_errors:
             return None
-        estimator = error_estimator(self.model)
-        estimator.network.to(self.device)
-        return estimator
+        units = self.plan.units_of(self.frames[number])
+        if units not in self._estimators:
+            estimator = error_estimator(self._model_for(number))
+            estimator.network.to(self.device)
+            self._estimators[units] = estimator
+        return self._estimators[units]
 
     def _emit(self, name: str, frame: Frame, box: Box, values: NDArray[np.float32]) -> Files:
         """Bring a block to the stack's intensities, put measured planes back, and write it."""
@@ -318,10 +332,13 @@ class Restoration:
 
 
 def field_types(
-    frames: list[Frame], inspection: Inspection, recipe: Recipe
+    plan: Plan, frames: list[Frame], inspection: Inspection, model: ModelBundle
 ) -> tuple[Literal["float16", "float32"], ...]:
     """Choose the type of each frame's fields, by its largest intensity."""
-    return tuple(_field_type(frame, inspection, recipe) for frame in frames)
+    return tuple(
+        _field_type(frame, inspection, recipe_of(in_units(model, plan.units_of(frame)).config))
+        for frame in frames
+    )
 
 
 def _field_type(

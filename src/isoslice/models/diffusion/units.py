@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isoslice.data.masking import draw_masks, fill_rows
+from isoslice.data.masking import draw_masks
 from isoslice.models.config import TrainingSettings
-from isoslice.models.diffusion.variance_stabilization import Softening, fit_softening, stretch
+from isoslice.models.diffusion.plane_units import row_units
+from isoslice.models.diffusion.variance_stabilization import Softening
 
 
 class Units(NamedTuple):
@@ -36,17 +37,7 @@ class Units(NamedTuple):
 
 
 def units_of_crops(crops: Tensor, settings: TrainingSettings, generator: torch.Generator) -> Units:
-    """Measure units on hidden rows of crops (N, C, H, W), with masks as in training.
-
-    Returns
-    -------
-    Softening: see `fit_softening`. Deviation: the RMS of x - b, of stretched intensities.
-    """
+    """Measure units on hidden rows of crops (N, C, H, W), with masks as in training."""
     count, _, height, _ = crops.shape
     masks = draw_masks(count, height, settings.factors, settings.even_share, generator)
-    hidden = (~masks)[:, None, :, None].expand_as(crops)
-    base = fill_rows(crops, masks)
-    softening = fit_softening(base[hidden], (crops - base)[hidden])
-    stretched = stretch(crops, softening)
-    residual = stretched - fill_rows(stretched, masks)
-    return Units(softening, float(residual[hidden].square().mean().sqrt()))
+    return Units(*row_units(crops, masks))

@@ -68,11 +68,15 @@ class ExpectedVolume(nn.Module):
         shape = tuple(widths), tuple(blocks_down), tuple(blocks_up)
         self.denoiser = Denoiser(channels, *shape, measured)
         self.sigma_data, self.softening, self.per_stack = sigma_data, softening, per_stack
-        self.factor, self.intensities = factor, intensities
+        self.factor, self.intensities, self.channels = factor, intensities, channels
 
     def forward(self, stacks: Tensor) -> Tensor:
         """(N, C, n, Y, X) -> (N, C, (n - 1) k + 1, Y, X), float32, on the same scale."""
-        return torch.stack([self.restore(stack.float()) for stack in stacks])
+        # A model of many specimens has units for each channel that it restores by itself.
+        size = stacks.shape[1] if self.per_stack is None else self.channels
+        return torch.stack(
+            [torch.cat([self.restore(c) for c in stack.float().split(size)]) for stack in stacks]
+        )
 
     def restore(self, stack: Tensor) -> Tensor:
         """Restore one stack, (C, n, Y, X)."""

@@ -181,14 +181,18 @@ def window(shape: tuple[int, int], number: int) -> tuple[slice, slice]:
     return slice(y, y + WINDOW_SIDE), slice(x, x + WINDOW_SIDE)
 
 
-def sample_images(stacks: Sequence[PlaneStack]) -> Iterator[NDArray[np.float32]]:
-    """Yield windows (C, H, W) of up to `MAX_PLANES` evenly spaced planes, normalised."""
-    planes = [(stack, i) for stack in stacks for i in range(len(stack.data))]
+def sample_images(stacks: Sequence[PlaneStack]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield windows (C, H, W) of up to `MAX_PLANES` evenly spaced planes, normalised.
+
+    Before each, the number of its stack.
+    """
+    planes = [(number, i) for number, stack in enumerate(stacks) for i in range(len(stack.data))]
     for number, index in enumerate(evenly_spaced(len(planes), MAX_PLANES)):
-        stack, plane = planes[index]
+        which, plane = planes[index]
+        stack = stacks[which]
         height, width = stack.data.shape[2:]
         y, x = window((height, width), number)
-        yield stack.normalization.apply(stack.data[plane][:, y, x])
+        yield which, stack.normalization.apply(stack.data[plane][:, y, x])
 
 
 def evenly_spread_order(count: int) -> list[int]:
@@ -206,9 +210,28 @@ def _concatenated(parts: Mapping[int, RowErrors]) -> RowErrors | None:
     return RowErrors(torch.cat(errors, dim=1), torch.cat(spreads, dim=1))
 
 
+def _in_units(
+    network: SpreadNetwork,
+    config: ModelConfig | Sequence[ModelConfig],
+    stack: int,
+    image: NDArray[np.float32],
+    factor: int,
+    device: torch.device,
+) -> RowErrors | None:
+    """Call `row_errors`, in the units of a stack where each has its own."""
+    if isinstance(config, ModelConfig):
+        return row_errors(network, config, [image], factor, device)
+    own = config[stack]
+    network.head.sigma_data = own.sigma_data
+    found = row_errors(network, own, [image], factor, device)
+    if found is None:
+        return None
+    return RowErrors(found.error / own.sigma_data, found.spread / own.sigma_data)
+
+
 def calibrate(
     network: SpreadNetwork,
-    config: ModelConfig,
+    config: ModelConfig | Sequence[ModelConfig],
     training: Sequence[PlaneStack],
     held_out: Sequence[PlaneStack],
     device: torch.device,
@@ -219,7 +242,8 @@ def calibrate(
     Parameters
     ----------
     network, config, device
-        As in `row_errors`.
+        As in `row_errors`; of a model of many specimens the settings in the units of each stack,
+        which then count alike.
     training, held_out
         Planes the network was trained on, and planes it has not seen.
     seconds
@@ -241,7 +265,8 @@ def calibrate(
             for which, index in enumerate(indices):
                 if index is None:
                     continue
-                one = row_errors(network, config, [sets[which][index]], factor, device)
+                stack, image = sets[which][index]
+                one = _in_units(network, config, stack, image, factor, device)
                 if one is not None:
                     measured.setdefault((factor, which), {})[index] = one
 

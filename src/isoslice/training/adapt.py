@@ -1,0 +1,281 @@
+"""Adapt a model of many specimens to one stack, on its own sharp planes, in a short time.
+
+Each channel is a stack of its own, in its own units. What is learned is kept as far as it helps
+on planes that are held out (`blend`), so that the result is no worse there than the model was.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from isoslice import __version__
+from isoslice.data.coarse import coarse_axis, turned
+from isoslice.data.crops import crop_size
+from isoslice.data.missing import parse_missing
+from isoslice.data.planes import MIN_PLANE_SIDE, PlaneStack, by_channel, split
+from isoslice.data.subsampling import evenly_spaced
+from isoslice.data.volume import Volume
+from isoslice.errors import SettingsError
+from isoslice.inference.model import Model
+from isoslice.models.config import ModelConfig, StoredProfile, TrainingSettings
+from isoslice.models.diffusion.plane_units import LEAST_DEVIATION, plane_units
+from isoslice.models.diffusion.units import Units
+from isoslice.models.networks.error_head import with_head
+from isoslice.models.reliability.calibration import Calibration, calibrate
+from isoslice.models.reliability.out_of_distribution import learn_reference
+from isoslice.models.reliability.record import Trust
+from isoslice.runtime.budget import ADAPTING_MINUTES
+from isoslice.runtime.device import describe
+from isoslice.runtime.progress import Progress
+from isoslice.training.blend import best_blend
+from isoslice.training.distributed.topology import ProcessTopology
+from isoslice.training.loop import Budget, TrainingOutcome, fit
+from isoslice.training.objectives import ResidualObjective
+from isoslice.training.own_planes import that_fit, with_stored
+from isoslice.training.run import RunOptions, as_volumes, image_facts, training_planes
+from isoslice.training.steps import Training
+from isoslice.training.train import with_row_spacing
+from isoslice.training.validation import validation
+
+#: Peak learning rate, and steps until it is reached.
+RATE, WARMUP_STEPS = 5e-3, 10
+#: Planes of a channel that can be adapted to: some to learn from, some to judge by.
+LEAST_PLANES = 2
+#: Planes that units of a channel are measured on.
+UNITS_PLANES = 16
+#: Time to reserve for judging and validating, in steps, and share of it for calibration.
+AFTERWARDS, CALIBRATION_SHARE = 10.0, 0.05
+
+
+def adapt(
+    stack: NDArray[Any] | Volume,
+    *,
+    model: Model | None = None,
+    axes: str | None = None,
+    voxel_size: Sequence[float] | None = None,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+    along: str | None = None,
+    missing: str | Sequence[int] | None = None,
+    slice_profile: StoredProfile | None = None,
+    spacing: float | None = None,
+    settings: TrainingSettings | None = None,
+    factor: int = 4,
+) -> Model:
+    """Adapt a model of many specimens to a stack, on the stack's own planes.
+
+    It learns from most planes for a short time, is judged on hidden rows of the others, and is
+    kept as far as it is better there; if it is not, the model comes back as it was.
+
+    Parameters
+    ----------
+    stack
+        An array (with `axes`), or a `Volume`. Of several channels each is learned from by itself.
+    model
+        The model to begin with, of one channel; the one that comes with isoslice by default.
+    axes, voxel_size, device, progress, along, missing, spacing
+        As in `train`.
+    minutes, steps
+        Budget of it all, as in `train`; half a minute by default.
+    seed
+        Random seed of crops, masks and noise.
+    slice_profile
+        Stored with the model; see `inference.stored_profile`.
+    settings
+        Of the training.
+    factor
+        Of the rows that are hidden to judge by, one in so many is left.
+
+    Returns
+    -------
+    The model. What was gained says ``info["adaptation"]``: ``gain``, in dB of PSNR on hidden rows,
+    and ``share`` of the new weights that is kept, 0 if none are, with the ``reason``.
+
+    Raises
+    ------
+    DataError
+        If the stack cannot be used.
+    SettingsError
+        If an option is out of range, or the model is one of particular specimens or channels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from isoslice import adapt
+    >>> planes = np.random.default_rng(0).random((6, 64, 64), np.float32)
+    >>> adapted = adapt(planes, axes="ZYX", voxel_size=(4, 1, 1), steps=1)
+    >>> sorted(adapted.info["adaptation"])
+    ['gain', 'minutes', 'planes', 'reason', 'share', 'steps']
+    """
+    if minutes is None and steps is None:
+        minutes = ADAPTING_MINUTES
+    options = RunOptions.checked(minutes, steps, device, 1, 1, None, False, progress)
+    model = model or Model.pretrained()
+    config = _of_many_specimens(model)
+    (volume,) = as_volumes(stack, axes, voxel_size)
+    volume = turned(volume, coarse_axis(volume, along))
+    if min(volume.size("Y"), volume.size("X")) < MIN_PLANE_SIDE:
+        return _unchanged(model, "planes are too small to learn from", options.progress)
+    _, together = training_planes([volume], config.intensities, False, "Z", parse_missing(missing))
+    stacks, units = _with_structure(by_channel(together), config)
+    if not stacks or min(len(each.data) for each in stacks) < LEAST_PLANES:
+        return _unchanged(model, "there are too few planes to learn from", options.progress)
+    training = _training_settings(settings, stacks, volume, slice_profile, spacing, seed)
+    config = config.updated(training=training, slice_profile=slice_profile)
+    learned, held_out = split(stacks, training.validation_share, training.seed)
+    outcome = _learn(model, ResidualObjective(config, units=units), learned, options)
+    own = [config.updated(softening=each.softening, sigma_data=each.sigma_data) for each in units]
+    judged = [each.updated(training=_as_restored(training, factor)) for each in own]
+    old = copy.deepcopy(model.network).eval()
+    blend = best_blend(old, outcome.network, held_out, judged, options.device)
+    facts = {
+        "planes": sum(len(each.data) for each in learned),
+        "steps": outcome.steps,
+        "minutes": outcome.seconds / 60,
+        "share": blend.share,
+        "gain": blend.gain,
+    }
+    if not blend.share:
+        return _unchanged(model, "it would not gain anything", options.progress, facts)
+    options.progress.note(
+        f"adapted to the stack: {blend.gain:+.2f} dB on hidden rows of its planes"
+    )
+    network = blend.network.to("cpu").requires_grad_(False)
+    info = {
+        **model.info,
+        "isoslice": __version__,
+        "torch": torch.__version__,
+        "device": describe(options.device),
+        **image_facts([volume], together),
+        "planes": facts["planes"],
+        "validation_planes": sum(len(each.data) for each in held_out),
+        "continued_from": model.fingerprint,
+        "loss": outcome.loss,
+        "validation": validation(network, held_out, own, options.device),
+        "history": [],
+        "adaptation": {**facts, "reason": ""},
+    }
+    trust = Trust(
+        calibration=_calibration(model, network, own, learned, held_out, options),
+        familiar=learn_reference(learned, held_out),
+    )
+    return Model(config, network.to("cpu"), info, model.head, trust)
+
+
+def _of_many_specimens(model: Model) -> ModelConfig:
+    """Return the settings of a model that can be adapted, or raise `SettingsError`."""
+    config = model.config
+    if isinstance(config, ModelConfig) and config.per_stack and config.network.channels == 1:
+        return config
+    raise SettingsError(
+        "got a model of particular specimens to adapt, expected one of many, such as the "
+        "pretrained one; go on from yours with isoslice.train(..., start=MODEL)"
+    )
+
+
+def _unchanged(
+    model: Model, reason: str, progress: Progress, facts: Mapping[str, Any] | None = None
+) -> Model:
+    """Return a model as it was, and say why."""
+    progress.note(f"the model is not adapted to the stack: {reason}")
+    nothing = {"planes": 0, "steps": 0, "minutes": 0.0, "share": 0.0, "gain": 0.0}
+    told = {**(facts or nothing), "reason": reason}
+    return replace(model, info={**model.info, "adaptation": told})
+
+
+def _with_structure(
+    channels: Sequence[PlaneStack], config: ModelConfig
+) -> tuple[list[PlaneStack], tuple[Units, ...]]:
+    """Return stacks of one channel that show something, and their units."""
+    kept, units, training = [], [], config.training
+    for stack in channels:
+        some = evenly_spaced(len(stack.data), UNITS_PLANES)
+        planes = np.concatenate([stack.normalization.apply(stack.data[i]) for i in some])
+        found = plane_units(torch.from_numpy(planes), training.factors, training.even_share)
+        if found is not None and found[1] > LEAST_DEVIATION:
+            kept.append(replace(stack, weight=1.0))  # channels count alike
+            units.append(Units(*found))
+    return kept, tuple(units)
+
+
+def _training_settings(
+    given: TrainingSettings | None,
+    stacks: Sequence[PlaneStack],
+    volume: Volume,
+    profile: StoredProfile | None,
+    spacing: float | None,
+    seed: int | None,
+) -> TrainingSettings:
+    """Return the settings of a short training for a stack."""
+    settings = (given or TrainingSettings()).updated(
+        learning_rate=RATE, warmup_steps=WARMUP_STEPS, **({} if seed is None else {"seed": seed})
+    )
+    spaced = with_row_spacing(settings, spacing, volume)
+    assert isinstance(spaced, TrainingSettings)
+    spaced = spaced.with_crop(crop_size(stacks, spaced.crop, 16, spaced.row_spacing))
+    return that_fit(with_stored(spaced, profile, volume))
+
+
+def _as_restored(settings: TrainingSettings, factor: int) -> TrainingSettings:
+    """Return settings by which rows are hidden as the stack's planes are missing."""
+    if settings.own_planes is not None:
+        return settings.updated(measured_share=1.0, own_share=1.0)
+    rows = min(factor, settings.crop // 2)
+    return settings.updated(factors=(rows,), even_share=1.0, measured_share=0.0)
+
+
+def _learn(
+    model: Model,
+    objective: ResidualObjective,
+    stacks: Sequence[PlaneStack],
+    options: RunOptions,
+) -> TrainingOutcome:
+    """Train a copy of a model's network on stacks within the budget."""
+    network = copy.deepcopy(model.network).requires_grad_(True)
+    seconds = None if options.minutes is None else options.minutes * 60
+    share = 1 - CALIBRATION_SHARE
+    limits = Budget(
+        None if seconds is None else seconds * share,
+        options.steps,
+        options.began,
+        afterwards=AFTERWARDS,
+    )
+    training = Training(network, stacks, objective, options.device, ProcessTopology())
+    with tempfile.TemporaryDirectory(prefix="isoslice-adapting-") as folder:
+        return fit(
+            training,
+            limits,
+            folder=Path(folder),
+            resume=False,
+            validate=lambda _: {},
+            progress=options.progress,
+        )
+
+
+def _calibration(
+    model: Model,
+    network: nn.Module,
+    settings: Sequence[ModelConfig],
+    learned: Sequence[PlaneStack],
+    held_out: Sequence[PlaneStack],
+    options: RunOptions,
+) -> Calibration | None:
+    """Calibrate predicted errors of the adapted network in a share of the time."""
+    if model.head is None:
+        return None
+    joined = with_head(network, model.head).to(options.device)
+    seconds = None if options.minutes is None else options.minutes * 60 * CALIBRATION_SHARE
+    return calibrate(joined, settings, learned, held_out, options.device, seconds)

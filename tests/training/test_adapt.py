@@ -1,0 +1,223 @@
+"""A model of many specimens, adapted to a stack in a few steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+import isoslice
+from conftest import texture
+from isoslice.data.normalization import Normalization
+from isoslice.data.planes import PlaneStack, by_channel
+from isoslice.errors import SettingsError
+from isoslice.inference.model import Model
+from isoslice.models.config import ModelConfig, OwnPlanes, Profile, TrainingSettings
+from isoslice.runtime.progress import Progress
+from isoslice.training import adapt as adapting
+from isoslice.training.adapt import adapt
+from isoslice.training.blend import Blend, best_blend, blended, row_errors
+from tiny_head import TINY, let_hear, network
+
+CPU = torch.device("cpu")
+SIZE = (4.0, 1.0, 1.0)
+SMALL = TrainingSettings(crop=32, batch=4)
+
+
+class Heard(Progress):
+    """Keeps notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> Model:
+    return Model.pretrained()
+
+
+def stripes(planes: int = 6, side: int = 64) -> np.ndarray:
+    """Planes that no model of specimens knows: steep stripes of one width, at all angles."""
+    y, x = np.mgrid[:side, :side].astype(np.float32)
+    angles = np.linspace(0, np.pi, planes, endpoint=False)
+    waves = [np.sin((x * np.cos(a) + y * np.sin(a)) * 2 * np.pi / 5) for a in angles]
+    return np.stack(waves).astype(np.float32)
+
+
+def weights(model: Model) -> list[np.ndarray]:
+    return [each.numpy().copy() for each in model.network.state_dict().values()]
+
+
+def test_what_is_gained_is_kept_and_told(pretrained: Model):
+    heard, before = Heard(), weights(pretrained)
+    found = adapt(
+        stripes(), axes="ZYX", voxel_size=SIZE, steps=12, device="cpu", settings=SMALL,
+        progress=heard,
+    )  # fmt: skip
+    told = found.info["adaptation"]
+    assert told["share"] in (0.5, 1.0)
+    assert told["gain"] > 0.3
+    assert told["steps"] == 12
+    assert any(f"{told['gain']:+.2f} dB on hidden rows" in note for note in heard.notes)
+    assert found.info["continued_from"] == pretrained.fingerprint != found.fingerprint
+    assert found.info["sources"] == ["array 0"]
+    assert found.trust.calibration is not None
+    assert found.trust.calibration.held_out
+    assert found.trust.familiar != pretrained.trust.familiar
+    assert set(found.info["validation"]) == {"2", "4", "8"}
+    # The one that it began with is as it was.
+    for one, other in zip(before, weights(pretrained), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_result_restores_saves_and_loads(pretrained: Model, tmp_path):
+    stack = texture(5, 48, 48)
+    found = adapt(stack, axes="ZYX", voxel_size=SIZE, steps=2, device="cpu", settings=SMALL)
+    found.save(tmp_path / "m")
+    again = Model.load(tmp_path / "m")
+    assert again.info["adaptation"] == found.info["adaptation"]
+    assert again.config == found.config
+    assert again.config.per_stack  # units are those of whatever is restored
+    volume = again.predict(stack, "ZYX", SIZE, mode="mean", device="cpu").volume
+    assert volume.shape == (17, 48, 48)
+    np.testing.assert_array_equal(volume[::4], stack)
+
+
+@pytest.mark.parametrize(
+    ("stack", "reason"),
+    [
+        (texture(5, 24, 60), "too small"),
+        (np.stack([texture(1, 48, 48)[0], np.zeros((48, 48), np.uint8)]), "too few"),
+    ],
+)
+def test_what_cannot_be_learned_from_leaves_the_model_as_it_was(pretrained, stack, reason):
+    heard = Heard()
+    found = adapt(stack, axes="ZYX", voxel_size=SIZE, steps=1, device="cpu", progress=heard)
+    assert found.fingerprint == pretrained.fingerprint
+    assert found.info["adaptation"]["share"] == 0
+    assert reason in found.info["adaptation"]["reason"]
+    assert any(reason in note for note in heard.notes)
+
+
+def test_what_makes_it_worse_is_not_kept(pretrained: Model, monkeypatch):
+    monkeypatch.setattr(adapting, "RATE", 3.0)
+    found = adapt(
+        texture(6, 48, 48), axes="ZYX", voxel_size=SIZE, steps=3, device="cpu", settings=SMALL
+    )
+    assert found.fingerprint == pretrained.fingerprint
+    assert found.trust == pretrained.trust
+    told = found.info["adaptation"]
+    assert (told["share"], told["gain"]) == (0, 0)
+    assert "not gain" in told["reason"]
+
+
+def test_each_channel_counts_by_itself(pretrained: Model, monkeypatch):
+    seen = {}
+    best = adapting.best_blend
+
+    def look(old, new, stacks, settings, device) -> Blend:
+        seen.update(stacks=stacks, settings=settings)
+        return best(old, new, stacks, settings, device)
+
+    monkeypatch.setattr(adapting, "best_blend", look)
+    smooth = gaussian_filter(texture(6, 64, 64).astype(np.float32), (0, 4, 4))
+    constant, rough = np.full_like(smooth, 3), 100 + 1000.0 * texture(6, 64, 64, seed=3)
+    both = np.stack([smooth, constant, rough])
+    found = adapt(both, axes="CZYX", voxel_size=SIZE, steps=2, device="cpu", settings=SMALL)
+    assert [each.data.shape[1] for each in seen["stacks"]] == [1, 1]
+    of_smooth, of_rough = (each.sigma_data for each in seen["settings"])
+    assert of_rough > 1.5 * of_smooth
+    assert found.config.network.channels == 1
+    assert found.predict(both, "CZYX", SIZE, mode="mean", device="cpu").volume.shape[0] == 3
+
+
+def test_planes_are_judged_as_they_are_restored(pretrained: Model, monkeypatch):
+    seen = {}
+
+    def look(old, new, stacks, settings, device) -> Blend:
+        seen["training"] = settings[0].training
+        return Blend(old, 0.0, 0.0)
+
+    monkeypatch.setattr(adapting, "best_blend", look)
+    options = {"axes": "ZYX", "voxel_size": SIZE, "steps": 1, "device": "cpu"}
+    adapt(texture(6, 64, 64), factor=3, settings=SMALL, **options)
+    judged = seen["training"]
+    assert (judged.factors, judged.even_share, judged.measured_share) == ((3,), 1.0, 0.0)
+    own = OwnPlanes(distance=4.0, profile=Profile("slab", 4.0))
+    adapt(texture(6, 64, 64), settings=SMALL.updated(own_planes=own), **options)
+    judged = seen["training"]
+    assert (judged.own_planes, judged.own_share, judged.measured_share) == (own, 1.0, 1.0)
+
+
+def test_it_depends_on_the_seed_alone(pretrained: Model):
+    def made(seed: int) -> str:
+        options = {"axes": "ZYX", "voxel_size": SIZE, "steps": 4, "device": "cpu"}
+        return adapt(stripes(), seed=seed, settings=SMALL, **options).fingerprint
+
+    assert made(1) == made(1) != made(2)
+
+
+def test_models_of_particular_specimens_are_refused(tiny_model: Model):
+    with pytest.raises(SettingsError, match="model of particular specimens to adapt"):
+        adapt(texture(6, 48, 48), model=tiny_model, axes="ZYX", voxel_size=SIZE, steps=1)
+
+
+def test_blends_lie_between_two_networks():
+    old, new = network(gain=0.0), network(gain=0.4)
+    let_hear(new)
+    for share, other in ((0.0, old), (1.0, new)):
+        pairs = zip(
+            blended(old, new, share).state_dict().values(), other.state_dict().values(),
+            strict=True,
+        )  # fmt: skip
+        for one, two in pairs:
+            torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-5)
+    assert float(blended(old, new, 0.5).leave_gain.detach()) == pytest.approx(0.25)
+
+
+def test_the_better_of_two_is_found_and_no_worse_one():
+    planes = PlaneStack(texture(4, 64, 64)[:, None], Normalization((0.0,), (200.0,)))
+    config = TINY.updated(training=SMALL.updated(factors=(4,), even_share=1.0))
+    quiet, loud = network(gain=0.0), network(gain=3.0)  # the first one interpolates
+    assert best_blend(quiet, loud, [planes], [config], CPU) == Blend(quiet, 0.0, 0.0)
+    found = best_blend(loud, quiet, [planes], [config], CPU)
+    assert (found.share, found.gain > 1) == (1.0, True)
+    (before,), (after,) = (row_errors(net, [planes], [config], CPU) for net in (loud, quiet))
+    assert found.gain == pytest.approx(10 * np.log10(before / after), rel=1e-4)
+
+
+def test_row_errors_of_no_change_are_those_of_interpolation():
+    from isoslice.data.crops import draw_crops
+    from isoslice.models.diffusion.masked_example import draw_example
+
+    planes = PlaneStack(texture(4, 64, 64)[:, None], Normalization((0.0,), (200.0,)))
+    config = TINY.updated(training=SMALL.updated(factors=(4,), even_share=1.0), softening=0.16)
+    (found,) = row_errors(network(gain=0.0), [planes], [config], CPU)
+    generator, errors = torch.Generator().manual_seed(0), []
+    for _ in range(4):
+        images = draw_crops([planes], 32, 32, generator)
+        example = draw_example(images, config, generator)
+        base = torch.sinh(example.base * np.arcsinh(1 / 0.16)) * 0.16
+        errors.append((base - images)[example.hidden.expand_as(images)])
+    assert found == pytest.approx(float(torch.cat(errors).square().mean()), rel=1e-4)
+
+
+def test_channels_become_stacks():
+    data = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    stack = PlaneStack(data, Normalization((0.0, 1.0, 2.0), (5.0, 6.0, 7.0)))
+    found = by_channel([stack, replace(stack, data=data + 1)])
+    assert len(found) == 6
+    np.testing.assert_array_equal(found[1].data, data[:, 1:2])
+    assert found[1].normalization == Normalization((1.0,), (6.0,))
+    np.testing.assert_array_equal(found[3].data, data[:, :1] + 1)
+
+
+def test_it_is_public():
+    assert isoslice.adapt is adapt
+    assert isinstance(isoslice.Model.pretrained().config, ModelConfig)
