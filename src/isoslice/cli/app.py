@@ -52,8 +52,8 @@ app = typer.Typer(
 #: Commands, each with an example that its help shows, and that names it.
 COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (train, "isoslice train IMAGES/ -o MODEL --minutes 20"),
-    (predict, "isoslice predict STACK.tif -m MODEL -o RESTORED.ome.zarr"),
-    (check, "isoslice check STACK.tif -m MODEL --report CHECK.html"),
+    (predict, "isoslice predict STACK.tif -o RESTORED.ome.zarr"),
+    (check, "isoslice check STACK.tif --report CHECK.html"),
     (distill, "isoslice distill MODEL IMAGES/ -o FAST --minutes 10"),
     (evaluate, "isoslice evaluate TRUTH.tif RESTORED.ome.zarr"),
     (slicefid, "isoslice slicefid RESTORED.ome.zarr --real IMAGES/"),

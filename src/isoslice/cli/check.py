@@ -38,7 +38,7 @@ ModelPath = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="Model folder that train wrote, or pretrained.",
+        help="Model folder that train wrote. [default: pretrained, which comes with isoslice]",
         rich_help_panel=MODEL,
     ),
 ]
@@ -89,20 +89,15 @@ def check(
     """Tell how far to trust a model on a stack. Measured planes are hidden and restored."""
     from isoslice.data.optics import stated_message
     from isoslice.data.profile import parse_profile
-    from isoslice.errors import SettingsError
     from isoslice.evaluation.holdout.run import check as leave_out
     from isoslice.inference.model import Model
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_with
+    from isoslice.models.pretrained import PRETRAINED
     from isoslice.runtime.progress import terminal_progress
 
     options = reading.options()
-    if model is None:
-        raise SettingsError(
-            "got no model, expected the one to check; make one with 'isoslice train "
-            f"{stack} -o MODEL', and give it with --model MODEL"
-        )
     check_scores(json, report, overwrite)
     if slice_profile is not None:
         parse_profile(slice_profile)
@@ -112,10 +107,12 @@ def check(
         check_output(output, overwrite)
     volume = open_with(Path(stack), options)
     progress = terminal_progress(quiet)
+    if model is None:
+        progress.note("no model given: the one that comes with isoslice is checked")
     try:
         result = leave_out(
             volume,
-            Model.load(model),
+            Model.load(PRETRAINED if model is None else model),
             factor=factor,
             mode=mode,
             seed=seed,

@@ -44,7 +44,10 @@ def predict(
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Restore a coarse stack: by the model that comes with isoslice, adapted to it, or by MODEL."""
+    """Restore a coarse stack, at once or by a model of your own.
+
+    Without a model, the one that comes with isoslice is adapted to the stack's own planes first.
+    """
     from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
     from isoslice.errors import DoubtWarning
     from isoslice.inference.engine.predict import predict_file

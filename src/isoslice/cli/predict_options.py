@@ -22,7 +22,8 @@ ModelFolder = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="Model folder that train wrote, or pretrained: the model that comes with isoslice.",
+        help="Model folder that train wrote, or pretrained: the model that comes with isoslice, as "
+        "it is. [default: that model, adapted to the stack]",
         rich_help_panel=MODEL,
     ),
 ]

@@ -7,6 +7,7 @@ on planes that are held out (`blend`), so that the result is no worse there than
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ from isoslice.models.reliability.record import Trust
 from isoslice.runtime.budget import ADAPTING_MINUTES
 from isoslice.runtime.device import describe
 from isoslice.runtime.progress import Progress
-from isoslice.training.blend import best_blend
+from isoslice.training.blend import Judged, best_blend
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.loop import Budget, TrainingOutcome, fit
 from isoslice.training.objectives import ResidualObjective
@@ -48,7 +49,7 @@ from isoslice.training.train import with_row_spacing
 from isoslice.training.validation import validation
 
 #: Peak learning rate, and steps until it is reached.
-RATE, WARMUP_STEPS = 5e-3, 10
+RATE, WARMUP_STEPS = 2e-3, 10
 #: Planes of a channel that can be adapted to: some to learn from, some to judge by.
 LEAST_PLANES = 2
 #: Planes that units of a channel are measured on.
@@ -77,8 +78,9 @@ def adapt(
 ) -> Model:
     """Adapt a model of many specimens to a stack, on the stack's own planes.
 
-    It learns from most planes for a short time, is judged on hidden rows of the others, and is
-    kept as far as it is better there; if it is not, the model comes back as it was.
+    It learns from most planes for a short time, is judged on hidden rows of the others and on
+    hidden planes, and is kept as far as it is better there; if it is not, the model comes back as
+    it was.
 
     Parameters
     ----------
@@ -101,8 +103,9 @@ def adapt(
 
     Returns
     -------
-    The model. What was gained says ``info["adaptation"]``: ``gain``, in dB of PSNR on hidden rows,
-    and ``share`` of the new weights that is kept, 0 if none are, with the ``reason``.
+    The model. What was gained says ``info["adaptation"]``: ``gain`` and ``gain_of_planes``, in dB
+    of PSNR on hidden rows and on hidden planes, and the ``share`` of the new weights that is kept,
+    0 if none are, with the ``reason``.
 
     Raises
     ------
@@ -118,7 +121,7 @@ def adapt(
     >>> planes = np.random.default_rng(0).random((6, 64, 64), np.float32)
     >>> adapted = adapt(planes, axes="ZYX", voxel_size=(4, 1, 1), steps=1)
     >>> sorted(adapted.info["adaptation"])
-    ['gain', 'minutes', 'planes', 'reason', 'share', 'steps']
+    ['gain', 'gain_of_planes', 'minutes', 'planes', 'reason', 'share', 'steps']
     """
     if minutes is None and steps is None:
         minutes = ADAPTING_MINUTES
@@ -138,15 +141,16 @@ def adapt(
     learned, held_out = split(stacks, training.validation_share, training.seed)
     outcome = _learn(model, ResidualObjective(config, units=units), learned, options)
     own = [config.updated(softening=each.softening, sigma_data=each.sigma_data) for each in units]
-    judged = [each.updated(training=_as_restored(training, factor)) for each in own]
+    judged = _judged(stacks, held_out, own, volume, factor)
     old = copy.deepcopy(model.network).eval()
-    blend = best_blend(old, outcome.network, held_out, judged, options.device)
+    blend = best_blend(old, outcome.network, judged, options.device)
     facts = {
         "planes": sum(len(each.data) for each in learned),
         "steps": outcome.steps,
         "minutes": outcome.seconds / 60,
         "share": blend.share,
-        "gain": blend.gain,
+        "gain": blend.rows,
+        "gain_of_planes": None if math.isnan(blend.planes) else blend.planes,
     }
     if not blend.share:
         return _unchanged(model, "it would not gain anything", options.progress, facts)
@@ -191,7 +195,14 @@ def _unchanged(
 ) -> Model:
     """Return a model as it was, and say why."""
     progress.note(f"the model is not adapted to the stack: {reason}")
-    nothing = {"planes": 0, "steps": 0, "minutes": 0.0, "share": 0.0, "gain": 0.0}
+    nothing = {
+        "planes": 0,
+        "steps": 0,
+        "minutes": 0.0,
+        "share": 0.0,
+        "gain": 0.0,
+        "gain_of_planes": None,
+    }
     told = {**(facts or nothing), "reason": reason}
     return replace(model, info={**model.info, "adaptation": told})
 
@@ -235,6 +246,25 @@ def _as_restored(settings: TrainingSettings, factor: int) -> TrainingSettings:
         return settings.updated(measured_share=1.0, own_share=1.0)
     rows = min(factor, settings.crop // 2)
     return settings.updated(factors=(rows,), even_share=1.0, measured_share=0.0)
+
+
+def _judged(
+    stacks: Sequence[PlaneStack],
+    held_out: Sequence[PlaneStack],
+    settings: Sequence[ModelConfig],
+    volume: Volume,
+    factor: int,
+) -> list[Judged]:
+    """Gather what networks are judged by, of each channel."""
+    count, times = volume.size("Z"), volume.size("T")
+    judged = []
+    for stack, aside, config in zip(stacks, held_out, settings, strict=True):
+        training, planes = _as_restored(config.training, factor), None
+        whole = len(stack.data) == times * count and volume.z_positions is None
+        if whole and training.own_planes is None:
+            planes = replace(stack, data=stack.data[:count])
+        judged.append(Judged(config.updated(training=training), aside, planes, factor))
+    return judged
 
 
 def _learn(

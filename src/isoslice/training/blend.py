@@ -1,8 +1,10 @@
-"""How much of an adaptation to keep: judged on hidden rows of planes that it has not seen.
+"""How much of an adaptation to keep: judged on what the stack itself hides and shows.
 
 A few steps on a few planes may also make a network worse. So the weights before and after are
-averaged (Wortsman et al. 2022, arXiv 2109.01903), and the share of the new ones that restores
-hidden rows best is kept: none, if that is best.
+averaged (Wortsman et al. 2022, arXiv 2109.01903), and the share of the new ones that restores best
+is kept: none, if that is best. What is restored are hidden rows of planes that were held out, at
+the distance of the planes, and hidden planes, at twice that distance: rows alone know nothing of a
+specimen that looks otherwise along Z. A share counts as the worse of both says.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from isoslice.data.crops import draw_crops
+from isoslice.data.masking import even_rows
 from isoslice.data.planes import PlaneStack
+from isoslice.data.subsampling import evenly_spaced
+from isoslice.inference.rows import restore_rows
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.edm import NO_SIGNAL, denoise
 from isoslice.models.diffusion.masked_example import draw_example
@@ -25,11 +31,37 @@ from isoslice.models.networks.denoiser import Denoiser
 from isoslice.runtime.device import autocast
 
 #: Shares of the new weights that are tried beside none.
-SHARES = (0.5, 1.0)
+SHARES = (0.25, 0.5, 1.0)
 #: Crops of all stacks that are restored for each, and at once.
 CROPS, BATCH = 128, 32
+#: XZ slices of all stacks and as many YZ slices, that planes are restored in; most rows of each.
+SLICES, MOST_ROWS = 24, 256
+#: Planes that are enough to hide some.
+LEAST_PLANES = 5
 #: Gain that is worth another network, in dB.
 LEAST_GAIN = 0.01
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What networks are judged by, of one channel of a stack.
+
+    Attributes
+    ----------
+    config
+        The model's settings in its units, by which rows are hidden.
+    held_out
+        Planes that no network has seen.
+    planes
+        All planes in their order; None if some are missing, unevenly spaced or blurred.
+    factor
+        Distance of planes, in rows.
+    """
+
+    config: ModelConfig
+    held_out: PlaneStack
+    planes: PlaneStack | None
+    factor: int
 
 
 @dataclass(frozen=True)
@@ -42,13 +74,20 @@ class Blend:
         In evaluation mode.
     share
         Of the new weights, from 0 to 1.
-    gain
-        PSNR on hidden rows over that of the old network in dB, the mean of all stacks.
+    rows, planes
+        PSNR on hidden rows and on hidden planes over that of the old network in dB, the mean of all
+        stacks; the latter NaN if no planes could be hidden.
     """
 
     network: nn.Module
     share: float
-    gain: float
+    rows: float = 0.0
+    planes: float = math.nan
+
+    @property
+    def gain(self) -> float:
+        """The smaller of both gains."""
+        return self.rows if math.isnan(self.planes) else min(self.rows, self.planes)
 
 
 def blended(old: nn.Module, new: nn.Module, share: float) -> nn.Module:
@@ -64,63 +103,58 @@ def blended(old: nn.Module, new: nn.Module, share: float) -> nn.Module:
 
 
 def best_blend(
-    old: nn.Module,
-    new: nn.Module,
-    stacks: Sequence[PlaneStack],
-    settings: Sequence[ModelConfig],
-    device: torch.device,
+    old: nn.Module, new: nn.Module, judged: Sequence[Judged], device: torch.device
 ) -> Blend:
-    """Find the share of new weights that restores hidden rows best.
+    """Find the share of new weights that restores best.
 
     Parameters
     ----------
     old, new
         Networks of one shape.
-    stacks, settings
-        Planes that neither has seen, and the model's settings for each; see `row_errors`.
-    device
-        Where to compute.
+    judged, device
+        What they are judged by, and where to compute.
     """
-    before = row_errors(old, stacks, settings, device)
-    best = Blend(old, 0.0, 0.0)
+    before = _errors(old, judged, device)
+    best = Blend(old, 0.0)
     for share in SHARES:
         network = blended(old, new, share)
-        after = row_errors(network, stacks, settings, device)
-        gains = [10 * math.log10(a / b) for a, b in zip(before, after, strict=True)]
-        gain = sum(gains) / len(gains)
-        if gain > max(best.gain, LEAST_GAIN):
-            best = Blend(network, share, gain)
+        after = _errors(network, judged, device)
+        rows, planes = (_gain(*pair) for pair in zip(before, after, strict=True))
+        found = Blend(network, share, rows, planes)
+        if found.gain > max(best.gain, LEAST_GAIN):
+            best = found
     return best
 
 
-@torch.inference_mode()
-def row_errors(
-    network: nn.Module,
-    stacks: Sequence[PlaneStack],
-    settings: Sequence[ModelConfig],
-    device: torch.device,
-) -> list[float]:
-    """Measure the mean squared error of the mean on hidden rows, for each stack.
-
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-    stacks, settings
-        Planes, and the model's settings for each, whose units and ways of hiding rows count.
-    device
-        Where to compute.
-    """
+def _errors(
+    network: nn.Module, judged: Sequence[Judged], device: torch.device
+) -> tuple[list[float], list[float]]:
+    """Measure mean squared errors on hidden rows, and on hidden planes, of each channel."""
     network = network.to(device)
-    return [
-        _row_error(network, stack, own, max(1, CROPS // len(stacks)), device)
-        for stack, own in zip(stacks, settings, strict=True)
+    crops, slices = (max(1, count // len(judged)) for count in (CROPS, SLICES))
+    rows = [row_error(network, each.held_out, each.config, crops, device) for each in judged]
+    planes = [
+        plane_error(network, each.planes, each.config, each.factor, slices, device)
+        for each in judged
+        if each.planes is not None and len(each.planes.data) >= LEAST_PLANES
     ]
+    return rows, planes
 
 
-def _row_error(
+def _gain(before: Sequence[float], after: Sequence[float]) -> float:
+    """Return the mean gain of PSNR in dB; NaN of nothing."""
+    gains = [10 * math.log10(a / b) for a, b in zip(before, after, strict=True)]
+    return sum(gains) / len(gains) if gains else math.nan
+
+
+@torch.inference_mode()
+def row_error(
     network: nn.Module, stack: PlaneStack, config: ModelConfig, count: int, device: torch.device
 ) -> float:
+    """Measure the mean squared error of the mean on hidden rows of so many crops of planes.
+
+    `config` has the units of the stack, and says how rows are hidden.
+    """
     generator, training = torch.Generator().manual_seed(0), config.training
     square, pixels = 0.0, 0
     for first in range(0, count, BATCH):
@@ -135,6 +169,48 @@ def _row_error(
         square += float((restored - images)[where].square().sum())
         pixels += int(where.sum())
     return max(square / max(pixels, 1), 1e-12)
+
+
+@torch.inference_mode()
+def plane_error(
+    network: nn.Module,
+    stack: PlaneStack,
+    config: ModelConfig,
+    factor: int,
+    count: int,
+    device: torch.device,
+) -> float:
+    """Measure the mean squared error on every second plane, in XZ and in YZ slices.
+
+    Parameters
+    ----------
+    network, config
+        In evaluation mode on `device`; the model's settings, in the units of the planes.
+    stack, factor
+        Planes of one channel, so many rows apart.
+    count
+        Of XZ slices, and of YZ slices.
+    device
+        Where to compute.
+    """
+    whole = (len(stack.data) - 1) // 2 * 2 + 1
+    most = min(whole, max(LEAST_PLANES, MOST_ROWS // factor) // 2 * 2 + 1)
+    first = (whole - most) // 2
+    planes = stack.data[first : first + most, 0]
+    depth = (len(planes) - 1) * factor + 1
+    known = even_rows(depth, 2 * factor)
+    errors = []
+    for axis in (1, 2):
+        chosen = evenly_spaced(planes.shape[axis], count)
+        slices = stack.normalization.apply(planes.take(chosen, axis)[None])[0]
+        slices = np.moveaxis(slices, axis, 0)
+        images = torch.zeros(len(slices), 1, depth, slices.shape[2], device=device)
+        images[:, 0, ::factor] = torch.from_numpy(np.ascontiguousarray(slices)).to(device)
+        masks = known.to(device).expand(len(images), -1)
+        restored = restore_rows(network, config, images, masks, mode="mean")
+        hidden = slice(factor, None, 2 * factor)
+        errors.append((restored - images)[:, 0, hidden].flatten())
+    return max(float(torch.cat(errors).square().mean()), 1e-12)
 
 
 def _mean(
