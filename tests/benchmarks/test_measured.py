@@ -207,7 +207,7 @@ def test_bars_compare_what_they_say():
             1.0,
             "met",
         ),
-        "peers, 4x even gaussian 4.71: trained for it less CARE, told gaussian:4.71, "
+        "peers, 4x even gaussian 4.71: trained for these planes less CARE, told gaussian:4.71, "
         "worst volume (dB)": (2.0, "met"),
         "pair: auto less isoslice, today's, told point (dB)": (2.8, "met"),
         "pair: auto less ECLARE, told auto (dB)": (-0.3, "missed"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VOLUMES = ("fib25", "lucchi", "mouse_ct", "brain_t1_b", "mouse_brain_2p")
-PARTS = ("points", "blurred", "own", "uneven", "cost", "peers", "pair")
+PARTS = ("points", "blurred", "own", "adapted", "uneven", "cost", "peers", "pair")
 
 
 def parser() -> argparse.ArgumentParser:

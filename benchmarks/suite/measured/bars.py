@@ -11,7 +11,7 @@ from suite.measured.pair import told_to_peers
 from suite.measured.parts import FACTORS, NOISES, PROFILES
 from suite.measured.peers import CASES as PEER_CASES
 from suite.measured.peers import all_told
-from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Case, Rows, profile_name
+from suite.measured.rows import ADAPTED, OWN, SAMPLE, TODAY, TOLD, Case, Rows, profile_name
 from suite.measured.volumes import PAIR, VOLUMES
 
 #: Least mean gain over today's (dB) of planes that are told, by their noise, in the order of
@@ -24,6 +24,8 @@ COVERED, AGREES = (0.87, 0.93), (0.8, 1.2)
 #: Most time, relative to today's of points, and to the same of points.
 POINT_COST, PROFILE_COST = 1.05, 1.20
 ALL = tuple(VOLUMES)
+#: How a model came to know planes.
+HOW = {OWN: "trained for these planes", ADAPTED: "adapted to these planes"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def _coverage(
     found: _Found, case: Case, told: str, volumes: Sequence[str] = ALL, method: str = TOLD
 ) -> Bar:
     shares = {v: found.number(v, case, method, told, "coverage") for v in volumes}
-    how = "trained for these planes" if method == OWN else f"told {told}"
+    how = HOW.get(method, f"told {told}")
     name = f"{case.part}, {case.name}: coverage of 90% intervals, {how}"
     return of_numbers(name, shares, *COVERED)
 
@@ -172,9 +174,10 @@ def _blurred_case(found: _Found, case: Case, gain: float) -> Iterator[Bar]:
         yield of_numbers(f"{where}: chi squared, {mode}", numbers, *AGREES)
     for profile in (given, "auto"):
         yield _coverage(found, case, profile)
-    own = {v: found.less(v, case, (OWN, given), (TODAY, "point")) for v in ALL}
-    yield of_numbers(f"{where}: trained for these planes less today's (dB)", own, gain)
-    yield _coverage(found, case, given, method=OWN)
+    for method, how in HOW.items():
+        gains = {v: found.less(v, case, (method, given), (TODAY, "point")) for v in ALL}
+        yield of_numbers(f"{where}: {how} less today's (dB)", gains, gain)
+        yield _coverage(found, case, given, method=method)
 
 
 def _uneven(found: _Found) -> Iterator[Bar]:
@@ -213,9 +216,11 @@ def _peers(found: _Found) -> Iterator[Bar]:
             gains = {v: found.less(v, case, (TOLD, given), (peer.method, peer.told)) for v in ALL}
             name = f"peers, {case.name}: told less {peer.shown}, worst volume (dB)"
             yield of_numbers(name, gains, 0.0, worst=True)
-            own = {v: found.less(v, case, (OWN, given), (peer.method, peer.told)) for v in ALL}
-            name = f"peers, {case.name}: trained for it less {peer.shown}, worst volume (dB)"
-            yield of_numbers(name, own, 0.0, worst=True)
+            for own, how in HOW.items():
+                theirs = (peer.method, peer.told)
+                gains = {v: found.less(v, case, (own, given), theirs) for v in ALL}
+                name = f"peers, {case.name}: {how} less {peer.shown}, worst volume (dB)"
+                yield of_numbers(name, gains, 0.0, worst=True)
 
 
 def _pair(found: _Found) -> Iterator[Bar]:

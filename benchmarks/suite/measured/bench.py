@@ -22,7 +22,7 @@ from isoslice.models.config import NetworkSettings, TrainingSettings
 from isoslice.models.files.bundle import is_model_folder
 from isoslice.runtime.progress import Progress
 from isoslice.training.own_planes import for_planes
-from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Row, as_record
+from suite.measured.rows import ADAPTED, OWN, SAMPLE, TODAY, TOLD, Row, as_record
 from suite.measured.scenes import Scene
 from suite.measured.volumes import Specimen
 from suite.settings import Peer
@@ -96,10 +96,14 @@ def model_folder(bench: Bench, method: str, scene: Scene) -> Path:
     settings = own_settings(scene)
     planes = "point" if settings.own_planes is None else f"{scene.given} {scene.case.planes}"
     own = f"own {planes}".replace(":", " ")
-    name = {TODAY: "todays", TOLD: "told", OWN: own}[method]
+    adapted = own.replace("own", "adapted", 1)
+    name = {TODAY: "todays", TOLD: "told", OWN: own, ADAPTED: adapted}[method]
     folder = bench.store.path(f"models/{name}", "")
     if not is_model_folder(folder):
         bench.note(f"training {method} for {bench.settings.budget}")
+        if method == ADAPTED:
+            _adapted(bench, scene).save(folder)
+            return folder
         workdir = folder.with_name(folder.name + ".training")
         points: dict[str, Any] = {
             "network": NetworkSettings(measured=False),
@@ -123,6 +127,21 @@ def model_folder(bench: Bench, method: str, scene: Scene) -> Path:
         model.save(folder)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
+
+
+def _adapted(bench: Bench, scene: Scene) -> isoslice.Model:
+    """Adapt the model that comes with isoslice to a scene's planes."""
+    return isoslice.adapt(
+        list(bench.specimen.learned),
+        axes="ZYX",
+        voxel_size=bench.specimen.size,
+        minutes=None if bench.settings.steps else bench.settings.minutes,
+        steps=bench.settings.steps,
+        seed=bench.settings.seed,
+        device="cpu",
+        settings=own_settings(scene),
+        factor=scene.case.factor,
+    )
 
 
 def own_settings(scene: Scene) -> TrainingSettings:

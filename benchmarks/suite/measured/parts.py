@@ -13,7 +13,7 @@ from isoslice.data.interpolation import interpolate
 from isoslice.data.profile import FWHM, POINT, Profile
 from profiles import interpolated
 from suite.measured.bench import Bench, by_isoslice, intervals, predict, restored
-from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Row, as_record, profile_name
+from suite.measured.rows import ADAPTED, OWN, SAMPLE, TODAY, TOLD, Row, as_record, profile_name
 from suite.measured.scenes import Scene, blurred_scene, uneven_scenes
 
 FACTORS = (2, 4, 8)
@@ -65,6 +65,17 @@ def own(bench: Bench) -> None:
             by_isoslice(bench, scene, OWN, scene.given)
             by_isoslice(bench, scene, OWN, scene.given, "sample")
             intervals(bench, scene, OWN, scene.given)
+
+
+def adapted(bench: Bench) -> None:
+    """Restore blurred planes by models that were adapted to planes like these."""
+    for seen in PROFILES:
+        for noise in NOISES:
+            scene = blurred_scene(
+                bench.specimen.truth, "blurred", 4, seen, noise, bench.settings.seed
+            )
+            by_isoslice(bench, scene, ADAPTED, scene.given)
+            intervals(bench, scene, ADAPTED, scene.given)
 
 
 def uneven(bench: Bench) -> None:

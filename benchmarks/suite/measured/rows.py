@@ -13,8 +13,10 @@ from typing import Any
 from isoslice.data.profile import Profile
 
 #: What isoslice was before networks were told how planes were measured; what it is, one model for
-#: all planes; and what it is where it is trained for a stack's own.
+#: all planes; what it is where it is trained for a stack's own; and where the model that comes with
+#: it is adapted to these.
 TODAY, TOLD, OWN = "isoslice, today's", "isoslice, told", "isoslice, for these planes"
+ADAPTED = "isoslice, adapted to these planes"
 SAMPLE = ", sample"
 
 

@@ -15,7 +15,7 @@ from suite.children import ChildError
 from suite.measured.bars import Bar, bars
 from suite.measured.bench import Bench, Settings, open_bench
 from suite.measured.pair import pair
-from suite.measured.parts import blurred, cost, own, points, uneven
+from suite.measured.parts import adapted, blurred, cost, own, points, uneven
 from suite.measured.peers import peers
 from suite.measured.rows import Rows, as_csv, collected
 from suite.measured.tables import LEARNED, bars_markdown, case_tables, in_order
@@ -81,7 +81,15 @@ def _measure(bench: Bench, part: str, cases: tuple[str, ...]) -> Sequence[ChildE
         return list(peers(bench, cases))
     if part == "pair":
         return list(pair(bench))
-    {"points": points, "blurred": blurred, "own": own, "uneven": uneven, "cost": cost}[part](bench)
+    measure = {
+        "points": points,
+        "blurred": blurred,
+        "own": own,
+        "adapted": adapted,
+        "uneven": uneven,
+        "cost": cost,
+    }
+    measure[part](bench)
     return []
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from isoslice.evaluation.benchmark.cells import MISSING, Cell, Column, ScoreTable
 from isoslice.evaluation.benchmark.cells import Row as TableRow
 from suite.measured.bars import Bar
-from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Case, Row, Rows
+from suite.measured.rows import ADAPTED, OWN, SAMPLE, TODAY, TOLD, Case, Row, Rows
 from suite.measured.volumes import PAIR, VOLUMES
 
 #: Said of what learns.
@@ -31,7 +31,7 @@ METHODS = (
     "cubic",
     "CARE",
     "ECLARE",
-    *(method + mode for method in (TODAY, TOLD, OWN) for mode in ("", SAMPLE)),
+    *(method + mode for method in (TODAY, TOLD, OWN, ADAPTED) for mode in ("", SAMPLE)),
 )
 
 

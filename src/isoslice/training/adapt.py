@@ -12,11 +12,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from isoslice import __version__
@@ -43,7 +42,7 @@ from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.loop import Budget, TrainingOutcome, fit
 from isoslice.training.objectives import ResidualObjective
 from isoslice.training.own_planes import that_fit, with_stored
-from isoslice.training.run import RunOptions, as_volumes, image_facts, training_planes
+from isoslice.training.run import Images, RunOptions, as_volumes, image_facts, training_planes
 from isoslice.training.steps import Training
 from isoslice.training.train import with_row_spacing
 from isoslice.training.validation import validation
@@ -59,7 +58,7 @@ AFTERWARDS, CALIBRATION_SHARE = 10.0, 0.05
 
 
 def adapt(
-    stack: NDArray[Any] | Volume,
+    stacks: Images,
     *,
     model: Model | None = None,
     axes: str | None = None,
@@ -76,7 +75,7 @@ def adapt(
     settings: TrainingSettings | None = None,
     factor: int = 4,
 ) -> Model:
-    """Adapt a model of many specimens to a stack, on the stack's own planes.
+    """Adapt a model of many specimens to a stack, or to several alike, on their own planes.
 
     It learns from most planes for a short time, is judged on hidden rows of the others and on
     hidden planes, and is kept as far as it is better there; if it is not, the model comes back as
@@ -84,8 +83,9 @@ def adapt(
 
     Parameters
     ----------
-    stack
-        An array (with `axes`), or a `Volume`. Of several channels each is learned from by itself.
+    stacks
+        An array (with `axes`) or a `Volume`, or several. Each of several channels is learned from
+        by itself.
     model
         The model to begin with, of one channel; the one that comes with isoslice by default.
     axes, voxel_size, device, progress, along, missing, spacing
@@ -128,20 +128,24 @@ def adapt(
     options = RunOptions.checked(minutes, steps, device, 1, 1, None, False, progress)
     model = model or Model.pretrained()
     config = _of_many_specimens(model)
-    (volume,) = as_volumes(stack, axes, voxel_size)
-    volume = turned(volume, coarse_axis(volume, along))
-    if min(volume.size("Y"), volume.size("X")) < MIN_PLANE_SIDE:
+    volumes = [turned(v, coarse_axis(v, along)) for v in as_volumes(stacks, axes, voxel_size)]
+    if min(volume.size(axis) for volume in volumes for axis in "YX") < MIN_PLANE_SIDE:
         return _unchanged(model, "planes are too small to learn from", options.progress)
-    _, together = training_planes([volume], config.intensities, False, "Z", parse_missing(missing))
-    stacks, units = _with_structure(by_channel(together), config)
-    if not stacks or min(len(each.data) for each in stacks) < LEAST_PLANES:
+    told = parse_missing(missing)
+    _, together = training_planes(volumes, config.intensities, False, "Z", told)
+    channels = _with_structure(volumes, together, config)
+    planes, units = [each.stack for each in channels], tuple(each.units for each in channels)
+    if not planes or min(len(each.data) for each in planes) < LEAST_PLANES:
         return _unchanged(model, "there are too few planes to learn from", options.progress)
-    training = _training_settings(settings, stacks, volume, slice_profile, spacing, seed)
+    training = _training_settings(settings, planes, volumes[0], slice_profile, spacing, seed)
     config = config.updated(training=training, slice_profile=slice_profile)
-    learned, held_out = split(stacks, training.validation_share, training.seed)
+    learned, held_out = split(planes, training.validation_share, training.seed)
     outcome = _learn(model, ResidualObjective(config, units=units), learned, options)
     own = [config.updated(softening=each.softening, sigma_data=each.sigma_data) for each in units]
-    judged = _judged(stacks, held_out, own, volume, factor)
+    judged = [
+        _judged(channel, aside, each, factor)
+        for channel, aside, each in zip(channels, held_out, own, strict=True)
+    ]
     old = copy.deepcopy(model.network).eval()
     blend = best_blend(old, outcome.network, judged, options.device)
     facts = {
@@ -163,7 +167,7 @@ def adapt(
         "isoslice": __version__,
         "torch": torch.__version__,
         "device": describe(options.device),
-        **image_facts([volume], together),
+        **image_facts(volumes, together),
         "planes": facts["planes"],
         "validation_planes": sum(len(each.data) for each in held_out),
         "continued_from": model.fingerprint,
@@ -207,19 +211,28 @@ def _unchanged(
     return replace(model, info={**model.info, "adaptation": told})
 
 
+class _Channel(NamedTuple):
+    """A channel of a stack that is learned from."""
+
+    stack: PlaneStack
+    volume: Volume
+    units: Units
+
+
 def _with_structure(
-    channels: Sequence[PlaneStack], config: ModelConfig
-) -> tuple[list[PlaneStack], tuple[Units, ...]]:
-    """Return stacks of one channel that show something, and their units."""
-    kept, units, training = [], [], config.training
-    for stack in channels:
-        some = evenly_spaced(len(stack.data), UNITS_PLANES)
-        planes = np.concatenate([stack.normalization.apply(stack.data[i]) for i in some])
-        found = plane_units(torch.from_numpy(planes), training.factors, training.even_share)
-        if found is not None and found[1] > LEAST_DEVIATION:
-            kept.append(replace(stack, weight=1.0))  # channels count alike
-            units.append(Units(*found))
-    return kept, tuple(units)
+    volumes: Sequence[Volume], stacks: Sequence[PlaneStack], config: ModelConfig
+) -> list[_Channel]:
+    """Return the channels of stacks that show something, with their units."""
+    kept, training = [], config.training
+    for volume, together in zip(volumes, stacks, strict=True):
+        for stack in by_channel([together]):
+            some = evenly_spaced(len(stack.data), UNITS_PLANES)
+            planes = np.concatenate([stack.normalization.apply(stack.data[i]) for i in some])
+            found = plane_units(torch.from_numpy(planes), training.factors, training.even_share)
+            if found is not None and found[1] > LEAST_DEVIATION:
+                alike = replace(stack, weight=1.0)  # channels count alike
+                kept.append(_Channel(alike, volume, Units(*found)))
+    return kept
 
 
 def _training_settings(
@@ -248,23 +261,14 @@ def _as_restored(settings: TrainingSettings, factor: int) -> TrainingSettings:
     return settings.updated(factors=(rows,), even_share=1.0, measured_share=0.0)
 
 
-def _judged(
-    stacks: Sequence[PlaneStack],
-    held_out: Sequence[PlaneStack],
-    settings: Sequence[ModelConfig],
-    volume: Volume,
-    factor: int,
-) -> list[Judged]:
-    """Gather what networks are judged by, of each channel."""
-    count, times = volume.size("Z"), volume.size("T")
-    judged = []
-    for stack, aside, config in zip(stacks, held_out, settings, strict=True):
-        training, planes = _as_restored(config.training, factor), None
-        whole = len(stack.data) == times * count and volume.z_positions is None
-        if whole and training.own_planes is None:
-            planes = replace(stack, data=stack.data[:count])
-        judged.append(Judged(config.updated(training=training), aside, planes, factor))
-    return judged
+def _judged(channel: _Channel, held_out: PlaneStack, config: ModelConfig, factor: int) -> Judged:
+    """Gather what networks are judged by, of a channel."""
+    stack, volume, _ = channel
+    training, planes = _as_restored(config.training, factor), None
+    whole = len(stack.data) == volume.size("T") * volume.size("Z")
+    if whole and volume.z_positions is None and training.own_planes is None:
+        planes = replace(stack, data=stack.data[: volume.size("Z")])
+    return Judged(config.updated(training=training), held_out, planes, factor)
 
 
 def _learn(
