@@ -48,7 +48,7 @@ from isoslice.training.train import with_row_spacing
 from isoslice.training.validation import validation
 
 #: Peak learning rate, and steps until it is reached.
-RATE, WARMUP_STEPS = 2e-3, 10
+RATE, WARMUP_STEPS = 3e-3, 10
 #: Planes of a channel that can be adapted to: some to learn from, some to judge by.
 LEAST_PLANES = 2
 #: Planes that units of a channel are measured on.
@@ -171,6 +171,9 @@ def adapt(
         "planes": facts["planes"],
         "validation_planes": sum(len(each.data) for each in held_out),
         "continued_from": model.fingerprint,
+        "steps": outcome.steps,
+        "minutes": outcome.seconds / 60,
+        "images_seen": outcome.steps * training.batch,
         "loss": outcome.loss,
         "validation": validation(network, held_out, own, options.device),
         "history": [],
