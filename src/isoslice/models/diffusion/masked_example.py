@@ -89,7 +89,7 @@ def draw_example(
     points = count - others
     masks = draw_masks(points, height, settings.factors, settings.even_share, generator)
     own, share = settings.own_planes, settings.own_share
-    drawn = draw_planes(others, height, generator, images.device, own, share)
+    drawn = draw_planes(others, height, generator, own, share)
     drawn = DrawnPlanes(*(each.to(images.device) for each in drawn))
     masks = masks.to(images.device)
     stretched = stretch(images, units.softening)
