@@ -20,6 +20,7 @@ from isoslice.models.config import OwnPlanes
 
 Floats: TypeAlias = NDArray[np.float64]
 Truths: TypeAlias = NDArray[np.bool_]
+Whole: TypeAlias = NDArray[np.int64]
 
 #: Planes along Z: distance in rows, least and most; share of evenly spaced ones; and of others, how
 #: far each is off, as a share of the distance, and the share that is missing.
@@ -60,7 +61,7 @@ class DrawnPlanes(NamedTuple):
 
 
 class DrawnProfiles(NamedTuple):
-    """Slice profiles of images, (N, 1, 1) each: whether Gaussian or a slab, and how wide in rows.
+    """Slice profiles of images, (N, 1) each: whether Gaussian or a slab, and how wide in rows.
 
     Attributes
     ----------
@@ -78,16 +79,20 @@ class DrawnProfiles(NamedTuple):
         """Standard deviation, (N,)."""
         return np.where(self.gaussian, self.width, self.width / math.sqrt(12)).ravel()
 
-    def ramp(self, distance: Floats) -> Floats:
-        """Blur the ramp max(t, 0) at (N, ...): see `Profile.ramp`."""
-        ramp, bell = np.empty_like(distance), self.gaussian.ravel()
+    def ramp(self, distance: Floats, image: Whole) -> Floats:
+        """Blur the ramp max(t, 0) at (planes, rows), by the profiles of images (planes,).
+
+        See `Profile.ramp`.
+        """
+        bell, width = self.gaussian[image, 0], np.maximum(self.width[image], 1e-3)
+        ramp = np.empty_like(distance)
         for of_kind, blurred in ((bell, _bell), (~bell, _slab)):
-            ramp[of_kind] = blurred(distance[of_kind], np.maximum(self.width[of_kind], 1e-3))
+            ramp[of_kind] = blurred(distance[of_kind], width[of_kind])
         return ramp
 
 
 def _bell(distance: Floats, width: Floats) -> Floats:
-    """Blur the ramp max(t, 0) at (N, ...) by Gaussians."""
+    """Blur the ramp max(t, 0) at (planes, rows) by Gaussians."""
     t = distance / width
     density = np.exp(-0.5 * t * t) / math.sqrt(2 * math.pi)
     blurred: Floats = width * (t * ndtr(t) + density)
@@ -95,7 +100,7 @@ def _bell(distance: Floats, width: Floats) -> Floats:
 
 
 def _slab(distance: Floats, width: Floats) -> Floats:
-    """Blur the ramp max(t, 0) at (N, ...) by slabs."""
+    """Blur the ramp max(t, 0) at (planes, rows) by slabs."""
     inside = (distance / width).clip(-0.5, 0.5) + 0.5
     return inside * inside * (width / 2) + np.maximum(distance - width / 2, 0)
 
@@ -123,28 +128,31 @@ def draw_planes(
     each = torch.rand(shape_of_each, generator=generator, dtype=torch.float64).numpy()
     start, gap, kind, shape, size, noisy, level = numbers.T[:, :, None]
     distance = DISTANCE[0] * (DISTANCE[1] / DISTANCE[0]) ** gap
-    profiles = _draw_profiles(shape[:, None], size[:, None], distance[:, None])
+    profiles = _draw_profiles(shape, size, distance)
+    deviation = profiles.deviation
     if own is not None:
         mine = np.arange(count)[:, None] >= count - round(own_share * count)
         distance = np.where(mine, own.distance, distance)
         kind = np.where(mine, 0.0, kind) if own.even else kind
     places, planes = _draw_places(start, distance, kind, each, height)
-    ramp = profiles.ramp(_to_rows(places, height))
-    deviation = profiles.deviation
+    image, _ = np.nonzero(planes)  # of each plane that there is
+    place = places[planes]
+    distances = np.arange(height + 1) - place[:, None]
+    ramp = profiles.ramp(distances, image)
     if own is not None:
-        own_ramp = own.profile.ramp(_to_rows(places, height))
-        ramp = np.where(mine[:, :, None], own_ramp, ramp)
+        ramp = np.where(mine[image], own.profile.ramp(distances), ramp)
         deviation = np.where(mine[:, 0], own.profile.deviation, deviation)
     last = np.where(planes, places, -math.inf).max(axis=1, keepdims=True)
-    weights = _weights(ramp, np.ceil(last) + 1) * planes[:, :, None]
+    weights = np.zeros((*planes.shape, height))
+    weights[planes] = _weights(ramp, np.ceil(last[image]) + 1)
     lower, share = _bracket(places, planes, height)
     low, high = (math.log(each) for each in NOISE)
     noise = np.where(noisy < NOISE_SHARE, np.exp(low + (high - low) * level), 0.0).ravel()
-    rows = _rows(places, height)
+    rows = _rows(image, place, (count, height))
     return DrawnPlanes(*map(_tensor, (weights, lower, share, rows, deviation, noise)))
 
 
-def _tensor(array: NDArray[np.float64] | NDArray[np.int64]) -> Tensor:
+def _tensor(array: Floats | Whole) -> Tensor:
     """Make a tensor of an array, in single precision or of whole numbers."""
     return torch.from_numpy(array if array.dtype == np.int64 else array.astype(np.float32))
 
@@ -156,7 +164,7 @@ def _most_planes(height: int, own: OwnPlanes | None) -> int:
 
 
 def _draw_profiles(shape: Floats, size: Floats, distance: Floats) -> DrawnProfiles:
-    """Turn numbers in [0, 1) into profiles of planes that are some rows apart, (N, 1, 1) each."""
+    """Turn numbers in [0, 1) into profiles of planes that are some rows apart, (N, 1) each."""
     gaussian = shape < POINT_SHARE + (1 - POINT_SHARE) * GAUSSIAN_SHARE
     width = size * distance * np.where(gaussian, GAUSSIAN_MOST, SLAB_MOST)
     return DrawnProfiles(
@@ -198,26 +206,19 @@ def _draw_places(
     return places, np.isfinite(places)
 
 
-def _to_rows(places: Floats, height: int) -> Floats:
-    """Return distances of planes to rows 0 to H, (N, n, H + 1); large of planes not there."""
-    rows = np.arange(height + 1, dtype=np.float64)
-    return rows - np.minimum(places, 4.0 * height)[:, :, None]
-
-
 def _weights(ramp: Floats, depth: Floats) -> Floats:
-    """Return the weights of rows, (N, n, H), from the blurred ramp at (N, n, H + 1).
+    """Return the weights of rows, (planes, H), from the blurred ramp at (planes, H + 1).
 
     They are its second differences. Summed up to a row, its first differences: so what lies beyond
-    either end counts with the first and the last row, `depth` - 1.
+    either end counts with the first and the last row, `depth` - 1; (planes, 1).
     """
-    upto = np.diff(ramp, axis=2)
-    row = np.arange(upto.shape[2])
-    upto = np.where(row >= depth[:, :, None] - 1, 1.0, upto)
-    weights: Floats = np.diff(upto, axis=2, prepend=0.0)
+    upto = np.diff(ramp, axis=1)
+    upto[np.arange(upto.shape[1]) >= depth - 1] = 1.0
+    weights: Floats = np.diff(upto, axis=1, prepend=0.0)
     return weights
 
 
-def _bracket(places: Floats, planes: Truths, height: int) -> tuple[NDArray[np.int64], Floats]:
+def _bracket(places: Floats, planes: Truths, height: int) -> tuple[Whole, Floats]:
     """Find the planes around each row: see `DrawnPlanes`."""
     rows = np.arange(height)
     most = planes.sum(axis=1, keepdims=True) - 2
@@ -227,8 +228,10 @@ def _bracket(places: Floats, planes: Truths, height: int) -> tuple[NDArray[np.in
     return lower, ((rows - below) / (above - below)).clip(0, 1)
 
 
-def _rows(places: Floats, height: int) -> Floats:
-    """Return the share of a plane in each row, (N, H)."""
-    away = np.abs(np.arange(height) - places[:, :, None])
-    shares: Floats = np.maximum(1 - away, 0).sum(axis=1).clip(max=1)
-    return shares
+def _rows(image: Whole, place: Floats, shape: tuple[int, int]) -> Floats:
+    """Return the share of a plane in each row, (N, H), from where the planes of images lie."""
+    row = np.floor(place).astype(np.int64)
+    shares = np.zeros((shape[0], shape[1] + 1))
+    np.add.at(shares, (image, row), 1 - (place - row))
+    np.add.at(shares, (image, row + 1), place - row)
+    return shares[:, :-1].clip(max=1)
