@@ -13,7 +13,7 @@ from isoslice.data.interpolation import interpolation_matrix
 from isoslice.data.measurement import Measurement
 from isoslice.data.profile import POINT, Profile, sampled_profile
 from isoslice.models.config import OwnPlanes
-from isoslice.models.diffusion.drawn_planes import DISTANCE, DrawnPlanes, draw_planes, ramp_of
+from isoslice.models.diffusion.drawn_planes import DISTANCE, DrawnPlanes, draw_planes
 
 SAMPLED = sampled_profile([-2.0, -1.0, 0.5, 1.0, 3.0], [1.0, 2.0, 3.0, 2.0, 1.0], "test")
 PROFILES = (POINT, Profile("gaussian", 7.0), Profile("slab", 5.0), SAMPLED)
@@ -99,10 +99,3 @@ def test_own_planes_are_the_last_ones_and_the_others_stay_as_they_were():
     torch.testing.assert_close(mixed.weights[:20], alone.weights[:20])
     torch.testing.assert_close(mixed.deviation[20:], torch.full((20,), 6 / math.sqrt(12)))
     torch.testing.assert_close(mixed.noise, alone.noise)
-
-
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.kind)
-def test_ramps_are_those_of_the_profile(profile: Profile):
-    distance = np.linspace(-9, 9, 200)
-    found = ramp_of(profile, torch.from_numpy(distance))
-    np.testing.assert_allclose(found, profile.ramp(distance), atol=1e-3)

@@ -85,14 +85,15 @@ def test_loss_is_the_rms_of_hidden_voxels_in_units_of_c_out():
         c_out = precondition(sigma, SIGMA_DATA).c_out
         rms = hidden.square().mean(dim=(1, 2, 3)).sqrt() / c_out
         expected = (rms.square() + SQRT_OFFSET).sqrt().mean()
-        torch.testing.assert_close(weighted_loss(error, ~masks, sigma, SIGMA_DATA), expected)
+        found = weighted_loss(error, ~masks[:, None, :, None], c_out)
+        torch.testing.assert_close(found, expected)
 
 
 def test_images_with_large_errors_have_no_larger_gradients():
     """But for images that are nearly right: the loss is flat at zero, and finite there."""
     images, base, masks, _ = case()
     error = ((images - base) * torch.tensor([1.0, 20.0, 0.0])[:, None, None, None]).requires_grad_()
-    weighted_loss(error, ~masks, torch.full((3,), NO_SIGNAL), SIGMA_DATA).backward()
+    weighted_loss(error, ~masks[:, None, :, None], torch.full((3,), SIGMA_DATA)).backward()
     first, second, none = (float(gradient.norm()) for gradient in error.grad)
     assert second == pytest.approx(first, rel=0.01)
     assert none == 0

@@ -32,7 +32,8 @@ def test_the_output_is_made_of_the_features(height, width):
     x, level = torch.randn(2, 3, height, width), torch.zeros(1)
     with torch.inference_mode():
         features = made.features(x, level)
-        by_hand = F.pixel_shuffle(made.leave(features, made.leave_gain), 2)[..., :height, :width]
+        scaled = made.leave.scaled(made.leave_gain)
+        by_hand = F.pixel_shuffle(made.leave(features, scaled), 2)[..., :height, :width]
         assert torch.equal(made(x, level), by_hand)
         spread = with_head(made, build_head(TINY))(x, level)
     assert features.shape == (2, 8, math.ceil(height / 2), math.ceil(width / 2))

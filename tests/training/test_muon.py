@@ -7,12 +7,17 @@ import torch
 
 from isoslice.models.config import ModelConfig, NetworkSettings
 from isoslice.models.networks.factory import build_network
-from isoslice.training.muon import NEWTON_SCHULZ_STEPS, Muon, orthogonalized
+from isoslice.training.muon import Muon
 from isoslice.training.objectives import ResidualObjective
+from isoslice.training.orthogonalization import NEWTON_SCHULZ_STEPS, Orthogonalization
 
 
 def matrix(rows, columns, seed=0):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def orthogonalized(matrices):
+    return Orthogonalization(matrices)(matrices)
 
 
 def after_rounds(values):
@@ -45,6 +50,16 @@ def test_matrices_that_are_orthogonalised_together_do_not_see_each_other():
     for alone, together in zip(given, orthogonalized(given), strict=True):
         assert together.shape == alone.shape
         assert torch.allclose(together, orthogonalized([alone])[0], atol=1e-6)
+
+
+def test_small_matrices_may_be_padded_to_larger_ones():
+    """Where that is little work; and what is found lies in memory as the weights do."""
+    shapes = [(8, 3, 3, 3), (12, 4, 2, 2), (64, 16, 3, 3), (64, 64, 1, 1)]
+    given = [torch.randn(*shape).contiguous(memory_format=torch.channels_last) for shape in shapes]
+    for weight, found in zip(given, orthogonalized(given), strict=True):
+        assert found.stride() == weight.stride()
+        alone = orthogonalized([weight.flatten(1)])[0]
+        torch.testing.assert_close(found.flatten(1), alone, atol=1e-5, rtol=0)
 
 
 def test_nothing_becomes_nothing():

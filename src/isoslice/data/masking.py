@@ -61,13 +61,14 @@ def fill_rows(images: Tensor, masks: Tensor) -> Tensor:
     images
         Shape (N, C, H, W).
     masks
-        Shape (N, H), True where known, on any device; every mask knows at least one row.
+        Shape (N, H), True where known, on any device; every mask knows at least one row. Rows are
+        looked up on that device: for masks on the CPU, a GPU has only to gather.
 
     Returns
     -------
     The base image b, same shape: equal to `images` on known rows, independent of hidden ones.
     """
-    height, masks = masks.shape[1], masks.to(scanning_device(images.device))
+    height, masks = masks.shape[1], masks.to(scanning_device(masks.device))
     rows = torch.arange(height, device=masks.device).expand_as(masks)
     below = torch.where(masks, rows, -1).cummax(dim=1).values
     above = torch.where(masks, rows, height).flip(1).cummin(dim=1).values.flip(1)

@@ -8,53 +8,16 @@ arXiv 2502.16982). It needs fewer steps, which suits trainings of minutes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-#: Coefficients of the Newton-Schulz iteration x -> a x + b x^3 + c x^5 on singular values, which
-#: maps (0, 1] to about 0.7 ... 1.2 in five steps (Jordan et al.).
-_A, _B, _C = 3.4445, -4.7750, 2.0315
-NEWTON_SCHULZ_STEPS = 5
+from isoslice.training.orthogonalization import Orthogonalization
+
 #: Decay of Muon's momentum, and Adam's betas.
 MOMENTUM, BETAS = 0.95, (0.9, 0.99)
-
-
-def orthogonalized(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Approximate U V^T of each matrix U S V^T; singular values become 0.7 to 1.2.
-
-    Iterates on the smaller Gram matrix G = X X^T: each step multiplies X from the left by the
-    polynomial q = a + b G + c G^2, which commutes with G. Gram matrices of one size are iterated
-    together, which is a small part of the launches on a GPU.
-    """
-    norms = torch.stack(torch._foreach_norm(list(matrices))) + 1e-7
-    wide = [x if x.shape[0] <= x.shape[1] else x.T for x in matrices]
-    wide = list(torch._foreach_div(wide, list(norms.unbind())))
-    result = list(wide)
-    sizes = [len(x) for x in wide]
-    for size in sorted(set(sizes)):
-        which = [i for i, each in enumerate(sizes) if each == size]
-        product = _polynomial(torch.stack([wide[i] @ wide[i].T for i in which]))
-        for i, left in zip(which, product.unbind(), strict=True):
-            x = left @ wide[i]
-            result[i] = x if matrices[i].shape[0] <= matrices[i].shape[1] else x.T
-    return result
-
-
-def _polynomial(gram: Tensor) -> Tensor:
-    """Return the product of all steps' polynomials of Gram matrices (B, n, n), same shape.
-
-    Written with r = q - a, whose products take no identity.
-    """
-    product = torch.eye(gram.shape[1], device=gram.device, dtype=gram.dtype).expand_as(gram)
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        r = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
-        product = torch.baddbmm(product, r, product, beta=_A)
-        gram = torch.baddbmm(gram, r, gram, beta=_A)
-        gram = torch.baddbmm(gram, gram, r, beta=_A)
-    return product
 
 
 class Muon(torch.optim.Optimizer):
@@ -72,6 +35,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
         super().__init__(groups, {"lr": lr, "orthogonal": False})
+        self._of_weights: dict[tuple[int, ...], Orthogonalization] = {}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -80,23 +44,38 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        others: list[Tensor] = []
+        rates: list[float] = []
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
-            if weights:
-                (self._muon if group["orthogonal"] else self._adam)(weights, group["lr"])
+            if weights and group["orthogonal"]:
+                self._muon(weights, group["lr"])
+            else:
+                others += weights
+                rates += [group["lr"]] * len(weights)
+        if others:
+            self._adam(others, rates)
         return loss
 
     def _muon(self, weights: list[Tensor], rate: float) -> None:
         gradients, averages = _gradients(weights), self._kept("average", weights)
         torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
         nesterov = torch._foreach_lerp(gradients, averages, MOMENTUM)
-        flat = [each.reshape(len(each), -1) for each in nesterov]
-        scales = [-rate * max(each.shape) ** 0.5 for each in flat]  # 1 / RMS of an orthogonal one
-        steps = torch._foreach_mul(orthogonalized(flat), scales)
-        shaped = [each.reshape(w.shape) for each, w in zip(steps, weights, strict=True)]
-        torch._foreach_add_(weights, shaped)
+        steps = self._orthogonalization(weights)(nesterov)
+        # 1 / RMS of an orthogonal matrix.
+        torch._foreach_mul_(
+            steps, [-rate * max(len(w), w.numel() // len(w)) ** 0.5 for w in weights]
+        )
+        torch._foreach_add_(weights, steps)
 
-    def _adam(self, weights: list[Tensor], rate: float) -> None:
+    def _orthogonalization(self, weights: list[Tensor]) -> Orthogonalization:
+        """Return what orthogonalises tensors of the weights' shapes, the same at every step."""
+        key = tuple(id(weight) for weight in weights)
+        if key not in self._of_weights:
+            self._of_weights[key] = Orthogonalization(weights)
+        return self._of_weights[key]
+
+    def _adam(self, weights: list[Tensor], rates: list[float]) -> None:
         gradients = _gradients(weights)
         averages, squares = (self._kept(name, weights) for name in ("average", "square"))
         for weight in weights:
@@ -107,8 +86,8 @@ class Muon(torch.optim.Optimizer):
         roots = torch._foreach_div(squares, [1 - BETAS[1] ** step for step in steps])
         torch._foreach_sqrt_(roots)
         torch._foreach_add_(roots, 1e-8)
-        rates = [-rate / (1 - BETAS[0] ** step) for step in steps]
-        torch._foreach_addcdiv_(weights, averages, roots, rates)
+        scales = [-rate / (1 - BETAS[0] ** step) for rate, step in zip(rates, steps, strict=True)]
+        torch._foreach_addcdiv_(weights, averages, roots, scales)
 
     def _kept(self, name: str, weights: list[Tensor]) -> list[Tensor]:
         """Return what is kept of each weight under a name; zeros at first."""

@@ -22,7 +22,13 @@ from isoslice.models.config import (
     TrainingSettings,
 )
 from isoslice.models.diffusion.ddim import cosine_alphas_cumprod
-from isoslice.models.diffusion.edm import denoise, draw_sigma, weighted_loss
+from isoslice.models.diffusion.edm import (
+    column,
+    draw_sigma,
+    estimate_everywhere,
+    precondition,
+    weighted_loss,
+)
 from isoslice.models.diffusion.masked import (
     direct_loss,
     hidden_row_masks,
@@ -187,7 +193,7 @@ class ResidualObjective:
         )
         sigma = sigma.to(images.device) * units.sigma_data
         noise = normal(images.shape, generator, images.device)
-        added = torch.where(torch.isinf(sigma), 0.0, sigma)[:, None, None, None] * noise
+        added = column(sigma.masked_fill(torch.isinf(sigma), 0.0)) * noise
         residual = example.residual
         noisy = (residual + added) * example.hidden
         return self.denoising_loss(network, noisy, residual, images, example, sigma, units)
@@ -219,15 +225,16 @@ class ResidualObjective:
         Shapes as in `edm.denoise`; `images` are before the stretch. See `intensity_error`.
         """
         softening, scale = units
-        base = example.base
-        estimate = denoise(network, noisy, base, example.masks, sigma, scale, example.measured)
+        base, masks, scales = example.base, example.masks, precondition(sigma, scale)
+        estimate = estimate_everywhere(network, noisy, base, masks, scales, example.measured)
+        estimate = estimate * example.hidden
         error = estimate - target
         if softening is not None:
             mean = torch.isinf(sigma)[:, None, None, None]
             restored = base + torch.where(mean, estimate, 0.0)
             of_mean = intensity_error(restored, images, softening)
             error = torch.where(mean, of_mean, error)
-        return weighted_loss(error, example.hidden[:, 0, :, 0], sigma, scale)
+        return weighted_loss(error, example.hidden, scales.c_out)
 
     def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
         """Use Muon for inner convolutions, Adam for all other weights."""

@@ -112,10 +112,8 @@ class Training:
         self.step += 1
         self.objective.post_step(self.network)
         with torch.no_grad():
-            averages, latest = (
-                [weight.data for weight in net.parameters()]
-                for net in (self.averaged, self.network)
-            )
+            averages: list[Tensor] = list(self.averaged.parameters())
+            latest: list[Tensor] = list(self.network.parameters())
             torch._foreach_lerp_(averages, latest, 1 - decay)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,19 +1,26 @@
 """Drawn measurements: positions, slice profile and noise of planes, for many images at once.
 
-The same as `data.measurement.Measurement` of each image, in the form in which a GPU draws hundreds:
-planes are numbered from 0, and those that an image has not count for nothing.
+The same as `data.measurement.Measurement` of each image: planes are numbered from 0, and those that
+an image has not count for nothing. Computed with NumPy, since on a GPU the start of a hundred small
+operators takes longer.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.special import ndtr
 from torch import Tensor
 
-from isoslice.data.profile import FWHM, Profile
 from isoslice.models.config import OwnPlanes
+
+Floats: TypeAlias = NDArray[np.float64]
+Truths: TypeAlias = NDArray[np.bool_]
+Whole: TypeAlias = NDArray[np.int64]
 
 #: Planes along Z: distance in rows, least and most; share of evenly spaced ones; and of others, how
 #: far each is off, as a share of the distance, and the share that is missing.
@@ -28,7 +35,7 @@ NOISE_SHARE, NOISE = 0.6, (0.005, 0.1)
 
 
 class DrawnPlanes(NamedTuple):
-    """How planes of a batch of images were measured.
+    """How planes of a batch of images were measured; on the CPU when drawn.
 
     Attributes
     ----------
@@ -54,7 +61,7 @@ class DrawnPlanes(NamedTuple):
 
 
 class DrawnProfiles(NamedTuple):
-    """Slice profiles of images, (N, 1, 1) each: whether Gaussian or a slab, and how wide in rows.
+    """Slice profiles of images, (N, 1) each: whether Gaussian or a slab, and how wide in rows.
 
     Attributes
     ----------
@@ -64,29 +71,44 @@ class DrawnProfiles(NamedTuple):
         Deviation of a Gaussian, width of a slab; zero of points.
     """
 
-    gaussian: Tensor
-    width: Tensor
+    gaussian: Truths
+    width: Floats
 
     @property
-    def deviation(self) -> Tensor:
+    def deviation(self) -> Floats:
         """Standard deviation, (N,)."""
-        return torch.where(self.gaussian, self.width, self.width / math.sqrt(12)).flatten()
+        return np.where(self.gaussian, self.width, self.width / math.sqrt(12)).ravel()
 
-    def ramp(self, distance: Tensor) -> Tensor:
-        """Blur the ramp max(t, 0) at (N, ...): see `Profile.ramp`."""
-        width = self.width.clamp(min=1e-3)
-        t = distance / width
-        density = torch.exp(-0.5 * t * t) / math.sqrt(2 * math.pi)
-        bell = width * (t * torch.special.ndtr(t) + density)
-        slab = (t.clamp(-0.5, 0.5) + 0.5).square() * (width / 2) + (distance - width / 2).relu()
-        return torch.where(self.gaussian, bell, slab)
+    def ramp(self, distance: Floats, image: Whole) -> Floats:
+        """Blur the ramp max(t, 0) at (planes, rows), by the profiles of images (planes,).
+
+        See `Profile.ramp`.
+        """
+        bell, width = self.gaussian[image, 0], np.maximum(self.width[image], 1e-3)
+        ramp = np.empty_like(distance)
+        for of_kind, blurred in ((bell, _bell), (~bell, _slab)):
+            ramp[of_kind] = blurred(distance[of_kind], width[of_kind])
+        return ramp
+
+
+def _bell(distance: Floats, width: Floats) -> Floats:
+    """Blur the ramp max(t, 0) at (planes, rows) by Gaussians."""
+    t = distance / width
+    density = np.exp(-0.5 * t * t) / math.sqrt(2 * math.pi)
+    blurred: Floats = width * (t * ndtr(t) + density)
+    return blurred
+
+
+def _slab(distance: Floats, width: Floats) -> Floats:
+    """Blur the ramp max(t, 0) at (planes, rows) by slabs."""
+    inside = (distance / width).clip(-0.5, 0.5) + 0.5
+    return inside * inside * (width / 2) + np.maximum(distance - width / 2, 0)
 
 
 def draw_planes(
     count: int,
     height: int,
     generator: torch.Generator,
-    device: torch.device | None = None,
     own: OwnPlanes | None = None,
     own_share: float = 0.0,
 ) -> DrawnPlanes:
@@ -98,42 +120,41 @@ def draw_planes(
         Number of images and of their rows.
     generator
         On the CPU.
-    device
-        Where to compute; the CPU by default.
     own, own_share
         Planes of a stack that will be restored, and how many images have these, all at its end.
     """
-    numbers = torch.rand(count, 7, generator=generator, dtype=torch.float64)
-    each = torch.rand(count, _most_planes(height, own), 2, generator=generator, dtype=torch.float64)
-    if device is not None and device.type == "cuda":
-        numbers, each = numbers.to(device), each.to(device)
-    start, gap, kind, shape, size, noisy, level = numbers[:, :, None].unbind(1)
+    numbers = torch.rand(count, 7, generator=generator, dtype=torch.float64).numpy()
+    shape_of_each = count, _most_planes(height, own), 2
+    each = torch.rand(shape_of_each, generator=generator, dtype=torch.float64).numpy()
+    start, gap, kind, shape, size, noisy, level = numbers.T[:, :, None]
     distance = DISTANCE[0] * (DISTANCE[1] / DISTANCE[0]) ** gap
-    profiles = _draw_profiles(shape[:, None], size[:, None], distance[:, None])
-    if own is not None:
-        mine = torch.arange(count, device=start.device)[:, None] >= count - round(own_share * count)
-        distance = torch.where(mine, own.distance, distance)
-        kind = torch.where(mine, 0.0, kind) if own.even else kind
-    places, planes = _draw_places(start, distance, kind, each, height)
-    ramp = profiles.ramp(_to_rows(places, height))
+    profiles = _draw_profiles(shape, size, distance)
     deviation = profiles.deviation
     if own is not None:
-        theirs = ramp_of(own.profile, _to_rows(places, height))
-        ramp = torch.where(mine[:, :, None], theirs, ramp)
-        deviation = torch.where(mine[:, 0], own.profile.deviation, deviation)
-    depth = _last(places, planes).ceil().long() + 1
-    weights = _weights(ramp, depth) * planes[:, :, None]
+        mine = np.arange(count)[:, None] >= count - round(own_share * count)
+        distance = np.where(mine, own.distance, distance)
+        kind = np.where(mine, 0.0, kind) if own.even else kind
+    places, planes = _draw_places(start, distance, kind, each, height)
+    image, _ = np.nonzero(planes)  # of each plane that there is
+    place = places[planes]
+    distances = np.arange(height + 1) - place[:, None]
+    ramp = profiles.ramp(distances, image)
+    if own is not None:
+        ramp = np.where(mine[image], own.profile.ramp(distances), ramp)
+        deviation = np.where(mine[:, 0], own.profile.deviation, deviation)
+    last = np.where(planes, places, -math.inf).max(axis=1, keepdims=True)
+    weights = np.zeros((*planes.shape, height))
+    weights[planes] = _weights(ramp, np.ceil(last[image]) + 1)
     lower, share = _bracket(places, planes, height)
     low, high = (math.log(each) for each in NOISE)
-    noise = torch.where(noisy < NOISE_SHARE, (low + (high - low) * level).exp(), 0.0)
-    return DrawnPlanes(
-        weights.float(),
-        lower,
-        share.float(),
-        _rows(places, planes, height).float(),
-        deviation.float(),
-        noise.flatten().float(),
-    )
+    noise = np.where(noisy < NOISE_SHARE, np.exp(low + (high - low) * level), 0.0).ravel()
+    rows = _rows(image, place, (count, height))
+    return DrawnPlanes(*map(_tensor, (weights, lower, share, rows, deviation, noise)))
+
+
+def _tensor(array: Floats | Whole) -> Tensor:
+    """Make a tensor of an array, in single precision or of whole numbers."""
+    return torch.from_numpy(array if array.dtype == np.int64 else array.astype(np.float32))
 
 
 def _most_planes(height: int, own: OwnPlanes | None) -> int:
@@ -142,19 +163,19 @@ def _most_planes(height: int, own: OwnPlanes | None) -> int:
     return int((height - 1) / least) + 1
 
 
-def _draw_profiles(shape: Tensor, size: Tensor, distance: Tensor) -> DrawnProfiles:
-    """Turn numbers in [0, 1) into profiles of planes that are some rows apart, (N, 1, 1) each."""
+def _draw_profiles(shape: Floats, size: Floats, distance: Floats) -> DrawnProfiles:
+    """Turn numbers in [0, 1) into profiles of planes that are some rows apart, (N, 1) each."""
     gaussian = shape < POINT_SHARE + (1 - POINT_SHARE) * GAUSSIAN_SHARE
-    width = size * distance * torch.where(gaussian, GAUSSIAN_MOST, SLAB_MOST)
+    width = size * distance * np.where(gaussian, GAUSSIAN_MOST, SLAB_MOST)
     return DrawnProfiles(
         gaussian & (shape >= POINT_SHARE),
-        torch.where(shape < POINT_SHARE, 0.0, width.clamp(min=LEAST_WIDTH)),
+        np.where(shape < POINT_SHARE, 0.0, np.maximum(width, LEAST_WIDTH)),
     )
 
 
 def _draw_places(
-    start: Tensor, distance: Tensor, kind: Tensor, each: Tensor, height: int
-) -> tuple[Tensor, Tensor]:
+    start: Floats, distance: Floats, kind: Floats, each: Floats, height: int
+) -> tuple[Floats, Truths]:
     """Place planes evenly, jittered, or with some missing.
 
     Parameters
@@ -168,77 +189,49 @@ def _draw_places(
 
     Returns
     -------
-    Rising places in rows, (N, n), and which planes there are, (N, n): the first ones.
+    Rising places in rows, (N, n), infinite of planes not there, and which planes there are, (N, n):
+    the first ones.
     """
-    number = torch.arange(each.shape[1], device=each.device)
+    number = np.arange(each.shape[1])
     even = start + number * distance
     planes = even <= height - 1 + 1e-6
-    last = planes.sum(dim=1, keepdim=True) - 1
+    last = planes.sum(axis=1, keepdims=True) - 1
     # Half of those that are not even are jittered, half have planes missing, never an end.
     jittered = (kind >= EVEN_SHARE) & (kind < (1 + EVEN_SHARE) / 2) & (number > 0)
     off = (each[..., 0] * 2 - 1) * JITTER * distance
-    places = torch.where(jittered, even + off, even).clamp(max=height - 1)
+    places = np.minimum(np.where(jittered, even + off, even), height - 1)
     inside = (number > 0) & (number < last)
     gone = (kind >= (1 + EVEN_SHARE) / 2) & inside & (each[..., 1] < MISSING)
-    kept = planes & ~gone
-    places = torch.where(kept, places, math.inf).sort(dim=1).values
-    return places, torch.isfinite(places)
+    places = np.sort(np.where(planes & ~gone, places, math.inf), axis=1)
+    return places, np.isfinite(places)
 
 
-def _to_rows(places: Tensor, height: int) -> Tensor:
-    """Return distances of planes to rows 0 to H, (N, n, H + 1); large of planes not there."""
-    rows = torch.arange(height + 1, device=places.device, dtype=places.dtype)
-    return rows - places.nan_to_num(posinf=4.0 * height)[:, :, None]
-
-
-def _weights(ramp: Tensor, depth: Tensor) -> Tensor:
-    """Return the weights of rows, (N, n, H), from the blurred ramp at (N, n, H + 1).
+def _weights(ramp: Floats, depth: Floats) -> Floats:
+    """Return the weights of rows, (planes, H), from the blurred ramp at (planes, H + 1).
 
     They are its second differences. Summed up to a row, its first differences: so what lies beyond
-    either end counts with the first and the last row, `depth` - 1.
+    either end counts with the first and the last row, `depth` - 1; (planes, 1).
     """
-    upto = ramp.diff(dim=2)
-    row = torch.arange(upto.shape[2], device=ramp.device)
-    upto = torch.where(row >= depth[:, :, None] - 1, 1.0, upto)
-    return upto.diff(dim=2, prepend=torch.zeros_like(upto[..., :1]))
+    upto = np.diff(ramp, axis=1)
+    upto[np.arange(upto.shape[1]) >= depth - 1] = 1.0
+    weights: Floats = np.diff(upto, axis=1, prepend=0.0)
+    return weights
 
 
-def _last(places: Tensor, planes: Tensor) -> Tensor:
-    """Return the place of the last plane, (N, 1)."""
-    return torch.where(planes, places, -math.inf).amax(dim=1, keepdim=True)
-
-
-def _bracket(places: Tensor, planes: Tensor, height: int) -> tuple[Tensor, Tensor]:
+def _bracket(places: Floats, planes: Truths, height: int) -> tuple[Whole, Floats]:
     """Find the planes around each row: see `DrawnPlanes`."""
-    rows = torch.arange(height, device=places.device, dtype=places.dtype)
-    rows = rows.expand(len(places), -1).contiguous()
-    most = planes.sum(dim=1, keepdim=True) - 2
-    lower = torch.searchsorted(places.contiguous(), rows, right=True) - 1
-    lower = torch.minimum(lower.clamp(min=0), most)
-    below, above = places.gather(1, lower), places.gather(1, lower + 1)
-    return lower, ((rows - below) / (above - below)).clamp(0, 1)
+    rows = np.arange(height)
+    most = planes.sum(axis=1, keepdims=True) - 2
+    below_row = (places[:, :, None] <= rows).sum(axis=1)
+    lower = np.minimum(np.maximum(below_row - 1, 0), most)
+    below, above = (np.take_along_axis(places, each, axis=1) for each in (lower, lower + 1))
+    return lower, ((rows - below) / (above - below)).clip(0, 1)
 
 
-def _rows(places: Tensor, planes: Tensor, height: int) -> Tensor:
-    """Return the share of a plane in each row, (N, H)."""
-    rows = torch.arange(height, device=places.device, dtype=places.dtype)
-    distance = (rows - places.nan_to_num(posinf=-10.0)[:, :, None]).abs()
-    return (1 - distance).clamp(min=0).sum(dim=1).clamp(max=1)
-
-
-def ramp_of(profile: Profile, distance: Tensor) -> Tensor:
-    """Blur the ramp max(t, 0) by a slice profile: `Profile.ramp`, on any device."""
-    if profile.kind != "sampled":
-        gaussian = torch.tensor(profile.kind == "gaussian", device=distance.device)
-        width = profile.width / (FWHM if profile.kind == "gaussian" else 1)
-        return DrawnProfiles(gaussian, torch.tensor(width, device=distance.device)).ramp(distance)
-    edges, weights = distance.new_tensor(profile.edges), distance.new_tensor(profile.weights)
-    steps = edges.diff()
-    share = torch.cat([steps.new_zeros(1), (weights * steps).cumsum(0)])
-    ramps = (share[:-1] * steps + weights * steps**2 / 2).cumsum(0)
-    ramps = torch.cat([ramps.new_zeros(1), ramps])
-    at = (torch.bucketize(distance, edges, right=True) - 1).clamp(0, len(weights) - 1)
-    t = distance - edges[at]
-    inside = ramps[at] + share[at] * t + weights[at] * t * t / 2
-    outside = (distance <= edges[0]) | (distance >= edges[-1])
-    return torch.where(outside, distance.relu(), inside)
+def _rows(image: Whole, place: Floats, shape: tuple[int, int]) -> Floats:
+    """Return the share of a plane in each row, (N, H), from where the planes of images lie."""
+    row = np.floor(place).astype(np.int64)
+    shares = np.zeros((shape[0], shape[1] + 1))
+    np.add.at(shares, (image, row), 1 - (place - row))
+    np.add.at(shares, (image, row + 1), place - row)
+    return shares[:, :-1].clip(max=1)

@@ -42,16 +42,14 @@ def precondition(sigma: Tensor, sigma_data: float | Tensor) -> Preconditioning:
     """
     total = sigma**2 + sigma_data**2
     no_signal = torch.isinf(sigma)
-    c_skip = torch.where(no_signal, 0.0, sigma_data**2 / total)
     c_out = torch.where(no_signal, sigma_data, sigma * sigma_data / total.sqrt())
-    c_in = torch.where(no_signal, 0.0, total.rsqrt())
-    c_noise = torch.where(no_signal, _C_NOISE_NO_SIGNAL, (sigma / sigma_data).log() / 4)
-    return Preconditioning(c_skip, c_out, c_in, c_noise)
+    c_noise = ((sigma / sigma_data).log() / 4).masked_fill(no_signal, _C_NOISE_NO_SIGNAL)
+    return Preconditioning(sigma_data**2 / total, c_out, total.rsqrt(), c_noise)
 
 
 def column(values: float | Tensor) -> float | Tensor:
     """Make numbers of images, (N,), multiply these, (N, C, H, W); one number stays."""
-    return values[:, None, None, None] if isinstance(values, Tensor) else values
+    return values.reshape(-1, 1, 1, 1) if isinstance(values, Tensor) else values
 
 
 def network_input(scaled: Tensor, base: Tensor, masks: Tensor) -> Tensor:
@@ -108,12 +106,24 @@ def denoise(
     -------
     Expected residual given the input, shape (N, C, H, W).
     """
-    scale = precondition(sigma, sigma_data)
-    scaled = noisy * column(scale.c_in)
-    levels = network_levels(scale.c_noise, measured)
-    output = network(network_input(scaled, base, masks), levels)
-    estimate = column(scale.c_skip) * noisy + column(scale.c_out) * output.to(noisy.dtype)
+    scales = precondition(sigma, sigma_data)
+    estimate = estimate_everywhere(network, noisy, base, masks, scales, measured)
     return estimate * hidden_rows(masks, measured)[:, None, :, None]
+
+
+def estimate_everywhere(
+    network: Network,
+    noisy: Tensor,
+    base: Tensor,
+    masks: Tensor,
+    scales: Preconditioning,
+    measured: Tensor | None,
+) -> Tensor:
+    """Estimate the residual as `denoise` does, but not made zero on known rows: (N, C, H, W)."""
+    scaled = noisy * column(scales.c_in)
+    levels = network_levels(scales.c_noise, measured)
+    output = network(network_input(scaled, base, masks), levels)
+    return column(scales.c_skip) * noisy + column(scales.c_out) * output.to(noisy.dtype)
 
 
 def hidden_rows(masks: Tensor, measured: Tensor | None = None) -> Tensor:
@@ -125,20 +135,18 @@ def hidden_rows(masks: Tensor, measured: Tensor | None = None) -> Tensor:
     return hidden if measured is None else hidden | measured.any(dim=1, keepdim=True)
 
 
-def weighted_loss(
-    error: Tensor, hidden: Tensor, sigma: Tensor, sigma_data: float | Tensor
-) -> Tensor:
+def weighted_loss(error: Tensor, hidden: Tensor, c_out: Tensor) -> Tensor:
     """Compute the RMS of error / c_out over the hidden pixels of each image, mean over images.
 
     Its square is EDM equation 8 with lambda = 1 / c_out^2, which weights all noise levels equally
     in an untrained network. Later the images that are hardest to predict, by their noise, mask or
     content, would dominate the gradient; the root divides each image's gradient by its error.
 
-    Shapes (N, C, H, W), (N, H) and (N,).
+    Shapes (N, C, H, W), (N, 1, H, 1) and (N,).
     """
-    where = hidden[:, None, :, None].expand_as(error)
-    scaled = error * where / column(precondition(sigma, sigma_data).c_out)
-    squares = scaled.square().sum(dim=(1, 2, 3)) / where.sum(dim=(1, 2, 3)).clamp(min=1)
+    scaled = error * hidden / column(c_out)
+    pixels = hidden.sum(dim=(1, 2, 3)) * (error.shape[1] * error.shape[3])
+    squares = scaled.square().sum(dim=(1, 2, 3)) / pixels.clamp(min=1)
     return (squares + SQRT_OFFSET).sqrt().mean()
 
 
@@ -156,7 +164,7 @@ def draw_sigma(
     """
     normal = torch.randn(count, generator=generator)
     pure = torch.rand(count, generator=generator) < no_signal_share
-    return torch.where(pure, NO_SIGNAL, (log_mean + log_std * normal).exp())
+    return (log_mean + log_std * normal).exp().masked_fill(pure, NO_SIGNAL)
 
 
 def noise_schedule(steps: int, sigma_max: float, sigma_min: float, rho: float) -> list[float]:

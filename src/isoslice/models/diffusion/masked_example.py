@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,7 +38,7 @@ class MaskedExample:
     masks: Tensor
     measured: Tensor | None = None
 
-    @property
+    @cached_property
     def hidden(self) -> Tensor:
         """True where a row is hidden, shape (N, 1, H, 1)."""
         return hidden_rows(self.masks, self.measured)[:, None, :, None]
@@ -50,9 +51,8 @@ class MaskedExample:
 
 def mask_images(images: Tensor, masks: Tensor, softening: Softening) -> MaskedExample:
     """Hide rows of images (N, C, H, W) by masks (N, H); for `softening` see `stretch`."""
-    masks = masks.to(images.device)
     stretched = stretch(images, softening)
-    return MaskedExample(stretched, fill_rows(stretched, masks), masks)
+    return MaskedExample(stretched, fill_rows(stretched, masks), masks.to(images.device))
 
 
 def draw_masked(
@@ -89,9 +89,8 @@ def draw_example(
     points = count - others
     masks = draw_masks(points, height, settings.factors, settings.even_share, generator)
     own, share = settings.own_planes, settings.own_share
-    drawn = draw_planes(others, height, generator, images.device, own, share)
+    drawn = draw_planes(others, height, generator, own, share)
     drawn = DrawnPlanes(*(each.to(images.device) for each in drawn))
-    masks = masks.to(images.device)
     stretched = stretch(images, units.softening)
     measured = units.part(slice(points, None))
     told = levels(drawn, measured.sigma_data)

@@ -25,7 +25,7 @@ def measure(
     weights = drawn.weights.to(images.device)
     columns = images.transpose(1, 2).reshape(count, height, channels * width)
     with torch.autocast(images.device.type, enabled=False):
-        planes = weights @ columns
+        planes = torch.bmm(weights, columns)
         noise = normal(planes.shape, generator, images.device)
         planes = planes + drawn.noise.to(images.device)[:, None, None] * noise
         planes = planes.view(count, -1, channels, width).transpose(1, 2)

@@ -8,10 +8,14 @@ receptive field is finite, which exact tiling needs.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+from isoslice.models.networks.scaled_weights import scale_weights
 
 # Keeps the variance of SiLU's output at that of its input (EDM2 equation 81).
 _SILU_GAIN = 1 / 0.596
@@ -45,25 +49,53 @@ def pad_to_even(x: Tensor) -> Tensor:
 class MPConv(nn.Module):
     """Convolution with normalised weights and no bias (EDM2 section 2.3).
 
-    Kernels 1 and 3 keep height and width, 2 halves them, 0 makes a linear layer.
+    Kernels 1 and 3 keep height and width, 2 halves them, 0 makes a linear layer. The output is
+    multiplied by `gain`.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, gain: float = 1.0) -> None:
         super().__init__()
         size = (kernel, kernel) if kernel else ()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, *size))
+        self.gain = gain
 
-    def forward(self, x: Tensor, gain: float | Tensor = 1.0) -> Tensor:
-        """Convolve; `gain` scales the output (a number, or shape (outputs, 1, 1, 1)).
+    @property
+    def scale(self) -> float:
+        """What stored weights, which have to be normalised (see `renormalize`), are scaled by."""
+        return self.gain / self.root
 
-        Stored weights have to be normalised (see `renormalize`).
-        """
-        weight = self.weight * (gain / math.sqrt(self.weight[0].numel()))
+    @property
+    def root(self) -> float:
+        """Square root of the number of weights of an output."""
+        return math.sqrt(math.prod(self.weight.shape[1:]))
+
+    def scaled(self, gain: Tensor) -> Tensor:
+        """Return scaled weights with another gain: a number, or one for each output."""
+        return self.weight * (gain / self.root)
+
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Convolve, by weights that are scaled already if given."""
+        weight = (self.weight * self.scale if weight is None else weight).to(x.dtype)
         if weight.ndim == 2:
-            return F.linear(x, weight.to(x.dtype))
+            return F.linear(x, weight)
         if weight.shape[-1] == 2:
-            return F.conv2d(x, weight.to(x.dtype), stride=2)
-        return F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
+            return F.conv2d(x, weight, stride=2)
+        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+
+class Prepared(NamedTuple):
+    """What a network computes before its first convolution, for all layers at once.
+
+    Attributes
+    ----------
+    gains
+        Of each block, (N or 1, width, 1, 1); they depend on the noise.
+    weights
+        Scaled ones of layers; of those that are not here, each scales its own.
+    """
+
+    gains: Mapping[nn.Module, Tensor]
+    weights: Mapping[nn.Module, Tensor]
 
 
 class Block(nn.Module):
@@ -71,21 +103,22 @@ class Block(nn.Module):
 
     def __init__(self, width: int, embedding: int) -> None:
         super().__init__()
-        self.conv1 = MPConv(width, width, 3)
-        self.conv2 = MPConv(width, width, 3)
+        self.old, new = mp_sum_weights(_BLOCK_SHARE)
+        self.conv1 = MPConv(width, width, 3, _SILU_GAIN)
+        self.conv2 = MPConv(width, width, 3, _SILU_GAIN * new)
         self.level = MPConv(embedding, width, 0)
         self.level_gain = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(N, width, H, W) and (N or 1, embedding) -> (N, width, H, W)."""
-        gain = self.level(embedding, self.level_gain) + 1
+    def forward(self, x: Tensor, prepared: Prepared) -> Tensor:
+        """(N, width, H, W) -> same."""
+        gain, ready = prepared.gains[self], prepared.weights.get
         if len(gain) == 1:  # one noise level for all: cheaper as part of the weights
-            y = self.conv1(F.silu(x), _SILU_GAIN * gain[0, :, None, None, None])
+            scaled = self.conv1.scaled(_SILU_GAIN * gain[0, ..., None])
+            y = self.conv1(F.silu(x), scaled)
         else:
-            y = self.conv1(F.silu(x), _SILU_GAIN) * gain[:, :, None, None].to(x.dtype)
-        old, new = mp_sum_weights(_BLOCK_SHARE)
-        y = self.conv2(F.silu(y, inplace=not self.training), _SILU_GAIN * new)
-        total: Tensor = y.add_(x, alpha=old)
+            y = self.conv1(F.silu(x), ready(self.conv1)) * gain.to(x.dtype)
+        y = self.conv2(F.silu(y, inplace=not self.training), ready(self.conv2))
+        total: Tensor = y.add_(x, alpha=self.old)
         return total
 
 
@@ -96,10 +129,10 @@ class Blocks(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, embedding) for _ in range(count))
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(N, width, H, W) and (N or 1, embedding) -> (N, width, H, W)."""
+    def forward(self, x: Tensor, prepared: Prepared) -> Tensor:
+        """(N, width, H, W) -> same."""
         for block in self.blocks:
-            x = block(x, embedding)
+            x = block(x, prepared)
         return x
 
 
@@ -160,42 +193,80 @@ class Denoiser(nn.Module):
         self.shrink = nn.ModuleList()
         self.up = nn.ModuleList()
         self.grow = nn.ModuleList()
+        self.own, below = mp_sum_weights(_LEVEL_SHARE)
         for level, width in enumerate(widths):
             if level:
                 self.shrink.append(MPConv(widths[level - 1], width, 2))
-                self.grow.append(MPConv(width, widths[level - 1], 1))
+                self.grow.append(MPConv(width, widths[level - 1], 1, below))
             self.down.append(Blocks(width, embedding, blocks_down[level]))
             self.up.append(Blocks(width, embedding, blocks_up[level]))
         self.leave = MPConv(widths[0], channels * 4, 3)
         self.leave_gain = nn.Parameter(torch.zeros(()))
+        # Of which block each of all blocks' channels is, one block after the other.
+        self.block_of: Tensor
+        blocks = enumerate(self._blocks())
+        numbers = [number for number, block in blocks for _ in range(len(block.level.weight))]
+        self.register_buffer("block_of", torch.tensor(numbers, dtype=torch.long), persistent=False)
+
+    def _blocks(self) -> list[Block]:
+        return [block for blocks in (*self.down, *self.up) for block in blocks.blocks]
 
     def forward(self, x: Tensor, levels: Tensor) -> Tensor:
         """(N, 2C + 1, H, W) and levels -> (N, C, H, W), any H and W; see `edm.Network`."""
         height, width = x.shape[-2:]
-        x = F.pixel_shuffle(self.leave(self.features(x, levels), self.leave_gain), 2)
+        features = self.features(x, levels)
+        x = F.pixel_shuffle(self.leave(features, self.leave.scaled(self.leave_gain)), 2)
         return x[..., :height, :width]
 
     def features(self, x: Tensor, levels: Tensor) -> Tensor:
         """Return the last layer's input: (N, widths[0], H, W), H and W halved and rounded up."""
-        embedding = mp_silu(self._embedding(levels))
+        dtype = _computing_dtype(x)
+        prepared = self._prepared(levels, dtype)
+        ready = prepared.weights.get
 
         x = F.pixel_unshuffle(pad_to_even(x), 2)
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
-        x = self.enter(x.contiguous(memory_format=torch.channels_last))
+        x = self.enter(x.to(dtype, memory_format=torch.channels_last), ready(self.enter))
         skips = []
         for level in range(len(self.widths)):
             if level:
-                x = self.shrink[level - 1](pad_to_even(x))
-            x = self.down[level](x, embedding)
+                shrink = self.shrink[level - 1]
+                x = shrink(pad_to_even(x), ready(shrink))
+            x = self.down[level](x, prepared)
             skips.append(x)
-        own, below = mp_sum_weights(_LEVEL_SHARE)
         for level in reversed(range(len(self.widths))):
             if level < len(self.widths) - 1:
-                x = F.interpolate(self.grow[level](x, below), scale_factor=2.0, mode="nearest")
-                skip = skips[level]
-                x = x[..., : skip.shape[2], : skip.shape[3]].add_(skip, alpha=own)
-            x = self.up[level](x, embedding)
+                grow, skip = self.grow[level], skips[level]
+                x = F.interpolate(grow(x, ready(grow)), scale_factor=2.0, mode="nearest")
+                if x.shape != skip.shape:
+                    x = x[..., : skip.shape[2], : skip.shape[3]]
+                x = x.add_(skip, alpha=self.own)
+            x = self.up[level](x, prepared)
         return x
+
+    def _prepared(self, levels: Tensor, dtype: torch.dtype) -> Prepared:
+        """Compute gains of all blocks, and in training scale the weights of all convolutions."""
+        blocks, embedding = self._blocks(), mp_silu(self._embedding(levels))
+        of_blocks = self._gains(blocks, embedding)
+        gains: dict[nn.Module, Tensor] = dict(zip(blocks, of_blocks, strict=True))
+        if not torch.is_grad_enabled():
+            return Prepared(gains, {})
+        layers = [layer for block in blocks for layer in (block.conv1, block.conv2)]
+        layers += [self.enter, *self.shrink, *self.grow]
+        stored, scales = [layer.weight for layer in layers], [layer.scale for layer in layers]
+        weights = scale_weights(stored, scales, dtype)
+        return Prepared(gains, dict(zip(layers, weights, strict=True)))
+
+    def _gains(self, blocks: list[Block], embedding: Tensor) -> tuple[Tensor, ...]:
+        """Compute gains (N, width, 1, 1) of blocks from embeddings (N, 64), in one product."""
+        if not blocks:
+            return ()
+        weights = torch.cat([block.level.weight for block in blocks])
+        gains = torch.stack([block.level_gain for block in blocks]) / blocks[0].level.root
+        weights = weights * gains[self.block_of][:, None]
+        joined = F.linear(embedding, weights.to(embedding.dtype)) + 1
+        widths = [len(block.level.weight) for block in blocks]
+        return torch.split(joined.reshape(*joined.shape, 1, 1), widths, dim=1)
 
     def _embedding(self, levels: Tensor) -> Tensor:
         """Embed noise levels, (N,), or these with how planes were measured, (N, 3)."""
@@ -207,7 +278,7 @@ class Denoiser(nn.Module):
         orders = torch.arange(1, MEASURED_WAVES + 1, device=levels.device) * (math.pi / 4)
         angles = (levels[:, 1:].log1p()[:, :, None] * orders).flatten(1)
         away = torch.cat([1 - angles.cos(), angles.sin()], dim=1)
-        told: Tensor = self.embed_measured(away, self.measured_gain)
+        told: Tensor = self.embed_measured(away, self.embed_measured.scaled(self.measured_gain))
         return embedding + told
 
     def normalized_weights(self) -> list[Tensor]:
@@ -223,7 +294,7 @@ class Denoiser(nn.Module):
             for weight in weights
         ]
         torch._foreach_add_(norms, 1e-6)
-        torch._foreach_div_(norms, [math.sqrt(weight[0].numel()) for weight in weights])
+        torch._foreach_div_(norms, [math.sqrt(math.prod(weight.shape[1:])) for weight in weights])
         torch._foreach_div_(weights, norms)
 
     @torch.no_grad()
@@ -238,6 +309,12 @@ class Denoiser(nn.Module):
         along = torch._foreach_mul(gradients, weights)
         shares = [each.mean(tuple(range(1, each.ndim)), keepdim=True) for each in along]
         torch._foreach_sub_(gradients, torch._foreach_mul(weights, shares))
+
+
+def _computing_dtype(x: Tensor) -> torch.dtype:
+    """Return the precision in which a convolution of `x` is computed here."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def channels_last(network: nn.Module) -> nn.Module:
