@@ -84,7 +84,7 @@ def soften(planes: Tensor, kept: float) -> None:
     if kept == 1:
         return
     at_once = max(1, SOFTENED // (planes.shape[1] * planes.shape[2]))
-    for some in planes.split(at_once):  # few, for memory
+    for some in torch.split(planes, at_once):  # few, for memory
         around = F.pad(some[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
         some.lerp_(_means_of_four(_means_of_four(around)), 1 - kept)
 
