@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import convolve1d, gaussian_filter1d
+from torch.nn import functional as F  # noqa: N812
 
+from isoslice.inference.detail import blend
 from isoslice.inference.detail.blend import (
     Gains,
     blend_detail,
@@ -117,6 +119,19 @@ def test_grain_is_what_a_mean_of_neighbours_takes_off():
         soften(found, kept)
         expected = kept * planes + (1 - kept) * blurred
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_softening_takes_means_of_four_as_pytorch_does(at_once, monkeypatch):
+    monkeypatch.setattr(blend, "SOFTENED", at_once * 13 * 17)
+    planes = torch.randn(3, 13, 17, generator=torch.Generator().manual_seed(0))
+    expected = planes.clone()
+    for plane in expected:
+        around = F.pad(plane[None, None], (1, 1, 1, 1), mode="replicate")
+        pairs = F.avg_pool2d(around, 2, stride=1)
+        plane.lerp_(F.avg_pool2d(pairs, 2, stride=1)[0, 0], 1 - 0.8)
+    soften(planes, 0.8)
+    assert torch.equal(planes, expected)
 
 
 def test_grain_is_taken_off_the_detail_alone():

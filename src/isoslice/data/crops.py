@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from isoslice.data.planes import PlaneStack
@@ -262,6 +261,8 @@ def spaced_rows(image: NDArray[np.float32], count: int, row_spacing: float) -> N
 
 @lru_cache(maxsize=4)
 def _row_weights(height: int, count: int, row_spacing: float) -> NDArray[np.float64]:
+    from scipy.interpolate import CubicSpline
+
     spline = CubicSpline(np.arange(height), np.eye(height))
     return np.asarray(spline(np.arange(count) * row_spacing), np.float64)
 

@@ -79,11 +79,8 @@ class _Channel:
 
     def near(self, first: int, last: int, lags: NDArray[np.float64]) -> float:
         """Return how like the planes around the most unlike one of a run is."""
-        each = [
-            np.nanmax([lags[z, z - first], lags[last + 1, last - z]])
-            for z in range(first, last + 1)
-        ]
-        return float(np.min(each))
+        run = np.arange(first, last + 1)
+        return float(np.fmax(lags[run, run - first], lags[last + 1, last - run]).min())
 
     def is_unlike(
         self, first: int, last: int, lags: NDArray[np.float64], least: tuple[float, float]

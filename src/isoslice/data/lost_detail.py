@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
 
 from isoslice.data.isotropic_spectrum import SpectrumModel
 from isoslice.data.plane_spectra import spectra_of
@@ -118,6 +117,8 @@ def gathered(
     `sharp` with as much fine detail in all, but less of it where there is nothing but noise; as it
     is where noise drowns everything, and without noise.
     """
+    from scipy.ndimage import uniform_filter
+
     result = sharp.copy()
     for channel, plain, level in zip(result, image, noise, strict=True):
         fine = _fine(plain)
@@ -133,5 +134,7 @@ def gathered(
 
 
 def _fine(image: NDArray[np.float32]) -> Floats:
+    from scipy.ndimage import gaussian_filter
+
     smooth = gaussian_filter(image.astype(np.float64), FINE)
     return np.asarray(image - smooth, np.float64)

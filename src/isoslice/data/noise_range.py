@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from isoslice.data.noise_level import noise_level
 from isoslice.data.normalization import PERCENTILES, Normalization
@@ -157,6 +156,8 @@ def percentile_shifts(
 
 
 def _smoothed(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter1d
+
     smooth: NDArray[np.float64] = gaussian_filter1d(counts, BINS, mode="constant", truncate=6)
     return smooth
 

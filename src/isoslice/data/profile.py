@@ -12,7 +12,6 @@ from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from isoslice.errors import SettingsError
 
@@ -108,6 +107,8 @@ class Profile:
         voxels; see `measurement.Measurement`.
         """
         if self.kind == "gaussian":
+            from scipy.special import ndtr
+
             t = distance / self.deviation
             density = np.exp(-0.5 * t * t) / math.sqrt(2 * math.pi)
             blurred: Floats = self.deviation * (t * ndtr(t) + density)

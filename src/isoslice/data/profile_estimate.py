@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma
 
 from isoslice.data.box import Region
 from isoslice.data.isotropic_spectrum import INDEPENDENT, TILTS, Fit, SpectrumModel
@@ -237,6 +236,8 @@ def _best(model: SpectrumModel, power: Floats, variant: _Variant) -> _Found:
 
 def _geometric(power: Floats, spectra: PlaneSpectra) -> Floats:
     """Average the logarithm over cubes that show something: edges do not outweigh all else."""
+    from scipy.special import digamma
+
     total = power.sum((1, 2))
     showing = power[total > QUIET * np.quantile(total, 0.95)]
     free = np.maximum(spectra.counts * 2 * INDEPENDENT, 0.75)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 #: Deviation, in voxels, of the Gaussian that smooths the variance of samples; their weight.
 SMOOTHED, SAMPLED = 1.0, 0.25
@@ -29,6 +28,8 @@ def smoothed_variance(squares: NDArray[np.float32], samples: int) -> NDArray[np.
 
     Shape (C, Z, Y, X); the result holds where `REACH` voxels around were given.
     """
+    from scipy.ndimage import gaussian_filter
+
     return np.stack(
         [gaussian_filter(channel / samples, SMOOTHED, truncate=REACH) for channel in squares]
     )

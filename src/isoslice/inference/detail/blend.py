@@ -18,6 +18,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from isoslice.models.config import ModelConfig
 
+#: Pixels that are softened at once.
+SOFTENED = 2**17
 #: Where the dial stands if nobody turns it: all of the detail.
 DEFAULT_DETAIL = 1.0
 
@@ -81,10 +83,20 @@ def soften(planes: Tensor, kept: float) -> None:
     """
     if kept == 1:
         return
-    for plane in planes:  # one by one, for memory
-        around = F.pad(plane[None, None], (1, 1, 1, 1), mode="replicate")
-        pairs = F.avg_pool2d(around, 2, stride=1)
-        plane.lerp_(F.avg_pool2d(pairs, 2, stride=1)[0, 0], 1 - kept)
+    at_once = max(1, SOFTENED // (planes.shape[1] * planes.shape[2]))
+    for some in torch.split(planes, at_once):  # few, for memory
+        around = F.pad(some[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+        some.lerp_(_means_of_four(_means_of_four(around)), 1 - kept)
+
+
+def _means_of_four(planes: Tensor) -> Tensor:
+    """Average planes (n, Y, X) over each 2 x 2 pixels, (n, Y - 1, X - 1).
+
+    As `F.avg_pool2d` does, to the last bit; on a processor, where that takes pixel by pixel, in a
+    ninth of the time.
+    """
+    total = planes[:, :-1, :-1] + planes[:, :-1, 1:]
+    return total.add_(planes[:, 1:, :-1]).add_(planes[:, 1:, 1:]).mul_(0.25)
 
 
 def split_detail(detail: Tensor, sigma: float) -> tuple[Tensor, Tensor]:

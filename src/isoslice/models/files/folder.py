@@ -21,6 +21,7 @@ from isoslice.io.limits import check_regular, parse_json, read_small
 from isoslice.models.config import AnyConfig, ModelConfig, read_config
 from isoslice.models.networks.error_head import build_head
 from isoslice.models.networks.factory import build_network
+from isoslice.models.networks.undrawn import undrawn
 from isoslice.models.reliability.record import Trust
 
 #: Largest sizes in bytes; a training record lists sources and validations.
@@ -108,13 +109,13 @@ def with_weights(network: Network, weights: Mapping[str, Tensor]) -> Network:
 
 def head_shapes(config: ModelConfig) -> Shapes:
     """Return names, shapes and types of the error head's weights, without allocating them."""
-    with torch.device("meta"):
+    with undrawn():
         return _shapes(build_head(config))
 
 
 def network_shapes(config: AnyConfig) -> Shapes:
     """Return names, shapes and types of a network's weights, without allocating them."""
-    with torch.device("meta"):
+    with undrawn():
         return _shapes(build_network(config))
 
 

@@ -153,7 +153,8 @@ def texture_features(crops: NDArray[np.float32]) -> NDArray[np.float64]:
     sparse = [log(np.abs(steps[i]).mean(1)) - log(powers[i]) for i in (0, 2)]
     flat = images.reshape(count, -1)
     mean, deviation = flat.mean(1), flat.std(1)
-    third = ((flat - mean[:, None]) ** 3).mean(1)
+    away = flat - mean[:, None]
+    third = (away * away * away).mean(1)  # NumPy's power takes far longer
     skew = np.cbrt(third / (deviation**3 + AMPLITUDE_FLOOR**3))
     columns = [*map(log, powers), log(noise), *sparse, mean, log(deviation), skew]
     return np.stack(columns, axis=1)
