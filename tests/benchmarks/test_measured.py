@@ -258,7 +258,7 @@ def test_rows_are_collected_whatever_run_measured_them(tmp_path):
 
 def test_options_name_what_there_is():
     assert tuple(VOLUMES) == NAMES
-    assert set(PARTS) == {"points", "blurred", "own", "uneven", "cost", "peers", "pair"}
+    assert set(PARTS) == {"points", "blurred", "own", "adapted", "uneven", "cost", "peers", "pair"}
 
 
 FAKE_PEER = """

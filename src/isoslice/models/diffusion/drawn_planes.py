@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtr
 from torch import Tensor
 
 from isoslice.models.config import OwnPlanes
@@ -93,6 +92,8 @@ class DrawnProfiles(NamedTuple):
 
 def _bell(distance: Floats, width: Floats) -> Floats:
     """Blur the ramp max(t, 0) at (planes, rows) by Gaussians."""
+    from scipy.special import ndtr  # not needed to predict
+
     t = distance / width
     density = np.exp(-0.5 * t * t) / math.sqrt(2 * math.pi)
     blurred: Floats = width * (t * ndtr(t) + density)
