@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -100,3 +103,15 @@ def test_the_recipe_trains_every_weight_once_and_only_inner_convolutions_as_matr
     assert {"shrink.0.weight", "grow.0.weight"} <= found
     assert not {"enter.weight", "leave.weight", "embed.weight"} & found
     assert all(weight.ndim == 4 for weight in inside["params"])
+
+
+def test_the_compiler_is_not_loaded():
+    """That takes seconds, which an adaptation does not have."""
+    code = (
+        "import sys, torch; from isoslice.training.muon import Muon; w = torch.ones(3, 3, "
+        "requires_grad=True); made = Muon([{'params': [w], 'orthogonal': True}], 0.1); "
+        "made.zero_grad(); w.sum().backward(); made.step(); "
+        "made.load_state_dict(made.state_dict()); print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8")
+    assert done.stdout.strip() == "False", done.stderr

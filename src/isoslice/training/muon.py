@@ -20,6 +20,15 @@ from isoslice.training.orthogonalization import Orthogonalization
 MOMENTUM, BETAS = 0.95, (0.9, 0.99)
 
 
+def _plain(name: str) -> Any:
+    """Return a method of optimisers without the wrapper that loads PyTorch's compiler.
+
+    That takes seconds, of which an adaptation has few, and nothing here is compiled.
+    """
+    method = getattr(torch.optim.Optimizer, name)
+    return getattr(method, "__wrapped__", method)
+
+
 class Muon(torch.optim.Optimizer):
     """Muon for parameter groups with ``orthogonal`` set, Adam for the others.
 
@@ -32,6 +41,11 @@ class Muon(torch.optim.Optimizer):
     lr
         Learning rate of groups without one.
     """
+
+    add_param_group = _plain("add_param_group")
+    zero_grad = _plain("zero_grad")
+    state_dict = _plain("state_dict")
+    load_state_dict = _plain("load_state_dict")
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float) -> None:
         super().__init__(groups, {"lr": lr, "orthogonal": False})
