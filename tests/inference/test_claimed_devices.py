@@ -21,6 +21,9 @@ from isoslice.evaluation.holdout.run import check
 from isoslice.evaluation.slicefid import features
 from isoslice.models.config import MaskedTraining, NetworkSettings, TrainingSettings, UNetSettings
 from isoslice.models.exchange.expected import ExpectedVolume
+from isoslice.training import blend
+from isoslice.training.adapt import adapt
+from isoslice.training.blend import Blend
 from isoslice.training.distillation import distill
 from isoslice.training.train import train
 from jobs_setup import run, voxels
@@ -187,6 +190,22 @@ def test_training_then_predicting(stack, device, recipe, tmp_path, monkeypatch):
     model.save(tmp_path / "model")
     steps = 3 if recipe.get("preset") == "msdsr" else None
     found = model.predict(stack, "ZYX", SIZE, device=device.type, steps=steps)
+    np.testing.assert_array_equal(found.volume[::3], stack)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [0.0, 1.0])
+def test_adapting_then_predicting(stack, device, kept, monkeypatch):
+    monkeypatch.setattr(blend, "SHARES", (kept or 0.5,))
+    monkeypatch.setattr(blend, "LEAST_GAIN", -np.inf if kept else np.inf)
+    best = Blend.gain.fget
+    monkeypatch.setattr(Blend, "gain", property(lambda one: best(one) if one.share else -np.inf))
+    settings = TrainingSettings(crop=32, batch=2)
+    options = {"steps": 1, "device": device.type, "settings": settings}
+    model = adapt(stack, axes="ZYX", voxel_size=SIZE, **options)
+    assert model.info["adaptation"]["share"] == kept
+    assert {claimed(p) for p in model.network.parameters()} == {"cpu"}
+    found = model.predict(stack, "ZYX", SIZE, device=device.type, mode="mean")
     np.testing.assert_array_equal(found.volume[::3], stack)
 
 

@@ -22,6 +22,7 @@ from isoslice import __version__
 from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.crops import crop_size
 from isoslice.data.missing import parse_missing
+from isoslice.data.noise_range import PLANES, pieces
 from isoslice.data.planes import MIN_PLANE_SIDE, PlaneStack, by_channel, split
 from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
@@ -51,8 +52,6 @@ from isoslice.training.validation import validation
 RATE, WARMUP_STEPS = 3e-3, 10
 #: Planes of a channel that can be adapted to: some to learn from, some to judge by.
 LEAST_PLANES = 2
-#: Planes that units of a channel are measured on.
-UNITS_PLANES = 16
 #: Time to reserve for judging and validating, in steps, and share of it for calibration.
 AFTERWARDS, CALIBRATION_SHARE = 10.0, 0.05
 
@@ -229,8 +228,10 @@ def _with_structure(
     kept, training = [], config.training
     for volume, together in zip(volumes, stacks, strict=True):
         for stack in by_channel([together]):
-            some = evenly_spaced(len(stack.data), UNITS_PLANES)
-            planes = np.concatenate([stack.normalization.apply(stack.data[i]) for i in some])
+            rows, columns = (np.r_[tuple(pieces(side))] for side in stack.data.shape[2:])
+            some = evenly_spaced(len(stack.data), PLANES)
+            parts = [stack.data[i][:, rows[:, None], columns] for i in some]
+            planes = np.concatenate([stack.normalization.apply(part) for part in parts])
             found = plane_units(torch.from_numpy(planes), training.factors, training.even_share)
             if found is not None and found[1] > LEAST_DEVIATION:
                 alike = replace(stack, weight=1.0)  # channels count alike

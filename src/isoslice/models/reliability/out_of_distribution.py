@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack
 
 #: Largest side of crops in pixels; the side used is stored with the model.
@@ -161,22 +162,27 @@ def texture_features(crops: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def cut_crops(
-    planes: Sequence[NDArray[np.float32]], side: int, count: int, seed: int = 0
+    planes: Sequence[NDArray[Any]],
+    side: int,
+    count: int,
+    seed: int = 0,
+    scales: Sequence[Normalization] = (),
 ) -> NDArray[np.float32]:
     """Cut square crops at random positions of stacks of planes (n, Y, X).
 
     Of twice as many, the half with the largest deviation is kept; each stack contributes equally.
-    Returns (about count, side, side).
+    With `scales`, one for each stack, crops are normalised. Returns (about count, side, side).
     """
     rng = np.random.default_rng(seed)
     chosen = []
-    for stack in planes:
+    for number, stack in enumerate(planes):
         depth, height, width = stack.shape
         share = max(1, round(count / len(planes)))
         crops = np.empty((2 * share, side, side), np.float32)
         for crop in crops:
             z, y, x = (int(rng.integers(n)) for n in (depth, height - side + 1, width - side + 1))
-            crop[:] = stack[z, y : y + side, x : x + side]
+            part = stack[z, y : y + side, x : x + side]
+            crop[:] = scales[number].apply(part[None])[0] if scales else part
         chosen.append(crops[np.argsort(-crops.std((1, 2)), kind="stable")[:share]])
     return np.concatenate(chosen)
 
@@ -194,10 +200,12 @@ def learn_reference(train: Sequence[PlaneStack], held: Sequence[PlaneStack] = ()
     side = min(MAX_CROP_SIDE, *(min(stack.data.shape[2:]) for stack in (*train, *held)))
     models = []
     for channel in range(train[0].data.shape[1]):
-        crops = cut_crops(_normalised(train, channel), side, TRAINING_CROPS)
+        planes, scales = _of_channel(train, channel)
+        crops = cut_crops(planes, side, TRAINING_CROPS, scales=scales)
         fitted = texture_features(crops)
         if held:
-            crops = cut_crops(_normalised(held, channel), side, HELD_OUT_CROPS, seed=1)
+            planes, scales = _of_channel(held, channel)
+            crops = cut_crops(planes, side, HELD_OUT_CROPS, seed=1, scales=scales)
             held_out = texture_features(crops)
         else:
             fourth = np.arange(len(fitted)) % 4 == 3
@@ -258,10 +266,10 @@ def _fit_model(fitted: NDArray[np.float64], held_out: NDArray[np.float64]) -> Te
     return model.model_copy(update={"median": median, "threshold": threshold})
 
 
-def _normalised(stacks: Sequence[PlaneStack], channel: int) -> list[NDArray[np.float32]]:
-    """Planes of one channel, (n, Y, X) each."""
+def _of_channel(
+    stacks: Sequence[PlaneStack], channel: int
+) -> tuple[list[NDArray[Any]], list[Normalization]]:
+    """Return planes of one channel, (n, Y, X) each, as they are, and their normalisation."""
     only = slice(channel, channel + 1)
-    return [
-        stack.normalization.of_channels(only).apply(stack.data[:, channel][None])[0]
-        for stack in stacks
-    ]
+    planes = [stack.data[:, channel] for stack in stacks]
+    return planes, [stack.normalization.of_channels(only) for stack in stacks]
