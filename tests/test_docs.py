@@ -39,7 +39,8 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
     import isoslice
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(isoslice, "train", isoslice.train, raising=False)  # undone afterwards
+    for name in ("train", "adapt"):  # undone afterwards
+        monkeypatch.setattr(isoslice, name, getattr(isoslice, name), raising=False)
     names: dict[str, object] = {}
     for setup, shown in EXAMPLE.findall(page.read_text(encoding="utf-8")):
         exec(compile(setup or shown, str(page), "exec"), names)

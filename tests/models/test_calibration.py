@@ -44,7 +44,8 @@ def one(multiples=NORMAL, factor=4, **changes):
 
 def test_white_noise_has_the_errors_that_interpolation_makes_of_it():
     # Hidden row at distance d of factor k: var = s^2 (1 + (1 - d/k)^2 + (d/k)^2), normal.
-    found = row_errors(untrained(), TINY, list(sample_images([white(4)])), 2, CPU)
+    images = [image for _, image in sample_images([white(4)])]
+    found = row_errors(untrained(), TINY, images, 2, CPU)
     assert found is not None
     assert float(found.rms) == pytest.approx(0.1 * np.sqrt(1.5), rel=0.03)
     assert float(found.ratio) == pytest.approx(float(found.rms) / 0.1, rel=1e-3)  # sigma_data
@@ -125,3 +126,19 @@ def test_windows_lie_inside_and_are_as_large_as_they_can_be(height, width, numbe
 def test_windows_are_spread_over_the_plane():
     starts = [window((1000, 1000), number)[0].start for number in range(12)]
     assert max(np.diff(sorted(starts))) < 0.25 * (1000 - WINDOW_SIDE)
+
+
+def test_stacks_in_units_of_their_own_count_alike():
+    """Of a model of many specimens: errors are told in multiples of each stack's deviation."""
+    smooth, rough = (TINY.updated(sigma_data=value) for value in (0.02, 0.2))
+    stacks = [white(6, scale=0.02), white(6, seed=1, scale=0.2)]
+    found = calibrate(untrained(), [smooth, rough], stacks, stacks, CPU)
+    alone = calibrate(untrained(), [rough], stacks[1:], stacks[1:], CPU)
+    assert found is not None
+    assert alone is not None
+    for one, two in zip(found.factors, alone.factors, strict=True):
+        assert one.ratio[0] == pytest.approx(two.ratio[0], rel=0.05)
+    # In one unit the rough one, alone, would tell.
+    mixed = calibrate(untrained(), rough, stacks, stacks, CPU)
+    assert mixed is not None
+    assert mixed.factors[0].ratio[0] < 0.8 * found.factors[0].ratio[0]
