@@ -76,7 +76,8 @@ def adapted(stack: Voxels, steps: int, factor: int) -> tuple[nn.Module, isoslice
         found["seconds"] = time.process_time() - start
         return outcome
 
-    adapting.best_blend, adapting._learn = judge, timed
+    adapting.best_blend = judge
+    adapting._learn = timed  # type: ignore[assignment]
     try:
         size = (factor, 1, 1)
         model = isoslice.adapt(

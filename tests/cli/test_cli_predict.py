@@ -8,6 +8,7 @@ import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,9 +111,9 @@ def test_interrupted_predict_leaves_nothing(
 
 
 @pytest.fixture
-def adapting(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def adapting(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What an adaptation, which takes no time, is asked for."""
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
 
     def adapt(volume: object, *, model: Model, **given: object) -> Model:
         options.update(given, volume=volume)
@@ -124,7 +125,7 @@ def adapting(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
 
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
 def test_without_a_model_the_pretrained_one_is_adapted_and_kept(
-    cli: Cli, stack_file: Path, tmp_path: Path, adapting: dict[str, object]
+    cli: Cli, stack_file: Path, tmp_path: Path, adapting: dict[str, Any]
 ) -> None:
     out = tmp_path / "out.ome.tif"
     code, _, err = cli("predict", stack_file, "-o", out, "--mode", "mean", "--seed", 5)
@@ -139,7 +140,7 @@ def test_without_a_model_the_pretrained_one_is_adapted_and_kept(
 
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
 def test_no_minutes_take_the_pretrained_one_as_it_is(
-    cli: Cli, stack_file: Path, tmp_path: Path, adapting: dict[str, object]
+    cli: Cli, stack_file: Path, tmp_path: Path, adapting: dict[str, Any]
 ) -> None:
     out = tmp_path / "out.ome.tif"
     found = cli("predict", stack_file, "-o", out, "--mode", "mean", "--minutes", 0)
@@ -153,7 +154,7 @@ def test_no_minutes_take_the_pretrained_one_as_it_is(
 
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
 def test_it_is_adapted_to_planes_as_they_are_told(
-    cli: Cli, tmp_path: Path, adapting: dict[str, object]
+    cli: Cli, tmp_path: Path, adapting: dict[str, Any]
 ) -> None:
     path = write_stack(tmp_path / "coarse.tif", texture(4, 64, 64), voxel_size=(8.0, 1.0, 1.0))
     options = ("--mode", "mean", "--spacing", 2, "--slice-profile", "slab", "--missing", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,7 +153,7 @@ def test_each_channel_counts_by_itself(pretrained: Model, monkeypatch):
 
 
 def test_planes_are_judged_as_they_are_restored(pretrained: Model, monkeypatch):
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def look(old, new, judged, device) -> Blend:
         seen.update(training=judged[0].config.training, planes=judged[0].planes)
@@ -223,6 +224,7 @@ def test_what_helps_rows_alone_is_not_kept(judged: Judged, monkeypatch):
     without = replace(judged, planes=None)
     found = best_blend(loud, quiet, [without], CPU)
     assert (found.share, found.gain) == (1, found.rows)
+    assert judged.planes is not None
     few = replace(judged, planes=replace(judged.planes, data=judged.planes.data[:4]))
     assert best_blend(loud, quiet, [few], CPU).share == 1
 
@@ -241,7 +243,7 @@ def test_row_errors_of_no_change_are_those_of_interpolation(judged: Judged):
 @pytest.mark.parametrize("count", [5, 6, 7, 200])
 def test_plane_errors_of_no_change_are_those_of_interpolation(judged: Judged, count: int):
     data = texture(count, 20, 24)[:, None]
-    stack = replace(judged.planes, data=data)
+    stack = replace(judged.held_out, data=data)
     config = judged.config.updated(softening=None)
     found = plane_error(network(gain=0.0), stack, config, 4, 100, CPU)
     planes = data[:, 0].astype(np.float64) / 200
