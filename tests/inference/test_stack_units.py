@@ -108,6 +108,22 @@ def test_channels_are_restored_as_if_each_were_alone(mode: str, more: dict):
             np.testing.assert_array_equal(both.std[channel], alone.std)
 
 
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+@pytest.mark.parametrize("mode", ["mean", "sample"])
+def test_units_count_in_all_that_is_restored(mode: str):
+    """As if the model had them in its settings: in noise levels, scales, and the error head."""
+    stack = texture(5, 48, 48).astype(np.float32)
+    model = Model.pretrained()
+    (found,) = all_units(model, stack)
+    own = in_units(model, found)
+    own = replace(own, config=own.config.updated(per_stack=False))
+    assert own.config.sigma_data != pytest.approx(model.config.sigma_data, rel=0.1)
+    options = {"mode": mode, "device": "cpu", "missing": "none", "uncertainty": True}
+    one, two = (each.predict(stack, "ZYX", (3, 1, 1), **options) for each in (model, own))
+    np.testing.assert_array_equal(one.volume, two.volume)
+    np.testing.assert_array_equal(one.std, two.std)
+
+
 def test_padding_does_not_count(general: Model):
     stack = texture(6, 96, 96).astype(np.float32) + 1
     padded = np.zeros((6, 192, 288), np.float32)

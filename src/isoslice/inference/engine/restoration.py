@@ -162,8 +162,12 @@ class Restoration:
 
     @cached_property
     def frame_stages(self) -> tuple[Stage, ...]:
-        """The stages of each frame."""
+        """The stages of any frame, but for noise levels, which depend on its units."""
         return self.recipe.stages(self.plan.options)
+
+    def stages_for(self, number: int) -> tuple[Stage, ...]:
+        """Return the stages of a frame, with noise levels in its units."""
+        return self.recipe_for(number).stages(self.plan.options)
 
     def layout(self, number: int) -> Layout:
         """Describe the fields of a frame."""
@@ -183,7 +187,7 @@ class Restoration:
         """Do one task; return the files that it left, safely on the disk."""
         number = frame_stage.frame
         work, recipe = self._prepared(number), self.recipe_for(number)
-        stage = next(stage for stage in self.frame_stages if stage.name == frame_stage.name)
+        stage = next(stage for stage in work.stages if stage.name == frame_stage.name)
         if stage.kind == "pass":
             try:
                 return recipe.run_pass(work, stage, index, report)
@@ -253,7 +257,7 @@ class Restoration:
         frame = self.frames[number]
         options = self.plan.options
         scaled = self.plan.normalization.of_channels(frame.channels)
-        layout, stages = self.layout(number), self.frame_stages
+        layout, stages = self.layout(number), self.stages_for(number)
         there = field_device(self.device)
         store: FieldStore
         planes: StackPlanes | PlanesInMemory = StackPlanes(self.volume, frame, scaled)
