@@ -89,6 +89,16 @@ def test_what_is_gained_is_kept_and_told(pretrained: Model):
         np.testing.assert_array_equal(one, other)
 
 
+def test_it_knows_the_noise_of_the_stack(pretrained: Model):
+    """So that the percentiles of noisier planes are not taken as they are."""
+    noise = np.random.default_rng(0).normal(0, 4, (6, 64, 64))
+    stack = (stripes() * 50 + noise).astype(np.float32)
+    found = adapt(stack, axes="ZYX", voxel_size=SIZE, steps=12, device="cpu", settings=SMALL)
+    assert found.info["adaptation"]["share"] > 0
+    low, high = found.info["intensities"][0][0]
+    assert found.config.noise == pytest.approx((4 / (high - low),), rel=0.2)
+
+
 def test_the_result_restores_saves_and_loads(pretrained: Model, tmp_path):
     stack = texture(5, 48, 48)
     found = adapt(stack, axes="ZYX", voxel_size=SIZE, steps=2, device="cpu", settings=SMALL)
@@ -149,6 +159,7 @@ def test_each_channel_counts_by_itself(pretrained: Model, monkeypatch):
     of_smooth, of_rough = (each.config.sigma_data for each in seen["judged"])
     assert of_rough > 1.5 * of_smooth
     assert found.config.network.channels == 1
+    assert found.config.noise is None  # there is none that both have
     assert found.predict(both, "CZYX", SIZE, mode="mean", device="cpu").volume.shape[0] == 3
 
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -22,9 +21,8 @@ from isoslice import __version__
 from isoslice.data.coarse import coarse_axis, turned
 from isoslice.data.crops import crop_size
 from isoslice.data.missing import parse_missing
-from isoslice.data.noise_range import PLANES, pieces
+from isoslice.data.noise_range import some_of, training_noise
 from isoslice.data.planes import MIN_PLANE_SIDE, PlaneStack, by_channel, split
-from isoslice.data.subsampling import evenly_spaced
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
@@ -115,8 +113,7 @@ def adapt(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from isoslice import adapt
+    >>>     >>> from isoslice import adapt
     >>> planes = np.random.default_rng(0).random((6, 64, 64), np.float32)
     >>> adapted = adapt(planes, axes="ZYX", voxel_size=(4, 1, 1), steps=1)
     >>> sorted(adapted.info["adaptation"])
@@ -137,7 +134,7 @@ def adapt(
     if not planes or min(len(each.data) for each in planes) < LEAST_PLANES:
         return _unchanged(model, "there are too few planes to learn from", options.progress)
     training = _training_settings(settings, planes, volumes[0], slice_profile, spacing, seed)
-    config = config.updated(training=training, slice_profile=slice_profile)
+    config = config.updated(training=training, slice_profile=slice_profile, noise=_noise(together))
     learned, held_out = split(planes, training.validation_share, training.seed)
     outcome = _learn(model, ResidualObjective(config, units=units), learned, options)
     own = [config.updated(softening=each.softening, sigma_data=each.sigma_data) for each in units]
@@ -228,15 +225,19 @@ def _with_structure(
     kept, training = [], config.training
     for volume, together in zip(volumes, stacks, strict=True):
         for stack in by_channel([together]):
-            rows, columns = (np.r_[tuple(pieces(side))] for side in stack.data.shape[2:])
-            some = evenly_spaced(len(stack.data), PLANES)
-            parts = [stack.data[i][:, rows[:, None], columns] for i in some]
-            planes = np.concatenate([stack.normalization.apply(part) for part in parts])
+            (planes,) = stack.normalization.apply(some_of(stack.data))
             found = plane_units(torch.from_numpy(planes), training.factors, training.even_share)
             if found is not None and found[1] > LEAST_DEVIATION:
                 alike = replace(stack, weight=1.0)  # channels count alike
                 kept.append(_Channel(alike, volume, Units(*found)))
     return kept
+
+
+def _noise(stacks: Sequence[PlaneStack]) -> tuple[float, ...] | None:
+    """Measure the noise of training images; of several channels, each has its own, and none is."""
+    if stacks[0].data.shape[1] > 1:
+        return None
+    return training_noise([(stack.data, stack.normalization) for stack in stacks])
 
 
 def _training_settings(
