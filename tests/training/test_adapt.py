@@ -77,7 +77,10 @@ def test_what_is_gained_is_kept_and_told(pretrained: Model):
     assert told["gain"] > 0.1
     assert told["gain_of_planes"] > 0
     assert told["steps"] == 12
-    assert any(f"{told['gain']:+.2f} dB on hidden rows" in note for note in heard.notes)
+    said = (
+        f"{told['gain']:+.2f} dB on hidden rows of its planes, {told['gain_of_planes']:+.2f} dB on"
+    )
+    assert any(said in note for note in heard.notes)
     assert found.info["continued_from"] == pretrained.fingerprint != found.fingerprint
     assert found.info["sources"] == ["array 0"]
     assert found.trust.calibration is not None

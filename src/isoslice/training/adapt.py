@@ -113,7 +113,8 @@ def adapt(
 
     Examples
     --------
-    >>>     >>> from isoslice import adapt
+    >>> import numpy as np
+    >>> from isoslice import adapt
     >>> planes = np.random.default_rng(0).random((6, 64, 64), np.float32)
     >>> adapted = adapt(planes, axes="ZYX", voxel_size=(4, 1, 1), steps=1)
     >>> sorted(adapted.info["adaptation"])
@@ -154,8 +155,9 @@ def adapt(
     }
     if not blend.share:
         return _unchanged(model, "it would not gain anything", options.progress, facts)
+    on_planes = "" if math.isnan(blend.planes) else f", {blend.planes:+.2f} dB on hidden planes"
     options.progress.note(
-        f"adapted to the stack: {blend.gain:+.2f} dB on hidden rows of its planes"
+        f"adapted to the stack: {blend.rows:+.2f} dB on hidden rows of its planes{on_planes}"
     )
     network = blend.network.to("cpu").requires_grad_(False)
     info = {

@@ -4,7 +4,7 @@ A few steps on a few planes may also make a network worse. So the weights before
 averaged (Wortsman et al. 2022, arXiv 2109.01903), and the share of the new ones that restores best
 is kept: none, if that is best. What is restored are hidden rows of planes that were held out, at
 the distance of the planes, and hidden planes, at twice that distance: rows alone know nothing of a
-specimen that looks otherwise along Z. A share counts as the worse of both says.
+specimen that looks otherwise along Z. A share is as good as the worse of both says.
 """
 
 from __future__ import annotations
