@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
+pytest.importorskip("torch")
+
 import cold_start
 from conftest import texture, write_stack
 

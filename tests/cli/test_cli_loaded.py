@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+pytest.importorskip("torch")
 
 #: Each takes a tenth of a second or more: PyTorch loads the first by itself, on the meta device.
 NOT_NEEDED = ("sympy", "scipy", "zarr", "skimage", "torch._dynamo")
