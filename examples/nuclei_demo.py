@@ -136,7 +136,14 @@ def run(minutes: float, output: Path, seed: int) -> None:
 
     console.print()
     console.print(table(scores))
+    kept = adapted.info["adaptation"]["share"]
+    found = (
+        f"Of what the model learned of these planes, {kept:.0%} is kept."
+        if kept
+        else "Adapting gained nothing where planes are hidden, so that the model stays as it comes."
+    )
     for line in (
+        found,
         "PSNR in dB over the planes that were hidden. Gradient: mean difference between",
         "neighbouring voxels, truth = 1. Camera noise cannot be predicted, so a realistic",
         "sample pays for its texture in PSNR: the mean is for PSNR, the sample for looks.",
