@@ -22,7 +22,18 @@ from suite.measured.bars import AGREES, GAINS, Bar, bars
 from suite.measured.bench import Settings, open_bench
 from suite.measured.parts import PROFILES
 from suite.measured.peers import all_told
-from suite.measured.rows import OWN, SAMPLE, TODAY, TOLD, Case, Row, as_csv, as_record, collected
+from suite.measured.rows import (
+    ADAPTED,
+    OWN,
+    SAMPLE,
+    TODAY,
+    TOLD,
+    Case,
+    Row,
+    as_csv,
+    as_record,
+    collected,
+)
 from suite.measured.run import run_measured
 from suite.measured.scenes import Truth, blurred_scene, taps, uneven_scenes
 from suite.measured.tables import bars_markdown, bars_text, case_tables
@@ -315,9 +326,10 @@ def test_all_parts_run_and_nothing_is_measured_twice(tmp_path, monkeypatch):
     assert [network is None for network in trained] == [False, *[True] * 7, False, True]
     assert not trained[0].measured
     assert rows_found(outcome, OWN) == 6 + 3 + 4
+    assert rows_found(outcome, ADAPTED) == 6
     absent = [failure for failure in outcome.failures if "lucchi_train.tif" in failure]
     failed = [failure for failure in outcome.failures if "exit status 3" in failure]
-    assert (len(absent), len(failed), len(outcome.failures)) == (6, 2, 8)
+    assert (len(absent), len(failed), len(outcome.failures)) == (7, 2, 9)
     rows = outcome.rows
     case = Case("blurred", 4, "even", "slab:4", 0.03)
     assert rows["fib25", case, "ECLARE", "slab:4"].note == "rect:4"
