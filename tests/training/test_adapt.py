@@ -119,6 +119,7 @@ def test_the_result_restores_saves_and_loads(pretrained: Model, tmp_path):
     ("stack", "reason"),
     [
         (texture(5, 24, 60), "too small"),
+        (texture(1, 48, 48), "too few"),
         (np.stack([texture(1, 48, 48)[0], np.zeros((48, 48), np.uint8)]), "too few"),
     ],
 )
@@ -184,6 +185,26 @@ def test_planes_are_judged_as_they_are_restored(pretrained: Model, monkeypatch):
     judged = seen["training"]
     assert (judged.own_planes, judged.own_share, judged.measured_share) == (own, 1.0, 1.0)
     assert seen["planes"] is None  # hidden ones would be blurred, too
+
+
+@pytest.mark.parametrize(
+    ("size", "factor", "planes"),
+    [((4.0, 1.0, 1.0), 4, 6), ((8.0, 1.0, 1.0), 8, 6), ((1.0, 1.0, 1.0), 4, None), (None, 4, 6)],
+)
+def test_planes_are_as_far_apart_as_the_voxel_size_says(
+    pretrained: Model, monkeypatch, size, factor: int, planes: int | None
+):
+    seen: dict[str, Any] = {}
+
+    def look(old, new, judged, device) -> Blend:
+        seen["judged"] = judged[0]
+        return Blend(old, 0.0)
+
+    monkeypatch.setattr(adapting, "best_blend", look)
+    adapt(texture(6, 64, 64), axes="ZYX", voxel_size=size, steps=1, device="cpu", settings=SMALL)
+    judged = seen["judged"]
+    assert (judged.factor, judged.config.training.factors) == (factor, (factor,))
+    assert (None if judged.planes is None else len(judged.planes.data)) == planes
 
 
 def test_it_depends_on_the_seed_alone(pretrained: Model):

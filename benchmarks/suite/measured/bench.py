@@ -101,8 +101,19 @@ def model_folder(bench: Bench, method: str, scene: Scene) -> Path:
     folder = bench.store.path(f"models/{name}", "")
     if not is_model_folder(folder):
         bench.note(f"training {method} for {bench.settings.budget}")
+        chosen, learned = bench.settings, list(bench.specimen.learned)
+        common: dict[str, Any] = {
+            "axes": "ZYX",
+            "voxel_size": bench.specimen.size,
+            "minutes": None if chosen.steps else chosen.minutes,
+            "steps": chosen.steps,
+            "seed": chosen.seed,
+            "device": "cpu",
+        }
         if method == ADAPTED:
-            _adapted(bench, scene).save(folder)
+            factor = scene.case.factor
+            model = isoslice.adapt(learned, settings=settings, factor=factor, **common)
+            model.save(folder)
             return folder
         workdir = folder.with_name(folder.name + ".training")
         points: dict[str, Any] = {
@@ -111,37 +122,13 @@ def model_folder(bench: Bench, method: str, scene: Scene) -> Path:
         }
         options = {TODAY: points, OWN: {"settings": settings}}.get(method, {})
         model = isoslice.train(
-            list(bench.specimen.learned),
-            axes="ZYX",
-            voxel_size=bench.specimen.size,
-            minutes=None if bench.settings.steps else bench.settings.minutes,
-            steps=bench.settings.steps,
-            seed=bench.settings.seed,
-            device="cpu",
-            workdir=workdir,
-            resume=workdir.exists(),
-            **options,
+            learned, workdir=workdir, resume=workdir.exists(), **common, **options
         )
         if method == TODAY:  # nor was it told of noise when percentiles are taken
             model = replace(model, config=model.config.updated(noise=None))
         model.save(folder)
         shutil.rmtree(workdir, ignore_errors=True)
     return folder
-
-
-def _adapted(bench: Bench, scene: Scene) -> isoslice.Model:
-    """Adapt the model that comes with isoslice to a scene's planes."""
-    return isoslice.adapt(
-        list(bench.specimen.learned),
-        axes="ZYX",
-        voxel_size=bench.specimen.size,
-        minutes=None if bench.settings.steps else bench.settings.minutes,
-        steps=bench.settings.steps,
-        seed=bench.settings.seed,
-        device="cpu",
-        settings=own_settings(scene),
-        factor=scene.case.factor,
-    )
 
 
 def own_settings(scene: Scene) -> TrainingSettings:

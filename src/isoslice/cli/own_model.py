@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from isoslice.cli.predict_options import PredictArguments
 from isoslice.runtime.budget import ADAPTING_MINUTES, DEFAULT_MINUTES
@@ -11,7 +11,6 @@ from isoslice.runtime.budget import ADAPTING_MINUTES, DEFAULT_MINUTES
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume
     from isoslice.inference.model import Model
-    from isoslice.models.config import StoredProfile, TrainingSettings
     from isoslice.runtime.progress import Progress
 
 
@@ -41,9 +40,6 @@ def adapted_to(
     from isoslice.training.adapt import adapt
 
     minutes = ADAPTING_MINUTES if minutes is None else minutes
-    if not minutes:
-        progress.note("no model given: the one that comes with isoslice is taken as it is")
-        return model
     learned = _to_learn(volume, arguments, progress)
     seconds = f"{60 * minutes:.3g} seconds" if minutes < 1 else f"{minutes:g} minutes"
     progress.note(
@@ -52,18 +48,7 @@ def adapted_to(
         "nothing)"
     )
     return adapt(
-        learned.planes,
-        model=model,
-        minutes=minutes,
-        seed=arguments.seed,
-        device=arguments.device,
-        progress=progress,
-        along="Z",
-        missing=learned.missing,
-        slice_profile=learned.profile,
-        spacing=learned.spacing,
-        settings=learned.settings,
-        factor=learned.factor,
+        learned.planes, model=model, minutes=minutes, factor=learned.factor, **learned.options
     )
 
 
@@ -78,18 +63,7 @@ def trained_on(
     progress.note(
         f"training a model for {minutes:g} minutes on the stack's own {learned.told} planes"
     )
-    return train(
-        learned.planes,
-        minutes=minutes,
-        seed=arguments.seed,
-        device=arguments.device,
-        progress=progress,
-        along="Z",
-        missing=learned.missing,
-        slice_profile=learned.profile,
-        spacing=learned.spacing,
-        settings=learned.settings,
-    )
+    return train(learned.planes, minutes=minutes, **learned.options)
 
 
 class _Learned(NamedTuple):
@@ -98,12 +72,10 @@ class _Learned(NamedTuple):
     planes: Volume
     #: How many planes, in words.
     told: str
-    missing: str
-    profile: StoredProfile | None
-    #: Of the restored planes, see `spacing_to_learn`.
-    spacing: float | None
-    settings: TrainingSettings
+    #: Output planes per measured plane.
     factor: int
+    #: What `train` and `adapt` are both told.
+    options: dict[str, Any]
 
 
 def _to_learn(volume: Volume, arguments: PredictArguments, progress: Progress) -> _Learned:
@@ -135,12 +107,14 @@ def _to_learn(volume: Volume, arguments: PredictArguments, progress: Progress) -
     if known and output.step:
         rows = known if known == POINT else known.scaled(1 / output.step)
         settings = for_planes(settings, output.positions, rows)
-    return _Learned(
-        planes,
-        f"{planes.size('Z'):,}{of}",
-        "auto" if missing.find else "none",
-        stored,
-        spacing_to_learn(stack, output.step),
-        settings,
-        output.factor,
-    )
+    options = {
+        "seed": arguments.seed,
+        "device": arguments.device,
+        "progress": progress,
+        "along": "Z",
+        "missing": "auto" if missing.find else "none",
+        "slice_profile": stored,
+        "spacing": spacing_to_learn(stack, output.step),
+        "settings": settings,
+    }
+    return _Learned(planes, f"{planes.size('Z'):,}{of}", output.factor, options)

@@ -53,10 +53,13 @@ def predict(
     from isoslice.inference.engine.predict import predict_file
     from isoslice.inference.model import Model
     from isoslice.io.reading import open_with
+    from isoslice.models.pretrained import folder as pretrained_folder
     from isoslice.runtime.progress import terminal_progress
 
     how = large.execution(overwrite)
     check_minutes(minutes, model, scratch=scratch)
+    if minutes == 0 and model is None:
+        model = pretrained_folder()
     own_model = model_beside(output)
     if model is None and large.resume and (own_model / "config.json").is_file():
         model = own_model

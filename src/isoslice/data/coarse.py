@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from isoslice.data.metadata import Metadata
-from isoslice.data.volume import Volume
+from isoslice.data.volume import Volume, VoxelSize
 from isoslice.errors import DataError, SettingsError
 
 #: Smallest ratio of a coarse axis' spacing to that of the others.
@@ -44,16 +44,19 @@ def coarse_axis(volume: Volume, along: str | None = None) -> str:
             )
         return axis
     size = volume.voxel_size
-    if size is None or "Z" not in volume.axes:
+    if size is None or "Z" not in volume.axes or is_coarse(size):
         return "Z"
     least = COARSE_RATIO * (1 - 1e-6)
-    if size.z >= least * np.sqrt(size.y * size.x):
-        return "Z"
     # X or Y, if coarser than both others.
     for axis, step, others in (("X", size.x, (size.z, size.y)), ("Y", size.y, (size.z, size.x))):
         if step >= least * max(others):
             return axis
     return "Z"
+
+
+def is_coarse(size: VoxelSize) -> bool:
+    """Tell whether voxels are longer along Z, by `COARSE_RATIO` at least."""
+    return bool(size.z >= COARSE_RATIO * (1 - 1e-6) * np.sqrt(size.y * size.x))
 
 
 def turned(volume: Volume, axis: str) -> Volume:

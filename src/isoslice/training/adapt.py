@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from isoslice import __version__
-from isoslice.data.coarse import coarse_axis, turned
+from isoslice.data.coarse import coarse_axis, is_coarse, turned
 from isoslice.data.crops import crop_size
+from isoslice.data.grid import check_factor, factor_from_voxel_size
 from isoslice.data.missing import parse_missing
 from isoslice.data.noise_range import some_of, training_noise
 from isoslice.data.planes import MIN_PLANE_SIDE, PlaneStack, by_channel, split
@@ -48,6 +49,8 @@ from isoslice.training.validation import validation
 
 #: Peak learning rate, and steps until it is reached.
 RATE, WARMUP_STEPS = 3e-3, 10
+#: How many rows planes are apart where that is not known.
+FACTOR = 4
 #: Planes of a channel that can be adapted to: some to learn from, some to judge by.
 LEAST_PLANES = 2
 #: Time to reserve for judging and validating, in steps, and share of it for calibration.
@@ -70,7 +73,7 @@ def adapt(
     slice_profile: StoredProfile | None = None,
     spacing: float | None = None,
     settings: TrainingSettings | None = None,
-    factor: int = 4,
+    factor: int | None = None,
 ) -> Model:
     """Adapt a model of many specimens to a stack, or to several alike, on their own planes.
 
@@ -96,7 +99,8 @@ def adapt(
     settings
         Of the training.
     factor
-        Of the rows that are hidden to judge by, one in so many is left.
+        How many rows planes are apart that will be restored; by default the first stack's, by its
+        voxel size, else 4.
 
     Returns
     -------
@@ -125,7 +129,11 @@ def adapt(
     options = RunOptions.checked(minutes, steps, device, 1, 1, None, False, progress)
     model = model or Model.pretrained()
     config = _of_many_specimens(model)
-    volumes = [turned(v, coarse_axis(v, along)) for v in as_volumes(stacks, axes, voxel_size)]
+    volumes = [
+        turned(v, coarse_axis(v, along if "Z" in v.axes else None))
+        for v in as_volumes(stacks, axes, voxel_size)
+    ]
+    factor = _planes_apart(volumes[0]) if factor is None else check_factor(factor)
     if min(volume.size(axis) for volume in volumes for axis in "YX") < MIN_PLANE_SIDE:
         return _unchanged(model, "planes are too small to learn from", options.progress)
     told = parse_missing(missing)
@@ -242,6 +250,12 @@ def _noise(stacks: Sequence[PlaneStack]) -> tuple[float, ...] | None:
     return training_noise([(stack.data, stack.normalization) for stack in stacks])
 
 
+def _planes_apart(volume: Volume) -> int:
+    """Return how many rows the planes of a stack are apart, as far as it is known."""
+    size = volume.voxel_size
+    return factor_from_voxel_size(size) if size is not None and is_coarse(size) else FACTOR
+
+
 def _training_settings(
     given: TrainingSettings | None,
     stacks: Sequence[PlaneStack],
@@ -273,7 +287,8 @@ def _judged(channel: _Channel, held_out: PlaneStack, config: ModelConfig, factor
     stack, volume, _ = channel
     training, planes = _as_restored(config.training, factor), None
     whole = len(stack.data) == volume.size("T") * volume.size("Z")
-    if whole and volume.z_positions is None and training.own_planes is None:
+    coarse = volume.voxel_size is None or is_coarse(volume.voxel_size)  # else not `factor` apart
+    if whole and coarse and volume.z_positions is None and training.own_planes is None:
         planes = replace(stack, data=stack.data[: volume.size("Z")])
     return Judged(config.updated(training=training), held_out, planes, factor)
 

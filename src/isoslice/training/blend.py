@@ -53,7 +53,8 @@ class Judged:
     held_out
         Planes that no network has seen.
     planes
-        All planes in their order; None if some are missing, unevenly spaced or blurred.
+        All planes in their order; None if some are missing, unevenly spaced, blurred, or as near as
+        pixels.
     factor
         Distance of planes, in rows.
     """
