@@ -1,17 +1,19 @@
-"""Adapt all weights or a few, for the same processor time, and compare on volumes with a truth.
+"""Adapt all weights, a few or a low rank, for the same processor time; compare on volumes.
 
     python benchmarks/pretrain/few_weights.py --seconds 18 110 --data ../shared -o few_weights.csv
 
 Seconds are those of one thread; steps are as many as fit, by the time of a few that are timed
 first, so that what else runs on the machine counts little. What is compared is the adapted network
 itself, whatever share of it `isoslice.adapt` would keep: PSNR of the mean over the planes that were
-left out, less that of the model as it comes, in dB; and what share is kept. With --planes, only so
-many of the stack's planes are learned from, from its middle.
+left out, less that of the model as it comes, in dB; and what share is kept. A low rank is what all
+weights learned, of which each layer keeps so many singular directions. With --planes, only so many
+of the stack's planes are learned from, from its middle.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import sys
 import time
@@ -44,6 +46,8 @@ CHOICES: dict[str, Callable[[str], bool]] = {
     "last layers": lambda name: name.startswith(("leave", "up.0")),
     "gains": lambda name: name.endswith("gain") or ".level." in name or name.startswith("embed"),
 }
+#: Singular directions of a layer's change that a low rank keeps.
+RANKS = (1, 4, 16)
 #: Steps by which the time of one is found.
 TIMED = 5
 COLUMNS = ("volume", "planes", "weights", "seconds", "steps", "all of it", "kept share", "kept")
@@ -59,6 +63,19 @@ def few(chosen: Callable[[str], bool]) -> type[ResidualObjective]:
             return super().optimizer(network)
 
     return Few
+
+
+def low_rank(old: nn.Module, new: nn.Module, rank: int) -> nn.Module:
+    """Keep so many singular directions of how each layer's matrix (out, in x kernel) changed."""
+    network = copy.deepcopy(old)
+    with torch.no_grad():
+        for weight, other in zip(network.parameters(), new.parameters(), strict=True):
+            change = other - weight
+            if weight.ndim > 1:
+                u, s, v = torch.linalg.svd(change.flatten(1), full_matrices=False)
+                change = (u[:, :rank] * s[:rank] @ v[:rank]).reshape(weight.shape)
+            weight.add_(change)
+    return network.eval()
 
 
 def adapted(stack: Voxels, steps: int, factor: int) -> tuple[nn.Module, isoslice.Model, float]:
@@ -89,7 +106,12 @@ def adapted(stack: Voxels, steps: int, factor: int) -> tuple[nn.Module, isoslice
 
 
 def rows(
-    name: str, folder: Path, seconds: Sequence[float], planes: int | None, factor: int
+    name: str,
+    folder: Path,
+    seconds: Sequence[float],
+    planes: int | None,
+    factor: int,
+    choices: Sequence[str] = tuple(CHOICES),
 ) -> list[tuple[Any, ...]]:
     """Compare choices of weights on one volume."""
     voxels = truth(name, folder)
@@ -106,7 +128,8 @@ def rows(
 
     pretrained = isoslice.Model.pretrained()
     before, made = score(pretrained), []
-    for weights, chosen in CHOICES.items():
+    for weights in choices:
+        chosen = CHOICES[weights]
         adapting.ResidualObjective = few(chosen)  # type: ignore[misc]
         try:
             *_, spent = adapted(learned, TIMED, factor)
@@ -118,10 +141,23 @@ def rows(
                 gain = score(kept) - before if share else 0.0
                 row = (name, len(learned), weights, budget, steps, all_of_it, share, gain)
                 made.append(row)
-                print(*row[:5], *(f"{value:.3f}" for value in row[5:]), sep=", ", flush=True)
+                show(row)
+                if weights != "all":
+                    continue
+                for rank in RANKS:
+                    part = low_rank(pretrained.network, network.cpu(), rank)
+                    gain = score(replace(pretrained, network=part)) - before
+                    made.append((name, len(learned), f"rank {rank}", budget, steps, gain, "", ""))
+                    show(made[-1])
         finally:
             adapting.ResidualObjective = ResidualObjective  # type: ignore[misc]
     return made
+
+
+def show(row: tuple[Any, ...]) -> None:
+    """Print a row."""
+    cells = (f"{value:.3f}" if isinstance(value, float) else value for value in row)
+    print(*cells, sep=", ", flush=True)
 
 
 def main() -> int:
@@ -130,6 +166,7 @@ def main() -> int:
     parser.add_argument("--volume", action="append", choices=VOLUMES, help="repeat; default: all")
     parser.add_argument("--seconds", type=float, nargs="+", default=[18.0, 110.0])
     parser.add_argument("--planes", type=int)
+    parser.add_argument("--weights", action="append", choices=CHOICES, help="repeat; default: all")
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv")
     options = parser.parse_args()
@@ -140,7 +177,7 @@ def main() -> int:
             warnings.simplefilter("ignore", isoslice.DoubtWarning)
             for name in options.volume or VOLUMES:
                 how = options.seconds, options.planes, options.factor
-                made += rows(name, options.data, *how)
+                made += rows(name, options.data, *how, options.weights or tuple(CHOICES))
     except isoslice.IsosliceError as error:
         print(error, file=sys.stderr)
         return 1

