@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 DATA   ?= ../shared/data
+# What else the wheel is tried on: make dist DIST_PYTHONS="python3.11 python3.13"
+DIST_PYTHONS ?= $(PYTHON)
 # A process for each core, of one thread: tests of several threads ask for them.
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test fast coverage lint changes features benchmark clean
+.PHONY: demo test fast coverage lint dist changes features benchmark clean
 
 demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was really measured
 	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
@@ -27,6 +29,17 @@ lint: $(VENV)/.ready  ## style, types, layers of imports, release notes
 	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 	$(BIN)/towncrier build --draft --version 0.0 > /dev/null
+
+# Tools of packaging stay out of the environment of the tests.
+dist:  ## build wheel and sdist, check them, install the wheel elsewhere and use it
+	@$(PYTHON) -m venv $(VENV)/dist
+	@$(VENV)/dist/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(VENV)/dist/bin/pip install --quiet --group release
+	rm -rf dist
+	$(VENV)/dist/bin/python -m build
+	$(VENV)/dist/bin/twine check --strict dist/*
+	[ ! -x $(VENV)/dist/bin/hadolint ] || $(VENV)/dist/bin/hadolint packaging/container/Dockerfile
+	$(VENV)/dist/bin/python .ci/check_dist.py $(DIST_PYTHONS)
 
 changes: $(VENV)/.ready  ## what the next release's notes would say
 	@$(BIN)/towncrier build --draft
@@ -53,4 +66,4 @@ $(VENV)/.demo: $(VENV)/.ready
 	@touch $@
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) demo-output benchmarks/output
+	rm -rf $(VENV) dist demo-output benchmarks/output
