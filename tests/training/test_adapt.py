@@ -207,6 +207,34 @@ def test_planes_are_as_far_apart_as_the_voxel_size_says(
     assert (None if judged.planes is None else len(judged.planes.data)) == planes
 
 
+def test_most_examples_have_rows_as_far_apart_as_the_planes(pretrained: Model, monkeypatch):
+    """Units are measured as ever: they are what the network, and a restoration, count in."""
+    learned: list[Any] = []
+
+    class Objective(adapting.ResidualObjective):
+        def __init__(self, config, **options):
+            learned.append(config.training)
+            super().__init__(config, **options)
+
+    monkeypatch.setattr(adapting, "ResidualObjective", Objective)
+    options = {"axes": "ZYX", "voxel_size": SIZE, "device": "cpu"}
+    found = adapt(stripes(), factor=3, settings=SMALL, steps=12, **options)
+    assert found.info["adaptation"]["share"] > 0
+    assert found.info["adaptation"]["factor"] == 3
+    kept, base = found.config.training, pretrained.config.training
+    assert (kept.factors, kept.even_share) == (base.factors, base.even_share)
+    (seen,) = learned
+    assert (seen.factors, seen.even_share, seen.no_signal_share) == ((3,), 0.9, 0.5)
+    assert seen.measured_share == 0.1
+    lost = stripes()
+    lost[2] = 0
+    adapt(lost, settings=SMALL, steps=1, missing="auto", **options)
+    assert learned[1].even_share == base.even_share  # gaps are not alike
+    own = OwnPlanes(distance=4.0, profile=Profile("slab", 4.0))
+    adapt(stripes(), settings=SMALL.updated(own_planes=own), steps=1, **options)
+    assert (learned[2].own_share, learned[2].measured_share) == (1.0, 1.0)
+
+
 def test_it_depends_on_the_seed_alone(pretrained: Model):
     def made(seed: int) -> str:
         options = {"axes": "ZYX", "voxel_size": SIZE, "steps": 4, "device": "cpu"}

@@ -41,7 +41,7 @@ from isoslice.training.blend import Judged, best_blend
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.loop import Budget, TrainingOutcome, fit
 from isoslice.training.objectives import ResidualObjective
-from isoslice.training.own_planes import that_fit, with_stored
+from isoslice.training.own_planes import POINTS_SHARE, that_fit, with_stored
 from isoslice.training.run import Images, RunOptions, as_volumes, image_facts, training_planes
 from isoslice.training.steps import Training
 from isoslice.training.train import with_row_spacing
@@ -51,6 +51,8 @@ from isoslice.training.validation import validation
 RATE, WARMUP_STEPS = 3e-3, 10
 #: How many rows planes are apart where that is not known.
 FACTOR = 4
+#: Share of the examples with evenly spaced rows, where planes are so, and share without signal.
+EVEN_SHARE, NO_SIGNAL_SHARE = 0.9, 0.5
 #: Planes of a channel that can be adapted to: some to learn from, some to judge by.
 LEAST_PLANES = 2
 #: Time to reserve for judging and validating, in steps, and share of it for calibration.
@@ -106,7 +108,8 @@ def adapt(
     -------
     The model. What was gained says ``info["adaptation"]``: ``gain`` and ``gain_of_planes``, in dB
     of PSNR on hidden rows and on hidden planes, and the ``share`` of the new weights that is kept,
-    0 if none are, with the ``reason``.
+    0 if none are, with the ``reason``. Most examples have rows hidden at the distance of the
+    stack's planes, ``factor``; other stacks are better adapted to anew.
 
     Raises
     ------
@@ -122,7 +125,7 @@ def adapt(
     >>> planes = np.random.default_rng(0).random((6, 64, 64), np.float32)
     >>> adapted = adapt(planes, axes="ZYX", voxel_size=(4, 1, 1), steps=1)
     >>> sorted(adapted.info["adaptation"])
-    ['gain', 'gain_of_planes', 'minutes', 'planes', 'reason', 'share', 'steps']
+    ['factor', 'gain', 'gain_of_planes', 'minutes', 'planes', 'reason', 'share', 'steps']
     """
     if minutes is None and steps is None:
         minutes = ADAPTING_MINUTES
@@ -145,7 +148,8 @@ def adapt(
     training = _training_settings(settings, planes, volumes[0], slice_profile, spacing, seed)
     config = config.updated(training=training, slice_profile=slice_profile, noise=_noise(together))
     learned, held_out = split(planes, training.validation_share, training.seed)
-    outcome = _learn(model, ResidualObjective(config, units=units), learned, options)
+    focused = config.updated(training=_for_stack(training, factor, channels))
+    outcome = _learn(model, ResidualObjective(focused, units=units), learned, options)
     own = [config.updated(softening=each.softening, sigma_data=each.sigma_data) for each in units]
     judged = [
         _judged(channel, aside, each, factor)
@@ -157,6 +161,7 @@ def adapt(
         "planes": sum(len(each.data) for each in learned),
         "steps": outcome.steps,
         "minutes": outcome.seconds / 60,
+        "factor": factor,
         "share": blend.share,
         "gain": blend.rows,
         "gain_of_planes": None if math.isnan(blend.planes) else blend.planes,
@@ -212,6 +217,7 @@ def _unchanged(
         "planes": 0,
         "steps": 0,
         "minutes": 0.0,
+        "factor": None,
         "share": 0.0,
         "gain": 0.0,
         "gain_of_planes": None,
@@ -226,6 +232,11 @@ class _Channel(NamedTuple):
     stack: PlaneStack
     volume: Volume
     units: Units
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no plane was lost."""
+        return len(self.stack.data) == self.volume.size("T") * self.volume.size("Z")
 
 
 def _with_structure(
@@ -274,21 +285,44 @@ def _training_settings(
     return that_fit(with_stored(spaced, profile, volume))
 
 
+def _for_stack(
+    settings: TrainingSettings, factor: int, channels: Sequence[_Channel]
+) -> TrainingSettings:
+    """Return settings by which most rows are hidden as the stack's planes are missing.
+
+    Time is short, and the model knows others already. Some rows at random stand for planes that are
+    lost, a few measured ones for noise.
+    """
+    settings = settings.updated(no_signal_share=NO_SIGNAL_SHARE)
+    if settings.own_planes is not None:
+        return settings.updated(measured_share=1.0, own_share=1.0)
+    even = all(each.is_whole and each.volume.z_positions is None for each in channels)
+    return settings.updated(
+        factors=_rows_apart(settings, factor),
+        even_share=EVEN_SHARE if even else settings.even_share,
+        measured_share=min(POINTS_SHARE, settings.measured_share),
+    )
+
+
+def _rows_apart(settings: TrainingSettings, factor: int) -> tuple[int]:
+    """Return how many rows of a crop are to be apart for planes of a stack."""
+    return (min(factor, settings.crop // 2),)
+
+
 def _as_restored(settings: TrainingSettings, factor: int) -> TrainingSettings:
     """Return settings by which rows are hidden as the stack's planes are missing."""
     if settings.own_planes is not None:
         return settings.updated(measured_share=1.0, own_share=1.0)
-    rows = min(factor, settings.crop // 2)
-    return settings.updated(factors=(rows,), even_share=1.0, measured_share=0.0)
+    rows = _rows_apart(settings, factor)
+    return settings.updated(factors=rows, even_share=1.0, measured_share=0.0)
 
 
 def _judged(channel: _Channel, held_out: PlaneStack, config: ModelConfig, factor: int) -> Judged:
     """Gather what networks are judged by, of a channel."""
     stack, volume, _ = channel
     training, planes = _as_restored(config.training, factor), None
-    whole = len(stack.data) == volume.size("T") * volume.size("Z")
     coarse = volume.voxel_size is None or is_coarse(volume.voxel_size)  # else not `factor` apart
-    if whole and coarse and volume.z_positions is None and training.own_planes is None:
+    if channel.is_whole and coarse and volume.z_positions is None and training.own_planes is None:
         planes = replace(stack, data=stack.data[: volume.size("Z")])
     return Judged(config.updated(training=training), held_out, planes, factor)
 
