@@ -13,6 +13,9 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 #: Most bytes per voxel that restoring a volume takes, without batches of slices.
 BYTES_PER_VOXEL = 10
+#: Voxels that are worked on at once outside the networks: on a CPU, what its caches hold; on a GPU,
+#: so many that launching operators takes no time beside them.
+VOXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**24, "mps": 2**17}
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -88,6 +91,11 @@ def field_home(device: torch.device, voxels: int) -> torch.device:
     """Return where a volume's fields are kept in memory: on the GPU if all fit there."""
     memory = device_memory(device)
     return device if memory and voxels * BYTES_PER_VOXEL < memory else torch.device("cpu")
+
+
+def at_once(voxels: int, device: torch.device) -> int:
+    """Say how many of equal parts, of so many voxels each, are worked on at once."""
+    return max(1, VOXELS_AT_ONCE[device.type] // max(1, voxels))
 
 
 def scanning_device(device: torch.device) -> torch.device:

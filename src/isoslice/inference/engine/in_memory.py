@@ -30,6 +30,7 @@ from isoslice.io.limits import available_memory
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.device import field_device, field_home
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.threads import behind
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def restore_in_memory(
     device: torch.device,
     progress: Progress,
 ) -> Restored:
-    """Restore every frame of a stack; `volume` has its coarse axis called Z."""
+    """Restore every frame of a stack; `volume` has its coarse axis called Z.
+
+    While one block is written by the host, the next one is computed.
+    """
     frames, options = plan.frames(volume), plan.options
     lateral = volume.size("Y"), volume.size("X")
     shape = (volume.size("T"), volume.size("C"), frames[0].grid.depth, *lateral)
@@ -74,14 +78,15 @@ def restore_in_memory(
     total, done = sum(stage.tasks * stage.cost for stage in stages), 0.0
     scales, differences = [], []
     for stage in stages:
-        for index in range(stage.tasks):
+        with behind() as write:
+            for index in range(stage.tasks):
 
-            def report(share: float, stage: FrameStage = stage, done: float = done) -> None:
-                progress.update("restoring", (done + share * stage.cost) / total)
+                def report(share: float, stage: FrameStage = stage, done: float = done) -> None:
+                    progress.update("restoring", (done + share * stage.cost) / total)
 
-            restoration.run_task(stage, index, report)
-            done += stage.cost
-            report(1.0)
+                write(restoration.start_task(stage, index, report))
+                done += stage.cost
+                report(1.0)
         if stage.name == restoration.frame_stages[-1].name:
             scale = restoration.scale(stage.frame)
             scales += [] if scale is None else [scale]
