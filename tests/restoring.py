@@ -26,7 +26,7 @@ def frame_work(network, config, planes, grid, options, device=CPU, block=256, **
         options,
         recipe.stages(options),
         grid,
-        PlanesInMemory(planes, grid),
+        PlanesInMemory(torch.from_numpy(planes), grid),
         store,
         device,
         **more,

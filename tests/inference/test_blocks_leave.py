@@ -21,6 +21,7 @@ from isoslice.inference.engine import sinks
 from isoslice.inference.engine.leaving import Leaving
 from isoslice.inference.engine.sinks import ArraySink
 from isoslice.inference.fields import Layout, MemoryStore
+from isoslice.inference.intensities import normalised
 from isoslice.inference.measured import PlanesInMemory
 from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import VOXELS_AT_ONCE
@@ -39,7 +40,7 @@ def test_what_is_copied_without_blocking_is_waited_for():
 
 
 def test_voxels_cross_the_bus_in_their_own_type(tiny_model, monkeypatch):
-    """Of a mean in uint8 no more than a byte a voxel goes to the host."""
+    """Of a mean in uint8 no more than a byte a voxel, measured or restored."""
     devices: list[ClaimedDevices] = []
     enter = ClaimedDevices.__enter__
 
@@ -51,7 +52,11 @@ def test_voxels_cross_the_bus_in_their_own_type(tiny_model, monkeypatch):
     stack = texture(9, 64, 60)
     with claimed_device("cuda"):
         volume = tiny_model.predict(stack, "ZYX", SIZE, device="cuda", mode="mean").volume
-    assert sum(devices[0].crossed["to host"]) == volume.nbytes
+    crossed = devices[0].crossed
+    assert sum(crossed["to host"]) == volume.nbytes
+    weights = sum(each.nbytes for each in tiny_model.network.state_dict().values())
+    rows = 64 * volume.shape[0]  # what the interpolation needs of each
+    assert stack.nbytes <= sum(crossed["from host"]) < stack.nbytes + weights + rows
 
 
 def test_the_host_writes_in_one_thread_beside_and_in_order(tiny_model, monkeypatch):
@@ -97,7 +102,7 @@ def test_a_blocks_operators_do_not_grow_with_its_planes(monkeypatch):
         volume = Volume(stack, "ZYX")
         frame = frames_of(1, 1, grid.known, [[[]]], False, 0)[0]
         scaled = percentile_normalization(stack[None])
-        planes = PlanesInMemory(scaled.apply(stack[None]), grid)
+        planes = PlanesInMemory(normalised(stack[None], scaled, torch.device("cpu")), grid)
         array = np.zeros((1, 1, *shape), np.uint8)
         leaving = Leaving(ArraySink(array), "planes", volume, frame, scaled)
         box, gains = whole(shape), Gains(*torch.rand(2, 1, shape[0]))

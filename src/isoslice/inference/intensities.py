@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.data.normalization import Normalization
@@ -29,6 +30,34 @@ MADE = {
     "float32": (torch.float32, torch.float32),
     "float64": (torch.float64, torch.float64),
 }
+
+
+def normalised(stored: NDArray[Any], normalization: Normalization, device: torch.device) -> Tensor:
+    """Normalise voxels (C, ...), as they are stored, as `Normalization.apply` does, bit for bit.
+
+    They go to the device as they are. Returns single precision on `device`, which has double
+    precision.
+    """
+    there = _as_stored(stored).to(device)
+    values = torch.empty(there.shape, device=device)
+    fills = normalization.fill or (None,) * len(there)
+    channels = zip(
+        there.flatten(1),
+        values.flatten(1),
+        normalization.low,
+        normalization.high,
+        fills,
+        normalization.limits_of(len(there)),
+        strict=True,
+    )
+    for own, into, low, high, fill, limits in channels:
+        for some, target in zip(_cut(own), _cut(into), strict=True):
+            target.copy_(_exact(some, stored.dtype).sub_(low).div_(high - low))
+            if fill is not None:
+                target.masked_fill_(~target.isfinite(), (fill - low) / (high - low))
+            if limits.padding:
+                target.masked_fill_(_exact(some, stored.dtype) == limits.outside, 0)
+    return values
 
 
 def can_make(dtype: np.dtype[Any]) -> bool:
@@ -83,6 +112,21 @@ def deviations(std: Tensor, normalization: Normalization) -> Tensor:
     scale = np.asarray(normalization.high) - np.asarray(normalization.low)
     columns = torch.from_numpy(scale.astype(np.float32)).reshape(-1, *[1] * (std.ndim - 1))
     return std * columns.to(std.device)
+
+
+def _as_stored(stored: NDArray[Any]) -> Tensor:
+    """Return voxels as a tensor, those of wide unsigned types as signed ones of the same bits."""
+    native = np.ascontiguousarray(stored, stored.dtype.newbyteorder("="))
+    if native.dtype.kind == "u" and native.itemsize > 1:
+        native = native.view(f"i{native.itemsize}")
+    return torch.from_numpy(native if native.flags.writeable else native.copy())
+
+
+def _exact(bits: Tensor, dtype: np.dtype[Any]) -> Tensor:
+    """Copy voxels of a type to double precision."""
+    if dtype.kind == "u" and dtype.itemsize > 1:
+        return (bits.to(torch.int64) & (1 << 8 * dtype.itemsize) - 1).to(torch.float64)
+    return bits.to(torch.float64, copy=True)
 
 
 def _cut(flat: Tensor) -> Iterator[Tensor]:

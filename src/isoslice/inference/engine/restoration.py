@@ -26,6 +26,7 @@ from isoslice.inference.engine.stack_planes import StackPlanes
 from isoslice.inference.fields import CPU, FieldStore, Files, Layout, MemoryStore
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.inspection import Inspection
+from isoslice.inference.intensities import normalised
 from isoslice.inference.measured import PlanesInMemory
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
@@ -281,7 +282,8 @@ class Restoration:
             store = MemoryStore(layout, there, self.home)
             if self.home == there:  # else what is interpolated has no room there, as a whole
                 data = self.volume.tczyx()[frame.time, frame.channels][:, list(frame.kept)]
-                planes = PlanesInMemory(scaled.apply(fill_along_z(np.asarray(data))), frame.grid)
+                complete = fill_along_z(np.asarray(data))
+                planes = PlanesInMemory(normalised(complete, scaled, there), frame.grid)
         work = FrameWork(
             network=self.model.network.to(self.device),
             options=options.with_seed(frame.seed),
