@@ -27,9 +27,9 @@ from isoslice.models.diffusion.edm import (
     hidden_rows,
     noise_schedule,
 )
-from isoslice.models.diffusion.noise import noise_block
+from isoslice.models.diffusion.noise import noise_at
 from isoslice.models.networks.denoiser import HEAD_REACH, reach
-from isoslice.runtime.device import autocast
+from isoslice.runtime.device import at_once, autocast
 from isoslice.runtime.threads import on_all_cores
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
@@ -213,11 +213,14 @@ def add_noise(
 ) -> None:
     """Add noise to the `hidden` planes of a slab (C, Z, Y, X) that begins at slice `first`."""
     c, _, y, x = residual.shape
-    lateral = (first, 0) if plane == "XZ" else (0, first)
-    for index, restored in enumerate(hidden.tolist()):  # no second volume for the noise
-        if restored:
-            noise = noise_block(seed, (c, 1, y, x), (0, index, *lateral), residual.device)[:, 0]
-            residual[:, index] = residual[:, index].float().add_(noise, alpha=sigma)
+    at, device = (first, 0) if plane == "XZ" else (0, first), residual.device
+    places = torch.arange(c), torch.arange(at[0], at[0] + y), torch.arange(at[1], at[1] + x)
+    channels, rows, columns = (place.to(device) for place in places)
+    # Few planes, for memory: no second volume for the noise.
+    for some in torch.split(hidden.nonzero()[:, 0].to(device), at_once(c * y * x, device)):
+        noise = noise_at(seed, channels, some, rows, columns)
+        noisy = residual.index_select(1, some).float().add_(noise, alpha=sigma)
+        residual.index_copy_(1, some, noisy.to(residual.dtype))
 
 
 def _average(view: Tensor, estimate: Tensor) -> None:
