@@ -24,7 +24,7 @@ from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.variance_stabilization import unstretch
 
 #: Voxels that are put together at once, by where that is: on a GPU a whole block.
-COMPOSED = {"cpu": 2**22, "cuda": 2**25}
+COMPOSED = {"cpu": 2**22, "cuda": 2**24}
 
 
 @dataclass(frozen=True)

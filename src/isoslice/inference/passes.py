@@ -29,7 +29,7 @@ from isoslice.models.diffusion.edm import (
 )
 from isoslice.models.diffusion.noise import noise_at
 from isoslice.models.networks.denoiser import HEAD_REACH, reach
-from isoslice.runtime.device import at_once, autocast
+from isoslice.runtime.device import at_once, autocast, kind_of
 from isoslice.runtime.threads import on_all_cores
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
@@ -41,8 +41,8 @@ SLICE_DIM: dict[SlicePlane, int] = {"XZ": 2, "YZ": 3}
 #: (docs/experiments.md). One number for all, so that a volume's parts need not know of each other.
 WEIGHT = 0.57
 
-#: Pixels in one batch of slices; what bounds memory beside the volume itself.
-BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**19}
+#: Pixels in one batch of slices, by `device.kind_of`; what bounds memory beside the volume itself.
+BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "large cuda": 2**24, "mps": 2**19}
 
 
 class Pass(NamedTuple):
@@ -102,9 +102,9 @@ def slices(volume: Tensor, plane: SlicePlane) -> Tensor:
     return volume.movedim(SLICE_DIM[plane], 0)
 
 
-def batch_size(pixels: int, device: torch.device) -> int:
-    """Say how many slices of so many pixels make a batch."""
-    return max(1, BATCH_PIXELS[device.type] // pixels)
+def batch_size(pixels: int, kind: str) -> int:
+    """Say how many slices of so many pixels make a batch, on a device of a kind."""
+    return max(1, BATCH_PIXELS[kind] // pixels)
 
 
 def run_pass(
@@ -189,7 +189,7 @@ def run_pass(
                 estimate = corrected(batch, estimate)
             update(part[batch], estimate)
 
-    size = batch_size(height * width, device)
+    size = batch_size(height * width, kind_of(device))
     batches = (slice(a, min(a + size, count)) for a in range(0, count, size))
     for batch in on_all_cores(restore, batches, device):
         yield batch.stop - batch.start

@@ -19,7 +19,7 @@ from isoslice.inference.engine.restoration import (
     field_types,
 )
 from isoslice.inference.engine.sinks import ArraySink
-from isoslice.inference.engine.slabs import sizes_of, slab_slices
+from isoslice.inference.engine.slabs import batch_bytes, sizes_of, slab_slices
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import outputs_of
@@ -28,7 +28,7 @@ from isoslice.inference.recipes import recipe_of
 from isoslice.inference.uncertainty import StackScale
 from isoslice.io.limits import available_memory
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.device import field_device, field_home
+from isoslice.runtime.device import field_device, field_home, kind_of
 from isoslice.runtime.progress import Progress
 from isoslice.runtime.threads import behind
 
@@ -66,7 +66,8 @@ def restore_in_memory(
     recipe, depth = recipe_of(model.config), frames[0].grid.depth
     fields = field_types(plan, frames, inspection, model)
     channels = len(range(volume.size("C"))[frames[0].channels])
-    home = field_home(device, channels * depth * math.prod(lateral))
+    batch = batch_bytes(depth * max(lateral), channels, kind_of(device), recipe)
+    home = field_home(device, channels * depth * math.prod(lateral), batch)
     slabs = lateral
     if home != field_device(device):  # what has no room there goes there slab by slab
         sizes = sizes_of(plan, frames, volume, fields)
