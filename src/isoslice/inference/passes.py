@@ -29,7 +29,8 @@ from isoslice.models.diffusion.edm import (
 )
 from isoslice.models.diffusion.noise import noise_at
 from isoslice.models.networks.denoiser import HEAD_REACH, reach
-from isoslice.runtime.device import at_once, autocast, kind_of
+from isoslice.models.networks.ready_weights import ready_weights
+from isoslice.runtime.device import at_once, autocast, fast_dtype, kind_of
 from isoslice.runtime.threads import on_all_cores
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
@@ -191,8 +192,9 @@ def run_pass(
 
     size = batch_size(height * width, kind_of(device))
     batches = (slice(a, min(a + size, count)) for a in range(0, count, size))
-    for batch in on_all_cores(restore, batches, device):
-        yield batch.stop - batch.start
+    with ready_weights(network, fast_dtype(device)):
+        for batch in on_all_cores(restore, batches, device):
+            yield batch.stop - batch.start
 
 
 def _halo(config: ModelConfig) -> tuple[int, int]:
