@@ -9,6 +9,9 @@ a GPU's tensors refuse is refused:
 - NumPy looking into a GPU's memory; a CPU's generator filling it;
 - on MPS double precision, and the operations of `NOT_ON_MPS`.
 
+What is copied to the host without blocking arrives only when its event is waited for; until then
+there is something else. `ClaimedDevices.crossed` counts the bytes that went to and fro.
+
 It sees what goes through PyTorch's Python interface, in the thread that entered it, which is all
 that isoslice does on a GPU.
 """
@@ -69,8 +72,36 @@ def _kind(device: Any) -> str:
     return torch.device(device).type
 
 
+#: Copies to the host that no event was recorded for yet: where to, and what.
+_under_way: list[tuple[Tensor, Tensor]] = []
+
+
+class ClaimedEvent:
+    """An event of a claimed GPU: copies that did not block are there once it is waited for."""
+
+    def record(self, stream: object = None) -> None:
+        """Stand for all copies that were begun."""
+        self._copies = list(_under_way)
+        _under_way.clear()
+
+    def synchronize(self) -> None:
+        """Wait for them."""
+        for there, values in self._copies:
+            there.copy_(values)
+
+
 class ClaimedDevices(TorchFunctionMode):
-    """While entered, tensors remember the device they were made for or moved to."""
+    """While entered, tensors remember the device they were made for or moved to.
+
+    Attributes
+    ----------
+    crossed
+        Bytes of each copy between devices, to the host and from it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.crossed: dict[str, list[int]] = {"to host": [], "from host": []}
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
@@ -83,6 +114,12 @@ class ClaimedDevices(TorchFunctionMode):
             raise WrongDeviceError(
                 f"can't convert a {claimed(args[0])} tensor to numpy; use .cpu()"
             )
+        if name == "copy_" and claimed(args[0]) != claimed(args[1]):
+            self._cross(claimed(args[0]), args[1])
+            if kwargs.get("non_blocking") and claimed(args[0]) == "cpu":
+                _under_way.append((args[0], args[1].clone()))
+                return args[0].fill_(113)
+        kwargs.pop("pin_memory", None)
         found = list(_tensors([args[:1] if name in SHAPES else args, kwargs]))
         self._check(name, args, kwargs, found)
         kinds = {claimed(t) for t in found if t.ndim} or {claimed(t) for t in found}
@@ -116,6 +153,9 @@ class ClaimedDevices(TorchFunctionMode):
             _claim(found, kind)
         return found
 
+    def _cross(self, kind: str, values: Tensor) -> None:
+        self.crossed["to host" if kind == "cpu" else "from host"].append(values.nbytes)
+
     def _moved(self, name: str, tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         before, kind, dtype = claimed(tensor), None, kwargs.pop("dtype", None)
         if name != "to":
@@ -136,6 +176,8 @@ class ClaimedDevices(TorchFunctionMode):
             found = found.clone()
         if kind == "mps" and found.dtype is torch.float64:
             raise WrongDeviceError("MPS has no float64")
+        if kind != before:
+            self._cross(kind, found)
         if kind != before or found is not tensor:
             _claim(found, kind)
         return found
@@ -191,6 +233,8 @@ def claimed_device(kind: str, free: int = 2**40) -> Iterator[torch.device]:
         patch.setattr(torch.cuda, "mem_get_info", lambda *_: (free, free))
         patch.setattr(torch.cuda, "current_device", lambda: 0)
         patch.setattr(torch.cuda, "get_device_name", lambda *_: "claimed")
+        patch.setattr(torch.cuda, "current_stream", lambda *_: None)
+        patch.setattr(torch.cuda, "Event", ClaimedEvent)
         patch.setattr(torch, "Generator", ClaimedGenerator)
         with ClaimedDevices():
             yield torch.device(kind)

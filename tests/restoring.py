@@ -26,7 +26,7 @@ def frame_work(network, config, planes, grid, options, device=CPU, block=256, **
         options,
         recipe.stages(options),
         grid,
-        PlanesInMemory(planes, grid),
+        PlanesInMemory(torch.from_numpy(planes), grid),
         store,
         device,
         **more,
@@ -62,7 +62,7 @@ def run_stages(recipe, work, until=None, given=None, report=lambda fraction: Non
                     into = outputs.setdefault(
                         name, np.empty((layout.channels, *layout.shape), np.float32)
                     )
-                    into[(slice(None), *work.block(index).slices())] = values
+                    into[(slice(None), *work.block(index).slices())] = values.cpu().numpy()
         done += stage.cost
         report(done / total)
         if stage.name == until:

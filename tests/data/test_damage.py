@@ -220,3 +220,15 @@ def test_few_voxels_are_looked_at_of_large_planes():
     assert likeness._places(48).tolist() == list(range(48))
     assert likeness._places(31).size == 0
     assert np.isnan(correlation(np.ones(5), np.arange(5)))
+
+
+@pytest.mark.parametrize("holes", [False, True])
+def test_correlations_are_those_of_values_less_their_mean(holes):
+    """What is subtracted once gives the same bits as for each pair."""
+    one, other = np.random.default_rng(0).normal(3, 1, (2, 24, 8, 24, 8)).astype(np.float32)
+    if holes:
+        one[3, 2] = np.nan
+    found = likeness._Values.of(one).correlation(likeness._Values.of(other))
+    assert found == correlation(one, other) != 0
+    constant = likeness._Values.of(np.ones_like(one))
+    assert np.isnan(constant.correlation(likeness._Values.of(other)))

@@ -97,7 +97,7 @@ def work_of(measurement):
 
 def base_of(measurement):
     planes = np.random.default_rng(0).random((1, len(measurement.positions), 5, 6), np.float32)
-    return make_base(planes, PlaneGrid(measurement.positions), None, CPU)
+    return make_base(torch.from_numpy(planes), PlaneGrid(measurement.positions), None, CPU)
 
 
 def test_networks_are_told_of_planes_that_are_no_points():

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from scipy.ndimage import convolve1d, gaussian_filter1d
 from torch.nn import functional as F  # noqa: N812
 
-from isoslice.inference.detail import blend
 from isoslice.inference.detail.blend import (
     Gains,
     blend_detail,
@@ -16,6 +15,7 @@ from isoslice.inference.detail.blend import (
     soften,
     split_detail,
 )
+from isoslice.runtime.device import VOXELS_AT_ONCE
 
 
 def volumes(depth=21, seed=0):
@@ -123,7 +123,7 @@ def test_grain_is_what_a_mean_of_neighbours_takes_off():
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_softening_takes_means_of_four_as_pytorch_does(at_once, monkeypatch):
-    monkeypatch.setattr(blend, "SOFTENED", at_once * 13 * 17)
+    monkeypatch.setitem(VOXELS_AT_ONCE, "cpu", at_once * 13 * 17)
     planes = torch.randn(3, 13, 17, generator=torch.Generator().manual_seed(0))
     expected = planes.clone()
     for plane in expected:

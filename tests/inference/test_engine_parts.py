@@ -17,7 +17,13 @@ from isoslice.inference.engine.job_plan import files_digest
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.locks import claimed
 from isoslice.inference.engine.restoration import FrameStage
-from isoslice.inference.engine.slabs import Sizes, parse_memory, slab_slices, working_memory
+from isoslice.inference.engine.slabs import (
+    Sizes,
+    batch_bytes,
+    parse_memory,
+    slab_slices,
+    working_memory,
+)
 from isoslice.inference.engine.tracking import Tracker, spoken
 from isoslice.inference.engine.worker import Worker, alike
 from isoslice.inference.options import PredictOptions
@@ -212,3 +218,14 @@ def test_slabs_fit_a_gpus_memory():
     assert 0 < thick < plenty
     assert slab_slices(sizes, 10**12, gpu._replace(memory=0), RECIPE)[0] == 1  # one batch at least
     assert alike([gpu, gpu._replace(memory=5)]).memory == 5
+
+
+def test_slabs_of_large_gpus_are_of_whole_large_batches():
+    sizes, batch = Sizes((1025, 1024, 1024), 1, 257, 2), 2**24 // (1025 * 1024)
+    gpu = Worker("large cuda", "large cuda bfloat16", 1, "there", memory=60 * 10**9)
+    assert RECIPE.batch_slices(1025 * 1024, "large cuda") == batch == 15
+    for memory in (6, 60):
+        slabs = slab_slices(sizes, 10**12, gpu._replace(memory=memory * 10**9), RECIPE)
+        assert min(slabs) >= batch
+        assert [slab % batch for slab in slabs] == [0, 0]
+    assert batch_bytes(1025 * 1024, 1, "large cuda", RECIPE) < 5 * 10**9

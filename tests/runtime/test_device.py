@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from isoslice import SettingsError
-from isoslice.runtime.device import autocast, choose_device, describe, fast_dtype
+from isoslice.runtime.device import (
+    autocast,
+    choose_device,
+    describe,
+    fast_dtype,
+    field_home,
+    kind_of,
+)
 
 
 def test_auto_finds_a_device_that_works():
@@ -39,3 +46,31 @@ def test_unknown_devices_are_refused(name):
 def test_a_missing_gpu_is_refused():
     with pytest.raises(SettingsError, match="finds none here"):
         choose_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("device", "memory", "kind"),
+    [
+        ("cpu", 0, "cpu"),
+        ("mps", 0, "mps"),
+        ("cuda", 11 * 10**9, "cuda"),
+        ("cuda", 80 * 10**9, "large cuda"),
+    ],
+)
+def test_gpus_are_large_by_all_of_their_memory(device, memory, kind, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**9, memory))
+    assert kind_of(torch.device(device)) == kind
+
+
+@pytest.mark.parametrize(
+    ("voxels", "batch", "home"),
+    [
+        (6 * 10**8, 2 * 10**9, "cuda"),  # for so much there is room beside
+        (6 * 10**8, 4 * 10**9, "cpu"),
+        (4 * 10**8, 4 * 10**9, "cuda"),
+        (7 * 10**8, 0, "cpu"),
+    ],
+)
+def test_fields_are_kept_on_a_gpu_that_has_room_for_batches_too(voxels, batch, home, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (10**10, 10**10))
+    assert field_home(torch.device("cuda"), voxels, batch).type == home

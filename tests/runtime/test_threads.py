@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from isoslice.data.grid import even_grid
 from isoslice.models.config import ModelConfig
 from isoslice.models.networks.denoiser import Denoiser
-from isoslice.runtime.threads import on_all_cores
+from isoslice.runtime.threads import behind, on_all_cores
 from restoring import restore
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -64,6 +65,50 @@ def test_other_devices_take_turns():
     names = []
     list(on_all_cores(lambda _: names.append(threading.current_thread()), range(3), META))
     assert set(names) == {threading.main_thread()}
+
+
+def test_calls_behind_keep_their_order_and_one_waits():
+    done: list[int] = []
+    held = threading.Event()
+    with behind() as run:
+        run(held.wait)
+        threading.Timer(0.05, held.set).start()
+        run(partial(done.append, 0))  # once the first has ended
+        assert held.is_set()
+        for number in range(1, 20):
+            run(partial(done.append, number))
+            assert len(done) >= number - 1
+    assert done == list(range(20))
+
+
+def ends_badly(calls, error=None):
+    """Run calls behind, then raise an error here."""
+    with behind() as run:
+        for call in calls:
+            run(call)
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize("following", [0, 1])
+def test_an_error_behind_is_raised_here(following):
+    went_on: list[int] = []
+    calls = [partial(int, "behind"), *[partial(went_on.append, 1)] * following]
+    with pytest.raises(ValueError, match="behind"):
+        ends_badly(calls)
+    assert not went_on
+
+
+def test_an_error_here_waits_for_what_is_behind():
+    done: list[int] = []
+
+    def slow():
+        time.sleep(0.05)
+        done.append(1)
+
+    with pytest.raises(KeyError):
+        ends_badly([slow], KeyError())
+    assert done
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from conftest import texture
 from isoslice.models.networks.factory import build_network
@@ -13,21 +12,10 @@ from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.objectives import objective_of
 from isoslice.training.run import as_volumes, training_planes
 from isoslice.training.steps import Training
+from operator_count import OperatorCount
 
 #: Of a step of the default recipe, views included; whatever the batch.
 MOST = 706
-
-
-class OperatorCount(TorchDispatchMode):
-    """Count the operators that PyTorch starts, forward and back."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.total += 1
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.usefixtures("arithmetic")

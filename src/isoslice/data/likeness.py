@@ -57,14 +57,47 @@ def empty_likeness(times: int, channels: int, planes: int) -> Likeness:
     return Likeness(level, spread, detail, coarse, fine, same, change)
 
 
+@dataclass(frozen=True)
+class _Values:
+    """Numbers of a plane, to be correlated with those of others; see `correlation`.
+
+    Attributes
+    ----------
+    values
+        As they are.
+    centred, power
+        Less their mean, (n,), and the sum of their squares; None where some are not finite.
+    """
+
+    values: NDArray[Any]
+    centred: NDArray[np.float64] | None
+    power: float
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> _Values:
+        """Subtract the mean once, not for each of the planes that they are compared with."""
+        if not np.isfinite(values).all():
+            return cls(values, None, np.nan)
+        centred = values.ravel().astype(np.float64)
+        centred -= centred.mean()
+        return cls(values, centred, float(np.dot(centred, centred)))
+
+    def correlation(self, other: _Values) -> float:
+        """Return what `correlation` does."""
+        if self.centred is None or other.centred is None:
+            return correlation(self.values, other.values)
+        scale = np.sqrt(self.power * other.power)
+        return float(np.dot(self.centred, other.centred) / scale) if scale > 0 else np.nan
+
+
 @dataclass
 class _Plane:
     """Patches of a plane: voxels (rows, columns), and the same split into means and the rest."""
 
     index: PlaneIndex
     voxels: NDArray[Any]
-    means: NDArray[np.float64]
-    rest: NDArray[np.float32]
+    means: _Values
+    rest: _Values
 
 
 @dataclass
@@ -106,7 +139,7 @@ class Comparison:
         patches = values.reshape(high, PATCH, wide, PATCH)
         means = patches.mean(axis=(1, 3))
         rest = (patches - means[:, None, :, None]).astype(np.float32)
-        now = _Plane(index, voxels, means, rest)
+        now = _Plane(index, voxels, _Values.of(means), _Values.of(rest))
         self._before = [
             one
             for one in self._before
@@ -119,8 +152,8 @@ class Comparison:
             found.detail[index] = steps / found.spread[index] ** 2
         for one in self._before:
             lag = index[2] - one.index[2] - 1
-            found.coarse[(*index, lag)] = correlation(means, one.means)
-            found.fine[(*index, lag)] = correlation(rest, one.rest)
+            found.coarse[(*index, lag)] = now.means.correlation(one.means)
+            found.fine[(*index, lag)] = now.rest.correlation(one.rest)
             if lag == 0:
                 found.same[index] = float((voxels == one.voxels).mean())
                 found.change[index] = _mean(np.square(values - one.voxels))

@@ -52,13 +52,29 @@ def _powers(plane: NDArray[np.float32]) -> NDArray[np.float64]:
     shown = (window**2).reshape(PATCH // PART, PART, PATCH // PART, PART).sum(axis=(1, 3))
     found = [np.zeros((0, 2))]
     step = PATCH if plane.size > LARGE else PATCH // 2
+    varies, finite = _parts(plane)
     for row in range(0, plane.shape[0] - PATCH + 1, step):
         starts = range(0, plane.shape[1] - PATCH + 1, step)
-        patches = np.stack([plane[row : row + PATCH, a : a + PATCH] for a in starts])
-        parts = patches.reshape(len(patches), PATCH // PART, PART, PATCH // PART, PART)
-        varied = ((np.ptp(parts, axis=(2, 4)) > 0) * shown).sum(axis=(1, 2))
-        use = (varied >= VARIED * shown.sum()) & np.isfinite(patches).all(axis=(1, 2))
-        centred = patches[use] - patches[use].mean(axis=(1, 2), keepdims=True, dtype=np.float64)
+        inside = slice(row // PART, (row + PATCH) // PART)
+        varied = (_of_patches(varies[inside], step) * shown).sum(axis=(1, 2))
+        use = (varied >= VARIED * shown.sum()) & _of_patches(finite[inside], step).all(axis=(1, 2))
+        patches = np.stack([plane[row : row + PATCH, a : a + PATCH] for a in starts])[use]
+        centred = patches - patches.mean(axis=(1, 2), keepdims=True, dtype=np.float64)
         power = np.abs(np.fft.rfft2(centred * window)) ** 2 / varied[use, None, None]
         found.append(np.stack([power[:, choose].mean(1), power[:, corner].mean(1)], axis=1))
     return np.concatenate(found)
+
+
+def _parts(plane: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Tell in which parts of a plane something varies, and which are finite."""
+    y, x = (size // PART for size in plane.shape)
+    parts = plane[: y * PART, : x * PART].reshape(y, PART, x, PART)
+    # Rows first, which lie one after the other.
+    most, least = parts.max(axis=1).max(axis=2), parts.min(axis=1).min(axis=2)
+    return most > least, np.isfinite(most) & np.isfinite(least)
+
+
+def _of_patches(parts: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+    """Return the parts of each of a row of patches, which begin `step` pixels apart: (n, y, x)."""
+    windows = np.lib.stride_tricks.sliding_window_view(parts, PATCH // PART, axis=1)
+    return np.ascontiguousarray(windows[:, :: step // PART].swapaxes(0, 1))

@@ -78,7 +78,10 @@ def noise_levels(planes: NDArray[np.float32]) -> tuple[float, ...]:
 
 
 def as_noisy_as(
-    normalization: Normalization, planes: NDArray[Any], wanted: Sequence[float]
+    normalization: Normalization,
+    planes: NDArray[Any],
+    wanted: Sequence[float],
+    seen: Sequence[float] | None = None,
 ) -> Normalization:
     """Normalise a stack as though its noise were another.
 
@@ -90,6 +93,8 @@ def as_noisy_as(
         Some of its planes, (C, n, H, W), in the stack's intensities.
     wanted
         Deviation of the noise, normalised, of each channel.
+    seen
+        What `noise_levels` measures on these planes, normalised, if that is known.
 
     Returns
     -------
@@ -98,7 +103,8 @@ def as_noisy_as(
     """
     scaled = normalization.apply(planes)
     low, high = list(normalization.low), list(normalization.high)
-    for channel, (noise, other) in enumerate(zip(noise_levels(scaled), wanted, strict=True)):
+    levels = noise_levels(scaled) if seen is None else seen
+    for channel, (noise, other) in enumerate(zip(levels, wanted, strict=True)):
         if not differs(noise, other):
             continue
         limits = normalization.limits_of(len(planes))[channel]

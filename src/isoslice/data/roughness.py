@@ -39,7 +39,8 @@ def midpoint_error(planes: Tensor, dim: int, step: int) -> Tensor:
     inside = max(0, planes.shape[dim] - 2 * step)
     start = 0 if not inside else step
     before, at, after = (planes.narrow(dim, i * start, inside) for i in range(3))
-    return (at - (before + after) / 2).square().flatten(1).mean(dim=1)
+    middle = (before + after).div_(2)
+    return torch.sub(at, middle, out=middle).square_().flatten(1).mean(dim=1)
 
 
 def anisotropy(pieces: Sequence[Tensor], factor: int) -> Tensor:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from isoslice.data.box import Box
 from isoslice.data.measurement import Measurement
@@ -16,8 +18,7 @@ from isoslice.inference.frame_work import FrameWork
 
 Floats = NDArray[np.float64]
 #: Composes a part of the volume, normalised, (C, z, y, x).
-Compose = Callable[[Box], NDArray[np.float32]]
-
+Compose = Callable[[Box], Tensor]
 
 #: Least noise that differences are compared with, normalised: by so much, corrections that are
 #: damped, and half precision, leave planes of less noise.
@@ -48,15 +49,13 @@ def blurred(work: FrameWork) -> Measurement | None:
     return None if measurement is None or measurement.is_points else measurement
 
 
-def agreeing(
-    work: FrameWork, box: Box, compose: Compose
-) -> tuple[NDArray[np.float32], PlaneErrors | None]:
+def agreeing(work: FrameWork, box: Box, compose: Compose) -> tuple[Tensor, PlaneErrors | None]:
     """Compose a part that agrees with the planes, and tell how far it does.
 
     Returns
     -------
     volume
-        Normalised, (C, z, y, x).
+        Normalised, (C, z, y, x); on the host where planes are no points.
     errors
         Of the planes that lie in it; None of points, which agree.
     """
@@ -67,14 +66,15 @@ def agreeing(
     rows, seen, around = window(measurement, z)
     wide = Box((rows.start, *box.start[1:]), (rows.stop, *box.stop[1:]))
     planes = work.planes.read((seen, y, x))
-    volume = corrected(compose(wide), planes, around)
+    volume = corrected(compose(wide).cpu().numpy(), planes, around)
     places = np.asarray(measurement.positions[seen])
     inside = np.flatnonzero((places >= z.start) & (places < z.stop))
     missing = differences(volume, planes, around)[:, inside]
     errors = PlaneErrors(
         (inside + seen.start).tolist(), np.square(missing).sum(axis=2), missing.shape[2]
     )
-    return volume[:, z.start - rows.start : z.stop - rows.start], errors
+    own = volume[:, z.start - rows.start : z.stop - rows.start]
+    return torch.from_numpy(own), errors
 
 
 def chi_squared(parts: Sequence[PlaneErrors], noise: Sequence[float], planes: int) -> Floats:

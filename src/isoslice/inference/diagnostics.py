@@ -6,6 +6,7 @@ Strange images, uneven directions, other pixels, a model that was trained too li
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,8 +112,10 @@ def doubts_of(
         assert shape is not None
         read = planes
     parts = [read(place) for place in places(shape)]
-    likeness = () if familiar is None else score(familiar, parts)
-    isotropy = compare_directions(parts, factor)
+    with ThreadPoolExecutor(1) as beside:  # both take about as long
+        scored = None if familiar is None else beside.submit(score, familiar, parts)
+        isotropy = compare_directions(parts, factor)
+        likeness = () if scored is None else scored.result()
     pixels = pixel_ratio(config, voxel_size, unit)
     messages = []
     weak = undertrained(config, record or {}, factor)

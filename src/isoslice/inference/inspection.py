@@ -97,10 +97,11 @@ def _as_in_training(
         return measured
     learned = config.noise * (volume.size("C") // len(config.noise))
     planes = some_planes(volume, survey)
-    changed = as_noisy_as(measured, planes, learned)
+    levels = noise_levels(measured.apply(planes))
+    changed = as_noisy_as(measured, planes, learned, levels)
     if changed == measured:
         return measured
-    for level, known in zip(noise_levels(measured.apply(planes)), learned, strict=True):
+    for level, known in zip(levels, learned, strict=True):
         if differs(level, known):
             progress.note(
                 f"the stack has {'more' if level > known else 'less'} noise ({level:.1%} of its "

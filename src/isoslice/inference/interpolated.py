@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from isoslice.data.box import Region, Triple
@@ -67,7 +66,7 @@ def residual_dtype(largest: float) -> torch.dtype:
 
 
 def make_base(
-    planes: NDArray[np.float32],
+    planes: Tensor,
     grid: PlaneGrid,
     softening: float | None,
     device: torch.device,
@@ -75,11 +74,11 @@ def make_base(
 ) -> Base:
     """Stretch planes (C, n, Y, X), normalised, and interpolate `rows` of their grid from them.
 
-    On `device`.
+    On `device`, wherever they are.
     """
     lower, share = grid.bracket(rows)
     return Base(
-        stretch(torch.from_numpy(planes).to(device), softening),
+        stretch(planes.to(device), softening),
         torch.from_numpy(lower).to(device),
         torch.from_numpy(share.astype(np.float32)).to(device),
         torch.from_numpy(grid.shares[rows]),

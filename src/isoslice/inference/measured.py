@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from isoslice.data.box import Region
 from isoslice.data.grid import PlaneGrid
@@ -30,9 +31,9 @@ class MeasuredPlanes(Protocol):
 
 @dataclass
 class PlanesInMemory:
-    """Planes (C, n, Y, X), normalised, and where they lie; see `MeasuredPlanes`."""
+    """Planes (C, n, Y, X), normalised, on any device, and where they lie; see `MeasuredPlanes`."""
 
-    planes: NDArray[np.float32]
+    planes: Tensor
     grid: PlaneGrid
     _base: tuple[torch.device, Base] | None = field(default=None)
 
@@ -44,7 +45,8 @@ class PlanesInMemory:
 
     def read(self, place: Region) -> NDArray[np.float32]:
         """Copy a part."""
-        return np.ascontiguousarray(self.planes[(slice(None), *place)])
+        part: NDArray[np.float32] = self.planes[(slice(None), *place)].contiguous().cpu().numpy()
+        return part
 
     def base(self, place: Region, softening: float | None, device: torch.device) -> Base:
         """Return a view of one interpolation, which is made once."""

@@ -80,7 +80,7 @@ def _errors(
     truth = np.ascontiguousarray(image[:, : short.depth])
     planes = measured(truth, short, generator, clean=clean)
     grid = PlaneGrid(short.positions)
-    base = make_base(planes[:, :, None], grid, config.softening, device)
+    base = make_base(torch.from_numpy(planes[:, :, None]), grid, config.softening, device)
     linear = base.part((slice(None), slice(None), slice(None))).movedim(2, 0)
     told = torch.tensor([short.levels(config.sigma_data)], device=device)
     level = torch.tensor([NO_SIGNAL], device=device)

@@ -27,9 +27,10 @@ from isoslice.models.diffusion.edm import (
     hidden_rows,
     noise_schedule,
 )
-from isoslice.models.diffusion.noise import noise_block
+from isoslice.models.diffusion.noise import noise_at
 from isoslice.models.networks.denoiser import HEAD_REACH, reach
-from isoslice.runtime.device import autocast
+from isoslice.models.networks.ready_weights import ready_weights
+from isoslice.runtime.device import at_once, autocast, fast_dtype, kind_of
 from isoslice.runtime.threads import on_all_cores
 
 #: Dimension of a (C, Z, Y, X) volume that counts the slices of each plane.
@@ -41,8 +42,8 @@ SLICE_DIM: dict[SlicePlane, int] = {"XZ": 2, "YZ": 3}
 #: (docs/experiments.md). One number for all, so that a volume's parts need not know of each other.
 WEIGHT = 0.57
 
-#: Pixels in one batch of slices; what bounds memory beside the volume itself.
-BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "mps": 2**19}
+#: Pixels in one batch of slices, by `device.kind_of`; what bounds memory beside the volume itself.
+BATCH_PIXELS = {"cpu": 2**18, "cuda": 2**22, "large cuda": 2**24, "mps": 2**19}
 
 
 class Pass(NamedTuple):
@@ -102,9 +103,9 @@ def slices(volume: Tensor, plane: SlicePlane) -> Tensor:
     return volume.movedim(SLICE_DIM[plane], 0)
 
 
-def batch_size(pixels: int, device: torch.device) -> int:
-    """Say how many slices of so many pixels make a batch."""
-    return max(1, BATCH_PIXELS[device.type] // pixels)
+def batch_size(pixels: int, kind: str) -> int:
+    """Say how many slices of so many pixels make a batch, on a device of a kind."""
+    return max(1, BATCH_PIXELS[kind] // pixels)
 
 
 def run_pass(
@@ -189,10 +190,11 @@ def run_pass(
                 estimate = corrected(batch, estimate)
             update(part[batch], estimate)
 
-    size = batch_size(height * width, device)
+    size = batch_size(height * width, kind_of(device))
     batches = (slice(a, min(a + size, count)) for a in range(0, count, size))
-    for batch in on_all_cores(restore, batches, device):
-        yield batch.stop - batch.start
+    with ready_weights(network, fast_dtype(device)):
+        for batch in on_all_cores(restore, batches, device):
+            yield batch.stop - batch.start
 
 
 def _halo(config: ModelConfig) -> tuple[int, int]:
@@ -213,11 +215,14 @@ def add_noise(
 ) -> None:
     """Add noise to the `hidden` planes of a slab (C, Z, Y, X) that begins at slice `first`."""
     c, _, y, x = residual.shape
-    lateral = (first, 0) if plane == "XZ" else (0, first)
-    for index, restored in enumerate(hidden.tolist()):  # no second volume for the noise
-        if restored:
-            noise = noise_block(seed, (c, 1, y, x), (0, index, *lateral), residual.device)[:, 0]
-            residual[:, index] = residual[:, index].float().add_(noise, alpha=sigma)
+    at, device = (first, 0) if plane == "XZ" else (0, first), residual.device
+    places = torch.arange(c), torch.arange(at[0], at[0] + y), torch.arange(at[1], at[1] + x)
+    channels, rows, columns = (place.to(device) for place in places)
+    # Few planes, for memory: no second volume for the noise.
+    for some in torch.split(hidden.nonzero()[:, 0].to(device), at_once(c * y * x, device)):
+        noise = noise_at(seed, channels, some, rows, columns)
+        noisy = residual.index_select(1, some).float().add_(noise, alpha=sigma)
+        residual.index_copy_(1, some, noisy.to(residual.dtype))
 
 
 def _average(view: Tensor, estimate: Tensor) -> None:

@@ -26,7 +26,7 @@ from isoslice.runtime.device import autocast
 Estimate = Callable[[Tensor, Tensor, SlicePlane, int, Callable[[float], None]], Tensor]
 
 #: Pixels in one batch of slices.
-BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**20, "mps": 2**18}
+BATCH_PIXELS = {"cpu": 2**16, "cuda": 2**20, "large cuda": 2**20, "mps": 2**18}
 
 
 def batch_size(pixels: int, device: str) -> int:

@@ -199,8 +199,8 @@ def _neighbours(read: Read, shape: tuple[int, int, int]) -> list[NDArray[np.floa
 
 def deviation(
     config: ModelConfig, base: Tensor, mean: Tensor, spread: Tensor, total: Sequence[float]
-) -> NDArray[np.float32]:
-    """Make standard deviations of intensities, normalised, (C, Z, Y, X).
+) -> Tensor:
+    """Make standard deviations of intensities, normalised, (C, Z, Y, X), in single precision.
 
     Parameters
     ----------
@@ -218,9 +218,8 @@ def deviation(
     """
     slope = unstretch_slope(base + mean, config.softening)
     average = spread / (2 * WEIGHT)
-    scale = torch.tensor(total, dtype=torch.float64)[:, None, None, None]
-    std: NDArray[np.float32] = ((average * slope).cpu() * scale).float().numpy()
-    return std
+    scale = torch.tensor(total, dtype=torch.float64, device=base.device)[:, None, None, None]
+    return (average * slope * scale).float()
 
 
 def error_estimator(model: ModelBundle) -> ErrorEstimator:

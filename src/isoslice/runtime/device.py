@@ -12,7 +12,12 @@ from isoslice.errors import SettingsError
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 #: Most bytes per voxel that restoring a volume takes, without batches of slices.
-BYTES_PER_VOXEL = 10
+BYTES_PER_VOXEL = 12
+#: Bytes of a GPU's memory from which it is a large one.
+LARGE_GPU = 12 * 10**9
+#: Voxels that are worked on at once outside the networks: on a CPU, what its caches hold; on a GPU,
+#: so many that launching operators takes no time beside them.
+VOXELS_AT_ONCE = {"cpu": 2**17, "cuda": 2**23, "mps": 2**17}
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -84,10 +89,33 @@ def device_memory(device: torch.device) -> int | None:
     return int(free * 0.8)
 
 
-def field_home(device: torch.device, voxels: int) -> torch.device:
-    """Return where a volume's fields are kept in memory: on the GPU if all fit there."""
+def kind_of(device: torch.device) -> str:
+    """Return ``cpu``, ``mps``, ``cuda`` or ``large cuda``, which decides how large batches are.
+
+    By all of a GPU's memory, not by what is free: sums round by how large batches are, and voxels
+    are to be the same each time.
+    """
+    if device.type != "cuda":
+        return device.type
+    return "large cuda" if torch.cuda.mem_get_info(device)[1] >= LARGE_GPU else "cuda"
+
+
+def field_home(device: torch.device, voxels: int, batch: int = 0) -> torch.device:
+    """Return where a volume's fields are kept in memory: on the GPU if all fit there.
+
+    `batch` is what a batch of slices takes, in bytes, for which `device_memory` leaves a quarter of
+    what it returns.
+    """
     memory = device_memory(device)
-    return device if memory and voxels * BYTES_PER_VOXEL < memory else torch.device("cpu")
+    if not memory:
+        return torch.device("cpu")
+    room = memory - max(0, batch - memory // 4)
+    return device if voxels * BYTES_PER_VOXEL < room else torch.device("cpu")
+
+
+def at_once(voxels: int, device: torch.device) -> int:
+    """Say how many of equal parts, of so many voxels each, are worked on at once."""
+    return max(1, VOXELS_AT_ONCE[device.type] // max(1, voxels))
 
 
 def scanning_device(device: torch.device) -> torch.device:

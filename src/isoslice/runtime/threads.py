@@ -60,6 +60,28 @@ def on_all_cores(
         torch.set_num_threads(threads)
 
 
+@contextmanager
+def behind() -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Give a function that runs calls in one thread beside this one, in their order.
+
+    It returns once the call before has ended, and raises what went wrong there; the end of the
+    block waits for the last one, and raises what went wrong in it.
+    """
+    before: Future[object] | None = None
+    with ThreadPoolExecutor(1, "isoslice-behind") as pool:
+
+        def run(call: Callable[[], object]) -> None:
+            nonlocal before
+            last, before = before, None
+            if last is not None:
+                last.result()
+            before = pool.submit(call)
+
+        yield run
+        if before is not None:
+            before.result()
+
+
 @lru_cache(maxsize=1)
 def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     """Start the threads once per process: PyTorch prepares convolutions for every new thread."""

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from isoslice.models.config import ModelConfig
+from isoslice.runtime.device import at_once
 
-#: Pixels that are softened at once.
-SOFTENED = 2**17
 #: Where the dial stands if nobody turns it: all of the detail.
 DEFAULT_DETAIL = 1.0
 
@@ -83,8 +82,8 @@ def soften(planes: Tensor, kept: float) -> None:
     """
     if kept == 1:
         return
-    at_once = max(1, SOFTENED // (planes.shape[1] * planes.shape[2]))
-    for some in torch.split(planes, at_once):  # few, for memory
+    count = at_once(planes[0].numel(), planes.device)
+    for some in torch.split(planes, count):  # few, for memory
         around = F.pad(some[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
         some.lerp_(_means_of_four(_means_of_four(around)), 1 - kept)
 

@@ -162,7 +162,7 @@ def drawn_pieces(
         mean, sample = drawn.part(drawn_place(piece, grid))
         assert sample is not None  # detail is looked at where there is some
         measured = read(piece)
-        base = make_base(measured, own, config.softening, mean.device)
+        base = make_base(torch.from_numpy(measured), own, config.softening, mean.device)
         linear = base.part(whole(base.shape).slices()).to(mean.device)
         drawn_there.append(drawn_piece(config, measured, own, linear, mean, sample))
     return drawn_there

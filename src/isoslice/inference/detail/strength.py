@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ from isoslice.inference.detail.blend import Gains
 from isoslice.inference.detail.patches import Parts, Piece, Read, drawn_pieces
 from isoslice.models.config import ModelConfig
 from isoslice.models.diffusion.variance_stabilization import unstretch
+from isoslice.runtime.device import at_once
 from isoslice.runtime.threads import one_thread
 
 #: Least and largest gain, and how many are tried between them.
@@ -112,32 +114,33 @@ def detail_gains(config: ModelConfig, looked_at: Sequence[Piece], channels: int)
     intervals = [(len(p.distance) - 1) / (p.measured.shape[1] - 1) for p in looked_at]
     factor = max(2, round(sum(intervals) / len(intervals)))
     unlike = anisotropy(measured, factor)
-    none = wanted.new_zeros(len(wanted), pieces.farthest)
+    none = wanted.new_zeros(1, len(wanted), pieces.farthest)
     means = pieces.restored(none, torch.zeros_like(wanted))
     if config.distilled is None:
         error = _average(linear_error(piece, factor) for piece in measured) * unlike
         spare = (10 ** (LOSS / 10) - 1) * error
-        allowed = pieces.change(means, (piece.linear for piece in looked_at)) + spare
+        linear = torch.cat([piece.linear for piece in looked_at], dim=1)
+        allowed = pieces.change(means, linear[None])[0] + spare
     else:  # such a network gives no mean
         allowed = torch.full_like(wanted, torch.inf)
     tried = torch.linspace(*LIMITS, TRIED, device=wanted.device)
+    together = torch.split(tried[:, None, None], at_once(means.numel(), means.device))
 
     def search(coarse: Tensor) -> tuple[Tensor, Tensor]:
         """Gains (C, farthest), and roughness along Z over that across, as wanted: 1, (C,)."""
-        rough = torch.stack(
-            [pieces.within(pieces.restored(none + gain, coarse)) for gain in tried], dim=2
-        )
+        rough = torch.cat([pieces.within(pieces.restored(none + g, coarse)) for g in together])
+        rough = rough.movedim(0, 2)
         low, high = (torch.full_like(wanted, level) for level in LEVELS)
         for _ in range(12):  # bisection: more detail is rougher, and costs more
             level = (low + high) / 2
-            volumes = pieces.restored(gains_for(level * wanted, tried, rough), coarse)
-            roughnesses = pieces.within(volumes).mean(dim=1) + pieces.across(volumes)
+            volumes = pieces.restored(gains_for(level * wanted, tried, rough)[None], coarse)
+            roughnesses = pieces.within(volumes)[0].mean(dim=1) + pieces.across(volumes)[0]
             enough = roughnesses >= (1 + unlike.sqrt()) * wanted
-            enough |= pieces.change(volumes, means) >= allowed
+            enough |= pieces.change(volumes, means)[0] >= allowed
             low, high = torch.where(enough, low, level), torch.where(enough, level, high)
         gains = gains_for((low + high) / 2 * wanted, tried, rough)
-        volumes = pieces.restored(gains, coarse)
-        ratio = pieces.across(volumes) / pieces.within(volumes).mean(dim=1)
+        volumes = pieces.restored(gains[None], coarse)
+        ratio = pieces.across(volumes)[0] / pieces.within(volumes)[0].mean(dim=1)
         return gains, ratio / unlike.sqrt()
 
     coarse = torch.ones_like(wanted)
@@ -152,14 +155,18 @@ def detail_gains(config: ModelConfig, looked_at: Sequence[Piece], channels: int)
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Pieces of a stack, to be restored with any gains.
+    """Pieces of a stack, side by side along Z, to be restored with any gains, several at once.
 
     Attributes
     ----------
     config
         The model's settings.
-    pieces
-        What was drawn for them.
+    mean, fine, coarse
+        What was drawn for them, (C, planes, Y, X); see `patches.Piece`.
+    distance
+        Of each plane from the next measured one, (planes,).
+    own
+        Planes of each piece, and which of them were not measured, counted in it.
     lowest, highest
         Intensities of measured planes, (C, 1, 1, 1).
     of_distance
@@ -167,7 +174,11 @@ class _Pieces:
     """
 
     config: ModelConfig
-    pieces: Sequence[Piece]
+    mean: Tensor
+    fine: Tensor
+    coarse: Tensor
+    distance: Tensor
+    own: Sequence[tuple[slice, Tensor]]
     lowest: Tensor
     highest: Tensor
     of_distance: Tensor
@@ -177,9 +188,17 @@ class _Pieces:
         """Measure what all of them have in common."""
         flat = torch.cat([piece.measured.flatten(1) for piece in pieces], dim=1)
         lowest, highest = (extreme[:, None, None, None] for extreme in flat.aminmax(dim=1))
+        drawn = [(piece.mean, piece.fine, piece.coarse) for piece in pieces]
+        mean, fine, coarse = (torch.cat(each, dim=1) for each in zip(*drawn, strict=True))
         distances = torch.cat([piece.distance for piece in pieces])
         of_distance = torch.nn.functional.one_hot(distances)[:, 1:].float()
-        return cls(config, pieces, lowest, highest, of_distance / of_distance.sum(dim=0))
+        shares = of_distance / of_distance.sum(dim=0)
+        ends = [0, *accumulate(len(piece.distance) for piece in pieces)]
+        own = [
+            (slice(*ends), piece.distance.nonzero()[:, 0])
+            for piece, ends in zip(pieces, pairwise(ends), strict=True)
+        ]
+        return cls(config, mean, fine, coarse, distances, own, lowest, highest, shares)
 
     @property
     def farthest(self) -> int:
@@ -192,30 +211,32 @@ class _Pieces:
             return torch.ones_like(gains)
         return gains.clamp(max=1) * coarse[:, None]
 
-    def restored(self, gains: Tensor, coarse: Tensor) -> list[Tensor]:
-        """Restore with gains (C, farthest) and (C,), within the range of measured planes."""
+    def restored(self, gains: Tensor, coarse: Tensor) -> Tensor:
+        """Restore with each of several gains (G, C, farthest) and with (C,): (G, C, planes, Y, X).
+
+        Within the range of measured planes.
+        """
         both = torch.stack([gains, self.slow(gains, coarse)])
-        of_plane = torch.nn.functional.pad(both, (1, 0))
-        volumes = []
-        for piece in self.pieces:
-            g, h = of_plane[:, :, piece.distance, None, None]
-            drawn = g * piece.fine + h * piece.coarse
-            volumes.append(unstretch(piece.mean + drawn, self.config.softening))
-        return [volume.clamp(self.lowest, self.highest) for volume in volumes]
+        g, h = torch.nn.functional.pad(both, (1, 0))[..., self.distance, None, None]
+        volumes = (g * self.fine).add_(h * self.coarse).add_(self.mean)
+        return unstretch(volumes, self.config.softening).clamp_(self.lowest, self.highest)
 
-    def within(self, volumes: Sequence[Tensor]) -> Tensor:
-        """Measure roughness along Y and X at each distance, (C, farthest)."""
-        return torch.cat([roughness(volume) for volume in volumes], dim=1) @ self.of_distance
+    def within(self, volumes: Tensor) -> Tensor:
+        """Measure roughness along Y and X at each distance, (G, C, farthest)."""
+        rough = roughness(volumes.flatten(0, 1)).reshape(volumes.shape[:3])
+        return torch.matmul(rough, self.of_distance)
 
-    def across(self, volumes: Sequence[Tensor]) -> Tensor:
-        """Measure roughness along Z, (C,)."""
-        return _average(volume.diff(dim=1).abs().mean(dim=(1, 2, 3)) for volume in volumes)
+    def across(self, volumes: Tensor) -> Tensor:
+        """Measure roughness along Z, (G, C)."""
+        pieces = (volumes[:, :, planes] for planes, _ in self.own)
+        return _average(piece.diff(dim=2).abs_().mean(dim=(2, 3, 4)) for piece in pieces)
 
-    def change(self, volumes: Iterable[Tensor], others: Iterable[Tensor]) -> Tensor:
-        """Compute the mean squared difference of planes that were not measured, (C,)."""
+    def change(self, volumes: Tensor, others: Tensor) -> Tensor:
+        """Compute the mean squared difference of planes that were not measured, (G, C)."""
+        squares = (volumes - others).square_()
         return _average(
-            (a - b)[:, p.distance > 0].square().mean(dim=(1, 2, 3))
-            for a, b, p in zip(volumes, others, self.pieces, strict=True)
+            squares[:, :, planes].index_select(2, hidden).mean(dim=(2, 3, 4))
+            for planes, hidden in self.own
         )
 
 

@@ -19,7 +19,7 @@ from isoslice.inference.engine.restoration import (
     field_types,
 )
 from isoslice.inference.engine.sinks import ArraySink
-from isoslice.inference.engine.slabs import sizes_of, slab_slices
+from isoslice.inference.engine.slabs import batch_bytes, sizes_of, slab_slices
 from isoslice.inference.engine.worker import this_process
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.options import outputs_of
@@ -28,8 +28,9 @@ from isoslice.inference.recipes import recipe_of
 from isoslice.inference.uncertainty import StackScale
 from isoslice.io.limits import available_memory
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.device import field_device, field_home
+from isoslice.runtime.device import field_device, field_home, kind_of
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.threads import behind
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def restore_in_memory(
     device: torch.device,
     progress: Progress,
 ) -> Restored:
-    """Restore every frame of a stack; `volume` has its coarse axis called Z."""
+    """Restore every frame of a stack; `volume` has its coarse axis called Z.
+
+    While one block is written by the host, the next one is computed.
+    """
     frames, options = plan.frames(volume), plan.options
     lateral = volume.size("Y"), volume.size("X")
     shape = (volume.size("T"), volume.size("C"), frames[0].grid.depth, *lateral)
@@ -62,7 +66,8 @@ def restore_in_memory(
     recipe, depth = recipe_of(model.config), frames[0].grid.depth
     fields = field_types(plan, frames, inspection, model)
     channels = len(range(volume.size("C"))[frames[0].channels])
-    home = field_home(device, channels * depth * math.prod(lateral))
+    batch = batch_bytes(depth * max(lateral), channels, kind_of(device), recipe)
+    home = field_home(device, channels * depth * math.prod(lateral), batch)
     slabs = lateral
     if home != field_device(device):  # what has no room there goes there slab by slab
         sizes = sizes_of(plan, frames, volume, fields)
@@ -74,14 +79,15 @@ def restore_in_memory(
     total, done = sum(stage.tasks * stage.cost for stage in stages), 0.0
     scales, differences = [], []
     for stage in stages:
-        for index in range(stage.tasks):
+        with behind() as write:
+            for index in range(stage.tasks):
 
-            def report(share: float, stage: FrameStage = stage, done: float = done) -> None:
-                progress.update("restoring", (done + share * stage.cost) / total)
+                def report(share: float, stage: FrameStage = stage, done: float = done) -> None:
+                    progress.update("restoring", (done + share * stage.cost) / total)
 
-            restoration.run_task(stage, index, report)
-            done += stage.cost
-            report(1.0)
+                write(restoration.start_task(stage, index, report))
+                done += stage.cost
+                report(1.0)
         if stage.name == restoration.frame_stages[-1].name:
             scale = restoration.scale(stage.frame)
             scales += [] if scale is None else [scale]

@@ -7,33 +7,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from isoslice.data.box import Box, Triple
-from isoslice.data.frames import (
-    Frame,
-    Rows,
-    clear_deviations,
-    clear_without_data,
-    fill_along_z,
-    put_back,
-)
-from isoslice.data.grid import planes_around
-from isoslice.data.normalization import Normalization
+from isoslice.data.box import Triple
+from isoslice.data.frames import Frame, fill_along_z
 from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.agreement import chi_squared, read_errors
 from isoslice.inference.engine.disk import DiskStore
+from isoslice.inference.engine.leaving import Leaving
 from isoslice.inference.engine.sinks import Sink
 from isoslice.inference.engine.stack_planes import StackPlanes
 from isoslice.inference.fields import CPU, FieldStore, Files, Layout, MemoryStore
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.inspection import Inspection
+from isoslice.inference.intensities import normalised
 from isoslice.inference.measured import PlanesInMemory
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
@@ -185,25 +178,47 @@ class Restoration:
 
     def run_task(self, frame_stage: FrameStage, index: int, report: Report) -> Files:
         """Do one task; return the files that it left, safely on the disk."""
+        return self.start_task(frame_stage, index, report)()
+
+    def start_task(
+        self, frame_stage: FrameStage, index: int, report: Report
+    ) -> Callable[[], Files]:
+        """Do what computes of one task.
+
+        Returns
+        -------
+        What is left for the host to do, in any thread, one task after the other: it returns the
+        files that the task left, safely on the disk.
+        """
         number = frame_stage.frame
         work, recipe = self._prepared(number), self.recipe_for(number)
         stage = next(stage for stage in work.stages if stage.name == frame_stage.name)
         if stage.kind == "pass":
             try:
-                return recipe.run_pass(work, stage, index, report)
+                files = recipe.run_pass(work, stage, index, report)
             except torch.OutOfMemoryError as error:
                 raise SettingsError(
                     f"got a GPU without room for slabs of {max(self.cut.slabs):,} slices "
                     f"({type(error).__name__}), expected the memory that the run began with; "
                     "end other programs on it, or begin anew with --slab or --device cpu"
                 ) from error
+            return lambda: files
         if stage.kind == "numbers":
-            return recipe.find_numbers(work, stage)
+            found = recipe.find_numbers(work, stage)
+            return lambda: found
         made = recipe.make_block(work, stage, index)
-        files = dict(made.files)
-        for name, values in made.outputs.items():
-            files |= self._emit(name, self.frames[number], work.block(index), values)
-        return files
+        started = [
+            self._leaving(name, number).start(work.block(index), values)
+            for name, values in made.outputs.items()
+        ]
+
+        def left() -> Files:
+            left_there = dict(made.files)
+            for write in started:
+                left_there |= write()
+            return left_there
+
+        return left
 
     def finish(self, frame_stage: FrameStage) -> None:
         """Forget what nobody needs once a stage is done."""
@@ -267,7 +282,8 @@ class Restoration:
             store = MemoryStore(layout, there, self.home)
             if self.home == there:  # else what is interpolated has no room there, as a whole
                 data = self.volume.tczyx()[frame.time, frame.channels][:, list(frame.kept)]
-                planes = PlanesInMemory(scaled.apply(fill_along_z(np.asarray(data))), frame.grid)
+                complete = fill_along_z(np.asarray(data))
+                planes = PlanesInMemory(normalised(complete, scaled, there), frame.grid)
         work = FrameWork(
             network=self.model.network.to(self.device),
             options=options.with_seed(frame.seed),
@@ -294,45 +310,14 @@ class Restoration:
             self._estimators[units] = estimator
         return self._estimators[units]
 
-    def _emit(self, name: str, frame: Frame, box: Box, values: NDArray[np.float32]) -> Files:
-        """Bring a block to the stack's intensities, put measured planes back, and write it."""
-        sink, scaled = self.sinks[name], self.plan.normalization.of_channels(frame.channels)
-        block: NDArray[Any]
-        if name == "std":
-            block = scaled.scale_deviations(values)
-            self._each_channel(frame, box, block, scaled, clear_deviations)
-        else:
-            block = scaled.invert(values, sink.dtype)
-            points = self.plan.measurement(frame).is_points
-            kept = put_back if points else clear_without_data
-            self._each_channel(frame, box, block, scaled, kept)
-        files: dict[Path, int] = {}
-        channels = range(self.volume.size("C"))[frame.channels]
-        for channel, voxels in zip(channels, block, strict=True):
-            files |= sink.write(frame.time, channel, box, voxels)
-        return files
-
-    def _each_channel(
-        self,
-        frame: Frame,
-        box: Box,
-        block: NDArray[Any],
-        scaled: Normalization,
-        change: Callable[..., None],
-    ) -> None:
-        """Call `put_back` or its like with the measured planes in and around a block."""
-        (top, _, _), (_, y, x) = box.start, box.slices()
-        channels = range(self.volume.size("C"))[frame.channels]
-        for voxels, measured, channel, limits in zip(
-            block, frame.measured, channels, scaled.limits_of(len(channels)), strict=True
-        ):
-            places = frame.rows(measured)
-            first, last, _ = planes_around(places, top, top + box.shape[0])
-            around = measured[first : last + 1]
-            planes = slice(around[0], around[-1] + 1)
-            part = self.volume.read((frame.time, channel, planes, y, x))
-            rows = [z - top for z in places.nearest[first : last + 1]]
-            change(voxels, Rows(part, [z - planes.start for z in around]), rows, limits)
+    def _leaving(self, name: str, number: int) -> Leaving:
+        """Say where blocks of a frame go that are called ``volume``, ``std``, ``sample-1``, ..."""
+        frame = self.frames[number]
+        scaled = self.plan.normalization.of_channels(frame.channels)
+        holds: Literal["planes", "intensities", "deviations"] = "deviations"
+        if name != "std":
+            holds = "planes" if self.plan.measurement(frame).is_points else "intensities"
+        return Leaving(self.sinks[name], holds, self.volume, frame, scaled)
 
 
 def field_types(

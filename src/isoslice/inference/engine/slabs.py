@@ -149,9 +149,15 @@ def _on_gpu(sizes: Sizes, width: int, memory: int, worker: Worker, recipe: Recip
     """
     pixels = sizes.shape[0] * width
     batch = recipe.batch_slices(pixels, worker.kind)
-    network = recipe.network_bytes(pixels, 1, worker.kind) + sizes.channels * INPUT * pixels * batch
+    network = batch_bytes(pixels, sizes.channels, worker.kind, recipe)
     a_slice = sizes.channels * 2 * (pixels * sizes.field + sizes.planes * width * 4)
     return max(0, memory - network - sizes.correction) // a_slice // batch * batch
+
+
+def batch_bytes(pixels: int, channels: int, kind: str, recipe: Recipe) -> int:
+    """Bytes that a batch of slices, of so many pixels each, takes in a GPU's memory."""
+    batch = recipe.batch_slices(pixels, kind)
+    return recipe.network_bytes(pixels, 1, kind) + channels * INPUT * pixels * batch
 
 
 def working_memory(pixels: int, channels: int, worker: Worker, recipe: Recipe) -> int:

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from isoslice.data.box import Region
 from isoslice.data.frames import Frame, fill_along_z
 from isoslice.data.grid import planes_around
 from isoslice.data.normalization import Normalization, check_finite
 from isoslice.data.volume import Volume
+from isoslice.inference.fields import CPU
+from isoslice.inference.intensities import normalised
 from isoslice.inference.interpolated import Base, make_base
 from isoslice.io.formats.omezarr.shards import CHUNK_SIDE
 
@@ -52,11 +55,16 @@ class StackPlanes:
         grid = self.frame.grid
         first, last, around = planes_around(grid, z.start, z.stop)
         start = math.floor(grid.known[first])
-        planes = self.read((slice(first, last + 1), y, x))
+        planes = self._normalised((slice(first, last + 1), y, x), device)
         return make_base(planes, around, softening, device, slice(z.start - start, z.stop - start))
 
     def read(self, place: Region) -> NDArray[np.float32]:
-        """Read a part, some planes at a time for memory."""
+        """Read a part."""
+        part: NDArray[np.float32] = self._normalised(place, CPU).numpy()
+        return part
+
+    def _normalised(self, place: Region, device: torch.device) -> Tensor:
+        """Read a part, some planes at a time for memory, and normalise it on a device."""
         z, y, x = (
             slice(*part.indices(length)[:2])
             for part, length in zip(place, self.shape[1:], strict=True)
@@ -64,9 +72,9 @@ class StackPlanes:
         scaled, kept = self.normalization, self.frame.kept
         if scaled.fill is not None:  # what stands in for voxels without data may lie on any plane
             every = self._read_kept((slice(0, len(kept)), y, x))
-            return scaled.apply(fill_along_z(every)[:, z])
+            return normalised(fill_along_z(every)[:, z], scaled, device)
         shape = (self.shape[0], *(part.stop - part.start for part in (z, y, x)))
-        planes = np.empty(shape, np.float32)
+        planes = torch.empty(shape, device=device)
         step = max(1, _READ // max(1, shape[0] * shape[2] * shape[3]))
         # Whole chunks, where they are cubes.
         step = max(step // CHUNK_SIDE * CHUNK_SIDE, min(step, CHUNK_SIDE))
@@ -74,7 +82,7 @@ class StackPlanes:
             some = slice(z.start + start, min(z.start + start + step, z.stop))
             part = self._read_kept((some, y, x))
             check_finite(part, self.volume.source)  # it may have changed since it was looked at
-            planes[:, start : start + step] = scaled.apply(part)
+            planes[:, start : start + step] = normalised(part, scaled, device)
         return planes
 
     def _read_kept(self, place: Region) -> NDArray[Any]:

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 
 from isoslice.errors import SettingsError
-from isoslice.runtime.device import choose_device, describe, device_memory, fast_dtype
+from isoslice.runtime.device import choose_device, describe, device_memory, fast_dtype, kind_of
 
 
 class Worker(NamedTuple):
     """A process that does tasks."""
 
-    #: ``cpu``, ``cuda`` or ``mps``; and such as ``cpu bfloat16``: others round differently.
+    #: See `device.kind_of`; and such as ``cpu bfloat16``: others round differently.
     kind: str
     arithmetic: str
     #: How many of its threads compute at once, on a CPU.
@@ -30,8 +30,8 @@ def this_process(device: str, threads: int | None = None) -> Worker:
     chosen = choose_device(device)
     precision = str(fast_dtype(chosen)).removeprefix("torch.")
     count = torch.get_num_threads() if threads is None else threads
-    arithmetic = f"{chosen.type} {precision}"
-    return Worker(chosen.type, arithmetic, count, describe(chosen), device_memory(chosen))
+    kind = kind_of(chosen)
+    return Worker(kind, f"{kind} {precision}", count, describe(chosen), device_memory(chosen))
 
 
 def alike(workers: Iterable[Worker]) -> Worker:

@@ -99,9 +99,10 @@ class SlicewiseStages:
         """Return the average of both directions, blurred if that is asked for."""
         box, blur = work.block(index), work.options.blur
         wide = widened(box, work.store.layout.shape, (1, 1, 1)) if blur else box
-        volume = work.store.read(stage.reads[0], wide.slices()).cpu().numpy()
+        volume = work.store.read(stage.reads[0], wide.slices())
         if blur:
-            volume = gaussian_blur3(volume)[(slice(None), *box.slices(wide.start))]
+            blurred = gaussian_blur3(volume.cpu().numpy())
+            volume = torch.from_numpy(blurred)[(slice(None), *box.slices(wide.start))]
         return BlockResult({"volume": volume}, {})
 
 

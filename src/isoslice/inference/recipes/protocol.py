@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from isoslice.inference.fields import Files
@@ -28,12 +26,13 @@ class BlockResult(NamedTuple):
     Attributes
     ----------
     outputs
-        Parts (C, z, y, x) of volumes, normalised: ``volume``, ``std``, ``sample-1``, ...
+        Parts (C, z, y, x) of volumes, normalised: ``volume``, ``std``, ``sample-1``, ...; in single
+        precision, on any device.
     files
         What it left in the store.
     """
 
-    outputs: Mapping[str, NDArray[np.float32]]
+    outputs: Mapping[str, Tensor]
     files: Files
 
 

@@ -90,7 +90,7 @@ class ResidualRecipe:
 
     def batch_slices(self, pixels: int, device: str) -> int:
         """See `passes.batch_size`."""
-        return batch_size(pixels, torch.device(device))
+        return batch_size(pixels, device)
 
     def network_bytes(self, pixels: int, threads: int, device: str = "cpu") -> int:
         """Count a batch for each thread, or a window of a slice; see `tiling`."""

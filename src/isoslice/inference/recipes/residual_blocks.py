@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -9,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from isoslice.data.baselines import gaussian_blur3
 from isoslice.data.box import Box, widened
@@ -52,6 +54,7 @@ from isoslice.inference.sample_spread import (
 from isoslice.inference.stages import RESULT, Stage
 from isoslice.inference.uncertainty import deviation, stack_scale
 from isoslice.models.config import ModelConfig
+from isoslice.runtime.device import at_once
 
 
 def find_numbers(config: ModelConfig, work: FrameWork, stage: Stage) -> Files:
@@ -91,6 +94,7 @@ def usual_gap(grid: PlaneGrid) -> int:
     return max(2, int(gaps.min()) if grid.is_whole else round(float(np.median(gaps))))
 
 
+@torch.inference_mode()
 def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -> BlockResult:
     """Make a block of a stage; see `protocol.Recipe.make_block`."""
     box = work.block(index)
@@ -99,16 +103,14 @@ def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -
         files = {} if errors is None else write_errors(work.store, PLANE_ERRORS, index, errors)
         return BlockResult(outputs, files)
     if stage.name == VARIANCES:
-        sums = variance_sums(_std(config, work, box), _variance(work, box))
+        sums = variance_sums(_std(config, work, box).cpu().numpy(), _variance(work, box))
         return BlockResult({}, work.store.write_numbers(VARIANCES, sums, index))
     if stage.name == CHANGES:
-        level = work.store.numbers(LEVEL)
-        sums = change_sums(_std(config, work, box), _variance(work, box), level)
+        level, std = work.store.numbers(LEVEL), _std(config, work, box).cpu().numpy()
+        sums = change_sums(std, _variance(work, box), level)
         return BlockResult({}, work.store.write_numbers(CHANGES, sums, index))
     drawn = _sample(config, work, box, stage.draw)
-    distance = _mean(config, work, box)
-    distance -= drawn
-    distance *= distance
+    distance = _mean(config, work, box).sub_(drawn).square_().cpu().numpy()
     if stage.draw:
         distance += work.store.read_blocks(squares(stage.draw - 1), box.slices())
     files = work.store.write_block(stage.name, index, distance)
@@ -118,18 +120,19 @@ def make_block(config: ModelConfig, work: FrameWork, stage: Stage, index: int) -
 
 def _results(
     config: ModelConfig, work: FrameWork, box: Box
-) -> tuple[Mapping[str, NDArray[np.float32]], PlaneErrors | None]:
+) -> tuple[Mapping[str, Tensor], PlaneErrors | None]:
     options = work.options
     wide = widened(box, work.store.layout.shape, (1, 1, 1)) if options.blur else box
     volume, errors = agreeing(work, wide, _composer(config, work, 0))
     if options.blur:
-        volume = gaussian_blur3(volume)[(slice(None), *box.slices(wide.start))]
+        blurred = gaussian_blur3(volume.cpu().numpy())
+        volume = torch.from_numpy(blurred)[(slice(None), *box.slices(wide.start))]
     if not options.estimates_errors:
         return {"volume": volume}, errors
     std = _std(config, work, box)
     if options.samples:
         level, average = work.store.numbers(LEVEL), work.store.numbers(AVERAGE)
-        std = joined(std, _variance(work, box), level, average)
+        std = torch.from_numpy(joined(std.cpu().numpy(), _variance(work, box), level, average))
     return {"volume": volume, "std": std}, errors
 
 
@@ -140,22 +143,20 @@ def _composer(config: ModelConfig, work: FrameWork, draw: int) -> Compose:
     return partial(_composed_sample, config, work, draw=draw)
 
 
-def _mean(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
+def _mean(config: ModelConfig, work: FrameWork, box: Box) -> Tensor:
     return agreeing(work, box, partial(_composed_mean, config, work))[0]
 
 
-def _sample(config: ModelConfig, work: FrameWork, box: Box, draw: int) -> NDArray[np.float32]:
+def _sample(config: ModelConfig, work: FrameWork, box: Box, draw: int) -> Tensor:
     compose = partial(_composed_sample, config, work, draw=draw)
     return agreeing(work, box, compose)[0]
 
 
-def _composed_mean(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
+def _composed_mean(config: ModelConfig, work: FrameWork, box: Box) -> Tensor:
     return compose(config, work.planes, Residual(work.store, MEAN), box)
 
 
-def _composed_sample(
-    config: ModelConfig, work: FrameWork, box: Box, draw: int
-) -> NDArray[np.float32]:
+def _composed_sample(config: ModelConfig, work: FrameWork, box: Box, draw: int) -> Tensor:
     field = sample(config, work.options.steps, draw)
     gains = Gains(*(torch.tensor(each) for each in work.store.numbers(GAINS)))
     return compose(
@@ -168,18 +169,19 @@ def _composed_sample(
     )
 
 
-@torch.inference_mode()
-def _std(config: ModelConfig, work: FrameWork, box: Box) -> NDArray[np.float32]:
+def _std(config: ModelConfig, work: FrameWork, box: Box) -> Tensor:
     """Make the deviations that the error head predicts, (C, z, y, x); 0 on known planes."""
     store, place = work.store, box.slices()
     total = store.numbers(SCALE)["total"]
-    std = np.empty((store.layout.channels, *box.shape), np.float32)
+    std = torch.empty(store.layout.channels, *box.shape, device=store.device)
     base = work.planes.base(place, config.softening, store.device)
-    for row in range(box.shape[0]):  # plane by plane, for memory
-        plane = (slice(place[0].start + row, place[0].start + row + 1), *place[1:])
-        linear = base.part((slice(row, row + 1), slice(None), slice(None)))
-        mean, spread = store.read(MEAN, plane), store.read(SPREAD, plane)
-        std[:, row : row + 1] = deviation(config, linear, mean, spread, total)
+    step = at_once(math.prod(std.shape) // box.shape[0], store.device)
+    for row in range(0, box.shape[0], step):  # some planes, for memory
+        rows = slice(row, min(row + step, box.shape[0]))
+        z = slice(place[0].start + rows.start, place[0].start + rows.stop)
+        linear = base.part((rows, slice(None), slice(None)))
+        mean, spread = (store.read(name, (z, *place[1:])) for name in (MEAN, SPREAD))
+        std[:, rows] = deviation(config, linear, mean, spread, total)
     return std
 
 

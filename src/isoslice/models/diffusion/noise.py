@@ -11,6 +11,8 @@ import math
 import torch
 from torch import Tensor
 
+from isoslice.runtime.device import at_once
+
 
 def _signed(value: int) -> int:
     """Reinterpret an unsigned 64-bit integer as a signed one, which PyTorch needs."""
@@ -54,20 +56,31 @@ def noise_block(
     -------
     Shape `shape`, float32. A part of a block equals the same part drawn on its own.
     """
-    key = _mix(torch.tensor([seed], device=device) + _GOLDEN)
-    for start, length in zip(origin[:3], shape[:3], strict=True):
-        steps = torch.arange(start + 1, start + length + 1, device=device)
-        key = _mix(key[..., None] * _GOLDEN + steps)
-    key = key[0]
+    channels, planes, rows, columns = (
+        torch.arange(start, start + length, device=device)
+        for start, length in zip(origin, shape, strict=True)
+    )
     noise = torch.empty(shape, device=device)
-    columns = torch.arange(origin[3] + 1, origin[3] + shape[3] + 1, device=device)
-    columns = _mix(columns * _COLUMN)
+    count = at_once(shape[2] * shape[3], noise.device)
     for c in range(shape[0]):
-        for z in range(shape[1]):  # plane by plane, for memory
-            bits = _mix(key[c, z][:, None] + columns)
-            # Box-Muller on the two halves; the half step keeps the logarithm finite.
-            radius = (_shifted(bits, 32).float() + 0.5) * 2**-32
-            radius.clamp_(max=1 - 2**-24).log_().mul_(-2).sqrt_()
-            angle = bits.bitwise_and_(2**32 - 1).float() * (2**-32 * 2 * math.pi)
-            torch.mul(radius, angle.cos_(), out=noise[c, z])
+        for z in range(0, shape[1], count):  # few, for memory
+            some = channels[c : c + 1], planes[z : z + count], rows, columns
+            noise[c, z : z + count] = noise_at(seed, *some)[0]
     return noise
+
+
+def noise_at(seed: int, channels: Tensor, planes: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Draw what `noise_block` does at any positions: (channels, planes, rows, columns).
+
+    `channels`, `planes`, `rows` and `columns` are numbers in the volume, each of shape (n,), on one
+    device.
+    """
+    key = _mix(torch.tensor([seed], device=columns.device) + _GOLDEN)
+    for numbers in (channels, planes, rows):
+        key = _mix(key[..., None] * _GOLDEN + (numbers + 1))
+    bits = _mix(key[0][..., None] + _mix((columns + 1) * _COLUMN))
+    # Box-Muller on the two halves; the half step keeps the logarithm finite.
+    radius = (_shifted(bits, 32).float() + 0.5) * 2**-32
+    radius.clamp_(max=1 - 2**-24).log_().mul_(-2).sqrt_()
+    angle = bits.bitwise_and_(2**32 - 1).float() * (2**-32 * 2 * math.pi)
+    return radius.mul_(angle.cos_())

@@ -202,6 +202,8 @@ class Denoiser(nn.Module):
             self.up.append(Blocks(width, embedding, blocks_up[level]))
         self.leave = MPConv(widths[0], channels * 4, 3)
         self.leave_gain = nn.Parameter(torch.zeros(()))
+        # Scaled weights of layers, by their type, while many batches follow (`ready_weights`).
+        self.ready: Mapping[torch.dtype, Mapping[nn.Module, Tensor]] = {}
         # Of which block each of all blocks' channels is, one block after the other.
         self.block_of: Tensor
         blocks = enumerate(self._blocks())
@@ -250,7 +252,7 @@ class Denoiser(nn.Module):
         of_blocks = self._gains(blocks, embedding)
         gains: dict[nn.Module, Tensor] = dict(zip(blocks, of_blocks, strict=True))
         if not torch.is_grad_enabled():
-            return Prepared(gains, {})
+            return Prepared(gains, self.ready.get(dtype, {}))
         layers = [layer for block in blocks for layer in (block.conv1, block.conv2)]
         layers += [self.enter, *self.shrink, *self.grow]
         stored, scales = [layer.weight for layer in layers], [layer.scale for layer in layers]

@@ -25,6 +25,8 @@ MAX_CROP_SIDE = 64
 #: Crops of training planes, of held-out planes, and of a stack to score. Twice as many are cut, and
 #: the half with more contrast is used: background looks alike everywhere.
 TRAINING_CROPS, HELD_OUT_CROPS, STACK_CROPS = 512, 256, 256
+#: Crops whose features are computed at once.
+CROPS_AT_ONCE = 16
 #: Distances in pixels at which differences are taken, limited to half a crop.
 LAGS = (1, 2, 4, 8, 16)
 #: Added to amplitudes before their logarithm, relative to the intensity range.
@@ -137,6 +139,12 @@ def texture_features(crops: NDArray[np.float32]) -> NDArray[np.float64]:
     4 pixels, which is small for sparse edges; and the deviation of intensities. Further the mean
     intensity and the cube root of the skewness.
     """
+    few = [crops[i : i + CROPS_AT_ONCE] for i in range(0, len(crops), CROPS_AT_ONCE)]
+    return np.concatenate([_features(some) for some in few])
+
+
+def _features(crops: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Compute features of a few crops, which a processor's caches hold."""
     images = crops.astype(np.float64)
     count, side = images.shape[:2]
 
