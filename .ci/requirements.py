@@ -24,7 +24,7 @@ def requirements(pyproject: str) -> list[str]:
     lists = (
         project["dependencies"],
         *project["optional-dependencies"].values(),
-        *read["dependency-groups"].values(),
+        read["dependency-groups"]["dev"],
     )
     own = project["name"]
     return [one for some in lists for one in some if name_of(one) != own]

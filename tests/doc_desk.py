@@ -1,10 +1,11 @@
-"""A folder with the files that commands of the documentation name, and these commands made short."""
+"""A folder with the files that the documentation's commands name, and these made short."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -100,10 +101,14 @@ def shortened(command: str) -> list[str]:
 
 def clear(desk: Path, words: list[str]) -> None:
     """Remove what a command will write."""
-    for option, value in zip(words, words[1:], strict=False):
+    for option, value in pairwise(words):
         if option in OUTPUTS:
             stem, dot, _ = value.partition(".")
-            names = [value, f"{value}.*", *([f"{stem}.std*", f"{stem}.sample*"] if dot else [])]
+            names = [
+                value,
+                f"{value}.*",
+                *([f"{stem}.{made}*" for made in ("std", "sample", "model")] if dot else []),
+            ]
             for path in [found for name in names for found in desk.glob(name)]:
                 if path.suffix != ".zip" or path.name == value:
                     shutil.rmtree(path) if path.is_dir() else path.unlink()

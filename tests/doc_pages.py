@@ -1,7 +1,7 @@
 """The pages of the documentation, and what is code in them.
 
-A block of code may have a comment before it, ``<!-- not run: REASON -->``. A comment that begins with
-``setup`` holds Python that runs before the examples after it.
+A block of code may have a comment before it, ``<!-- not run: REASON -->``. A comment that begins
+with ``setup`` holds Python that runs before the examples after it.
 """
 
 from __future__ import annotations
@@ -62,3 +62,9 @@ def commands_of(block: Block) -> list[str]:
     joined = re.sub(r"\\\n\s*", " ", block.text)
     lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line]
+
+
+def is_option(option: str, sources: str) -> bool:
+    """Whether programs with these sources take an option, as argparse names it."""
+    switch = re.sub("^--no-", "--", option)  # of BooleanOptionalAction
+    return f'"{option}"' in sources or f'"{switch}"' in sources

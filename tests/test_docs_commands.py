@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import re
 import shlex
 import shutil
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doc_pages import PAGES, ROOT, Block, blocks_of, commands_of, name_of
+from doc_pages import PAGES, ROOT, Block, blocks_of, commands_of, is_option, name_of
 from made_once import made_once
 
 pytest.importorskip("torch")
@@ -36,6 +35,11 @@ RUN = [
 INSTALLS = re.compile(r"(python[\d.]* -m )?(pip install|venv) ")
 
 
+def expanded(word: str) -> list[str]:
+    """Names of files that a shell would put in place of a pattern."""
+    return sorted(map(str, Path().glob(word))) if "*" in word else [word]
+
+
 @pytest.fixture(scope="session")
 def laid_out(tmp_path_factory):
     return made_once(tmp_path_factory, "desk", lay_out)
@@ -55,7 +59,7 @@ def test_commands_of_a_page_run(page, laid_out, tmp_path, monkeypatch, cli):
             continue
         words = shortened(command)
         clear(desk, words)
-        ran = cli(*(name for word in words for name in sorted(glob.glob(word)) or [word]))
+        ran = cli(*(name for word in words for name in expanded(word)))
         assert ran.code == 0, f"{command}: {ran.err}"
         if "-o" in words and "--part" not in words:
             assert Path(words[words.index("-o") + 1]).exists(), command
@@ -84,7 +88,7 @@ def test_other_commands_name_what_there_is(block: Block, command: str):
     sources = program.rglob("*.py") if program.is_dir() else [program, *beside(program)]
     text = "".join(source.read_text(encoding="utf-8") for source in sources)
     for option in (word for word in words[2:] if word.startswith("--")):
-        assert f'"{option}"' in text, f"{command}: {option}"
+        assert is_option(option, text), f"{command}: {option}"
 
 
 def beside(program: Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """What mkdocs does not do by itself: pages from beside docs/, links out of it, and equations.
 
-Pages are written for readers of the source tree, whose links lead to files there. In the site, pages
-that lie beside docs/ (`BESIDE`) have a place of their own, and links to what is no page, such as a
-program, become their text.
+Pages are written for readers of the source tree, whose links lead to files there. In the site,
+pages that lie beside docs/ (`BESIDE`) have a place of their own, and links to what is no page, such
+as a program, become their text.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def with_links(markdown: str, page: str) -> str:
         link = published(found[2], page)
         return found[1] if link is None else f"[{found[1]}]({link})"
 
-    return "".join(
-        part if code else LINK.sub(replace, part) for code, part in parts_of(markdown)
-    )
+    return "".join(part if code else LINK.sub(replace, part) for code, part in parts_of(markdown))
 
 
 def parts_of(markdown: str) -> Iterable[tuple[bool, str]]:

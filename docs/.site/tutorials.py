@@ -1,7 +1,8 @@
 """Run the tutorials: pages that are notebooks, too.
 
-A page's Python blocks are its cells. What they print and draw stands below each, between two comments, and
-is put there by ``python docs/.site/tutorials.py em ...``, which runs them as a notebook.
+A page's Python blocks are its cells. What they print and draw stands below each, between two
+comments, and is put there by ``python docs/.site/tutorials.py em ...``, which runs them as a
+notebook.
 ``--notebooks`` writes the notebooks of examples/notebooks, without outputs.
 """
 
@@ -28,6 +29,8 @@ NOTEBOOKS = ROOT / "examples" / "notebooks"
 DATA = ROOT.parent / "shared" / "data"
 #: Tutorials, and the developers' file that stands in for what a reader downloads.
 TUTORIALS = {"fluorescence": None, "em": "fib25_b.tif", "ct": "mouse_ct_3.nii.gz", "mri": None}
+#: Pages that show no outputs: they are for other machines than those that write pages.
+SILENT = ("gpu",)
 
 OUTPUT = re.compile(r"\n<!-- output -->\n.*?<!-- end -->\n", re.DOTALL)
 CELL = re.compile(r"^```python\n.*?^```\n", re.DOTALL | re.MULTILINE)
@@ -112,7 +115,7 @@ def put_data(name: str, folder: Path, data: Path = DATA) -> None:
     import imageio.v3 as iio
     import tifffile
 
-    file = TUTORIALS[name]
+    file = TUTORIALS.get(name)
     if name == "em":
         planes = folder / "neuroproof_examples" / "training_sample2" / "grayscale_maps"
         planes.mkdir(parents=True)
@@ -139,14 +142,14 @@ def update(name: str, data: Path) -> None:
 def write_notebooks() -> None:
     """Write the notebooks of all tutorials."""
     NOTEBOOKS.mkdir(exist_ok=True)
-    for name in TUTORIALS:
+    for name in (*TUTORIALS, *SILENT):
         nbformat.write(notebook_of(page_of(name)), NOTEBOOKS / f"{name}.ipynb")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[*TUTORIALS], metavar="NAME")
+    parser.add_argument("names", nargs="*", choices=[*TUTORIALS])
     parser.add_argument("--data", type=Path, default=DATA, help="the developers' data")
     parser.add_argument("--notebooks", action="store_true", help="write notebooks")
     options = parser.parse_args(argv)
