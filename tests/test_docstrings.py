@@ -11,6 +11,7 @@ import pytest
 import isoslice
 
 ROOT = Path(isoslice.__file__).parent
+PUBLIC: list[str] = vars(isoslice)["__all__"]
 WITH_EXAMPLES = [
     path for path in sorted(ROOT.rglob("*.py")) if ">>>" in path.read_text(encoding="utf-8")
 ]
@@ -27,7 +28,7 @@ def test_examples_in_docstrings(path):
 def public() -> dict[str, str | None]:
     """Docstrings of what users call: functions, classes but for errors, and their methods."""
     found: dict[str, str | None] = {}
-    for name in isoslice.__all__:
+    for name in PUBLIC:
         what = getattr(isoslice, name)
         if isinstance(what, str) or (isinstance(what, type) and issubclass(what, Exception)):
             continue
@@ -53,7 +54,7 @@ def test_every_public_function_has_an_example(name):
     assert ">>> " in (public()[name] or "")
 
 
-@pytest.mark.parametrize("name", isoslice.__all__)
+@pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_on_the_page(name):
     what = getattr(isoslice, name)
     page = (ROOT.parents[1] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")

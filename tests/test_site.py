@@ -120,6 +120,8 @@ def test_links_are_rewritten_for_the_site_and_equations_become_mathml():
     assert shown.count("<math") == 2
     assert "<msup>" in shown
     assert shown.endswith("`$`\n")
+    named = links.with_named_pages("<p>see docs/how-to/large.md.</p>", "reference/api.md")
+    assert named == '<p>see <a href="../how-to/large.html">docs/how-to/large.md</a>.</p>'
 
 
 def differences(shown: str, got: str, share: float = 0.1, least: float = 0.35) -> list[str]:

@@ -91,9 +91,24 @@ def with_equations(markdown: str) -> str:
         markdown,
     )
     return "".join(
-        part if code else INLINE.sub(lambda found: convert(found[1]), part)
+        part if code else INLINE.sub(_within_a_line, part)
         for code, part in parts_of(shown)
     )
+
+
+def _within_a_line(found: re.Match[str]) -> str:
+    # In a span: what begins a line with a tag of its own would become a block.
+    return f"<span>{convert(found[1])}</span>"
+
+
+def with_named_pages(html: str, page: str) -> str:
+    """Make links of pages that a docstring names by their path, as ``docs/how-to/large.md``."""
+
+    def replace(found: re.Match[str]) -> str:
+        link = os.path.relpath(f"{found[1]}.html", PurePosixPath(page).parent)
+        return f'<a href="{link}">{found[0]}</a>'
+
+    return re.sub(r"(?<![\w/\">])docs/([\w/-]+)\.md", replace, html)
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -103,6 +118,11 @@ def on_files(files: Any, config: Any) -> Any:
     for name, place in BESIDE.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / name)))
     return files
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Complete a page's HTML."""
+    return with_named_pages(html, page.file.src_uri)
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
