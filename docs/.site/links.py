@@ -91,8 +91,7 @@ def with_equations(markdown: str) -> str:
         markdown,
     )
     return "".join(
-        part if code else INLINE.sub(_within_a_line, part)
-        for code, part in parts_of(shown)
+        part if code else INLINE.sub(_within_a_line, part) for code, part in parts_of(shown)
     )
 
 
