@@ -149,10 +149,12 @@ def write_notebooks() -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the options and run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=[*TUTORIALS])
+    parser.add_argument("names", nargs="*", help=", ".join(TUTORIALS))
     parser.add_argument("--data", type=Path, default=DATA, help="the developers' data")
     parser.add_argument("--notebooks", action="store_true", help="write notebooks")
     options = parser.parse_args(argv)
+    if unknown := set(options.names) - TUTORIALS.keys():
+        parser.error(f"got {', '.join(sorted(unknown))}, expected some of {', '.join(TUTORIALS)}")
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     for name in options.names:
         update(name, options.data)
