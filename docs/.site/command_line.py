@@ -1,16 +1,20 @@
-"""Write docs/reference/command-line.md from the commands: ``python docs/.site/command_line.py``."""
+"""Write docs/reference/command-line.md from the commands: ``python docs/.site/command_line.py``.
+
+By the functions' own annotations: versions of typer differ in how they put these into words.
+"""
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-import typer
+from typer.models import ArgumentInfo
 
-from isoslice.cli.app import COMMANDS, app
-from isoslice.cli.help import GENERAL, GROUPS, RANGE
+from isoslice.cli.app import COMMANDS
+from isoslice.cli.help import GENERAL, GROUPS
 
 PAGE = Path(__file__).parents[1] / "reference" / "command-line.md"
 HEAD = """# Command line
@@ -18,39 +22,68 @@ HEAD = """# Command line
 <!-- Written by docs/.site/command_line.py from the commands themselves: change these. -->
 
 `isoslice COMMAND --help` prints the same. What goes with what: [how to](../how-to/index.md).
+`isoslice --version` prints the version.
 """
 
 
-def plain(text: str) -> str:
+def words(text: str | None) -> str:
     """Make a cell of a table."""
-    return re.sub(r"\s+", " ", RANGE.sub("", text.replace("\\[", "["))).strip()
+    return re.sub(r"\s+", " ", (text or "").replace("\\[", "[")).strip()
 
 
-def choices(name: str) -> str:
-    """Write choices without the mark that ends a table's cell: ``{auto,cpu}``."""
-    return re.sub(r"<([^<>]*)>", lambda found: "{" + found[1].replace("|", ",") + "}", name)
+def choices(kind: Any) -> tuple[str, ...]:
+    """List the words that a type allows, if it is one of words.
+
+    >>> choices(Literal["auto", "cpu"] | None)
+    ('auto', 'cpu')
+    """
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next(filter(None, map(choices, get_args(kind))), ())
 
 
-def records(command: Any, context: Any) -> Iterator[tuple[str, str, str]]:
+def option_name(name: str, info: Any, kind: Any) -> str:
+    """Name an option and its value: ``-o, --output PATH``, ``--device {auto,cpu}``."""
+    # The first of an annotation's names lies where a default would.
+    given = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]
+    given = given or [f"--{name.replace('_', '-')}"]
+    named = ", ".join(sorted(given, key=len))
+    if kind is bool or bool in get_args(kind):
+        return named
+    allowed = choices(kind)
+    value = "{" + ",".join(allowed) + "}" if allowed else info.metavar
+    return f"{named} {value or name.upper()}"
+
+
+def told(info: Any, default: object) -> str:
+    """Say what an option does, and what is taken without it."""
+    parts = [words(info.help)]
+    if default is inspect.Parameter.empty:
+        parts.append("[required]")
+    elif default is not None and not isinstance(default, bool) and info.show_default:
+        parts.append(f"[default: {default}]")
+    return " ".join(filter(None, parts))
+
+
+def records(command: Callable[..., None]) -> Iterator[tuple[str, str, str]]:
     """List a command's arguments and options: group, name, what it is."""
-    for param in command.get_params(context):
-        record = param.get_help_record(context)
-        if record is None:
+    hints = get_type_hints(command, include_extras=True)
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, info = get_args(hints[name])[:2]
+        if info.hidden:
             continue
-        if param.param_type_name == "argument":
-            name = getattr(param, "metavar", None) or record[0]
-            yield "Arguments", name, plain(record[1].replace("[required]", ""))
+        if isinstance(info, ArgumentInfo):
+            yield "Arguments", info.metavar or name.upper(), words(info.help)
         else:
-            group = getattr(param, "rich_help_panel", None) or GENERAL
-            yield group, choices(record[0]), plain(record[1])
+            group = info.rich_help_panel or GENERAL
+            yield group, option_name(name, info, kind), told(info, parameter.default)
 
 
-def section(name: str, command: Any) -> str:
+def section(command: Callable[..., None], example: str) -> str:
     """Describe a command."""
-    context = typer.Context(command, info_name=f"isoslice {name}")
-    found = list(records(command, context))
-    parts = [f"## isoslice {name}", " ".join((command.help or "").split())]
-    parts.append(f"```sh\n{command.epilog}\n```")
+    found = list(records(command))
+    parts = [f"## isoslice {example.split()[1]}", words(command.__doc__)]
+    parts.append(f"```sh\n{example}\n```")
     for group in ("Arguments", *GROUPS):
         rows = [f"| `{option}` | {text} |" for title, option, text in found if title == group]
         if rows:
@@ -60,9 +93,7 @@ def section(name: str, command: Any) -> str:
 
 def page() -> str:
     """Describe all commands."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    names = [example.split()[1] for _, example in COMMANDS]
-    return "\n\n".join([HEAD.rstrip(), *(section(name, commands[name]) for name in names)]) + "\n"
+    return "\n\n".join([HEAD.rstrip(), *(section(*each) for each in COMMANDS)]) + "\n"
 
 
 if __name__ == "__main__":

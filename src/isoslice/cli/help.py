@@ -21,7 +21,7 @@ GROUPS = (INPUT, MODEL, RESULT, TRUST, SCORES, MACHINE, LARGE, PAPER, GENERAL)
 
 #: Range of a number, as click appends it: ``[x>=1]``, ``[default: 0; x>=0]``.
 _BOUNDS = r"(?:[\d.]+<=)?x[<>]=[\d.]+"
-RANGE = re.compile(rf" *\[{_BOUNDS}\]|; {_BOUNDS}(?=\])")
+_RANGE = re.compile(rf" *\[{_BOUNDS}\]|; {_BOUNDS}(?=\])")
 
 
 class GroupedCommand(TyperCommand):
@@ -45,7 +45,7 @@ class GroupedCommand(TyperCommand):
                 sections["Arguments"].append((metavar, text))
             else:
                 group = getattr(param, "rich_help_panel", None) or GENERAL
-                sections[group].append((name, RANGE.sub("", text).replace("  [", " [")))
+                sections[group].append((name, _RANGE.sub("", text).replace("  [", " [")))
         for title, records in sections.items():
             if records:
                 with formatter.section(title):
