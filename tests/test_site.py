@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -122,6 +124,15 @@ def test_links_are_rewritten_for_the_site_and_equations_become_mathml():
     assert shown.endswith("`$`\n")
     named = links.with_named_pages("<p>see docs/how-to/large.md.</p>", "reference/api.md")
     assert named == '<p>see <a href="../how-to/large.html">docs/how-to/large.md</a>.</p>'
+
+
+@pytest.mark.parametrize("name", ["check_links", "command_line", "links", "doc_desk"])
+def test_examples_in_the_programs_of_the_site(name):
+    if name == "links":
+        pytest.importorskip("latex2mathml")
+    outcome = doctest.testmod(import_module(name))
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
 
 
 def differences(shown: str, got: str, share: float = 0.1, least: float = 0.35) -> list[str]:

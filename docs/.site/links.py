@@ -119,9 +119,18 @@ def on_files(files: Any, config: Any) -> Any:
     return files
 
 
+def with_large_pictures(html: str) -> str:
+    """Have a picture lead to itself, so that it can be enlarged on a phone.
+
+    >>> with_large_pictures('<p><img alt="A" src="b.png" /></p>')
+    '<p><a href="b.png"><img alt="A" src="b.png" /></a></p>'
+    """
+    return re.sub(r'<img [^>]*?src="([^"]+)"[^>]*>', r'<a href="\1">\g<0></a>', html)
+
+
 def on_page_content(html: str, page: Any, **_: Any) -> str:
     """Complete a page's HTML."""
-    return with_named_pages(html, page.file.src_uri)
+    return with_large_pictures(with_named_pages(html, page.file.src_uri))
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
