@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from doc_pages import PAGES, ROOT, Block, blocks_of, commands_of, is_option, name_of
+from doc_pages import PAGES, ROOT, Block, blocks_of, commands_of, is_option, name_of, text_of
 from made_once import made_once
 
 pytest.importorskip("torch")
@@ -105,6 +105,8 @@ def test_reasons_name_tests_that_there_are_and_are_needed():
 def test_every_block_is_run_or_says_why_not():
     known = {"sh", "python", "math", "text", "setup"}
     for page in PAGES:
+        # Indented blocks say nothing of their language.
+        assert not re.search(r"\n\n {4}(python|isoslice|make|pip|import) ", text_of(page)), page
         for block in blocks_of(page):
             assert block.language in known, f"{block}: say which language it is"
             if block.language == "text":  # what programs print

@@ -156,7 +156,10 @@ def test_outputs_that_differ_are_told():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.shared] if n in ("em", "ct") else []) for n in NEEDS],
+)
 def test_a_tutorial_gives_what_it_shows(name, tmp_path, monkeypatch):
     tutorials = pytest.importorskip("tutorials", reason="needs jupytext and nbclient")
     pytest.importorskip("matplotlib")
