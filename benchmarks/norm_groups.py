@@ -6,7 +6,7 @@
 
 Trains on one volume's planes, on one core, and scores 16 crops of another's at 4x: PSNR over hidden
 rows, and how far the mean of a crop's hidden rows is off when the network is asked once, at time
-step 900. Prints a row of the table in docs/reproduction.md. --model keeps the
+step 900. Prints a row of the table in docs/benchmarks/reproduction.md. --model keeps the
 network in a folder, and scores it where it is there.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/released_defects.py TRUE_VOLUME [--features PATH | --light]
 
-Needs no trained model. Prints a Markdown table, quoted in docs/reproduction.md.
+Needs no trained model. Prints a Markdown table, quoted in docs/benchmarks/reproduction.md.
 """
 
 from __future__ import annotations

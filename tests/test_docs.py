@@ -1,28 +1,45 @@
-"""README and docs hold: Python examples run, commands and options exist, links lead somewhere.
+"""The documentation holds: Python examples run, options exist, links and names lead somewhere.
 
-An HTML comment that begins with ``setup`` holds code that runs before the examples after it.
+What shell commands do: `test_docs_commands.py`; numbers: `test_docs_numbers.py`; tutorials and the
+site: `test_site.py`.
 """
 
 from __future__ import annotations
 
-import csv
+import os
 import re
 import shlex
+import subprocess
 import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLE = re.compile(r"<!-- setup\n(.*?)-->|```python\n(.*?)```", re.DOTALL)
-COMMANDS = re.compile(r"```(?:sh|console)\n(.*?)```", re.DOTALL)
-LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+from doc_pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    TUTORIALS,
+    blocks_of,
+    commands_of,
+    is_option,
+    name_of,
+    text_of,
+)
+
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+MENTIONED = re.compile(r"docs/[\w./-]+\.(?:md|csv)\b")
+#: Places of the source tree whose files name pages.
+SOURCES = ("src", "tests", "benchmarks", "examples", "changes")
 
 
-def ids(page: Path) -> str:
-    return str(page.relative_to(ROOT))
+def examples_of(page: Path) -> list[str]:
+    return [
+        block.text
+        for block in blocks_of(page)
+        if block.language in ("python", "setup") and block.why_not_run is None
+    ]
 
 
 def test_no_benchmark_has_the_name_of_a_package():
@@ -33,7 +50,7 @@ def test_no_benchmark_has_the_name_of_a_package():
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if "```python" in p.read_text(encoding="utf-8")], ids=ids
+    "page", [p for p in PAGES if p not in TUTORIALS and examples_of(p)], ids=name_of
 )
 def test_python_examples_run(page, tmp_path, monkeypatch):
     import isoslice
@@ -42,17 +59,21 @@ def test_python_examples_run(page, tmp_path, monkeypatch):
     for name in ("train", "adapt"):  # undone afterwards
         monkeypatch.setattr(isoslice, name, getattr(isoslice, name), raising=False)
     names: dict[str, object] = {}
-    for setup, shown in EXAMPLE.findall(page.read_text(encoding="utf-8")):
-        exec(compile(setup or shown, str(page), "exec"), names)
+    for example in examples_of(page):
+        exec(compile(example, str(page), "exec"), names)
     assert (tmp_path / "restored.ome.zarr").is_dir()
 
 
 def commands() -> list[list[str]]:
-    lines = "\n".join(
-        block for page in PAGES for block in COMMANDS.findall(page.read_text(encoding="utf-8"))
-    ).splitlines()
-    words = [shlex.split(line, comments=True) for line in lines]
-    return [w[1:] for w in words if w and w[0] == "isoslice"]
+    lines = [
+        line
+        for page in PAGES
+        for block in blocks_of(page)
+        if block.language == "sh"
+        for line in commands_of(block)
+    ]
+    words = [shlex.split(line) for line in lines]
+    return [w[1:] for w in words if w[0] == "isoslice"]
 
 
 def test_there_are_commands_to_check():
@@ -63,191 +84,111 @@ def test_there_are_commands_to_check():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
-def test_commands_and_their_options_exist(words, cli):
-    ran = cli(words[0], "--help")
+def options() -> dict[str, set[str]]:
+    """All options that pages give to each command."""
+    found: dict[str, set[str]] = {}
+    for words in commands():
+        found.setdefault(words[0], set()).update(word for word in words if word.startswith("-"))
+    return found
+
+
+@pytest.mark.parametrize("command", sorted(options()))
+def test_options_of_commands_exist(command, cli):
+    ran = cli(command, "--help")
     assert ran.code == 0
-    for option in (word for word in words if word.startswith("-")):
+    for option in options()[command]:
         assert re.search(rf"(^|[\s,]){option}\b", ran.out), option
 
 
-def test_options_named_in_prose_exist(cli):
-    text = "".join(cli(c, "--help").out for c in ("train", "predict", "distill", "evaluate"))
-    prose = (ROOT / "README.md").read_text(encoding="utf-8")
-    for option in set(re.findall(r"`(--[a-z-]+)", prose)):
-        assert option in text, option
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_options_named_in_prose_exist(page, cli):
+    named = set(re.findall(r"`(--[a-z-]+)", text_of(page)))
+    if named:
+        helps = "".join(cli(command, "--help").out for command in sorted(options()))
+        programs = "".join(
+            path.read_text(encoding="utf-8") for path in (ROOT / "benchmarks").rglob("*.py")
+        )
+        slurm = {"--gpus-per-node", "--gpus-per-task", "--kill-on-bad-exit"}
+        for option in named - slurm - {"--help"}:
+            assert option in helps or is_option(option, programs), option
 
 
-@pytest.mark.parametrize("page", PAGES, ids=ids)
+@pytest.mark.parametrize("page", [*PAGES, *sorted((DOCS / "results").rglob("*.md"))], ids=name_of)
 def test_links_lead_to_files(page):
-    for link in LINK.findall(page.read_text(encoding="utf-8")):
+    for link in LINK.findall(text_of(page)):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), link
 
 
-def test_make_targets_named_in_the_readme_exist():
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for block in COMMANDS.findall((ROOT / "README.md").read_text(encoding="utf-8")):
-        for target in re.findall(r"^make ([a-z]+)\b", block, re.MULTILINE):
-            assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-
-
-#: Names of rows in the README, and those in the suite's tables where they differ.
-SUITE_NAMES = {"mean": "isoslice, mean", "sample": "isoslice, sample"} | {
-    "distilled": "isoslice, distilled",
-    "MSDSR": "msdsr (blocks)",
-    "IsotropicCARE": "CARE",
-    "ECLARE": "ECLARE (blocks)",
-}
-
-INTERPOLATIONS = ("nearest", "linear", "cubic", "lanczos")
-
-
-def suite_cells(case: str = "fib25", factor: int = 4) -> dict[tuple[str, str, str], float]:
-    """What the suite's last run on a case measured: (row, group, column) -> value."""
-    with (ROOT / "docs" / "results" / "suite" / f"{case}_{factor}x.csv").open() as file:
-        return {
-            (line["row"], line["group"], line["column"]): float(line["value"])
-            for line in csv.DictReader(file)
-            if line["value"]
-        }
-
-
-def test_numbers_in_the_readme_are_those_of_the_suites_last_run():
-    cells, readme = suite_cells(), (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.partition("| SliceFID | voxels/s |\n")[2].partition("\n\n")[0]
-    lines = [[part.strip() for part in line.split("|")[1:-1]] for line in table.splitlines()[1:]]
-    assert len(lines) > 8
-    for name, *shown in lines:
-        plain = re.sub(r"\*|\(.*\)", "", name).strip()
-        row = SUITE_NAMES.get(plain, plain)
-
-        def cell(group: str, column: str, form: str, row: str = row) -> str:
-            value = cells.get((row, group, column))
-            return "" if value is None else format(value, form)
-
-        speed = cells.get((row, "cost", "voxels/s"))
-        network = speed if speed is not None and row not in INTERPOLATIONS else None
-        expected = [
-            cell("whole volume", "PSNR (dB)", ".2f"),
-            " / ".join(cell("whole volume", f"gradient {axis}", ".2f") for axis in "ZYX"),
-            cell("blocks", "SliceFID", ".0f"),
-            "" if network is None else f"{float(f'{network:.3g}'):,.0f}",
-        ]
-        assert shown == [part.replace(" /  / ", "") for part in expected], name
-
-
-def summary(case: str, factor: int) -> str:
-    """A case as the README sums it up: what the mean and the sample gain on others."""
-    cells = suite_cells(case, factor)
-
-    def over(row: str) -> str:
-        """PSNR of the mean less that of `row`, over the blocks where that is all it restored."""
-        group = "blocks" if row.endswith("(blocks)") else "whole volume"
-        if (row, group, "PSNR (dB)") not in cells:
-            return "–"
-        gain = cells["isoslice, mean", group, "PSNR (dB)"] - cells[row, group, "PSNR (dB)"]
-        return f"{gain:+.2f}"
-
-    def fid(row: str) -> str:
-        value = cells.get((row, "blocks", "SliceFID"))
-        return "–" if value is None else f"{value:.0f}"
-
-    others = ("linear", "cubic", "CARE", "ECLARE (blocks)", "msdsr (blocks)")
-    sample = "isoslice, sample"
-    loss = cells[sample, "whole volume", "PSNR (dB)"] - cells["linear", "whole volume", "PSNR (dB)"]
-    gradient = (cells[sample, "whole volume", f"gradient {axis}"] for axis in "ZYX")
-    parts = [
-        " / ".join(map(over, others)),
-        f"{loss:+.2f}",
-        " / ".join(f"{value:.2f}" for value in gradient),
-        " / ".join(map(fid, ("truth", "linear", "msdsr (blocks)", sample))),
-    ]
-    return " | ".join(parts).replace("-", "−")
-
-
-@pytest.mark.parametrize("factor", [2, 4, 8])
-@pytest.mark.parametrize("case", ["fib25", "lucchi", "mouse_ct"])
-def test_gains_in_the_readme_are_those_of_the_suites_last_run(case, factor):
-    line = f"| `{case}` {factor}x | {summary(case, factor)} |"
-    assert line in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_numbers_about_science_are_those_that_were_measured():
-    with (ROOT / "docs" / "results" / "segmentation.csv").open() as file:
-        cells = {
-            (f"`{line['case']}` {line['factor']}x", line["group"], line["row"], line["column"]): (
-                float(line["value"])
-            )
-            for line in csv.DictReader(file)
-            if line["value"]
-        }
-    page = (ROOT / "docs" / "science.md").read_text(encoding="utf-8")
-    table = page.partition("| linear | cubic |")[2].partition("\n\n")[0]
-    lines = [
-        [part.strip(" *") for part in line.split("|")[1:-1]] for line in table.splitlines()[2:]
-    ]
-    assert len(lines) > 8
-    methods = ("nearest", "linear", "cubic", "isoslice, mean", "isoslice, sample")
-    for name, *shown, matched in lines:
-        where, _, what = name.rpartition(" ")
-        dice = [cells[where, what, method, "Dice"] for method in methods]
-        assert shown == [f"{value:.4f}" for value in dice], name
-        counts = [cells[where, what, method, "matched"] for method in methods[1:]]
-        total = cells[where, what, "truth", "objects"]
-        expected = " / ".join(f"{count:.0f}" for count in counts)
-        assert matched == f"{expected} of {total:.0f}", name
-
-
-def recorded(name: str) -> list[dict[str, str]]:
-    with (ROOT / "docs" / "results" / name).open() as file:
-        return list(csv.DictReader(file))
-
-
-def test_scores_that_check_foretold_were_within_one_decibel_where_docs_say_so():
-    rows = recorded("checks.csv")
-    assert len(rows) >= 27
-    off = {(row["case"], row["factor"], row["method"]): float(row["off"]) for row in rows}
-    assert max(map(abs, off.values())) < 1
-    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
-    for case in ("fib25", "lucchi", "mouse_ct"):
-        for factor in (2, 4, 8):
-            shown = " | ".join(f"{off[case, str(factor), m]:+.2f}" for m in ("model", "linear"))
-            assert f"| {shown.replace('-', '−')} |" in page, (case, factor)
-
-
-def test_warnings_were_given_and_spared_where_docs_say_so():
-    for row in recorded("familiarity.csv"):
-        kinds = [row[name].split()[0].strip(",") for name in ("learned_from", "stack")]
-        if not row["change"]:
-            assert row["warns"] == ("no" if kinds[0] == kinds[1] else "yes"), row
-    for row in recorded("directions.csv"):
-        if not row["change"]:
-            assert row["warns"] == "no", row
-
-
-def test_volumes_in_memory_took_no_more_than_was_expected():
-    rows = recorded("inmemory.csv")
-    assert len(rows) >= 6
-    for row in rows:
-        assert float(row["GB taken"]) <= float(row["GB expected"]), row
-
-
-def test_intervals_held_what_they_promise_where_docs_say_so():
-    rows = [row for row in recorded("coverage.csv") if row["method"] == "predicted"]
-    assert len(rows) == 9
-    page = (ROOT / "docs" / "trust.md").read_text(encoding="utf-8")
-    for row in rows:
-        covered = float(row["cover 90%, specimen"])
-        assert 0.87 <= covered <= 0.93, row
-        assert f"| `{row['case']}` {row['factor']}x | **{100 * covered:.1f}%**" in page
-        assert row["deciles rise"] == "True"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_files_that_pages_name_exist(page):
-    named = set(re.findall(r"`((?:[a-z_*]+/)*[a-z_*]+\.py)`", page.read_text(encoding="utf-8")))
+    named = set(re.findall(r"`((?:[a-z_*]+/)*[a-z_*]+\.py)`", text_of(page)))
     places = (ROOT, ROOT / "src/isoslice", ROOT / "benchmarks")
     roots = [*places, *(p for p in (ROOT / "src/isoslice").rglob("*") if p.is_dir())]
     gone = [name for name in named if not any(any(root.glob(name)) for root in roots)]
     assert not gone
+
+
+def mentions(text: str) -> set[str]:
+    """Pages and tables that a text names by their path from the root."""
+    return set(MENTIONED.findall(text))
+
+
+def test_pages_named_in_docstrings_messages_and_notes_exist():
+    files = [
+        path
+        for place in SOURCES
+        for path in (ROOT / place).rglob("*")
+        if path.suffix in (".py", ".md", ".toml") and "vendor" not in path.parts
+    ]
+    found = {
+        (name, str(path.relative_to(ROOT)))
+        for path in [*files, ROOT / "pyproject.toml", ROOT / "Makefile"]
+        for name in mentions(path.read_text(encoding="utf-8"))
+    }
+    assert len(found) > 20
+    assert [each for each in sorted(found) if not (ROOT / each[0]).exists()] == []
+
+
+def test_a_page_that_is_gone_would_be_found():
+    (name,) = mentions("see docs/" + "gone.md, or pages of others (docs.example.org)")
+    assert not (ROOT / name).exists()
+
+
+def test_the_readme_is_one_screen_and_names_what_is_relied_on():
+    text = text_of(ROOT / "README.md")
+    assert len(text.splitlines()) < 70
+    for name in ("make demo", "make test", "isoslice predict STACK.tif -o", "invented"):
+        assert name in text, name
+    assert text.count("![") == 1
+
+
+def test_pictures_are_light_enough_for_a_phone():
+    pictures = list((DOCS / "images").iterdir())
+    assert len(pictures) > 10
+    heavy = {path.name: path.stat().st_size for path in pictures if path.stat().st_size > 300_000}
+    assert heavy == {}
+
+
+def test_every_picture_is_shown_and_says_what_it_shows():
+    shown: set[Path] = set()
+    for page in PAGES:
+        for words, link in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", text_of(page)):
+            assert len(words) > 10, link
+            shown.add(Path(os.path.normpath(page.parent / link)))
+    assert set((DOCS / "images").iterdir()) == shown
+
+
+def test_the_page_of_commands_is_what_they_say():
+    """In a process of its own, whose terminal has another width."""
+    made = subprocess.run(
+        [sys.executable, "-c", "import command_line; print(command_line.page(), end='')"],
+        cwd=DOCS / ".site",
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}", "COLUMNS": "60", "PYTHONUTF8": "1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    ).stdout
+    assert made == text_of(DOCS / "reference" / "command-line.md"), (
+        "docs/reference/command-line.md is not what docs/.site/command_line.py writes; run it"
+    )

@@ -1,4 +1,4 @@
-"""Write docs/pretrained-data.md: ``PYTHONPATH=benchmarks python -m pretrain.card``.
+"""Write docs/reference/pretrained-data.md: ``PYTHONPATH=benchmarks python -m pretrain.card``.
 
 Everything that it says of files comes from the manifest, so that a test can tell whether it is
 current; what folders show, and notices, are in `sources`.
@@ -17,7 +17,7 @@ from pretrain.excluded import EXCLUDED, MISFILED, reason_of
 from pretrain.pack import HELD_FROM, SIDE, TILES, held_out
 from pretrain.sources import DOUBTS, LICENCES, NOTICES, SHOWS
 
-PAGE = Path(__file__).parents[2] / "docs" / "pretrained-data.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "pretrained-data.md"
 
 ABSENT = (
     "**Kinds of images**: stimulated Raman histology, optical coherence tomography, ultrasound, "

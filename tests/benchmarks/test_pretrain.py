@@ -308,7 +308,7 @@ def test_the_card_names_all_and_refuses_what_is_not_known(tmp_path, entries):
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="no shared folder beside the checkout")
 def test_the_card_is_current():
     assert PAGE.read_text(encoding="utf-8") == page(read_manifest(CORPUS)), (
-        "docs/pretrained-data.md is not what benchmarks/pretrain/card.py writes; run it"
+        "docs/reference/pretrained-data.md is not what benchmarks/pretrain/card.py writes; run it"
     )
 
 

@@ -148,7 +148,7 @@ def test_two_processes_take_the_gradient_of_their_joint_batch(parts):
     losses = []
     each = max(1, parts // 2)
     for rank, part in itertools.product(range(2), range(each)):
-        # What docs/training.md says: crops, masks and noise follow from (seed, step, process).
+        # docs/how-to/training.md: crops, masks and noise follow from (seed, step, process).
         generator = torch.Generator().manual_seed(part * 1_009 + rank + 1)
         count = work.objective.micro_batch
         images = draw_crops(work.training, count, SETTINGS.crop, generator, quarter_turns=True)

@@ -1,4 +1,4 @@
-"""The bars of the measurement model (docs/measurement.md), on five volumes and a real pair.
+"""The bars of the measurement model (docs/explanation/measurement.md): five volumes, a real pair.
 
 What is compared, each against a truth that is known:
 

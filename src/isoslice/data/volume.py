@@ -29,7 +29,14 @@ DTYPES = (
 
 
 class VoxelSize(NamedTuple):
-    """Spacing between neighbouring voxel centres along Z, Y and X, in the volume's unit."""
+    """Spacing between neighbouring voxel centres along Z, Y and X, in the volume's unit.
+
+    Examples
+    --------
+    >>> import isoslice
+    >>> isoslice.VoxelSize(4.0, 0.83, 0.83).z
+    4.0
+    """
 
     z: float
     y: float
@@ -62,6 +69,14 @@ class Volume:
         Positions of the planes along Z from the first one, strictly rising, in the unit of
         `spacing`; ``spacing["Z"]`` is their median distance then. None where planes are evenly
         spaced (less than 1% of the spacing off), or nothing is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import isoslice
+    >>> stack = isoslice.Volume(np.zeros((3, 8, 9), np.uint8), "ZYX", {"Z": 4.0})
+    >>> stack.size("Z"), stack.size("C"), stack.voxel_size is None
+    (3, 1, True)
     """
 
     data: NDArray[Any]
@@ -106,11 +121,29 @@ class Volume:
         return voxel_size_of(self.spacing)
 
     def size(self, axis: str) -> int:
-        """Length along `axis`; 1 where the volume has no such axis."""
+        """Length along `axis`; 1 where the volume has no such axis.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> stack = isoslice.Volume(np.zeros((3, 8, 9), np.uint8), "ZYX", {"Z": 4.0})
+        >>> stack.size("Z"), stack.size("C")
+        (3, 1)
+        """
         return self.data.shape[self.axes.index(axis)] if axis in self.axes else 1
 
     def tczyx(self) -> NDArray[Any]:
-        """Return a view of the voxels as (T, C, Z, Y, X), missing axes of length 1."""
+        """Return a view of the voxels as (T, C, Z, Y, X), missing axes of length 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> stack = isoslice.Volume(np.zeros((3, 8, 9), np.uint8), "ZYX", {"Z": 4.0})
+        >>> stack.tczyx().shape
+        (1, 1, 3, 8, 9)
+        """
         present = [axis for axis in AXES if axis in self.axes]
         view = self.data.transpose([self.axes.index(axis) for axis in present])
         return view.reshape([self.size(axis) for axis in AXES])
@@ -122,6 +155,14 @@ class Volume:
         ------
         DataError
             If the voxels are still on disk, and their file can no longer be read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> stack = isoslice.Volume(np.zeros((3, 8, 9), np.uint8), "ZYX", {"Z": 4.0})
+        >>> stack.read((0, 0, slice(0, 2))).shape
+        (2, 8, 9)
         """
         return np.asarray(self.tczyx()[index])
 

@@ -27,6 +27,18 @@ def import_bioimageio(path: str | Path) -> Model:
     ------
     ModelError
         If it is no package, a damaged or malicious one, or another program's.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import isoslice
+    >>> model = isoslice.Model.pretrained()
+    >>> with TemporaryDirectory() as folder:
+    ...     isoslice.export_bioimageio(model, Path(folder, "any.zip"))
+    ...     same = isoslice.import_bioimageio(Path(folder, "any.zip"))
+    >>> same.fingerprint == model.fingerprint
+    True
     """
     bundle = read_package(path)
     return Model(bundle.config, bundle.network, bundle.info, bundle.head, bundle.trust)

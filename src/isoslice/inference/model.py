@@ -32,7 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model(ModelBundle):
-    """A trained model: load, save, predict."""
+    """A trained model: load, save, predict.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+    >>> model = isoslice.Model.pretrained()
+    >>> model.predict(planes, axes="ZYX", factor=2).volume.shape
+    (7, 40, 40)
+    """
 
     def predict(
         self,
@@ -114,10 +124,10 @@ class Model(ModelBundle):
             What a plane sees along Z: ``point``; ``slab``, from plane to plane, or ``slab:WIDTH``,
             such as a CT's slice thickness; ``gaussian:FWHM``, such as a microscope's point spread
             function along Z beyond that in XY; ``auto``, found from the stack; the path of a file
-            of a measured one, see docs/measurement.md; or a `Profile`. Lengths in the unit of the
-            voxel size. The blur is undone so far that the result, seen through it, gives the
-            measured planes again. By default what the model stores of its training stacks, for
-            stacks with planes as far apart, else ``point``.
+            of a measured one, see docs/explanation/measurement.md; or a `Profile`. Lengths in the
+            unit of the voxel size. The blur is undone so far that the result, seen through it,
+            gives the measured planes again. By default what the model stores of its training
+            stacks, for stacks with planes as far apart, else ``point``.
         denoise
             Restore measured planes too, freed of their noise, which is measured; else they come
             back bit for bit, as rows of grain in a smooth mean.
@@ -165,6 +175,18 @@ class Model(ModelBundle):
             If an option is out of range, or the volume does not fit into memory.
         OutputError
             If the output exists, or cannot be written.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+        >>> model = isoslice.Model.pretrained()
+        >>> result = model.predict(planes, axes="ZYX", voxel_size=(3, 1, 1), mode="mean")
+        >>> result.factor, result.volume.shape, result.voxel_size
+        (3, (10, 40, 40), VoxelSize(z=1.0, y=1.0, x=1.0))
+        >>> bool((result.volume[::3] == planes).all())
+        True
         """
         options = PredictOptions(
             mode=mode,

@@ -39,7 +39,8 @@ SLICE_DIM: dict[SlicePlane, int] = {"XZ": 2, "YZ": 3}
 #: Weight of each direction's mean in their sum. Each direction sees one slice through a voxel; the
 #: best weight is 1/2 where both say the same, and 1 where they know nothing in common. On four
 #: specimens at 2x, 4x and 8x the best was 0.50 to 0.62, and this cost at most 0.05 dB
-#: (docs/experiments.md). One number for all, so that a volume's parts need not know of each other.
+#: (docs/benchmarks/experiments.md). One number for all, so that a volume's parts need not know of
+#: each other.
 WEIGHT = 0.57
 
 #: Pixels in one batch of slices, by `device.kind_of`; what bounds memory beside the volume itself.

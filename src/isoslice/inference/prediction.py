@@ -52,6 +52,15 @@ class Prediction:
         What was warned of: reasons not to trust the model on this stack.
     metadata
         Place, time and display, as of the input.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+    >>> result = isoslice.Model.pretrained().predict(planes, axes="ZYX", factor=2, mode="mean")
+    >>> result.factor, result.volume.shape, result.provenance["mode"]
+    (2, (7, 40, 40), 'mean')
     """
 
     volume: NDArray[Any]
@@ -86,6 +95,18 @@ class Prediction:
         SettingsError
             If the volume was restored without ``uncertainty`` or ``samples``, or is itself one
             sample, or `level` is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+        >>> model = isoslice.Model.pretrained()
+        >>> options = {"axes": "ZYX", "factor": 2, "mode": "mean", "uncertainty": True}
+        >>> result = model.predict(planes, **options)
+        >>> low, high = result.interval(0.9)
+        >>> bool((low <= high).all())
+        True
         """
         if self.std is None or self.calibration is None or self.provenance["mode"] != "mean":
             raise SettingsError(
@@ -97,7 +118,18 @@ class Prediction:
         return middle - reach, middle + reach
 
     def to_volume(self) -> Volume:
-        """Return the same as a `Volume`, to be written with `isoslice.write_volume`."""
+        """Return the same as a `Volume`, to be written with `isoslice.write_volume`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+        >>> model = isoslice.Model.pretrained()
+        >>> result = model.predict(planes, axes="ZYX", voxel_size=(2, 1, 1), mode="mean")
+        >>> result.to_volume().voxel_size
+        VoxelSize(z=1.0, y=1.0, x=1.0)
+        """
         return self._as_volume(self.volume, "restored volume")
 
     def std_volume(self) -> Volume:
@@ -107,6 +139,17 @@ class Prediction:
         ------
         SettingsError
             If there are none.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+        >>> model = isoslice.Model.pretrained()
+        >>> options = {"axes": "ZYX", "factor": 2, "mode": "mean", "uncertainty": True}
+        >>> result = model.predict(planes, **options)
+        >>> float(result.std_volume().data[::2].max())  # of measured planes
+        0.0
         """
         if self.std is None:
             raise SettingsError(
@@ -116,7 +159,18 @@ class Prediction:
         return self._as_volume(self.std, "standard deviation")
 
     def sample_volumes(self) -> list[Volume]:
-        """Return the samples that were kept as volumes."""
+        """Return the samples that were kept as volumes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import isoslice
+        >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+        >>> model = isoslice.Model.pretrained()
+        >>> options = {"axes": "ZYX", "factor": 2, "samples": 2, "keep_samples": True}
+        >>> len(model.predict(planes, **options).sample_volumes())
+        2
+        """
         count = len(self.samples)
         return [
             self._as_volume(sample, f"sample {number} of {count}")

@@ -14,7 +14,8 @@ standard deviation in three dimensions of it:
    `FactorCalibration.optimism`.
 
 What is no correction: XZ and YZ slices estimate the same voxel, but err alike (their difference is
-a few percent of the error; docs/trust.md), so that the average of their predictions stands.
+a few percent of the error; docs/explanation/trust.md), so that the average of their predictions
+stands.
 """
 
 from __future__ import annotations

@@ -45,6 +45,20 @@ def read_images(
     DataError
         If an input names no image, an image cannot be read, or images differ in their number of
         channels.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import isoslice
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("a.tif", "b.tif"):
+    ...         image = isoslice.Volume(np.ones((40, 40), np.uint8), "YX")
+    ...         isoslice.write_volume(Path(folder, name), image)
+    ...     images = isoslice.read_images([folder])
+    >>> [image.data.shape for image in images]
+    [(40, 40), (40, 40)]
     """
     volumes = [
         read_volume(path, axes, voxel_size, unit=unit, series=series, channel=channel, time=time)

@@ -37,8 +37,8 @@ def read_volume(
 ) -> Volume:
     """Read an image with its axes and spacing.
 
-    docs/formats.md lists the formats. Of several images in a file, the first is read by default,
-    with a warning; of a pyramid, the finest level.
+    docs/reference/formats.md lists the formats. Of several images in a file, the first is read by
+    default, with a warning; of a pyramid, the finest level.
 
     Parameters
     ----------
@@ -68,6 +68,19 @@ def read_volume(
     DataError
         If the file is missing, empty, damaged, of an unknown format or larger than free memory, or
         an axis is unknown.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import isoslice
+    >>> stack = isoslice.Volume(np.ones((3, 8, 8), np.uint8), "ZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
+    >>> with TemporaryDirectory() as folder:
+    ...     isoslice.write_volume(Path(folder, "stack.ome.tif"), stack)
+    ...     same = isoslice.read_volume(Path(folder, "stack.ome.tif"))
+    >>> same.axes, same.voxel_size
+    ('ZYX', VoxelSize(z=4.0, y=1.0, x=1.0))
     """
     return in_memory(
         open_volume(
@@ -111,8 +124,8 @@ def open_volume(
 ) -> Volume:
     """Open an image as `read_volume` does, with voxels that are read where they are indexed.
 
-    docs/formats.md says which formats are read at once instead. ``data`` takes integers and slices
-    as indices, and ``tczyx()`` works.
+    docs/reference/formats.md says which formats are read at once instead. ``data`` takes integers
+    and slices as indices, and ``tczyx()`` works.
     """
     texts = [None if t is None else str(t) for t in (series, channel, time)]
     size = None if voxel_size is None else parse_voxel_size(voxel_size)

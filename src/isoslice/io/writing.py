@@ -53,6 +53,18 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     OutputError
         If the suffix is unknown, the path cannot be written or exists already, or the disk is
         full; then nothing is left behind, and an existing output stays.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import isoslice
+    >>> stack = isoslice.Volume(np.ones((3, 8, 8), np.uint8), "ZYX", {"Z": 4.0, "Y": 1.0, "X": 1.0})
+    >>> with TemporaryDirectory() as folder:
+    ...     isoslice.write_volume(Path(folder, "stack.ome.zarr"), stack)
+    ...     sorted(path.name for path in Path(folder).iterdir())
+    ['stack.ome.zarr']
     """
     path = Path(path)
     check_suffix(path)

@@ -1,6 +1,6 @@
 """The model that comes with isoslice: learned from many kinds of specimens, for any stack.
 
-Where its images are from and under which licences: docs/pretrained-data.md.
+Where its images are from and under which licences: docs/reference/pretrained-data.md.
 """
 
 from __future__ import annotations

@@ -228,6 +228,16 @@ def distill(
         If the teacher is of another recipe or distilled itself, or an option is out of range.
     DataError
         If the images cannot be used, or have other channels than the teacher's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((6, 48, 48), np.float32)
+    >>> teacher = isoslice.Model.pretrained()
+    >>> student = isoslice.distill(teacher, planes, axes="ZYX", steps=1)
+    >>> student.predict(planes, axes="ZYX", factor=2).provenance["steps"]
+    2
     """
     if teacher.config.recipe != "isoslice" or teacher.config.distilled is not None:
         kind = teacher.config.recipe if teacher.config.distilled is None else "distilled"

@@ -137,6 +137,17 @@ def train(
     SettingsError
         If an option is out of range or contradicts `start`, or there are fewer devices than asked
         for.
+
+    Examples
+    --------
+    A model of one step, on random planes:
+
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((6, 48, 48), np.float32)
+    >>> model = isoslice.train(planes, axes="ZYX", steps=1)
+    >>> model.info["steps"]
+    1
     """
     options = RunOptions.checked(minutes, steps, device, devices, nodes, workdir, resume, progress)
     if start is None:

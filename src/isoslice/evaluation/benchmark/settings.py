@@ -139,7 +139,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
         where = ".".join(str(part) for part in first["loc"])
         raise SettingsError(
             f"{path}: got a setting that cannot be used ({where}: {first['msg']}); see "
-            "docs/reproduction.md for what there is"
+            "docs/benchmarks/reproduction.md for what there is"
         ) from error
     here = path.resolve().parent
     return settings.model_copy(

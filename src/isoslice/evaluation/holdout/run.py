@@ -111,6 +111,17 @@ def check(
     ------
     DataError, SettingsError
         As `Model.predict`; also if there are fewer than three planes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+    >>> found = isoslice.check(planes, "pretrained", axes="ZYX", factor=2)
+    >>> sorted(found.psnr)
+    ['cubic', 'linear', 'model']
+    >>> found.verdict.startswith("at hidden planes of this stack")
+    True
     """
     progress, told = progress or Progress(), parse_missing(missing)
     model = model if isinstance(model, Model) else Model.load(model)

@@ -78,6 +78,17 @@ def prediction_report(
     DataError
         If the shapes do not fit, the result does not say its factor, or there is no such channel
         or time point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+    >>> stack = isoslice.Volume(planes, "ZYX", {"Z": 2.0, "Y": 1.0, "X": 1.0})
+    >>> result = isoslice.Model.pretrained().predict(stack, mode="mean")
+    >>> report = isoslice.prediction_report(stack, result)
+    >>> report.title
+    'array, restored 2×'
     """
     stack, restored, uncertainty = _as_volumes(stack, restored, uncertainty)
     made_by, messages = _record(restored)

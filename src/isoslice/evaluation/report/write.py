@@ -29,6 +29,21 @@ def write_report(path: str | Path, report: Report, *, overwrite: bool = False) -
     OutputError
         If the path does not end in ``.html``, cannot be written, or exists and `overwrite` is
         False; nothing is left behind then.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import isoslice
+    >>> planes = np.random.default_rng(0).random((4, 40, 40), np.float32)
+    >>> stack = isoslice.Volume(planes, "ZYX", {"Z": 2.0, "Y": 1.0, "X": 1.0})
+    >>> result = isoslice.Model.pretrained().predict(stack, mode="mean")
+    >>> report = isoslice.prediction_report(stack, result)
+    >>> with TemporaryDirectory() as folder:
+    ...     isoslice.write_report(Path(folder, "report.html"), report)
+    ...     Path(folder, "report.html").read_text(encoding="utf-8")[:15]
+    '<!doctype html>'
     """
     check_report_path(path, overwrite)
     text = html(report)

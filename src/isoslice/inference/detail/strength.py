@@ -41,7 +41,7 @@ LIMITS, TRIED = (0.5, 4.5), 25
 #: Roughness within restored planes, relative to measured ones, is sought between these.
 LEVELS = (0.5, 1.5)
 #: Expected PSNR of a sample below that of linear interpolation, in dB, at most. Measured losses are
-#: a little smaller (docs/experiments.md).
+#: a little smaller (docs/benchmarks/experiments.md).
 LOSS = 0.85
 
 #: Shares of coarse detail that are tried after the whole, until roughness along Z leads that within

@@ -21,7 +21,7 @@ from isoslice.inference.tiling import WHOLE
 
 #: Bytes of Python, PyTorch, Zarr and a model; of the network's input, for each pixel that it is
 #: given at once; of the estimate, for each pixel of a slice; of a measured plane, for each pixel
-#: while it is read, normalised and stretched. Measured: docs/scaling.md.
+#: while it is read, normalised and stretched. Measured: docs/explanation/scaling.md.
 FIXED, INPUT, SLICE, MEASURED = 500 * 2**20, 40, 4, 16
 #: Slabs no thicker than this, and no fewer of them than that: what is lost when a run is killed,
 #: and what workers share.

@@ -64,7 +64,7 @@ class Recipe(Protocol):
     def network_bytes(self, pixels: int, threads: int, device: str = "cpu") -> int:
         """Say what the network takes for batches of slices of so many pixels each.
 
-        In half precision, as measured on a CPU: docs/scaling.md.
+        In half precision, as measured on a CPU: docs/explanation/scaling.md.
         """
 
     def run_pass(self, work: FrameWork, stage: Stage, index: int, report: Report) -> Files:

@@ -88,6 +88,19 @@ def export_bioimageio(
         If an option is out of range, or the sample does not fit.
     OutputError
         If the file exists, or cannot be written.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from zipfile import ZipFile
+    >>> import isoslice
+    >>> with TemporaryDirectory() as folder:
+    ...     package = Path(folder, "any.zip")
+    ...     isoslice.export_bioimageio(isoslice.Model.pretrained(), package, factor=4)
+    ...     names = ZipFile(package).namelist()
+    >>> "bioimageio.yaml" in names
+    True
     """
     path, config = Path(path), exportable(model)
     if path.suffix != ".zip":

@@ -77,6 +77,16 @@ class ModelBundle:
         ------
         OutputError
             If the folder cannot be written, or exists and `overwrite` is False.
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import isoslice
+        >>> with TemporaryDirectory() as folder:
+        ...     isoslice.Model.pretrained().save(Path(folder, "mine"))
+        ...     (Path(folder, "mine") / "config.json").exists()
+        True
         """
         with atomic_output(Path(path), overwrite=overwrite) as folder:
             folder.mkdir()
@@ -104,6 +114,12 @@ class ModelBundle:
         ------
         ModelError
             If `path` is no model folder, or a damaged or malicious one.
+
+        Examples
+        --------
+        >>> import isoslice
+        >>> isoslice.Model.load("pretrained").config.recipe
+        'isoslice'
         """
         folder = model_path(path)
         if not is_model_folder(folder):
@@ -136,6 +152,12 @@ class ModelBundle:
 
         It restores stacks that it knows nothing of at once, each channel by itself; training goes
         on from it with `train.train`'s `start`.
+
+        Examples
+        --------
+        >>> import isoslice
+        >>> len(isoslice.Model.pretrained().fingerprint)
+        12
         """
         return cls.load(PRETRAINED)
 

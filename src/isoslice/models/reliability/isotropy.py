@@ -100,7 +100,8 @@ def limits_at(factor: int) -> tuple[float, float]:
     """Return limits of the ratio of errors, which narrow towards 1 with the distance of planes.
 
     Beyond the correlation length differences are alike in all directions. From 0.45 and 1.85 at 2x
-    to 0.65 and 1.55 at 8x and above; volumes of isotropic voxels stay within (docs/trust.md).
+    to 0.65 and 1.55 at 8x and above; volumes of isotropic voxels stay within
+    (docs/explanation/trust.md).
     """
     octaves = min(math.log2(factor), 3.0)
     return 0.35 + 0.1 * octaves, 2.0 - 0.15 * octaves
