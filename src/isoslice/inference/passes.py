@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isoslice.data.box import SlicePlane
+from isoslice.data.box import SlicePlane, Triple
 from isoslice.inference.interpolated import Base
 from isoslice.inference.tiling import Window, windows_of
 from isoslice.models.config import ModelConfig
@@ -114,7 +114,7 @@ def run_pass(
     residual: Tensor,
     base: Base,
     *,
-    first: int = 0,
+    origin: Triple = (0, 0, 0),
     seed: int = 0,
     device: torch.device,
 ) -> Iterator[int]:
@@ -130,8 +130,9 @@ def run_pass(
         What the pass before left, (C, Z, Y, X), on any device; zero before the first one.
     base
         What it is added to, of the same size.
-    first
-        Number of the slab's first slice in the whole volume: a multiple of `batch_size`.
+    origin
+        Where the slab's first voxel lies in the whole volume, (Z, Y, X). For the same bits as of
+        the whole, the number of its first slice is a multiple of `batch_size`.
     seed
         Of the noise.
     device
@@ -143,7 +144,7 @@ def run_pass(
     """
     if step.noise:
         hidden = hidden_rows(base.mask[None], base.measured)[0]
-        add_noise(residual, hidden, step.noise, seed, step.plane, first)
+        add_noise(residual, hidden, step.noise, seed, origin)
     update = _average if step.is_mean else partial(_approach, kept=step.kept)
     part = slices(residual, step.plane)
     count, height, width = len(part), part.shape[2], part.shape[3]
@@ -208,15 +209,15 @@ def add_noise(
     hidden: Tensor,
     sigma: float,
     seed: int,
-    plane: SlicePlane = "XZ",
-    first: int = 0,
+    origin: Triple = (0, 0, 0),
 ) -> None:
-    """Add noise to the `hidden` planes of a slab (C, Z, Y, X) that begins at slice `first`."""
+    """Add noise to the `hidden` planes of a slab (C, Z, Y, X) whose first voxel is `origin`."""
     c, _, y, x = residual.shape
-    lateral = (first, 0) if plane == "XZ" else (0, first)
+    below, row, column = origin
     for index, restored in enumerate(hidden.tolist()):  # no second volume for the noise
         if restored:
-            noise = noise_block(seed, (c, 1, y, x), (0, index, *lateral), residual.device)[:, 0]
+            place = 0, below + index, row, column
+            noise = noise_block(seed, (c, 1, y, x), place, residual.device)[:, 0]
             residual[:, index] = residual[:, index].float().add_(noise, alpha=sigma)
 
 

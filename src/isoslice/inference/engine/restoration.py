@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -35,6 +35,7 @@ from isoslice.inference.fields import CPU, FieldStore, Files, Layout, MemoryStor
 from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.measured import PlanesInMemory
+from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
 from isoslice.inference.recipes.protocol import Report
@@ -112,6 +113,8 @@ class Restoration:
         Where fields lie between stages; in memory, if there is none.
     home
         Where they are kept in memory: on `device` itself, if there is room.
+    origin
+        Of a crop, where its first voxel lies in the whole volume: its noise is the same there.
     """
 
     plan: Plan
@@ -122,6 +125,7 @@ class Restoration:
     sinks: Mapping[str, Sink]
     folder: Path | None = None
     home: torch.device = CPU
+    origin: Triple = (0, 0, 0)
     _memory: dict[int, FrameWork] = field(default_factory=dict)
     _models: dict[FrameUnits, ModelBundle] = field(default_factory=dict)
     _estimators: dict[FrameUnits, ErrorEstimator] = field(default_factory=dict)
@@ -205,6 +209,18 @@ class Restoration:
             files |= self._emit(name, self.frames[number], work.block(index), values)
         return files
 
+    def at_detail(self, detail: float) -> Restoration:
+        """Return the same with another share of detail, and with all fields that there are.
+
+        Passes need not run again: detail is let in where blocks are put together.
+        """
+        plan = self.plan.model_copy(update={"options": _at_detail(self.plan.options, detail)})
+        memory = {
+            number: replace(work, options=_at_detail(work.options, detail))
+            for number, work in self._memory.items()
+        }
+        return replace(self, plan=plan, _memory=memory)
+
     def finish(self, frame_stage: FrameStage) -> None:
         """Forget what nobody needs once a stage is done."""
         store = self._prepared(frame_stage.frame).store
@@ -279,6 +295,7 @@ class Restoration:
             estimator=self._estimator_for(number),
             own=Path(self.plan.source).name in self.model.info.get("sources", ()),
             measurement=self.plan.measurement(frame),
+            origin=self.origin,
         )
         if self.folder is None:
             self._memory = {number: work}
@@ -333,6 +350,10 @@ class Restoration:
             part = self.volume.read((frame.time, channel, planes, y, x))
             rows = [z - top for z in places.nearest[first : last + 1]]
             change(voxels, Rows(part, [z - planes.start for z in around]), rows, limits)
+
+
+def _at_detail(options: ResolvedOptions, detail: float) -> ResolvedOptions:
+    return options.model_copy(update={"detail": detail})
 
 
 def field_types(

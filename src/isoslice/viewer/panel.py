@@ -1,0 +1,439 @@
+"""The panel: choose a layer, preview, restore; it passes everything that takes time on."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from isoslice.errors import DataError
+from isoslice.viewer.jobs import Jobs
+from isoslice.viewer.layer_source import LayerSource
+from isoslice.viewer.messages import (
+    Check,
+    Checked,
+    Described,
+    Prepare,
+    Prepared,
+    Preview,
+    Previewed,
+    Report,
+    Request,
+    Restore,
+    Restored,
+    Save,
+    Source,
+    Written,
+)
+from isoslice.viewer.placement import scale_of
+from isoslice.viewer.preview_box import PreviewBox
+from isoslice.viewer.restore_box import RestoreBox
+from isoslice.viewer.results import IN_MEMORY, ReadResult, add_result, read_result
+from isoslice.viewer.stack_form import StackForm
+from isoslice.viewer.time_left import TimeLeft
+
+if TYPE_CHECKING:
+    import napari
+
+#: Milliseconds without another change after which a preview is made again.
+SETTLED = 300
+
+
+class RestorePanel(QWidget):
+    """Restores a layer of a viewer."""
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.viewer: Any = napari_viewer
+        self.folder = Path(tempfile.mkdtemp(prefix="isoslice-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.jobs = Jobs()
+        self.jobs.start()
+        self.source = LayerSource(self.jobs, self.folder)
+        self._layout()
+        self._time = TimeLeft()
+        #: Number of what runs and can be cancelled, of the preview, and of quiet work.
+        self._running, self._previewing, self._preparing = 0, 0, 0
+        self._asked: Request | None = None
+        self._started: Restore | None = None
+        self._previewed: Request | None = None
+        self._waiting: Any = None
+        self.restored: Restored | None = None
+        self._restored_source: Source | None = None
+        self._results = 0
+        self._settled = QTimer(self)
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(SETTLED)
+        self._connect()
+        self._list_layers()
+
+    def _layout(self) -> None:
+        inner = QWidget()
+        column = QVBoxLayout(inner)
+        column.setContentsMargins(6, 4, 6, 4)
+        column.setSpacing(6)
+        row = QHBoxLayout()
+        self.layers = QComboBox()
+        self.layers.setToolTip("The layer to restore: a z-stack that is coarse along one axis")
+        self.layers.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        label = QLabel("La&yer")
+        label.setBuddy(self.layers)
+        row.addWidget(label)
+        row.addWidget(self.layers, 1)
+        self.form, self.preview, self.work = StackForm(), PreviewBox(), RestoreBox()
+        column.addLayout(row)
+        column.addWidget(self.form)
+        column.addWidget(self.preview)
+        column.addWidget(self.work, 1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(inner)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(area)
+        self.setMinimumWidth(330)
+
+    def _connect(self) -> None:
+        self.layers.currentIndexChanged.connect(self._choose_layer)
+        self.form.changed.connect(self._settings_changed)
+        self.preview.wanted.connect(self.show_preview)
+        self.preview.moved.connect(self._settled.start)
+        self._settled.timeout.connect(self._preview_again)
+        self.work.restore.clicked.connect(self.restore)
+        self.work.check.clicked.connect(self.check)
+        self.work.cancel.clicked.connect(self.cancel)
+        self.work.save_wanted.connect(self.save)
+        self.work.report.clicked.connect(self.open_report)
+        self.source.described.connect(self._described)
+        self.source.written.connect(self._source_ready)
+        self.source.failed.connect(self._failed)
+        jobs = self.jobs
+        jobs.answered.connect(self._answered)
+        jobs.progressed.connect(self._progressed)
+        jobs.warned.connect(self._warned)
+        jobs.ended.connect(self._ended)
+        for event in ("inserted", "removed", "reordered"):
+            getattr(self.viewer.layers.events, event).connect(self._list_layers)
+        self.viewer.mouse_drag_callbacks.append(self._clicked)
+
+    # Layers
+
+    @property
+    def layer(self) -> Any:
+        """The layer that is chosen, or None."""
+        return self.layers.currentData()
+
+    def _list_layers(self, event: object = None) -> None:
+        """List the image layers, and keep the one that is chosen, or take the active one."""
+        images = [each for each in self.viewer.layers if type(each).__name__ == "Image"]
+        ours = [each for each in images if "isoslice" not in each.metadata]
+        chosen, active = self.layer, self.viewer.layers.selection.active
+        self.layers.blockSignals(True)
+        self.layers.clear()
+        for each in reversed(ours):  # the topmost first
+            self.layers.addItem(each.name, each)
+        keep = chosen if chosen in ours else active if active in ours else None
+        index = ours[::-1].index(keep) if keep is not None else 0
+        self.layers.setCurrentIndex(index if ours else -1)
+        self.layers.blockSignals(False)
+        if self.layer is not chosen or self.source.layer is None:
+            self._choose_layer()
+
+    def _choose_layer(self, index: int = 0) -> None:
+        """Fill in what the layer says, and measure it beforehand."""
+        self.jobs.supersede(self._previewing)
+        self._previewed = None
+        self.preview.figure.show_preview(None, (0, 1), 1)
+        self._waiting = None
+        try:
+            facts = self.source.choose(self.layer)
+        except DataError as error:
+            self.work.tell(str(error), "Error")
+            facts = None
+        for part in (self.form, self.preview):
+            part.setEnabled(facts is not None)
+        self.work.set_busy(facts is None and not self._running)
+        self.work.cancel.setEnabled(bool(self._running))
+        if facts is None:
+            self.preview.figure.show_message("Add a z-stack: drop a file into the viewer.")
+            return
+        self.preview.figure.show_message("Orange marks will show which rows were measured.")
+        self.form.fill(facts)
+        self.preview.set_range(dict(zip(facts.axes, facts.shape, strict=True)))
+
+    def _described(self, found: Described) -> None:
+        """Take the voxel size of the layer's file, which napari may not have read."""
+        facts = self.source.facts
+        if facts is None or facts.voxel_size is not None or None in found.voxel_size:
+            return
+        self.form.fill_described(found)
+        self._scale_layer()
+        self.work.tell("voxel size read from the layer's file; the layer is shown at it now")
+
+    def _scale_layer(self) -> None:
+        """Show the layer at its voxel size."""
+        facts, size = self.source.facts, self.form.voxel_size
+        if facts is None or size is None:
+            return
+        layer = self.layer
+        layer.scale = scale_of(facts, size, layer.scale)
+        unit = self.form.unit_name
+        if unit is not None:
+            spatial = [axis in "ZYX" for axis in facts.axes[: len(layer.scale)]]
+            layer.units = [
+                unit if here else str(old) for here, old in zip(spatial, layer.units, strict=True)
+            ]
+        self.viewer.reset_view()
+
+    # What is asked for
+
+    def stack(self) -> Source | None:
+        """Return the stack as it is asked for: its file, with what the form says."""
+        path = self.source.path
+        if path is None:
+            return None
+        axes = self.form.axes.text().strip().upper()
+        return Source(str(path), axes or None, self.form.voxel_size, self.form.unit_name)
+
+    def _source_ready(self) -> None:
+        """Do what waited for the layer to be written, or measure it beforehand."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting()
+        elif not self._running:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        stack = self.stack()
+        if stack is not None and (stack.voxel_size or self.form.settings.factor):
+            self._preparing = self.jobs.ask(Prepare(stack, self.form.settings))
+
+    def _when_ready(self, action: Any) -> bool:
+        """Tell whether the layer is in a file; else do something once it is."""
+        if self.stack() is not None:
+            return True
+        self._waiting = action
+        if self.source.layer is not None:
+            self.work.status.setText("reading the layer …")
+        return False
+
+    def _settings_changed(self) -> None:
+        self._settled.start()
+
+    def _preview_again(self) -> None:
+        if self._previewed is not None and self.preview.follow.isChecked() and not self._running:
+            self.show_preview(again=True)
+
+    def show_preview(self, again: bool = False) -> None:
+        """Preview at the place that was clicked; not again if nothing has changed since."""
+        if not self._when_ready(self.show_preview):
+            return
+        stack = self.stack()
+        assert stack is not None  # it is ready
+        request = Preview(stack, self.form.settings, self._place())
+        if again is True and request == self._previewed:
+            return
+        if self._previewing:
+            self.jobs.supersede(self._previewing)
+        self._previewed = request
+        self.preview.button.setText("&Preview …")
+        self._previewing = self.jobs.ask(request)
+
+    def _place(self) -> dict[str, int]:
+        at = self.source.place(self.viewer.dims.point)
+        return at | {axis: box.value() for axis, box in self.preview.at.items()}
+
+    def _clicked(self, viewer: Any, event: Any) -> Any:
+        """Take a click into the viewer, not a drag, for the place of the preview."""
+        dragged = False
+        yield
+        while event.type == "mouse_move":
+            dragged = True
+            yield
+        if not dragged and self.source.layer is not None and viewer.dims.ndisplay == 2:
+            self.preview.move_to(self.source.place(event.position))
+
+    def restore(self) -> None:
+        """Restore the layer, or go on where a cancelled run of the same ended."""
+        if not self._when_ready(self.restore):
+            return
+        request = self._restoration()
+        if request is not None:
+            self._run(request)
+            self._started = request
+
+    def _restoration(self) -> Restore | None:
+        stack, before = self.stack(), self._started
+        assert stack is not None
+        assert self.source.facts is not None
+        typed = self.work.output.text().strip()
+        facts, factor = self.source.facts, self.form.settings.factor or 4
+        if not typed and facts.nbytes * factor > IN_MEMORY:
+            self.work.tell(
+                f"got a result of about {facts.nbytes * factor / 1e9:.1f} GB without a place, "
+                "expected the name of an OME-Zarr image; fill in Save to",
+                "Error",
+            )
+            return None
+        if typed and not typed.endswith(".zarr"):
+            typed += ".ome.zarr"
+        kept = before is not None and self._kept(before)
+        output = typed or str(self.folder / f"restored-{self._results}.ome.zarr")
+        request = Restore(
+            stack,
+            self.form.settings,
+            output,
+            self.preview.detail if self.preview.slider.isEnabled() else None,
+            self.work.uncertainty.isChecked(),
+        )
+        if kept and before is not None and _same(before, request):
+            return Restore(**{**vars(request), "resume": True})
+        if kept and before is not None and before.output == output:
+            return Restore(**{**vars(request), "overwrite": True})  # what another setting left
+        return request
+
+    def _kept(self, request: Restore) -> bool:
+        """Whether a cancelled restoration left something to go on with."""
+        return Path(request.output + ".unfinished").is_dir()
+
+    def check(self) -> None:
+        """Check how far the model can be trusted on the layer."""
+        if self._when_ready(self.check):
+            stack = self.stack()
+            assert stack is not None  # it is ready
+            self._run(Check(stack, self.form.settings))
+
+    def save(self, path: str) -> None:
+        """Write the result in the format of a suffix."""
+        if self.restored is not None:
+            self._run(Save(self.restored, path))
+
+    def open_report(self) -> None:
+        """Write the report of the result, and open it in a browser."""
+        if self.restored is not None and self._restored_source is not None:
+            path = self.folder / f"report-{self._results}.html"
+            self._run(Report(self._restored_source, self.restored, str(path)))
+
+    def _run(self, request: Request) -> None:
+        """Ask for something that can be cancelled."""
+        self.jobs.supersede(max(self._previewing, self._preparing))
+        self._asked = request
+        self._time = TimeLeft()
+        self._running = self.jobs.ask(request)
+        self.work.set_busy(True)
+        self.work.show_progress("starting …", 0)
+
+    def cancel(self) -> None:
+        """End what runs, within a second."""
+        if self._running:
+            self.work.status.setText("cancelling …")
+            self.jobs.cancel(self._running)
+
+    # What is answered
+
+    def _answered(self, number: int, value: object) -> None:
+        match value:
+            case Previewed() if number == self._previewing:
+                self.preview.show_preview(value, self._window(), self._aspect())
+                if not self._running:
+                    self.work.status.setText("")
+            case Prepared():
+                self.form.fill_missing(value)
+            case Checked(verdict):
+                self.work.tell(verdict)
+            case Restored():
+                self.restored = value
+                self._restored_source = self.stack()
+                self._results += 1
+                layer = self.source.layer
+                self.jobs.in_thread(
+                    lambda: read_result(value),
+                    lambda result: self._show_result(layer, result),
+                    self._failed,
+                )
+            case Written(path) if path.endswith(".html"):
+                QDesktopServices.openUrl(QUrl.fromLocalFile(path))
+                self.work.tell(f"report: {path}")
+            case Written(path):
+                self.work.tell(f"saved: {path}")
+
+    def _show_result(self, layer: Any, result: ReadResult) -> None:
+        if layer in self.viewer.layers:
+            add_result(self.viewer, layer, result.restored.axes, result)
+            self.viewer.layers.selection.active = layer
+        self.work.set_result(self.restored)
+
+    def _window(self) -> tuple[float, float]:
+        limits = getattr(self.layer, "contrast_limits", (0, 255))
+        return float(limits[0]), float(limits[1])
+
+    def _aspect(self) -> float:
+        """Height of a restored row over width of a pixel."""
+        size, factor = self.form.voxel_size, self.form.settings.factor
+        if size is None:
+            return 1.0
+        along = self.form.settings.along or "Z"
+        coarse = size["ZYX".index(along)]
+        fine = min(size)
+        return coarse / (factor or max(2, round(coarse / fine))) / fine
+
+    def _progressed(self, number: int, task: str, fraction: float) -> None:
+        if number == self._running:
+            self.work.show_progress(self._time.told(task, fraction), fraction)
+        elif not self._running and number == self._previewing and task != "preview":
+            self.work.show_progress(f"for the preview: {self._time.told(task, fraction)}", fraction)
+
+    def _warned(self, number: int, text: str, doubt: bool) -> None:
+        if number in (self._running, self._previewing, self._preparing):
+            self.work.tell(text, "Warning")
+
+    def _failed(self, error: str) -> None:
+        self.work.tell(error, "Error")
+        self.work.status.setText("")
+
+    def _ended(self, number: int, error: str, cancelled: bool) -> None:
+        if number == self._previewing:
+            self.preview.button.setText("&Preview")
+        if error and number != self._preparing:
+            self.work.tell(error, "Error")
+        if number != self._running:
+            return
+        self._running = 0
+        self.work.set_busy(False)
+        self.work.status.setText("failed" if error else "cancelled" if cancelled else "done")
+        asked = self._asked
+        kept = isinstance(asked, Restore) and self._kept(asked)
+        if kept:
+            self.work.tell("what is restored so far is kept; Continue goes on from there")
+        elif cancelled:
+            self.work.tell("cancelled; nothing was written")
+        self.work.restore.setText("&Continue" if kept else "&Restore")
+        self.jobs.start()  # if it was ended, its libraries are loaded again now
+
+    def closeEvent(self, event: Any) -> None:
+        """End the computing process with the panel."""
+        self.close_work()
+        super().closeEvent(event)
+
+    def close_work(self) -> None:
+        """End the computing process, and let go of the viewer."""
+        for name in ("inserted", "removed", "reordered"):
+            getattr(self.viewer.layers.events, name).disconnect(self._list_layers)
+        if self._clicked in self.viewer.mouse_drag_callbacks:
+            self.viewer.mouse_drag_callbacks.remove(self._clicked)
+        self.jobs.close()
+
+
+def _same(before: Restore, now: Restore) -> bool:
+    """Whether a restoration is the one that was begun."""
+    plain = {"resume": False, "overwrite": False}
+    return {**vars(before), **plain} == {**vars(now), **plain}
