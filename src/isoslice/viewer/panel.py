@@ -5,12 +5,22 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, QUrl
+from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from isoslice.errors import DataError
 from isoslice.viewer.jobs import Jobs
@@ -34,7 +44,7 @@ from isoslice.viewer.messages import (
 from isoslice.viewer.placement import scale_of
 from isoslice.viewer.preview_box import PreviewBox
 from isoslice.viewer.restore_box import RestoreBox
-from isoslice.viewer.results import IN_MEMORY, ReadResult, add_result, read_result
+from isoslice.viewer.results import IN_MEMORY, NewLayer, ReadResult, read_result, result_layers
 from isoslice.viewer.stack_form import StackForm
 from isoslice.viewer.time_left import TimeLeft
 
@@ -43,6 +53,8 @@ if TYPE_CHECKING:
 
 #: Milliseconds without another change after which a preview is made again.
 SETTLED = 300
+#: Width of the panel in pixels, at least: all of it is seen beside a viewer on 1280 x 800.
+WIDTH = 380
 
 
 class RestorePanel(QWidget):
@@ -84,7 +96,7 @@ class RestorePanel(QWidget):
         self.layers.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        label = QLabel("La&yer")
+        label = QLabel("L&ayer")
         label.setBuddy(self.layers)
         row.addWidget(label)
         row.addWidget(self.layers, 1)
@@ -100,7 +112,14 @@ class RestorePanel(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(area)
-        self.setMinimumWidth(330)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        for field in (
+            *inner.findChildren(QAbstractSpinBox),
+            *inner.findChildren(QComboBox),
+            *inner.findChildren(QLineEdit),
+        ):
+            field.setMinimumWidth(48)  # so that the panel may be narrow
+        self.setMinimumWidth(WIDTH)
 
     def _connect(self) -> None:
         self.layers.currentIndexChanged.connect(self._choose_layer)
@@ -186,6 +205,8 @@ class RestorePanel(QWidget):
             return
         layer = self.layer
         layer.scale = scale_of(facts, size, layer.scale)
+        if not facts.named:
+            layer.axis_labels = list(facts.axes.lower()[: len(layer.scale)])
         unit = self.form.unit_name
         if unit is not None:
             spatial = [axis in "ZYX" for axis in facts.axes[: len(layer.scale)]]
@@ -245,7 +266,7 @@ class RestorePanel(QWidget):
         if self._previewing:
             self.jobs.supersede(self._previewing)
         self._previewed = request
-        self.preview.button.setText("&Preview …")
+        self.preview.button.setText("Pr&eview …")
         self._previewing = self.jobs.ask(request)
 
     def _place(self) -> dict[str, int]:
@@ -368,9 +389,14 @@ class RestorePanel(QWidget):
 
     def _show_result(self, layer: Any, result: ReadResult) -> None:
         if layer in self.viewer.layers:
-            add_result(self.viewer, layer, result.restored.axes, result)
-            self.viewer.layers.selection.active = layer
+            self._add_layers(result_layers(layer, result))
         self.work.set_result(self.restored)
+
+    def _add_layers(self, rest: Sequence[NewLayer]) -> None:
+        """Add layers one by one, so that the window goes on between them."""
+        if rest:
+            rest[0].add(self.viewer)
+            QTimer.singleShot(0, lambda: self._add_layers(rest[1:]))
 
     def _window(self) -> tuple[float, float]:
         limits = getattr(self.layer, "contrast_limits", (0, 255))
@@ -402,7 +428,7 @@ class RestorePanel(QWidget):
 
     def _ended(self, number: int, error: str, cancelled: bool) -> None:
         if number == self._previewing:
-            self.preview.button.setText("&Preview")
+            self.preview.button.setText("Pr&eview")
         if error and number != self._preparing:
             self.work.tell(error, "Error")
         if number != self._running:
@@ -413,10 +439,10 @@ class RestorePanel(QWidget):
         asked = self._asked
         kept = isinstance(asked, Restore) and self._kept(asked)
         if kept:
-            self.work.tell("what is restored so far is kept; Continue goes on from there")
+            self.work.tell("what is restored so far is kept; Resume goes on from there")
         elif cancelled:
             self.work.tell("cancelled; nothing was written")
-        self.work.restore.setText("&Continue" if kept else "&Restore")
+        self.work.restore.setText("&Resume" if kept else "&Restore")
         self.jobs.start()  # if it was ended, its libraries are loaded again now
 
     def closeEvent(self, event: Any) -> None:

@@ -33,14 +33,14 @@ class PreviewBox(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         row = QHBoxLayout()
-        self.button = QPushButton("&Preview")
+        self.button = QPushButton("Pr&eview")
         self.button.setToolTip(
             "Restore one XZ and one YZ slab, at the voxel that was clicked in the viewer last"
         )
         row.addWidget(self.button)
         self.at = {}
         for axis in "YX":
-            label = QLabel(f"&{axis}")
+            label = QLabel("&Y" if axis == "Y" else axis)
             box = QSpinBox()
             box.setToolTip(f"Where to preview, along {axis}; a click in the viewer sets it, too")
             box.setAccessibleName(f"Preview at {axis}")
@@ -64,7 +64,7 @@ class PreviewBox(QWidget):
             "How much invented detail is kept. Mean: the most faithful, smooth. Sample: as sharp "
             "as the planes. It acts at once on the preview, and holds for the restoration"
         )
-        mean = QLabel("M&ean")
+        mean = QLabel("Mean")
         mean.setBuddy(self.slider)
         self.value = QLabel("Sample")
         dial.addWidget(mean)
@@ -72,9 +72,9 @@ class PreviewBox(QWidget):
         dial.addWidget(self.value)
         column.addLayout(dial)
         boxes = QHBoxLayout()
-        self.interpolated = QCheckBox("L&inear interpolation")
+        self.interpolated = QCheckBox("Linear interpolation")
         self.interpolated.setToolTip("Show what linear interpolation makes of the same planes")
-        self.follow = QCheckBox("&Update by itself")
+        self.follow = QCheckBox("&Update automatically")
         self.follow.setChecked(True)
         self.follow.setToolTip("Preview again when a setting or the place changes")
         boxes.addWidget(self.interpolated)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -22,10 +23,7 @@ from isoslice.viewer.wording import in_the_panel
 
 #: Suffixes of the formats that a result is saved in here, and what they are called.
 FORMATS = "OME-Zarr (*.ome.zarr);;TIFF (*.tif);;OME-TIFF (*.ome.tif)"
-INVENTED = (
-    "Detail between measured planes is invented: do not count, measure or diagnose from structures "
-    "that exist only there."
-)
+INVENTED = "Detail between measured planes is invented."
 
 
 class RestoreBox(QWidget):
@@ -39,7 +37,7 @@ class RestoreBox(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
         into = QHBoxLayout()
-        label = QLabel("Save &to")
+        label = QLabel("Save to")
         self.output = QLineEdit()
         self.output.setPlaceholderText("memory; or NAME.ome.zarr")
         self.output.setToolTip(
@@ -51,7 +49,7 @@ class RestoreBox(QWidget):
         self.choose.setFixedWidth(28)
         self.choose.setToolTip("Choose where to restore into")
         self.choose.setAccessibleName("Choose where to restore into")
-        self.uncertainty = QCheckBox("&Uncertainty")
+        self.uncertainty = QCheckBox("Un&certainty")
         self.uncertainty.setToolTip("Tell the standard deviation of every voxel too")
         for widget in (label, self.output, self.choose, self.uncertainty):
             into.addWidget(widget)
@@ -59,11 +57,13 @@ class RestoreBox(QWidget):
         grid = QGridLayout()
         self.restore = self._button("&Restore", "Restore the whole layer; it becomes a new layer")
         self.check = self._button(
-            "C&heck",
+            "Chec&k",
             "Hide measured planes, restore them and compare: is the model to be trusted?",
         )
-        self.cancel = self._button("&Cancel", "End what is running, within a second (Escape)")
-        self.cancel.setShortcut("Esc")
+        self.cancel = self._button("Cancel", "End what is running, within a second (Escape)")
+        escape = QShortcut(QKeySequence("Esc"), self)
+        escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        escape.activated.connect(self.cancel.click)
         self.save = self._button("&Save as…", "Write the result as OME-Zarr or TIFF")
         self.report = self._button("&Open report", "Look at the result's report in a browser")
         for place, button in enumerate((self.restore, self.check, self.cancel)):
@@ -74,7 +74,7 @@ class RestoreBox(QWidget):
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
+        self.bar.setFixedHeight(6)
         self.bar.setToolTip("How far the work is")
         self.status = QLabel("")
         self.status.setWordWrap(True)
@@ -83,7 +83,7 @@ class RestoreBox(QWidget):
         column.addWidget(self.status)
         self.messages = QPlainTextEdit()
         self.messages.setReadOnly(True)
-        self.messages.setMinimumHeight(64)
+        self.messages.setMinimumHeight(54)
         self.messages.setMaximumBlockCount(500)
         self.messages.setTabChangesFocus(True)
         self.messages.setToolTip("Notes, warnings, the verdict of the check, and errors")
@@ -91,7 +91,10 @@ class RestoreBox(QWidget):
         column.addWidget(self.messages, 1)
         told = QLabel(INVENTED)
         told.setWordWrap(True)
-        told.setToolTip("Measured planes pass through unchanged, bit for bit")
+        told.setToolTip(
+            "Do not count, measure or diagnose from structures that exist only there. Measured "
+            "planes pass through unchanged, bit for bit"
+        )
         column.addWidget(told)
         self.choose.clicked.connect(self._choose_output)
         self.save.clicked.connect(self._choose_save)

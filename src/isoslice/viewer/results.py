@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -54,66 +54,60 @@ def read_levels(path: Path, axes: str, limit: int = IN_MEMORY) -> list[Any]:
     return [lazily(level).transpose(order) for level in levels]
 
 
-def add_result(viewer: Any, layer: Any, axes: str, result: ReadResult) -> list[Any]:
-    """Add the layers of a result to a viewer: restored, uncertainty, measured or invented.
+class NewLayer(NamedTuple):
+    """A layer to be added: ``image`` or ``labels``, voxels or resolutions, and its properties."""
+
+    kind: Literal["image", "labels"]
+    levels: list[Any]
+    options: dict[str, Any]
+
+    def add(self, viewer: Any) -> Any:
+        """Add it to a viewer; return the layer."""
+        several = len(self.levels) > 1
+        data = self.levels if several else self.levels[0]
+        add = viewer.add_image if self.kind == "image" else viewer.add_labels
+        layer = add(data, multiscale=several, **self.options)
+        if self.kind == "labels":
+            layer.editable = False
+        return layer
+
+
+def result_layers(layer: Any, result: ReadResult) -> list[NewLayer]:
+    """Describe the layers of a result: restored, uncertainty, measured or invented.
 
     Parameters
     ----------
-    viewer, layer
-        The viewer, and the layer that was restored.
-    axes
-        Of the layer, colours included.
+    layer
+        The layer that was restored.
     result
         What was made of it.
-
-    Returns
-    -------
-    The new layers.
     """
     made = result.restored
     rgb = bool(getattr(layer, "rgb", False))
-    dimensions = axes[:-1] if rgb else axes
-    place = placed_like(layer, result_scale(dimensions, layer.scale, made.along, made.ratio))
+    axes = made.axes[:-1] if rgb else made.axes
+    place = placed_like(layer, axes, result_scale(axes, layer.scale, made.along, made.ratio))
     shown = {} if rgb else {"colormap": layer.colormap, "contrast_limits": layer.contrast_limits}
-    layers = [
-        viewer.add_image(
-            _data(result.volume),
-            multiscale=len(result.volume) > 1,
-            name=f"{layer.name}, restored",
-            rgb=rgb,
-            metadata={"isoslice": made},
-            **shown,
-            **place,
-        )
-    ]
+    options = {"name": f"{layer.name}, restored", "rgb": rgb, "metadata": {"isoslice": made}}
+    layers = [NewLayer("image", result.volume, {**options, **shown, **place})]
     if result.std is not None and not rgb:
         low, high = layer.contrast_limits
+        shown = {"colormap": "magma", "contrast_limits": (0, max((high - low) / 10, 1e-9))}
+        options = {"name": f"{layer.name}, uncertainty", "metadata": {"isoslice": made}}
         layers.append(
-            viewer.add_image(
-                _data(result.std),
-                multiscale=len(result.std) > 1,
-                name=f"{layer.name}, uncertainty",
-                colormap="magma",
-                contrast_limits=(0, max((high - low) / 10, 1e-9)),
-                visible=False,
-                **place,
-            )
+            NewLayer("image", result.std, {**options, **shown, **place, "visible": False})
         )
-    labels = measured_labels(made.measured, dimensions, made.along)
-    shape = result.volume[0].shape[: len(dimensions)]
-    marks = viewer.add_labels(
-        np.broadcast_to(labels, shape),
-        name=f"{layer.name}, measured (1) or invented (2)",
-        opacity=0.3,
-        visible=False,
-        colormap=_label_colors(),
-        **place,
-    )
-    marks.editable = False
-    return [*layers, marks]
+    labels = measured_labels(made.measured, axes, made.along)
+    options = {
+        "name": f"{layer.name}, measured (1) or invented (2)",
+        "opacity": 0.3,
+        "visible": False,
+        "colormap": _label_colors(),
+    }
+    whole = np.broadcast_to(labels, result.volume[0].shape[: len(axes)])
+    return [*layers, NewLayer("labels", [whole], {**options, **place})]
 
 
-def placed_like(layer: Any, scale: list[float]) -> dict[str, Any]:
+def placed_like(layer: Any, axes: str, scale: list[float]) -> dict[str, Any]:
     """Return what places a new layer like another, at another scale."""
     return {
         "scale": scale,
@@ -122,12 +116,8 @@ def placed_like(layer: Any, scale: list[float]) -> dict[str, Any]:
         "shear": layer.shear,
         "affine": layer.affine,
         "units": layer.units,
-        "axis_labels": layer.axis_labels,
+        "axis_labels": tuple(axes.lower()),
     }
-
-
-def _data(levels: list[Any]) -> Any:
-    return levels if len(levels) > 1 else levels[0]
 
 
 def _label_colors() -> Any:

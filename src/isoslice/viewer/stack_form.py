@@ -64,7 +64,7 @@ class StackForm(QWidget):
         self.unit.setToolTip("Unit of the voxel size; ? where it is not known")
         self.unit.setAccessibleName("Unit")
         sizes.addWidget(self.unit)
-        form.addRow("&Voxel size Z, Y, X", sizes)
+        form.addRow("Voxel si&ze Z, Y, X", sizes)
         form.labelForField(sizes).setBuddy(self.size[0])  # type: ignore[union-attr]
         self.factor = QSpinBox()
         self.factor.setRange(1, 16)
@@ -79,7 +79,7 @@ class StackForm(QWidget):
         factors = QHBoxLayout()
         factors.addWidget(self.factor, 1)
         factors.addWidget(self.along, 1)
-        form.addRow("&Factor, coarse axis", factors)
+        form.addRow("Fac&tor, coarse axis", factors)
         form.labelForField(factors).setBuddy(self.factor)  # type: ignore[union-attr]
         self.profile = QComboBox()
         self.profile.setEditable(True)
@@ -88,13 +88,13 @@ class StackForm(QWidget):
             "What a plane sees along Z. Also: slab:WIDTH or gaussian:FWHM, in the unit of the "
             "voxel size, or the path of a file of a measured one"
         )
-        form.addRow("&Slice profile", self.profile)
+        form.addRow("Sl&ice profile", self.profile)
         self.missing = QLineEdit()
         self.missing.setToolTip(
             "Planes to restore from the others, counted from 0, such as 12,40-42, beside those "
             "that are found; none: all planes are sound"
         )
-        form.addRow("Missing p&lanes", self.missing)
+        form.addRow("Missi&ng planes", self.missing)
         models = QHBoxLayout()
         self.model = QComboBox()
         self.model.addItem("Pretrained", PRETRAINED)

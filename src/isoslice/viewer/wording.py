@@ -14,7 +14,7 @@ LABELS: Mapping[str, str] = {
     "--slice-profile": "Slice profile",
     "--along": "Coarse axis",
     "--model": "Model",
-    "--resume": "Continue",
+    "--resume": "Resume",
     "--overwrite": "another name",
     "--mode": "the slider, Mean",
 }

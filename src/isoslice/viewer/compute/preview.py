@@ -8,6 +8,7 @@ strengthened, which is measured on the slab.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,17 +88,20 @@ def preview_slabs(
     names = {"Z": along, along: "Z"}
     here = {names.get(axis, axis): index for axis, index in at.items()}
     planes: tuple[SlicePlane, ...] = ("XZ", "YZ")
-    slabs = []
-    for number, plane in enumerate(planes):
-        done = number / len(planes)
+    shares = dict.fromkeys(planes, 0.0)
 
-        def report(share: float, done: float = done) -> None:
-            progress.update("preview", min(done + share / len(planes), 0.999))
+    def restored(plane: SlicePlane) -> Slab:
+        def report(share: float) -> None:
+            shares[plane] = share
+            progress.update("preview", min(sum(shares.values()) / len(planes), 0.999))
 
-        crop = _crop(prepared, plane, here, extent)
-        slabs.append(_restored(prepared, crop, plane, device, report))
+        return _restored(prepared, _crop(prepared, plane, here, extent), plane, device, report)
+
+    # At once, since one of a few slices is one batch, which one thread restores.
+    with ThreadPoolExecutor(len(planes)) as pool:
+        slabs = tuple(pool.map(restored, planes))
     progress.update("preview", 1.0)
-    return tuple(slabs)
+    return slabs
 
 
 @dataclass(frozen=True)

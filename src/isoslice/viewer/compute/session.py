@@ -1,4 +1,7 @@
-"""Answers requests of the window, and remembers models and what was measured on stacks."""
+"""Answers requests of the window, and remembers models and what was measured on stacks.
+
+What only some requests need is loaded by these, so that the first preview comes sooner.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,6 @@ from isoslice.data.coarse import turned
 from isoslice.data.recorded import recorded_axis, recorded_share
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
-from isoslice.evaluation.holdout.run import check
-from isoslice.evaluation.report.of_predict import prediction_report
-from isoslice.evaluation.report.planes import planes_of
-from isoslice.evaluation.report.write import write_report
 from isoslice.inference.engine.begin import Request as FileRequest
 from isoslice.inference.engine.end import targets
 from isoslice.inference.engine.predict import predict_file
@@ -31,7 +30,6 @@ from isoslice.models.config import ModelConfig
 from isoslice.runtime.device import choose_device
 from isoslice.runtime.progress import Progress
 from isoslice.runtime.threads import threads_each
-from isoslice.training.adapt import adapt
 from isoslice.viewer.compute.prepare import PreparedStack, predict_options, prepare_stack
 from isoslice.viewer.compute.preview import DIAL, NARROW, WIDE, has_dial, preview_slabs
 from isoslice.viewer.messages import (
@@ -100,6 +98,8 @@ class Session:
         asked = settings.along, settings.factor, settings.missing, settings.minutes
         key = (ADAPTED, _state(source), asked)
         if key not in self._models:
+            from isoslice.training.adapt import adapt
+
             start = self.model(source, replace(settings, model=PRETRAINED), progress)
             told = predict_options(settings).missing_planes
             stack = open_source(source)
@@ -172,6 +172,8 @@ class Session:
         )
 
     def _check(self, source: Source, settings: Settings, progress: Progress) -> Checked:
+        from isoslice.evaluation.holdout.run import check
+
         model = self.model(source, settings, progress)
         result = check(
             open_source(source),
@@ -223,6 +225,8 @@ def measured_shares(restored: Volume, planes: int) -> NDArray[np.float32]:
     planes
         How many the stack has.
     """
+    from isoslice.evaluation.report.planes import planes_of
+
     volume = turned(restored, recorded_axis(restored))
     times, channels, depth = (volume.size(axis) for axis in "TCZ")
     shares = np.zeros((times, channels, depth), np.float32)
@@ -245,6 +249,9 @@ def save(restored: Restored, path: Path) -> Written:
 
 def report(source: Source, restored: Restored, path: Path) -> Written:
     """Write the report of a restored volume."""
+    from isoslice.evaluation.report.of_predict import prediction_report
+    from isoslice.evaluation.report.write import write_report
+
     std = None if restored.std is None else open_volume(restored.std)
     volume = open_volume(restored.path)
     made = prediction_report(open_source(source), volume, uncertainty=std)
