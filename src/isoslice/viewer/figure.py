@@ -15,7 +15,7 @@ MARK, GAP = 8, 6
 #: Colour of the marks, which is read on dark and light grounds alike.
 MARKED = QColor("#e69f00")
 #: Height of a slice in the panel, at most.
-TALLEST = 150
+TALLEST = 96
 
 
 class PreviewFigure(QWidget):
@@ -52,6 +52,11 @@ class PreviewFigure(QWidget):
         """
         self._preview, self._window, self._aspect = preview, window, max(aspect, 1e-3)
         self._fit()
+        self.update()
+
+    def set_window(self, window: tuple[float, float]) -> None:
+        """Show other intensities as black and white."""
+        self._window = window
         self.update()
 
     def set_place(self, place: int) -> None:

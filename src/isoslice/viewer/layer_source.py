@@ -10,7 +10,13 @@ from qtpy.QtCore import QObject, Signal
 
 from isoslice.viewer.jobs import Jobs
 from isoslice.viewer.messages import Describe, Described
-from isoslice.viewer.placement import LayerFacts, full_resolution, layer_facts, stack_index
+from isoslice.viewer.placement import (
+    LayerFacts,
+    full_resolution,
+    layer_facts,
+    scale_of,
+    stack_index,
+)
 from isoslice.viewer.snapshot import snapshot
 
 
@@ -26,6 +32,8 @@ class LayerSource(QObject):
     #: The voxels are in a file: `path`.
     written = Signal()
     failed = Signal(str)
+    #: The layer is shown with other contrast limits.
+    contrast = Signal()
 
     def __init__(self, jobs: Jobs, folder: Path) -> None:
         super().__init__()
@@ -47,12 +55,14 @@ class LayerSource(QObject):
         """
         if self.layer is not None:
             self.layer.events.data.disconnect(self._edited)
+            self.layer.events.contrast_limits.disconnect(self._shown)
         self.layer, self.facts, self.path, self._asked = None, None, None, 0
         if layer is None:
             return None
         facts = layer_facts(layer)
         self.layer, self.facts = layer, facts
         layer.events.data.connect(self._edited)
+        layer.events.contrast_limits.connect(self._shown)
         if facts.path is not None and facts.path.exists():
             self._asked = self._jobs.ask(Describe(str(facts.path)))
         else:
@@ -65,6 +75,9 @@ class LayerSource(QObject):
             return {}
         data = full_resolution(self.layer)
         return stack_index(self.facts.axes, self.layer.world_to_data(position), data.shape)
+
+    def _shown(self, event: object = None) -> None:
+        self.contrast.emit()
 
     def _edited(self, event: object = None) -> None:
         """Write the layer anew: its voxels have changed."""
@@ -98,3 +111,18 @@ class LayerSource(QObject):
                 self.written.emit()
 
         self._jobs.in_thread(lambda: snapshot(data, facts, self._folder), written, self.failed.emit)
+
+
+def show_at(
+    layer: Any, facts: LayerFacts, voxel_size: Sequence[float | None], unit: str | None
+) -> None:
+    """Show a layer at its voxel size (Z, Y, X), in a unit, with its axes named."""
+    dimensions = facts.axes[: len(layer.scale)]
+    if unit is not None:  # before the scale: in another order, napari shows nothing
+        layer.units = [
+            unit if axis in "ZYX" else str(old)
+            for axis, old in zip(dimensions, layer.units, strict=True)
+        ]
+    layer.scale = scale_of(facts, voxel_size, layer.scale)
+    if not facts.named:
+        layer.axis_labels = list(dimensions.lower())

@@ -22,9 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from isoslice.errors import DataError
+from isoslice.errors import DataError, SettingsError
 from isoslice.viewer.jobs import Jobs
-from isoslice.viewer.layer_source import LayerSource
+from isoslice.viewer.layer_choice import LayerChoice
+from isoslice.viewer.layer_source import LayerSource, show_at
 from isoslice.viewer.messages import (
     Check,
     Checked,
@@ -41,8 +42,9 @@ from isoslice.viewer.messages import (
     Source,
     Written,
 )
-from isoslice.viewer.placement import scale_of
+from isoslice.viewer.placement import row_aspect
 from isoslice.viewer.preview_box import PreviewBox
+from isoslice.viewer.restoration import going_on, has_unfinished, output_path
 from isoslice.viewer.restore_box import RestoreBox
 from isoslice.viewer.results import IN_MEMORY, NewLayer, ReadResult, read_result, result_layers
 from isoslice.viewer.stack_form import StackForm
@@ -83,24 +85,22 @@ class RestorePanel(QWidget):
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLED)
         self._connect()
-        self._list_layers()
+        self.layers.list_layers()
 
     def _layout(self) -> None:
         inner = QWidget()
         column = QVBoxLayout(inner)
         column.setContentsMargins(6, 4, 6, 4)
-        column.setSpacing(6)
+        column.setSpacing(4)
         row = QHBoxLayout()
-        self.layers = QComboBox()
-        self.layers.setToolTip("The layer to restore: a z-stack that is coarse along one axis")
-        self.layers.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        self.layers = LayerChoice(self.viewer)
         label = QLabel("L&ayer")
         label.setBuddy(self.layers)
+        self.form, self.preview, self.work = StackForm(), PreviewBox(), RestoreBox()
         row.addWidget(label)
         row.addWidget(self.layers, 1)
-        self.form, self.preview, self.work = StackForm(), PreviewBox(), RestoreBox()
+        row.addWidget(self.form.axes_label)
+        row.addWidget(self.form.axes)
         column.addLayout(row)
         column.addWidget(self.form)
         column.addWidget(self.preview)
@@ -118,11 +118,11 @@ class RestorePanel(QWidget):
             *inner.findChildren(QComboBox),
             *inner.findChildren(QLineEdit),
         ):
-            field.setMinimumWidth(48)  # so that the panel may be narrow
+            field.setMinimumWidth(56)  # so that the panel may be narrow
         self.setMinimumWidth(WIDTH)
 
     def _connect(self) -> None:
-        self.layers.currentIndexChanged.connect(self._choose_layer)
+        self.layers.chosen.connect(self._choose_layer)
         self.form.changed.connect(self._settings_changed)
         self.preview.wanted.connect(self.show_preview)
         self.preview.moved.connect(self._settled.start)
@@ -135,39 +135,20 @@ class RestorePanel(QWidget):
         self.source.described.connect(self._described)
         self.source.written.connect(self._source_ready)
         self.source.failed.connect(self._failed)
+        self.source.contrast.connect(self._contrast_changed)
         jobs = self.jobs
         jobs.answered.connect(self._answered)
         jobs.progressed.connect(self._progressed)
         jobs.warned.connect(self._warned)
         jobs.ended.connect(self._ended)
-        for event in ("inserted", "removed", "reordered"):
-            getattr(self.viewer.layers.events, event).connect(self._list_layers)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
-
-    # Layers
 
     @property
     def layer(self) -> Any:
         """The layer that is chosen, or None."""
-        return self.layers.currentData()
+        return self.layers.layer
 
-    def _list_layers(self, event: object = None) -> None:
-        """List the image layers, and keep the one that is chosen, or take the active one."""
-        images = [each for each in self.viewer.layers if type(each).__name__ == "Image"]
-        ours = [each for each in images if "isoslice" not in each.metadata]
-        chosen, active = self.layer, self.viewer.layers.selection.active
-        self.layers.blockSignals(True)
-        self.layers.clear()
-        for each in reversed(ours):  # the topmost first
-            self.layers.addItem(each.name, each)
-        keep = chosen if chosen in ours else active if active in ours else None
-        index = ours[::-1].index(keep) if keep is not None else 0
-        self.layers.setCurrentIndex(index if ours else -1)
-        self.layers.blockSignals(False)
-        if self.layer is not chosen or self.source.layer is None:
-            self._choose_layer()
-
-    def _choose_layer(self, index: int = 0) -> None:
+    def _choose_layer(self) -> None:
         """Fill in what the layer says, and measure it beforehand."""
         self.jobs.supersede(self._previewing)
         self._previewed = None
@@ -195,25 +176,9 @@ class RestorePanel(QWidget):
         if facts is None or facts.voxel_size is not None or None in found.voxel_size:
             return
         self.form.fill_described(found)
-        self._scale_layer()
-        self.work.tell("voxel size read from the layer's file; the layer is shown at it now")
-
-    def _scale_layer(self) -> None:
-        """Show the layer at its voxel size."""
-        facts, size = self.source.facts, self.form.voxel_size
-        if facts is None or size is None:
-            return
-        layer = self.layer
-        layer.scale = scale_of(facts, size, layer.scale)
-        if not facts.named:
-            layer.axis_labels = list(facts.axes.lower()[: len(layer.scale)])
-        unit = self.form.unit_name
-        if unit is not None:
-            spatial = [axis in "ZYX" for axis in facts.axes[: len(layer.scale)]]
-            layer.units = [
-                unit if here else str(old) for here, old in zip(spatial, layer.units, strict=True)
-            ]
+        show_at(self.layer, facts, found.voxel_size, found.unit)
         self.viewer.reset_view()
+        self.work.tell("voxel size read from the layer's file; the layer is shown at it now")
 
     # What is asked for
 
@@ -287,44 +252,22 @@ class RestorePanel(QWidget):
         """Restore the layer, or go on where a cancelled run of the same ended."""
         if not self._when_ready(self.restore):
             return
-        request = self._restoration()
-        if request is not None:
-            self._run(request)
-            self._started = request
-
-    def _restoration(self) -> Restore | None:
-        stack, before = self.stack(), self._started
-        assert stack is not None
-        assert self.source.facts is not None
-        typed = self.work.output.text().strip()
-        facts, factor = self.source.facts, self.form.settings.factor or 4
-        if not typed and facts.nbytes * factor > IN_MEMORY:
-            self.work.tell(
-                f"got a result of about {facts.nbytes * factor / 1e9:.1f} GB without a place, "
-                "expected the name of an OME-Zarr image; fill in Save to",
-                "Error",
+        stack, facts, settings = self.stack(), self.source.facts, self.form.settings
+        assert stack is not None  # it is ready
+        assert facts is not None
+        nbytes = facts.nbytes * (settings.factor or 4)
+        try:
+            output = output_path(
+                self.work.output.text(), self.folder, self._results, nbytes, IN_MEMORY
             )
-            return None
-        if typed and not typed.endswith(".zarr"):
-            typed += ".ome.zarr"
-        kept = before is not None and self._kept(before)
-        output = typed or str(self.folder / f"restored-{self._results}.ome.zarr")
-        request = Restore(
-            stack,
-            self.form.settings,
-            output,
-            self.preview.detail if self.preview.slider.isEnabled() else None,
-            self.work.uncertainty.isChecked(),
-        )
-        if kept and before is not None and _same(before, request):
-            return Restore(**{**vars(request), "resume": True})
-        if kept and before is not None and before.output == output:
-            return Restore(**{**vars(request), "overwrite": True})  # what another setting left
-        return request
-
-    def _kept(self, request: Restore) -> bool:
-        """Whether a cancelled restoration left something to go on with."""
-        return Path(request.output + ".unfinished").is_dir()
+        except SettingsError as error:
+            self._failed(str(error))
+            return
+        detail = self.preview.detail if self.preview.slider.isEnabled() else None
+        uncertainty = self.work.uncertainty.isChecked()
+        request = Restore(stack, settings, output, detail, uncertainty)
+        self._started = going_on(request, self._started)
+        self._run(self._started)
 
     def check(self) -> None:
         """Check how far the model can be trusted on the layer."""
@@ -394,23 +337,24 @@ class RestorePanel(QWidget):
 
     def _add_layers(self, rest: Sequence[NewLayer]) -> None:
         """Add layers one by one, so that the window goes on between them."""
-        if rest:
-            rest[0].add(self.viewer)
-            QTimer.singleShot(0, lambda: self._add_layers(rest[1:]))
+        if not rest:
+            return
+        active = self.viewer.layers.selection.active
+        rest[0].add(self.viewer)
+        if active is not self.layer:  # what was restored stays chosen, not what tells of it
+            self.viewer.layers.selection.active = active
+        QTimer.singleShot(0, lambda: self._add_layers(rest[1:]))
 
     def _window(self) -> tuple[float, float]:
         limits = getattr(self.layer, "contrast_limits", (0, 255))
         return float(limits[0]), float(limits[1])
 
+    def _contrast_changed(self) -> None:
+        self.preview.figure.set_window(self._window())
+
     def _aspect(self) -> float:
-        """Height of a restored row over width of a pixel."""
-        size, factor = self.form.voxel_size, self.form.settings.factor
-        if size is None:
-            return 1.0
-        along = self.form.settings.along or "Z"
-        coarse = size["ZYX".index(along)]
-        fine = min(size)
-        return coarse / (factor or max(2, round(coarse / fine))) / fine
+        settings = self.form.settings
+        return row_aspect(self.form.voxel_size, settings.factor, settings.along)
 
     def _progressed(self, number: int, task: str, fraction: float) -> None:
         if number == self._running:
@@ -437,7 +381,7 @@ class RestorePanel(QWidget):
         self.work.set_busy(False)
         self.work.status.setText("failed" if error else "cancelled" if cancelled else "done")
         asked = self._asked
-        kept = isinstance(asked, Restore) and self._kept(asked)
+        kept = isinstance(asked, Restore) and has_unfinished(asked.output)
         if kept:
             self.work.tell("what is restored so far is kept; Resume goes on from there")
         elif cancelled:
@@ -452,14 +396,7 @@ class RestorePanel(QWidget):
 
     def close_work(self) -> None:
         """End the computing process, and let go of the viewer."""
-        for name in ("inserted", "removed", "reordered"):
-            getattr(self.viewer.layers.events, name).disconnect(self._list_layers)
+        self.layers.let_go()
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)
         self.jobs.close()
-
-
-def _same(before: Restore, now: Restore) -> bool:
-    """Whether a restoration is the one that was begun."""
-    plain = {"resume": False, "overwrite": False}
-    return {**vars(before), **plain} == {**vars(now), **plain}

@@ -159,11 +159,28 @@ def layer_spacing(
 
 
 def scale_of(
-    facts: LayerFacts, voxel_size: Sequence[float], before: Sequence[float]
+    facts: LayerFacts, voxel_size: Sequence[float | None], before: Sequence[float]
 ) -> list[float]:
     """Return the scale of a layer whose voxels have a size (Z, Y, X); other axes stay as before."""
-    size = dict(zip("ZYX", map(float, voxel_size), strict=True))
+    size = {axis: step for axis, step in zip("ZYX", voxel_size, strict=True) if step is not None}
     return [size.get(axis, float(old)) for axis, old in zip(facts.axes, before, strict=False)]
+
+
+def row_aspect(voxel_size: Sequence[float] | None, factor: int | None, along: str | None) -> float:
+    """Return the height of a restored row over the width of a pixel, for showing it.
+
+    Parameters
+    ----------
+    voxel_size
+        Of the stack, (Z, Y, X); without one, rows are as high as pixels are wide.
+    factor, along
+        As in `Model.predict`; None for its defaults.
+    """
+    if voxel_size is None:
+        return 1.0
+    fine = min(voxel_size)
+    coarse = max(voxel_size) if along is None else voxel_size["ZYX".index(along)]
+    return coarse / (factor or max(2, round(coarse / fine))) / fine
 
 
 def result_scale(axes: str, scale: Sequence[float], along: str, ratio: float) -> list[float]:
@@ -186,23 +203,22 @@ def stack_index(axes: str, position: Sequence[float], shape: Sequence[int]) -> d
     }
 
 
-def measured_labels(measured: NDArray[np.float32], axes: str, along: str) -> NDArray[np.uint8]:
-    """Label planes of a result as measured (1) or invented (2); other axes have length 1.
+def measured_voxels(measured: NDArray[np.float32], axes: str, along: str) -> NDArray[np.float32]:
+    """Return which share of each plane of a result was measured: its axes, of length 1 within.
 
     Parameters
     ----------
     measured
-        Share of each plane that was measured, (T, C, planes).
+        Share of each plane that was measured, (T, C, planes), from 0 (invented) to 1.
     axes
         Of the result.
     along
         The axis of the planes.
     """
-    labels: NDArray[np.uint8] = np.where(measured >= 1, 1, 2).astype(np.uint8)
     names = ["T", "C", along]
     absent = tuple(i for i, axis in enumerate(names) if axis not in axes)
-    labels = labels.max(axis=absent)
     kept = [axis for axis in names if axis in axes]
-    labels = labels.transpose([kept.index(axis) for axis in axes if axis in kept])
-    full: NDArray[np.uint8] = labels[tuple(slice(None) if axis in kept else None for axis in axes)]
+    # Colours are one layer: where one of them is invented, their voxel is.
+    shares = measured.min(axis=absent).transpose([kept.index(a) for a in axes if a in kept])
+    full: NDArray[np.float32] = shares[tuple(slice(None) if a in kept else None for a in axes)]
     return full

@@ -78,6 +78,7 @@ class RestoreBox(QWidget):
         self.bar.setToolTip("How far the work is")
         self.status = QLabel("")
         self.status.setWordWrap(True)
+        self.status.setText("ready")
         self.status.setToolTip("What is being done, and how long it will take")
         column.addWidget(self.bar)
         column.addWidget(self.status)
@@ -90,7 +91,6 @@ class RestoreBox(QWidget):
         self.messages.setAccessibleName("Messages")
         column.addWidget(self.messages, 1)
         told = QLabel(INVENTED)
-        told.setWordWrap(True)
         told.setToolTip(
             "Do not count, measure or diagnose from structures that exist only there. Measured "
             "planes pass through unchanged, bit for bit"

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from isoslice.viewer.messages import Restored
-from isoslice.viewer.placement import measured_labels, result_scale
+from isoslice.viewer.placement import measured_voxels, result_scale
 
 #: Bytes of a volume that is held in memory; larger ones are read where they are looked at.
 IN_MEMORY = 10**9
-#: Colours of the labels, red, green, blue and opacity: measured planes blue, invented orange.
-COLORS = {None: (0, 0, 0, 0), 1: (0.0, 0.45, 0.70, 1.0), 2: (0.90, 0.62, 0.0, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,8 @@ def read_levels(path: Path, axes: str, limit: int = IN_MEMORY) -> list[Any]:
 
 
 class NewLayer(NamedTuple):
-    """A layer to be added: ``image`` or ``labels``, voxels or resolutions, and its properties."""
+    """An image layer to be added: voxels, in one resolution or several, and its properties."""
 
-    kind: Literal["image", "labels"]
     levels: list[Any]
     options: dict[str, Any]
 
@@ -65,11 +62,7 @@ class NewLayer(NamedTuple):
         """Add it to a viewer; return the layer."""
         several = len(self.levels) > 1
         data = self.levels if several else self.levels[0]
-        add = viewer.add_image if self.kind == "image" else viewer.add_labels
-        layer = add(data, multiscale=several, **self.options)
-        if self.kind == "labels":
-            layer.editable = False
-        return layer
+        return viewer.add_image(data, multiscale=several, **self.options)
 
 
 def result_layers(layer: Any, result: ReadResult) -> list[NewLayer]:
@@ -88,23 +81,23 @@ def result_layers(layer: Any, result: ReadResult) -> list[NewLayer]:
     place = placed_like(layer, axes, result_scale(axes, layer.scale, made.along, made.ratio))
     shown = {} if rgb else {"colormap": layer.colormap, "contrast_limits": layer.contrast_limits}
     options = {"name": f"{layer.name}, restored", "rgb": rgb, "metadata": {"isoslice": made}}
-    layers = [NewLayer("image", result.volume, {**options, **shown, **place})]
+    layers = [NewLayer(result.volume, {**options, **shown, **place})]
     if result.std is not None and not rgb:
         low, high = layer.contrast_limits
         shown = {"colormap": "magma", "contrast_limits": (0, max((high - low) / 10, 1e-9))}
         options = {"name": f"{layer.name}, uncertainty", "metadata": {"isoslice": made}}
-        layers.append(
-            NewLayer("image", result.std, {**options, **shown, **place, "visible": False})
-        )
-    labels = measured_labels(made.measured, axes, made.along)
+        layers.append(NewLayer(result.std, {**options, **shown, **place, "visible": False}))
+    shares = measured_voxels(made.measured, axes, made.along)
     options = {
-        "name": f"{layer.name}, measured (1) or invented (2)",
-        "opacity": 0.3,
+        "name": f"{layer.name}, measured (1) or invented (0)",
+        "opacity": 0.4,
         "visible": False,
-        "colormap": _label_colors(),
+        "colormap": "viridis",
+        "contrast_limits": (0, 1),
+        "metadata": {"isoslice": made},
     }
-    whole = np.broadcast_to(labels, result.volume[0].shape[: len(axes)])
-    return [*layers, NewLayer("labels", [whole], {**options, **place})]
+    whole = np.broadcast_to(shares, result.volume[0].shape[: len(axes)])
+    return [*layers, NewLayer([whole], {**options, **place})]
 
 
 def placed_like(layer: Any, axes: str, scale: list[float]) -> dict[str, Any]:
@@ -118,9 +111,3 @@ def placed_like(layer: Any, axes: str, scale: list[float]) -> dict[str, Any]:
         "units": layer.units,
         "axis_labels": tuple(axes.lower()),
     }
-
-
-def _label_colors() -> Any:
-    from napari.utils import DirectLabelColormap
-
-    return DirectLabelColormap(color_dict=COLORS)

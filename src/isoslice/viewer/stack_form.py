@@ -12,8 +12,10 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
+    QSizePolicy,
     QSpinBox,
     QWidget,
 )
@@ -53,7 +55,9 @@ class StackForm(QWidget):
             "Axes of the layer, one letter of TCZYX per dimension: time, channel, depth, height, "
             "width"
         )
-        form.addRow("A&xes", self.axes)
+        self.axes.setMaximumWidth(64)
+        self.axes_label = QLabel("A&xes")  # both go beside the layer
+        self.axes_label.setBuddy(self.axes)
         sizes = QHBoxLayout()
         sizes.setSpacing(2)
         self.size = [self._length(axis) for axis in "ZYX"]
@@ -83,6 +87,7 @@ class StackForm(QWidget):
         form.labelForField(factors).setBuddy(self.factor)  # type: ignore[union-attr]
         self.profile = QComboBox()
         self.profile.setEditable(True)
+        self.profile.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.profile.addItems(list(PROFILES))
         self.profile.setToolTip(
             "What a plane sees along Z. Also: slab:WIDTH or gaussian:FWHM, in the unit of the "
