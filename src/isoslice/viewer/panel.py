@@ -118,7 +118,7 @@ class RestorePanel(QWidget):
             *inner.findChildren(QComboBox),
             *inner.findChildren(QLineEdit),
         ):
-            field.setMinimumWidth(56)  # so that the panel may be narrow
+            field.setMinimumWidth(62)  # so that the panel may be narrow
         self.setMinimumWidth(WIDTH)
 
     def _connect(self) -> None:

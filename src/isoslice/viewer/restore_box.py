@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -84,7 +85,8 @@ class RestoreBox(QWidget):
         column.addWidget(self.status)
         self.messages = QPlainTextEdit()
         self.messages.setReadOnly(True)
-        self.messages.setMinimumHeight(54)
+        self.messages.setMinimumHeight(40)
+        self.messages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.messages.setMaximumBlockCount(500)
         self.messages.setTabChangesFocus(True)
         self.messages.setToolTip("Notes, warnings, the verdict of the check, and errors")
