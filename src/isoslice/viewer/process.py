@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import IO
 
 from isoslice.viewer.messages import ENVIRONMENT, Asked, Cancel, Ended, Reply, Request
@@ -31,6 +32,7 @@ class ComputingProcess:
     def __init__(self, receive: Callable[[Reply], None], grace: float = GRACE) -> None:
         self._receive, self._grace = receive, grace
         self._process: subprocess.Popen[bytes] | None = None
+        self._reader: threading.Thread | None = None
         self._lock = threading.RLock()
         self._number = 0
         #: Requests that are not ended, and those of them that were cancelled.
@@ -48,8 +50,8 @@ class ComputingProcess:
                 env=_environment(os.environ),
                 start_new_session=True,  # Ctrl-C in a terminal is the window's
             )
-            thread = threading.Thread(target=self._read, args=(self._process,), daemon=True)
-            thread.start()
+            self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+            self._reader.start()
 
     def ask(self, request: Request) -> int:
         """Send a request; return its number, which its replies have."""
@@ -92,10 +94,8 @@ class ComputingProcess:
             self._open.clear()
         if process is not None:
             process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
+        if self._reader is not None:
+            self._reader.join(timeout=5)
 
     def _send(self, message: Asked | Cancel) -> None:
         assert self._process is not None
@@ -123,6 +123,7 @@ class ComputingProcess:
             self._receive(reply)
         code = process.wait()
         with self._lock:
+            _close(process)
             if process is not self._process:  # closed
                 return
             self._process = None
@@ -130,6 +131,14 @@ class ComputingProcess:
         for number in left:
             cancelled = number in self._cancelled
             self._receive(Ended(number, None if cancelled else _ended_text(code), cancelled))
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Close the streams of a process that has ended."""
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            with suppress(OSError):  # what it did not read
+                stream.close()
 
 
 def _replies(stream: IO[bytes]) -> Iterator[Reply]:
