@@ -28,8 +28,10 @@ from qtpy.QtWidgets import (  # noqa: E402
 )
 
 from conftest import texture, write_stack  # noqa: E402
+from isoslice.data.volume import Volume  # noqa: E402
 from isoslice.inference.model import Model  # noqa: E402
 from isoslice.io.reading import read_volume  # noqa: E402
+from isoslice.io.writing import write_volume  # noqa: E402
 from isoslice.viewer.panel import RestorePanel  # noqa: E402
 
 pytestmark = [pytest.mark.window, pytest.mark.filterwarnings("default")]
@@ -131,7 +133,7 @@ def test_the_slider_blends_at_once_what_the_restoration_gives(window, stack_path
 
 
 def test_a_changed_setting_and_a_click_in_the_viewer_preview_again(window, stack_path, qtbot):
-    viewer, panel = window(stack_path)
+    _, panel = window(stack_path)
     figure = preview(qtbot, panel)
     before = figure.images[0].shape
     with qtbot.waitSignal(panel.jobs.answered, timeout=LONG):
@@ -242,6 +244,20 @@ def test_a_layer_that_is_computed_is_written_part_by_part(window, tmp_path, qtbo
     np.testing.assert_array_equal(viewer.layers[1].data[::3], data)
 
 
+def test_a_large_zarr_layer_is_read_from_its_own_file(window, tmp_path, qtbot):
+    path = tmp_path / "large.ome.zarr"
+    size = {"Z": 3.0, "Y": 1.0, "X": 1.0}
+    write_volume(path, Volume(texture(5, 40, 44), "ZYX", size, "micrometer"))
+    viewer, panel = window(path)
+    assert panel.source.facts.lazy
+    assert panel.stack().path == str(path)
+    assert panel.form.voxel_size == (3, 1, 1)
+    panel.work.output.setText(str(tmp_path / "made"))
+    finish(qtbot, panel, panel.work.restore)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=LONG)
+    assert (tmp_path / "made.ome.zarr").is_dir()
+
+
 def test_every_control_has_a_tooltip_a_name_and_is_reached_by_tab(window):
     _, panel = window(data=texture(5, 32, 36), scale=(3, 1, 1))
     controls = [
@@ -307,6 +323,15 @@ def test_the_window_goes_on_while_it_computes(window, stack_path, qtbot):
     timer.stop()
     assert len(gaps) > 50
     assert max(gaps) < 0.1
+
+
+def test_a_closed_panel_ends_its_process(window, qtbot):
+    viewer, panel = window(data=texture(5, 32, 36), scale=(3, 1, 1))
+    process = panel.jobs._process._process
+    viewer.window.remove_dock_widget(panel)
+    panel.deleteLater()
+    qtbot.waitUntil(lambda: process.poll() is not None, timeout=LONG)
+    viewer.add_image(texture(5, 32, 36))  # nobody minds
 
 
 def test_the_manifest_is_valid_and_its_names_exist(qtbot):

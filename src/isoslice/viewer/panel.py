@@ -9,20 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, QUrl
+from qtpy.QtCore import QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import (
-    QAbstractSpinBox,
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QWidget
 
 from isoslice.errors import DataError, SettingsError
+from isoslice.viewer.arrangement import arrange
 from isoslice.viewer.jobs import Jobs
 from isoslice.viewer.layer_choice import LayerChoice
 from isoslice.viewer.layer_source import LayerSource, show_at
@@ -55,8 +47,7 @@ if TYPE_CHECKING:
 
 #: Milliseconds without another change after which a preview is made again.
 SETTLED = 300
-#: Width of the panel in pixels, at least: all of it is seen beside a viewer on 1280 x 800.
-WIDTH = 380
+LOADING = "loading PyTorch …"
 
 
 class RestorePanel(QWidget):
@@ -70,10 +61,13 @@ class RestorePanel(QWidget):
         self.jobs = Jobs()
         self.jobs.start()
         self.source = LayerSource(self.jobs, self.folder)
-        self._layout()
+        self.layers = LayerChoice(self.viewer)
+        self.form, self.preview, self.work = StackForm(), PreviewBox(), RestoreBox()
+        arrange(self, self.layers, self.form, self.preview, self.work)
         self._time = TimeLeft()
         #: Number of what runs and can be cancelled, of the preview, and of quiet work.
         self._running, self._previewing, self._preparing = 0, 0, 0
+        self._preview_runs = False
         self._asked: Request | None = None
         self._started: Restore | None = None
         self._previewed: Request | None = None
@@ -84,42 +78,10 @@ class RestorePanel(QWidget):
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLED)
+        self._closed = False
         self._connect()
+        self.work.status.setText(LOADING)
         self.layers.list_layers()
-
-    def _layout(self) -> None:
-        inner = QWidget()
-        column = QVBoxLayout(inner)
-        column.setContentsMargins(6, 4, 6, 4)
-        column.setSpacing(4)
-        row = QHBoxLayout()
-        self.layers = LayerChoice(self.viewer)
-        label = QLabel("L&ayer")
-        label.setBuddy(self.layers)
-        self.form, self.preview, self.work = StackForm(), PreviewBox(), RestoreBox()
-        row.addWidget(label)
-        row.addWidget(self.layers, 1)
-        row.addWidget(self.form.axes_label)
-        row.addWidget(self.form.axes)
-        column.addLayout(row)
-        column.addWidget(self.form)
-        column.addWidget(self.preview)
-        column.addWidget(self.work, 1)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setWidget(inner)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(area)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        for field in (
-            *inner.findChildren(QAbstractSpinBox),
-            *inner.findChildren(QComboBox),
-            *inner.findChildren(QLineEdit),
-        ):
-            field.setMinimumWidth(62)  # so that the panel may be narrow
-        self.setMinimumWidth(WIDTH)
 
     def _connect(self) -> None:
         self.layers.chosen.connect(self._choose_layer)
@@ -137,11 +99,14 @@ class RestorePanel(QWidget):
         self.source.failed.connect(self._failed)
         self.source.contrast.connect(self._contrast_changed)
         jobs = self.jobs
+        jobs.ready.connect(self._ready)
         jobs.answered.connect(self._answered)
         jobs.progressed.connect(self._progressed)
         jobs.warned.connect(self._warned)
         jobs.ended.connect(self._ended)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
+        close = self.close_work
+        self.destroyed.connect(lambda: close())  # a method of its own would not be called then
 
     @property
     def layer(self) -> Any:
@@ -233,6 +198,8 @@ class RestorePanel(QWidget):
         self._previewed = request
         self.preview.button.setText("Pr&eview …")
         self._previewing = self.jobs.ask(request)
+        self._preview_runs = True
+        self.work.cancel.setEnabled(True)
 
     def _place(self) -> dict[str, int]:
         at = self.source.place(self.viewer.dims.point)
@@ -298,18 +265,22 @@ class RestorePanel(QWidget):
 
     def cancel(self) -> None:
         """End what runs, within a second."""
-        if self._running:
+        number = self._running or (self._previewing if self._preview_runs else 0)
+        if number:
             self.work.status.setText("cancelling …")
-            self.jobs.cancel(self._running)
+            self._previewed = None
+            self.jobs.cancel(number)
 
     # What is answered
+
+    def _ready(self) -> None:
+        if self.work.status.text() == LOADING:
+            self.work.status.setText("ready")
 
     def _answered(self, number: int, value: object) -> None:
         match value:
             case Previewed() if number == self._previewing:
                 self.preview.show_preview(value, self._window(), self._aspect())
-                if not self._running:
-                    self.work.status.setText("")
             case Prepared():
                 self.form.fill_missing(value)
             case Checked(verdict):
@@ -372,7 +343,7 @@ class RestorePanel(QWidget):
 
     def _ended(self, number: int, error: str, cancelled: bool) -> None:
         if number == self._previewing:
-            self.preview.button.setText("Pr&eview")
+            self._preview_ended(cancelled)
         if error and number != self._preparing:
             self.work.tell(error, "Error")
         if number != self._running:
@@ -389,13 +360,24 @@ class RestorePanel(QWidget):
         self.work.restore.setText("&Resume" if kept else "&Restore")
         self.jobs.start()  # if it was ended, its libraries are loaded again now
 
+    def _preview_ended(self, cancelled: bool) -> None:
+        self._preview_runs = False
+        self.preview.button.setText("Pr&eview")
+        if not self._running:
+            self.work.cancel.setEnabled(False)
+            self.work.show_progress("preview cancelled" if cancelled else "", 0)
+            self.jobs.start()
+
     def closeEvent(self, event: Any) -> None:
         """End the computing process with the panel."""
         self.close_work()
         super().closeEvent(event)
 
     def close_work(self) -> None:
-        """End the computing process, and let go of the viewer."""
+        """End the computing process, and let go of the viewer; once is enough."""
+        if self._closed:
+            return
+        self._closed = True
         self.layers.let_go()
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)

@@ -79,7 +79,6 @@ class RestoreBox(QWidget):
         self.bar.setToolTip("How far the work is")
         self.status = QLabel("")
         self.status.setWordWrap(True)
-        self.status.setText("ready")
         self.status.setToolTip("What is being done, and how long it will take")
         column.addWidget(self.bar)
         column.addWidget(self.status)

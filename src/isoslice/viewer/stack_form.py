@@ -142,6 +142,8 @@ class StackForm(QWidget):
         self.profile.activated.connect(self._changed)
         typed = self.profile.lineEdit()
         assert typed is not None  # it can be edited
+        typed.setToolTip(self.profile.toolTip())
+        typed.setAccessibleName("Slice profile")
         typed.editingFinished.connect(self._changed)
         self.model.activated.connect(self._choose_model)
         self.model.currentIndexChanged.connect(self._changed)
