@@ -351,3 +351,13 @@ def test_the_sample_is_a_stack_with_a_voxel_size(make_napari_viewer):
     (layer,) = viewer.open_sample("isoslice", "nuclei")
     assert layer.data.shape == (15, 96, 96)
     assert layer.scale.tolist() == [1.16, 0.26, 0.26]
+
+
+def test_axes_of_the_file_and_those_typed_go_before_a_guess(window, tmp_path, qtbot):
+    path = write_stack(tmp_path / "movie.ome.tif", texture(3, 4, 24, 28), "TZYX")
+    _, panel = window(path)
+    qtbot.waitUntil(lambda: panel.form.axes.text() == "TZYX", timeout=LONG)  # guessed: CZYX
+    panel.form.axes.setText("TZXY")
+    panel.form.axes.editingFinished.emit()
+    assert panel.preview.at["X"].maximum() == 23
+    assert panel.stack().axes == "TZXY"

@@ -15,7 +15,7 @@ MARK, GAP = 8, 6
 #: Colour of the marks, which is read on dark and light grounds alike.
 MARKED = QColor("#e69f00")
 #: Height of a slice in the panel, at most.
-TALLEST = 96
+TALLEST = 112
 
 
 class PreviewFigure(QWidget):

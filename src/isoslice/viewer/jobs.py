@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -59,10 +60,11 @@ class Jobs(QObject):
 
         def ended(future: Future[Any]) -> None:
             error = future.exception()
-            if error is None:
-                self._done.emit(then, future.result())
-            else:
-                self._done.emit(failed, _one_line(error))
+            with suppress(RuntimeError):  # the panel is gone
+                if error is None:
+                    self._done.emit(then, future.result())
+                else:
+                    self._done.emit(failed, _one_line(error))
 
         self._threads.submit(work).add_done_callback(ended)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from isoslice.data.volume import AXES
 from isoslice.viewer.jobs import Jobs
 from isoslice.viewer.messages import Describe, Described
 from isoslice.viewer.placement import (
@@ -69,6 +71,16 @@ class LayerSource(QObject):
             self._write()
         return facts
 
+    def rename(self, axes: str) -> bool:
+        """Take other axes than the layer says, if they can be its; return whether they differ."""
+        facts, wanted = self.facts, axes.strip().upper()
+        if facts is None or wanted == facts.axes:
+            return False
+        if len(wanted) != len(facts.shape) or len(set(wanted) & set(AXES)) != len(wanted):
+            return False  # told when it is asked for
+        self.facts = replace(facts, axes=wanted)
+        return True
+
     def place(self, position: Sequence[float]) -> dict[str, int]:
         """Return the voxel of the layer at a position in the viewer's world, by axis."""
         if self.layer is None or self.facts is None:
@@ -89,6 +101,8 @@ class LayerSource(QObject):
     def _answered(self, number: int, value: object) -> None:
         if number != self._asked or not isinstance(value, Described) or self.facts is None:
             return
+        if value.shape == self.facts.shape and not self.facts.named:
+            self.facts = replace(self.facts, axes=value.axes)
         self.described.emit(value)
         if self.facts.lazy and value.shape == self.facts.shape and self.facts.path is not None:
             self.path = self.facts.path

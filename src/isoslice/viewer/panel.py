@@ -69,6 +69,7 @@ class RestorePanel(QWidget):
         self._running, self._previewing, self._preparing = 0, 0, 0
         self._preview_runs = False
         self._asked: Request | None = None
+        self._asked_of: Any = None
         self._started: Restore | None = None
         self._previewed: Request | None = None
         self._waiting: Any = None
@@ -138,7 +139,10 @@ class RestorePanel(QWidget):
     def _described(self, found: Described) -> None:
         """Take the voxel size of the layer's file, which napari may not have read."""
         facts = self.source.facts
-        if facts is None or facts.voxel_size is not None or None in found.voxel_size:
+        if facts is None:
+            return
+        self.form.axes.setText(facts.axes)
+        if facts.voxel_size is not None or None in found.voxel_size:
             return
         self.form.fill_described(found)
         show_at(self.layer, facts, found.voxel_size, found.unit)
@@ -178,6 +182,9 @@ class RestorePanel(QWidget):
         return False
 
     def _settings_changed(self) -> None:
+        if self.source.rename(self.form.axes.text()) and self.source.facts is not None:
+            facts = self.source.facts
+            self.preview.set_range(dict(zip(facts.axes, facts.shape, strict=True)))
         self._settled.start()
 
     def _preview_again(self) -> None:
@@ -257,7 +264,7 @@ class RestorePanel(QWidget):
     def _run(self, request: Request) -> None:
         """Ask for something that can be cancelled."""
         self.jobs.supersede(max(self._previewing, self._preparing))
-        self._asked = request
+        self._asked, self._asked_of = request, self.source.layer
         self._time = TimeLeft()
         self._running = self.jobs.ask(request)
         self.work.set_busy(True)
@@ -287,9 +294,9 @@ class RestorePanel(QWidget):
                 self.work.tell(verdict)
             case Restored():
                 self.restored = value
-                self._restored_source = self.stack()
+                assert isinstance(self._asked, Restore)
+                self._restored_source, layer = self._asked.source, self._asked_of
                 self._results += 1
-                layer = self.source.layer
                 self.jobs.in_thread(
                     lambda: read_result(value),
                     lambda result: self._show_result(layer, result),

@@ -14,7 +14,7 @@ from typing import IO
 from isoslice.viewer.messages import ENVIRONMENT, Asked, Cancel, Ended, Reply, Request
 
 #: Seconds in which a cancelled request may end by itself, before its process is ended.
-GRACE = 0.7
+GRACE = 0.6
 _COMMAND = (sys.executable, "-m", "isoslice.viewer.compute")
 
 

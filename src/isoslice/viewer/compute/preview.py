@@ -53,7 +53,7 @@ class Extent:
 
 
 #: A first look within two seconds on two cores, and a wider one after it.
-NARROW, WIDE = Extent(16, 96, 65), Extent(32, 256, 193)
+NARROW, WIDE = Extent(16, 72, 65), Extent(32, 256, 193)
 
 
 def has_dial(prepared: PreparedStack) -> bool:
