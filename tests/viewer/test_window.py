@@ -195,18 +195,19 @@ def test_errors_are_told_in_the_panel_in_its_own_words(window, qtbot):
 
 
 def test_cancel_keeps_what_is_finished_and_resume_goes_on(window, tmp_path, qtbot):
-    path = write_stack(tmp_path / "large.ome.tif", texture(10, 192, 192))
+    path = write_stack(tmp_path / "large.ome.tif", texture(12, 256, 256))
     viewer, panel = window(path)
     qtbot.waitUntil(lambda: panel.form.voxel_size is not None, timeout=LONG)
     panel.preview.slider.setValue(0)
     panel.work.output.setText(str(tmp_path / "made.ome.zarr"))
     click(qtbot, panel.work.restore)
-    qtbot.waitUntil(lambda: panel.work.bar.value() > 350, timeout=LONG)
-    qtbot.waitUntil(lambda: "left" in panel.work.status.text(), timeout=LONG)
+    qtbot.waitUntil(lambda: "restoring" in panel.work.status.text(), timeout=LONG)
+    qtbot.waitUntil(lambda: panel.work.bar.value() > 300, timeout=LONG)
+    assert panel._running  # there is time to cancel it
     began = time.monotonic()
     click(qtbot, panel.work.cancel)
     qtbot.waitUntil(lambda: not panel._running, timeout=LONG)
-    assert time.monotonic() - began < 2  # docs/napari.md; this machine may be busy
+    assert time.monotonic() - began < 3  # docs/napari.md; this machine may be busy
     assert panel.work.restore.text() == "&Resume"
     assert "kept" in shown(panel)
     finish(qtbot, panel, panel.work.restore)
