@@ -13,6 +13,7 @@ import pytest
 
 from conftest import texture, write_stack
 from isoslice.viewer.messages import (
+    ADAPTED,
     Answer,
     Check,
     Describe,
@@ -107,6 +108,28 @@ def test_a_restoration_is_that_of_the_library(told, source, tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "out.std.tif").data, direct.std)
     report = told.result(Report(source, made, str(tmp_path / "out.html")))
     assert "stack.ome.tif" in Path(report.path).read_text(encoding="utf-8")
+
+
+def test_a_model_is_adapted_once_for_a_stack(told, source):
+    settings = Settings(model=ADAPTED, minutes=0.02)
+    for fitted in (True, False):
+        number = told.process.ask(Preview(source, settings, {"Y": 3, "X": 3}))
+        tasks = set()
+        while not isinstance(reply := told.next((Progressed, Ended), number), Ended):
+            tasks.add(reply.task)
+        assert reply.error is None
+        assert (tasks > {"preview"}) == fitted, tasks
+
+
+def test_the_folder_of_a_model_is_one_or_is_refused(told, source, model_folder, tmp_path):
+    from isoslice.inference.model import Model
+    from isoslice.io.reading import read_volume
+
+    made = told.result(Preview(source, Settings(model=str(model_folder)), {"Y": 3, "X": 3}))
+    expected = Model.load(model_folder).predict(read_volume(source.path)).volume[:, 3]
+    np.testing.assert_array_equal(made.slabs[0].restored[-1], expected)
+    ended = told.result(Preview(source, Settings(model=str(tmp_path)), {"Y": 3, "X": 3}))
+    assert "no isoslice model there" in ended.error
 
 
 def test_the_verdict_is_that_of_check(told, source):

@@ -183,6 +183,18 @@ def test_channels_and_time_points_are_restored(window, qtbot):
     np.testing.assert_array_equal(made[:, :, ::3], data)
 
 
+def test_colours_are_restored_each_by_itself(window, qtbot):
+    data = np.stack([texture(4, 24, 28, seed=s) for s in (1, 2, 3)], axis=-1)
+    viewer, panel = window(data=data, rgb=True, scale=(3, 1, 1))
+    assert panel.form.axes.text() == "ZYXC"
+    assert preview(qtbot, panel).images
+    finish(qtbot, panel, panel.work.restore)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=LONG)
+    assert viewer.layers[1].rgb
+    np.testing.assert_array_equal(viewer.layers[1].data[::3], data)
+    assert viewer.layers[2].data.shape == (10, 24, 28)
+
+
 def test_errors_are_told_in_the_panel_in_its_own_words(window, qtbot):
     _, panel = window(data=texture(5, 32, 36))  # without any voxel size
     with qtbot.waitSignal(panel.jobs.ended, timeout=LONG):
