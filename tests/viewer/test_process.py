@@ -106,6 +106,8 @@ def test_a_restoration_is_that_of_the_library(told, source, tmp_path):
     saved = told.result(Save(made, str(tmp_path / "out.tif")))
     np.testing.assert_array_equal(read_volume(saved.path).data, direct.volume)
     np.testing.assert_array_equal(read_volume(tmp_path / "out.std.tif").data, direct.std)
+    assert told.result(Save(made, str(tmp_path / "out.tif"))) == saved  # a dialog has asked
+    assert "exists" in told.result(Save(made, output)).error  # none asks for a folder
     report = told.result(Report(source, made, str(tmp_path / "out.html")))
     assert "stack.ome.tif" in Path(report.path).read_text(encoding="utf-8")
 

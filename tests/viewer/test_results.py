@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -44,6 +45,9 @@ def test_an_array_becomes_a_file_with_the_same_voxels(tmp_path: Path):
     turned = VOXELS.transpose(3, 0, 1, 2)  # not contiguous
     path = snapshot(turned, facts(turned, "TZYX"), tmp_path)
     np.testing.assert_array_equal(np.load(path), turned)
+    assert path.name == "cells.npy"
+    odd = replace(facts(turned, "TZYX"), name="../a: b/c")
+    assert snapshot(turned, odd, tmp_path).parent.parent == tmp_path
 
 
 def test_what_is_computed_where_it_is_indexed_is_written_part_by_part(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ def snapshot(data: Any, facts: LayerFacts, folder: Path) -> Path:
     """
     if facts.dtype.name not in DTYPES:
         raise DataError(voxel_type_message(facts.name, facts.dtype.name))
-    number = sum(1 for _ in folder.glob("stack-*"))
+    # A folder for each, so that the file has the layer's name: reports and records show it.
+    folder = Path(tempfile.mkdtemp(prefix="stack-", dir=folder))
+    name = re.sub(r"[^\w.-]+", "_", facts.name).strip("._") or "stack"
     if not facts.lazy:
-        path = folder / f"stack-{number}.npy"
+        path = folder / f"{name}.npy"
         kept = np.lib.format.open_memmap(path, "w+", facts.dtype, facts.shape)
         for place in np.ndindex(facts.shape[:-2]):
             kept[place] = data[place]
@@ -38,7 +42,7 @@ def snapshot(data: Any, facts: LayerFacts, folder: Path) -> Path:
     from isoslice.io.lazy_array import LazyArray
     from isoslice.io.writing import write_volume
 
-    path = folder / f"stack-{number}.ome.zarr"
+    path = folder / f"{name}.ome.zarr"
     voxels: Any = LazyArray(data)
     spacing = dict(facts.spacing)
     write_volume(path, Volume(voxels, facts.axes, spacing, facts.unit, source=facts.name))

@@ -240,10 +240,19 @@ def measured_shares(restored: Volume, planes: int) -> NDArray[np.float32]:
 
 
 def save(restored: Restored, path: Path) -> Written:
-    """Write a restored volume in the format of a path's suffix, and its deviations beside it."""
+    """Write a restored volume in the format of a path's suffix, and its deviations beside it.
+
+    A file is replaced, as a dialog has asked; a folder is not, as none asks for it.
+
+    Raises
+    ------
+    OutputError
+        If the path cannot be written, or is that of a folder.
+    """
+    replaced = path.is_file()
     if restored.std is not None:
-        write_volume(beside(path, "std"), open_volume(restored.std), overwrite=True)
-    write_volume(path, open_volume(restored.path), overwrite=True)
+        write_volume(beside(path, "std"), open_volume(restored.std), overwrite=replaced)
+    write_volume(path, open_volume(restored.path), overwrite=replaced)
     return Written(str(path))
 
 
