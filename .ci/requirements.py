@@ -1,6 +1,6 @@
 """Print what pyproject.toml requires, one requirement a line, for pip's ``-r`` or ``-c``.
 
-requirements.py                   as they are, with all extras and the group dev
+requirements.py                   as they are, with all extras but napari, and the group dev
 requirements.py --lowest          each pinned to the lowest version promised
 requirements.py --without torch   but those whose names are given
 """
@@ -14,20 +14,26 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+#: An extra and a group that have an environment of their own: see .ci/window.
+OF_A_WINDOW = ("napari", "window")
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 def requirements(pyproject: str) -> list[str]:
-    """Return all requirements in the text of a pyproject.toml, but those on its own extras."""
+    """Return what the text of a pyproject.toml requires, but a window's and its own extras."""
     read = tomllib.loads(pyproject)
     project = read["project"]
     lists = (
         project["dependencies"],
-        *project["optional-dependencies"].values(),
+        *_but_a_windows(project["optional-dependencies"]),
         read["dependency-groups"]["dev"],
     )
     own = project["name"]
     return [one for some in lists for one in some if name_of(one) != own]
+
+
+def _but_a_windows(lists: dict[str, list[str]]) -> list[list[str]]:
+    return [some for name, some in lists.items() if name not in OF_A_WINDOW]
 
 
 def name_of(requirement: str) -> str:

@@ -24,12 +24,12 @@ from isoslice.inference.engine.slabs import (
     slab_slices,
     working_memory,
 )
-from isoslice.inference.engine.tracking import Tracker, spoken
+from isoslice.inference.engine.tracking import Tracker
 from isoslice.inference.engine.worker import Worker, alike
 from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes.residual import ResidualRecipe
 from isoslice.models.config import ModelConfig
-from isoslice.runtime.progress import Progress
+from isoslice.runtime.progress import Progress, spoken
 from jobs_setup import run, small_request
 
 

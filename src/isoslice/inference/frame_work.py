@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from isoslice.data.box import Box, nth_block
+from isoslice.data.box import Box, Triple, nth_block
 from isoslice.data.grid import PlaneGrid
 from isoslice.data.measurement import Measurement
 from isoslice.inference.fields import FieldStore
@@ -41,6 +41,8 @@ class FrameWork:
         Whether the model learned from this stack.
     measurement
         How the planes were measured.
+    origin
+        Of a crop, where its first voxel lies in the whole volume: its noise is the same there.
     """
 
     network: nn.Module
@@ -53,6 +55,7 @@ class FrameWork:
     estimator: ErrorEstimator | None = None
     own: bool = False
     measurement: Measurement | None = None
+    origin: Triple = (0, 0, 0)
 
     def block(self, index: int) -> Box:
         """Return where a block lies."""

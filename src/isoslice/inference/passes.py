@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isoslice.data.box import SlicePlane
+from isoslice.data.box import SlicePlane, Triple
 from isoslice.inference.interpolated import Base
 from isoslice.inference.tiling import Window, windows_of
 from isoslice.models.config import ModelConfig
@@ -116,7 +116,7 @@ def run_pass(
     residual: Tensor,
     base: Base,
     *,
-    first: int = 0,
+    origin: Triple = (0, 0, 0),
     seed: int = 0,
     device: torch.device,
 ) -> Iterator[int]:
@@ -132,8 +132,9 @@ def run_pass(
         What the pass before left, (C, Z, Y, X), on any device; zero before the first one.
     base
         What it is added to, of the same size.
-    first
-        Number of the slab's first slice in the whole volume: a multiple of `batch_size`.
+    origin
+        Where the slab's first voxel lies in the whole volume, (Z, Y, X). For the same bits as of
+        the whole, the number of its first slice is a multiple of `batch_size`.
     seed
         Of the noise.
     device
@@ -145,7 +146,7 @@ def run_pass(
     """
     if step.noise:
         hidden = hidden_rows(base.mask[None], base.measured)[0]
-        add_noise(residual, hidden, step.noise, seed, step.plane, first)
+        add_noise(residual, hidden, step.noise, seed, origin)
     update = _average if step.is_mean else partial(_approach, kept=step.kept)
     part = slices(residual, step.plane)
     count, height, width = len(part), part.shape[2], part.shape[3]
@@ -211,17 +212,16 @@ def add_noise(
     hidden: Tensor,
     sigma: float,
     seed: int,
-    plane: SlicePlane = "XZ",
-    first: int = 0,
+    origin: Triple = (0, 0, 0),
 ) -> None:
-    """Add noise to the `hidden` planes of a slab (C, Z, Y, X) that begins at slice `first`."""
+    """Add noise to the `hidden` planes of a slab (C, Z, Y, X) whose first voxel is `origin`."""
     c, _, y, x = residual.shape
-    at, device = (first, 0) if plane == "XZ" else (0, first), residual.device
-    places = torch.arange(c), torch.arange(at[0], at[0] + y), torch.arange(at[1], at[1] + x)
+    device, (below, row, column) = residual.device, origin
+    places = torch.arange(c), torch.arange(row, row + y), torch.arange(column, column + x)
     channels, rows, columns = (place.to(device) for place in places)
     # Few planes, for memory: no second volume for the noise.
     for some in torch.split(hidden.nonzero()[:, 0].to(device), at_once(c * y * x, device)):
-        noise = noise_at(seed, channels, some, rows, columns)
+        noise = noise_at(seed, channels, below + some, rows, columns)
         noisy = residual.index_select(1, some).float().add_(noise, alpha=sigma)
         residual.index_copy_(1, some, noisy.to(residual.dtype))
 

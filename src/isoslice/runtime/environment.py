@@ -49,6 +49,8 @@ OPTIONAL = (
     "bioio-lif",
     "matplotlib",
     "distributed",
+    "napari",
+    "qtpy",
 )
 #: Module that each optional extra installs.
 EXTRAS = {
@@ -59,6 +61,7 @@ EXTRAS = {
     "bioio": "bioio",
     "figures": "matplotlib",
     "cluster": "distributed",
+    "napari": "napari",
 }
 
 

@@ -139,3 +139,14 @@ def terminal_progress(quiet: bool = False) -> Progress:
     if quiet:
         return Progress()
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def spoken(seconds: float) -> str:
+    """Say a time in one unit: ``40 s``, ``12 min``, ``3.5 h``, ``4 days``."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 60 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 60 * 60:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"

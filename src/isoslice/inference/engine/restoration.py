@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -28,6 +28,7 @@ from isoslice.inference.frame_work import FrameWork
 from isoslice.inference.inspection import Inspection
 from isoslice.inference.intensities import normalised
 from isoslice.inference.measured import PlanesInMemory
+from isoslice.inference.options import ResolvedOptions
 from isoslice.inference.plan import Plan
 from isoslice.inference.recipes import Recipe, recipe_of
 from isoslice.inference.recipes.protocol import Report
@@ -105,6 +106,8 @@ class Restoration:
         Where fields lie between stages; in memory, if there is none.
     home
         Where they are kept in memory: on `device` itself, if there is room.
+    origin
+        Of a crop, where its first voxel lies in the whole volume: its noise is the same there.
     """
 
     plan: Plan
@@ -115,6 +118,7 @@ class Restoration:
     sinks: Mapping[str, Sink]
     folder: Path | None = None
     home: torch.device = CPU
+    origin: Triple = (0, 0, 0)
     _memory: dict[int, FrameWork] = field(default_factory=dict)
     _models: dict[FrameUnits, ModelBundle] = field(default_factory=dict)
     _estimators: dict[FrameUnits, ErrorEstimator] = field(default_factory=dict)
@@ -220,6 +224,18 @@ class Restoration:
 
         return left
 
+    def at_detail(self, detail: float) -> Restoration:
+        """Return the same with another share of detail, and with all fields that there are.
+
+        Passes need not run again: detail is let in where blocks are put together.
+        """
+        plan = self.plan.model_copy(update={"options": _at_detail(self.plan.options, detail)})
+        memory = {
+            number: replace(work, options=_at_detail(work.options, detail))
+            for number, work in self._memory.items()
+        }
+        return replace(self, plan=plan, _memory=memory)
+
     def finish(self, frame_stage: FrameStage) -> None:
         """Forget what nobody needs once a stage is done."""
         store = self._prepared(frame_stage.frame).store
@@ -295,6 +311,7 @@ class Restoration:
             estimator=self._estimator_for(number),
             own=Path(self.plan.source).name in self.model.info.get("sources", ()),
             measurement=self.plan.measurement(frame),
+            origin=self.origin,
         )
         if self.folder is None:
             self._memory = {number: work}
@@ -318,6 +335,10 @@ class Restoration:
         if name != "std":
             holds = "planes" if self.plan.measurement(frame).is_points else "intensities"
         return Leaving(self.sinks[name], holds, self.volume, frame, scaled)
+
+
+def _at_detail(options: ResolvedOptions, detail: float) -> ResolvedOptions:
+    return options.model_copy(update={"detail": detail})
 
 
 def field_types(

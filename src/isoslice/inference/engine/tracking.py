@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from isoslice.inference.engine.job import Job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.restoration import FrameStage
-from isoslice.runtime.progress import Progress
+from isoslice.runtime.progress import Progress, spoken
 
 
 class Tracker:
@@ -85,14 +85,3 @@ class Tracker:
             left = spoken((self._total - done) / rate)
             detail += f", {speed / 1e6:.3g} Mvoxels/s, {left} left"
         self._progress.update("restoring", done / self._total, detail)
-
-
-def spoken(seconds: float) -> str:
-    """Say a time in one unit: ``40 s``, ``12 min``, ``3.5 h``, ``4 days``."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 60 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 60 * 60:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"

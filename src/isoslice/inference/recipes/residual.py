@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from isoslice.data.box import Region, Triple
 from isoslice.data.masking import fill_rows
 from isoslice.errors import SettingsError
 from isoslice.inference.as_measured import as_measured
@@ -115,7 +116,7 @@ class ResidualRecipe:
                 step,
                 residual,
                 base,
-                first=lateral.start,
+                origin=_first_voxel(place, work.origin),
                 seed=work.options.seed + stage.draw,
                 device=work.device,
             ):
@@ -157,3 +158,9 @@ class ResidualRecipe:
         for step in passes:
             residual = torch.lerp(estimate(residual, step.sigma), residual, step.kept)
         return unstretch((base + residual).float(), config.softening)
+
+
+def _first_voxel(place: Region, origin: Triple) -> Triple:
+    """Return where the first voxel of a part of a crop lies in the whole volume."""
+    z, y, x = (part.start + before for part, before in zip(place, origin, strict=True))
+    return z, y, x

@@ -1,0 +1,1 @@
+"""The computing process of the napari plugin: ``python -m isoslice.viewer.compute``."""
