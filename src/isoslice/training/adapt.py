@@ -291,16 +291,16 @@ def _for_stack(
     """Return settings by which most rows are hidden as the stack's planes are missing.
 
     Time is short, and the model knows others already. Some rows at random stand for planes that are
-    lost, a few measured ones for noise.
+    lost, a few measured ones for noise. Settings with own planes have these among the examples.
     """
-    settings = settings.updated(no_signal_share=NO_SIGNAL_SHARE)
     if settings.own_planes is not None:
-        return settings.updated(measured_share=1.0, own_share=1.0)
+        return settings
     even = all(each.is_whole and each.volume.z_positions is None for each in channels)
     return settings.updated(
         factors=_rows_apart(settings, factor),
         even_share=EVEN_SHARE if even else settings.even_share,
         measured_share=min(POINTS_SHARE, settings.measured_share),
+        no_signal_share=NO_SIGNAL_SHARE,
     )
 
 
