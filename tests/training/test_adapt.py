@@ -282,6 +282,21 @@ def test_the_better_of_two_is_found_and_no_worse_one(judged: Judged):
     assert found.rows == pytest.approx(10 * np.log10(before / after), rel=1e-4)
 
 
+def test_larger_shares_than_one_that_restores_worse_are_not_kept(judged: Judged, monkeypatch):
+    """As of nuclei, of which few planes say that a quarter is worse, and all of it better."""
+    gains = iter([0.1, -0.2, 0.3])  # of a quarter, half and all
+
+    def errors(network, judged, device):
+        rows, planes = (0.0, 0.0) if network is old else (0.5, next(gains))
+        return [10 ** (-rows / 10)], [10 ** (-planes / 10)]
+
+    old, new = network(gain=0.0), network(gain=0.4)
+    monkeypatch.setattr(blend, "_errors", errors)
+    found = best_blend(old, new, [judged], CPU)
+    assert (found.share, found.rows, found.planes) == pytest.approx((0.25, 0.5, 0.1))
+    assert next(gains) == 0.3  # was not tried
+
+
 def test_what_helps_rows_alone_is_not_kept(judged: Judged, monkeypatch):
     monkeypatch.setattr(blend, "plane_error", lambda net, *_: 1 + float(net.leave_gain < 2.9))
     quiet, loud = network(gain=0.0), network(gain=3.0)

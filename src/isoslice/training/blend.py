@@ -4,7 +4,8 @@ A few steps on a few planes may also make a network worse. So the weights before
 averaged (Wortsman et al. 2022, arXiv 2109.01903), and the share of the new ones that restores best
 is kept: none, if that is best. What is restored are hidden rows of planes that were held out, at
 the distance of the planes, and hidden planes, at twice that distance: rows alone know nothing of a
-specimen that looks otherwise along Z. A share is as good as the worse of both says.
+specimen that looks otherwise along Z. A share is as good as the worse of both says, and none is
+trusted that is larger than one which restores worse than before.
 """
 
 from __future__ import annotations
@@ -122,6 +123,8 @@ def best_blend(
         after = _errors(network, judged, device)
         rows, planes = (_gain(*pair) for pair in zip(before, after, strict=True))
         found = Blend(network, share, rows, planes)
+        if found.gain < 0:  # few planes may flatter larger ones by chance
+            break
         if found.gain > max(best.gain, LEAST_GAIN):
             best = found
     return best
