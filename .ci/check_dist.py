@@ -86,7 +86,7 @@ def rendered_recipe() -> dict[str, Any]:
 
     recipe = Stage0Recipe.from_file(str(ROOT / "packaging/conda/recipe.yaml"))
     lowest = re.sub(r"[^\d.]", "", project()["requires-python"])
-    (variant,) = recipe.render(VariantConfig.from_dict({"python_min": [lowest]}))
+    (variant,) = recipe.render(VariantConfig({"python_min": [lowest]}))
     return dict(variant.recipe.to_dict())
 
 
