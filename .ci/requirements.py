@@ -14,8 +14,8 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-#: An extra and a group that have an environment of their own: see .ci/window.
-OF_A_WINDOW = ("napari", "window")
+#: The extra that has an environment of its own: see .ci/window.
+OF_A_WINDOW = "napari"
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
 
@@ -25,15 +25,11 @@ def requirements(pyproject: str) -> list[str]:
     project = read["project"]
     lists = (
         project["dependencies"],
-        *_but_a_windows(project["optional-dependencies"]),
+        *(some for name, some in project["optional-dependencies"].items() if name != OF_A_WINDOW),
         read["dependency-groups"]["dev"],
     )
     own = project["name"]
     return [one for some in lists for one in some if name_of(one) != own]
-
-
-def _but_a_windows(lists: dict[str, list[str]]) -> list[list[str]]:
-    return [some for name, some in lists.items() if name not in OF_A_WINDOW]
 
 
 def name_of(requirement: str) -> str:

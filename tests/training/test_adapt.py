@@ -235,6 +235,10 @@ def test_most_examples_have_rows_as_far_apart_as_the_planes(pretrained: Model, m
     adapt(stripes(), settings=blurred, steps=1, **options)
     assert learned[2].own_planes == own
     assert (learned[2].factors, learned[2].measured_share) == (blurred.factors, 0.7)
+    # Images, and planes as near as pixels, may be restored at any distance.
+    for size in (None, (1.0, 1.0, 1.0)):
+        found = adapt(stripes(), settings=SMALL, steps=1, **{**options, "voxel_size": size})
+        assert (learned.pop().factors, found.info["adaptation"]["factor"]) == (SMALL.factors, None)
 
 
 def test_it_depends_on_the_seed_alone(pretrained: Model):

@@ -49,7 +49,7 @@ from isoslice.training.validation import validation
 
 #: Peak learning rate, and steps until it is reached.
 RATE, WARMUP_STEPS = 3e-3, 10
-#: How many rows planes are apart where that is not known.
+#: How many rows are hidden to judge by, where it is not known how many rows planes are apart.
 FACTOR = 4
 #: Share of the examples with evenly spaced rows, where planes are so, and share without signal.
 EVEN_SHARE, NO_SIGNAL_SHARE = 0.9, 0.5
@@ -102,14 +102,14 @@ def adapt(
         Of the training.
     factor
         How many rows planes are apart that will be restored; by default the first stack's, by its
-        voxel size, else 4.
+        voxel size. Where neither says, examples have all distances, and 4 is judged by.
 
     Returns
     -------
     The model. What was gained says ``info["adaptation"]``: ``gain`` and ``gain_of_planes``, in dB
     of PSNR on hidden rows and on hidden planes, and the ``share`` of the new weights that is kept,
     0 if none are, with the ``reason``. Most examples have rows hidden at the distance of the
-    stack's planes, ``factor``; other stacks are better adapted to anew.
+    stack's planes, ``factor``, if it is known; other stacks are better adapted to anew.
 
     Raises
     ------
@@ -136,7 +136,8 @@ def adapt(
         turned(v, coarse_axis(v, along if "Z" in v.axes else None))
         for v in as_volumes(stacks, axes, voxel_size)
     ]
-    factor = _planes_apart(volumes[0]) if factor is None else check_factor(factor)
+    apart = _planes_apart(volumes[0]) if factor is None else check_factor(factor)
+    factor = apart or FACTOR
     if min(volume.size(axis) for volume in volumes for axis in "YX") < MIN_PLANE_SIDE:
         return _unchanged(model, "planes are too small to learn from", options.progress)
     told = parse_missing(missing)
@@ -148,7 +149,7 @@ def adapt(
     training = _training_settings(settings, planes, volumes[0], slice_profile, spacing, seed)
     config = config.updated(training=training, slice_profile=slice_profile, noise=_noise(together))
     learned, held_out = split(planes, training.validation_share, training.seed)
-    focused = config.updated(training=_for_stack(training, factor, channels))
+    focused = config.updated(training=_for_stack(training, apart, channels))
     outcome = _learn(model, ResidualObjective(focused, units=units), learned, options)
     own = [config.updated(softening=each.softening, sigma_data=each.sigma_data) for each in units]
     judged = [
@@ -161,7 +162,7 @@ def adapt(
         "planes": sum(len(each.data) for each in learned),
         "steps": outcome.steps,
         "minutes": outcome.seconds / 60,
-        "factor": factor,
+        "factor": apart,
         "share": blend.share,
         "gain": blend.rows,
         "gain_of_planes": None if math.isnan(blend.planes) else blend.planes,
@@ -261,10 +262,10 @@ def _noise(stacks: Sequence[PlaneStack]) -> tuple[float, ...] | None:
     return training_noise([(stack.data, stack.normalization) for stack in stacks])
 
 
-def _planes_apart(volume: Volume) -> int:
-    """Return how many rows the planes of a stack are apart, as far as it is known."""
+def _planes_apart(volume: Volume) -> int | None:
+    """Return how many rows the planes of a stack are apart; None if it is not known."""
     size = volume.voxel_size
-    return factor_from_voxel_size(size) if size is not None and is_coarse(size) else FACTOR
+    return factor_from_voxel_size(size) if size is not None and is_coarse(size) else None
 
 
 def _training_settings(
@@ -286,14 +287,15 @@ def _training_settings(
 
 
 def _for_stack(
-    settings: TrainingSettings, factor: int, channels: Sequence[_Channel]
+    settings: TrainingSettings, factor: int | None, channels: Sequence[_Channel]
 ) -> TrainingSettings:
     """Return settings by which most rows are hidden as the stack's planes are missing.
 
     Time is short, and the model knows others already. Some rows at random stand for planes that are
-    lost, a few measured ones for noise. Settings with own planes have these among the examples.
+    lost, a few measured ones for noise. Settings with own planes have these among the examples, and
+    nothing is preferred where it is not known how many rows planes are apart.
     """
-    if settings.own_planes is not None:
+    if settings.own_planes is not None or factor is None:
         return settings
     even = all(each.is_whole and each.volume.z_positions is None for each in channels)
     return settings.updated(
