@@ -2,7 +2,8 @@
 
     PYTHONPATH=src:benchmarks python -m pretrain.learn corpus.npz -o MODEL --minutes 60
 
-On a CPU or a GPU, by the seed alone; --resume goes on from the last checkpoint in MODEL.training.
+On a CPU or a GPU, by the seed alone; --resume goes on from the last checkpoint in MODEL.training,
+--start from a finished model, with a schedule of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 
 from isoslice.data.crops import draw_crops
 from isoslice.data.planes import PlaneStack
+from isoslice.inference.model import Model
 from isoslice.models.config import ModelConfig, NetworkSettings, TrainingSettings
 from isoslice.models.diffusion.units import Units, units_of_crops
 from isoslice.models.networks.factory import build_network
@@ -80,6 +82,7 @@ def modality_weights(stacks: list[Packed]) -> list[float]:
 
 def main() -> None:
     """Pretrain as the command line says."""
+    defaults = TrainingSettings()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="what pretrain.pack wrote")
     parser.add_argument("-o", "--output", type=Path, required=True)
@@ -88,6 +91,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rate", type=float, default=1e-2)
     parser.add_argument("--measured-share", type=float, default=0.4)
+    parser.add_argument("--even-share", type=float, default=defaults.even_share)
+    parser.add_argument("--no-signal-share", type=float, default=defaults.no_signal_share)
+    parser.add_argument("--start", metavar="MODEL", help="a folder, or pretrained")
     parser.add_argument("--widths", type=int, nargs="+", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
@@ -98,19 +104,25 @@ def main() -> None:
         batch=given.batch,
         learning_rate=given.rate,
         measured_share=given.measured_share,
+        even_share=given.even_share,
+        no_signal_share=given.no_signal_share,
         validation_share=0.0,
     )
-    shape = {"widths": tuple(given.widths)} if given.widths else {}
+    widths = {"widths": tuple(given.widths)} if given.widths else {}
     packed = read_packed(given.corpus)
     stacks, units = training_stacks(packed, settings)
     typical = float(np.median([float(each.sigma_data) for each in units]))
-    network = NetworkSettings(measured=True, **shape)
-    config = ModelConfig(network=network, training=settings, sigma_data=typical)
+    before = Model.load(given.start) if given.start else None
+    shape = before.config.network if before else NetworkSettings(measured=True, **widths)
+    config = ModelConfig(network=shape, training=settings, sigma_data=typical)
+    network = build_network(config, settings.seed)
+    if before:
+        network.load_state_dict(before.network.state_dict())
     objective = ResidualObjective(config, units=tuple(units))
     sources = sorted({each.source for each in packed})
     progress = terminal_progress(False)
     job = TrainingRun(
-        build_network(config, settings.seed),
+        network,
         objective,
         config,
         stacks,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import texture
 from isoslice.data.crops import StackTable, draw_places
@@ -121,3 +122,12 @@ def test_from_a_corpus_to_a_model_in_the_package(tmp_path: Path, monkeypatch):
     assert found.trust.calibration is not None
     assert found.head is not None
     assert found.info["sources"] == ["somebody/something@1"]
+    # A finished model can be gone on from; in half precision, weights are normalised to 3 digits.
+    more = tmp_path / "more"
+    how = "--steps", 1, "--batch", 4, "--device", "cpu", "--rate", 1e-9
+    run(learn.main, corpus, "-o", more, "--start", made, *how)
+    continued = Model.load(more)
+    for name, weight in found.network.state_dict().items():
+        torch.testing.assert_close(
+            continued.network.state_dict()[name], weight, rtol=1e-3, atol=1e-5
+        )
