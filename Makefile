@@ -45,7 +45,7 @@ dist:  ## build wheel and sdist, check them, install the wheel elsewhere and use
 site: $(VENV)/.docs  ## the documentation for a browser, in site/: strict, all links checked, offline
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python docs/.site/check_links.py site
-	@echo "to read it: $(BIN)/python -m http.server --directory site"
+	@echo "to read it: open site/index.html in a browser"
 
 tutorials: $(VENV)/.demo $(VENV)/.docs  ## run the tutorials, put what they print and draw into their pages
 	OMP_NUM_THREADS=2 $(BIN)/python docs/.site/tutorials.py $(TUTORIALS) --data $(DATA) --notebooks

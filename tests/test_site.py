@@ -88,6 +88,29 @@ def test_pages_fit_and_ask_nothing_of_other_hosts(site, width, scheme):
         browser.close()
 
 
+@pytest.mark.slow
+def test_search_finds_pages_that_are_opened_from_a_folder(site):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    from browser_page import BROWSER, FLAGS, open_page
+
+    if BROWSER is None:
+        pytest.skip("no Chromium")
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        opened = open_page(browser, site / "how-to" / "large.html")
+        box = opened.page.locator(".md-search__input")
+        box.click()
+        box.press_sequentially("gantry")
+        first = opened.page.locator(".md-search-result__link").first
+        first.wait_for(timeout=60_000)
+        found = str(first.evaluate("link => link.href")).partition("?")[0].partition("#")[0]
+        assert found.startswith(site.as_uri())
+        assert Path(found.removeprefix("file://")).is_file()
+        assert "gantr" in first.inner_text().lower()
+        assert opened.console == []
+        browser.close()
+
+
 def test_faults_of_a_site_are_found(tmp_path):
     (tmp_path / "a.html").write_text(
         '<p id="here"></p><a href="b.html#there">1</a><a href="c.html">2</a><a href="#here">3</a>'
