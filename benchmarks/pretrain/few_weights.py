@@ -34,6 +34,7 @@ import isoslice
 from isoslice.data.grid import even_grid, thin
 from isoslice.data.psnr import psnr
 from isoslice.evaluation.metrics import data_range_of
+from isoslice.runtime import device as runtime
 from isoslice.training import adapt as adapting
 from isoslice.training.blend import Blend, Judged
 from isoslice.training.objectives import ResidualObjective
@@ -167,10 +168,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, nargs="+", default=[18.0, 110.0])
     parser.add_argument("--planes", type=int)
     parser.add_argument("--weights", action="append", choices=CHOICES, help="repeat; default: all")
+    parser.add_argument("--float32", action="store_true")
     parser.add_argument("--factor", type=int, default=4)
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.csv")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.float32:
+        runtime.cpu_has_bfloat16 = lambda: False
     made = []
     try:
         with warnings.catch_warnings():
