@@ -250,6 +250,7 @@ def test_reports_of_all_formats_tell_what_was_warned_of(
         told.append(text[text.index("Warned of:") : text.index("</", text.index("Warned of:"))])
         messages = read_volume(tmp_path / name).provenance["warnings"]
         assert messages
+        assert text.count("\n\nWarned of:") == len(messages)  # each on lines of its own
         assert all(message in html.unescape(told[-1]) for message in messages)
     assert told[0] == told[1]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from conftest import Cli, texture, write_stack
 from jobs_setup import small_model
@@ -45,6 +46,41 @@ def predict(refused, model_folder: Path, tmp_path: Path):
 def test_missing_voxel_size(predict, tmp_path: Path) -> None:
     stack = write_stack(tmp_path / "a.ome.tif", texture(5, 40, 40), voxel_size=None)
     assert "--voxel-size" in predict(stack)
+
+
+def test_a_missing_voxel_size_is_told_with_what_is_known(refused, tmp_path: Path) -> None:
+    """Of Fiji's TIFF without a depth, in the same words whatever the command."""
+    stack = tmp_path / "a.tif"
+    tifffile.imwrite(
+        stack, texture(5, 40, 40), imagej=True, resolution=(2, 2), metadata={"axes": "ZYX"}
+    )
+    for command in (("predict", stack, "-o", tmp_path / "o.tif", "--minutes", 0), ("check", stack)):
+        line = refused(*command, "-q")
+        assert "no voxel size along Z in its metadata (known: Y 0.5, X 0.5)" in line
+        assert "microscope's settings" in line
+
+
+def test_a_name_with_a_space_that_the_shell_cut_in_two(refused) -> None:
+    line = refused("info", "my", "stack.tif", code=2)
+    assert 'put a name with spaces in quotation marks, such as "my stack.tif"; see ' in line
+
+
+@pytest.mark.parametrize("name", ["", "folder", "my folder"])
+def test_a_folder_as_output(refused, stack_file: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir(exist_ok=True)
+    line = refused("predict", stack_file, "-o", tmp_path / name)
+    assert "got a folder, expected the name of a file to write; give one in it" in line
+
+
+def test_here_is_no_output(refused, stack_file: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "for example RESTORED.tif" in refused("predict", stack_file, "-o", ".")
+
+
+def test_an_output_without_a_known_suffix(refused, stack_file: Path, tmp_path: Path) -> None:
+    for name, other in (("out", "out.tif"), ("out.png", "out.tif")):
+        line = refused("predict", stack_file, "-o", tmp_path / name)
+        assert line.endswith(f"rename the output, for example to {tmp_path / other}")
 
 
 def test_missing_voxel_size_even_with_a_factor(predict, tmp_path: Path) -> None:

@@ -175,8 +175,8 @@ def test_progress_is_told_of_all_runs_and_speed_of_this_one(tmp_path):
 
 
 def test_times_are_told_in_one_unit():
-    told = [spoken(seconds) for seconds in (3.4, 70, 5000, 10**6)]
-    assert told == ["3 s", "1 min", "1.4 h", "12 days"]
+    told = [spoken(seconds) for seconds in (-0.3, 3.4, 70, 5000, 10**6)]
+    assert told == ["0 s", "3 s", "1 min", "1.4 h", "12 days"]
 
 
 def test_digests_tell_of_every_change(tmp_path):

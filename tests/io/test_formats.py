@@ -18,6 +18,25 @@ from isoslice.io import read_volume, write_volume
 STACK = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
 
 
+def test_a_file_that_is_not_there_is_looked_for_among_its_neighbours(tmp_path, monkeypatch):
+    (tmp_path / "nuclei 1.tif").touch()
+    asked = {
+        "nuclei 1": '; did you mean "nuclei 1.tif"?',  # a file manager hides suffixes
+        "nuclei_1.tif": '; did you mean "nuclei 1.tif"?',
+        "Nuclei 1.TIF": '; did you mean "nuclei 1.tif"?',
+        "STACK.tif": "; give its whole path, or go to its folder with cd first",
+        "none/STACK.tif": "; give its whole path, or go to its folder with cd first",
+    }
+    monkeypatch.chdir(tmp_path)
+    for name, advice in asked.items():
+        with pytest.raises(DataError) as told:
+            read_volume(name)
+        assert str(told.value).endswith(advice)
+        assert f"no such file in {tmp_path}, expected an image" in str(told.value)
+    with pytest.raises(DataError, match=r"no such file, expected an image; check the path"):
+        read_volume(tmp_path / "STACK.tif")
+
+
 def test_missing_empty_unknown(tmp_path):
     with pytest.raises(DataError, match=r"no\.tif: no such file"):
         read_volume(tmp_path / "no.tif")

@@ -148,10 +148,12 @@ def test_names_that_say_too_little_are_refused(tmp_path):
     for a, b in np.ndindex(2, 3):
         tifffile.imwrite(tmp_path / f"x{a}_y{b}.tif", STACK[0])
     assert "several numbers vary (x0_y0.tif … x1_y2.tif)" in refusal(tmp_path)
-    assert "x0_y*.tif'" in refusal(tmp_path)
+    assert 'x0_y*.tif"' in refusal(tmp_path)
     assert open_volume(tmp_path / "x0_y*.tif").data.shape == (3, 20, 24)
     tifffile.imwrite(tmp_path / "mask.tif", STACK[0])
-    assert "whose names differ in more than numbers" in refusal(tmp_path)
+    told = refusal(tmp_path)
+    assert "whose names differ in more than numbers" in told
+    assert '*.tif", or one file that is a stack' in told
     assert "matches no TIFF" in refusal(tmp_path, "none*.tif")
 
 

@@ -108,6 +108,10 @@ def test_a_restoration_is_that_of_the_library(told, source, tmp_path):
     np.testing.assert_array_equal(read_volume(tmp_path / "out.std.tif").data, direct.std)
     assert told.result(Save(made, str(tmp_path / "out.tif"))) == saved  # a dialog has asked
     assert "exists" in told.result(Save(made, output)).error  # none asks for a folder
+    own = tmp_path / "out.tif"
+    before = own.read_bytes()
+    assert "got the input as output" in told.result(Save(made, str(own), str(own))).error
+    assert own.read_bytes() == before
     report = told.result(Report(source, made, str(tmp_path / "out.html")))
     assert "stack.ome.tif" in Path(report.path).read_text(encoding="utf-8")
 

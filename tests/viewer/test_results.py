@@ -16,7 +16,7 @@ from isoslice.io.writing import write_volume
 from isoslice.runtime.progress import spoken
 from isoslice.viewer.messages import Restore, Settings, Source
 from isoslice.viewer.placement import LayerFacts
-from isoslice.viewer.restoration import going_on, output_path
+from isoslice.viewer.restoration import going_on, output_path, told_of
 from isoslice.viewer.snapshot import snapshot
 from isoslice.viewer.time_left import TimeLeft
 from isoslice.viewer.wording import in_the_panel
@@ -75,6 +75,8 @@ def test_labels_are_refused(tmp_path: Path):
 
 
 def test_small_results_need_no_path_and_large_ones_do(tmp_path: Path):
+    assert "Save as… keeps them" in told_of(str(tmp_path / "restored-3.ome.zarr"), tmp_path)
+    assert told_of("a/b.ome.zarr", tmp_path).endswith(": a/b.ome.zarr")
     assert output_path("", tmp_path, 3, 10, 100) == str(tmp_path / "restored-3.ome.zarr")
     assert output_path(" a/b ", tmp_path, 0, 1000, 100) == "a/b.ome.zarr"
     with pytest.raises(SettingsError, match="fill in Save to"):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 napari = pytest.importorskip("napari")
 pytest.importorskip("pytestqt")
@@ -204,6 +205,31 @@ def test_errors_are_told_in_the_panel_in_its_own_words(window, qtbot):
     assert "Traceback" not in shown(panel)
     panel.form.factor.setValue(2)
     assert preview(qtbot, panel).images
+
+
+def test_a_file_without_the_distance_of_planes_fills_in_the_rest(window, tmp_path, qtbot):
+    """As Fiji writes it: the field that is empty is told of, and no path that nobody knows."""
+    path = tmp_path / "my stack.tif"
+    metadata = {"axes": "ZYX", "unit": "um"}
+    tifffile.imwrite(path, texture(5, 32, 36), imagej=True, resolution=(2, 2), metadata=metadata)
+    _, panel = window(path)
+    qtbot.waitUntil(lambda: "where there is a ?" in shown(panel), timeout=LONG)
+    assert [box.value() for box in panel.form.size] == [0, 0.5, 0.5]
+    with qtbot.waitSignal(panel.jobs.ended, timeout=LONG):
+        click(qtbot, panel.preview.button)
+    assert "Error: my stack: no voxel size along Z" in shown(panel)
+    assert str(panel.folder) not in shown(panel)
+
+
+def test_a_result_is_told_of_and_never_replaces_what_was_measured(window, stack_path, qtbot):
+    _, panel = window(stack_path)
+    before = stack_path.read_bytes()
+    finish(qtbot, panel, panel.work.restore)
+    qtbot.waitUntil(lambda: "Save as… keeps them" in shown(panel), timeout=LONG)
+    panel.save(str(stack_path))
+    qtbot.waitUntil(lambda: not panel._running, timeout=LONG)
+    assert "got the input as output" in shown(panel)
+    assert stack_path.read_bytes() == before
 
 
 def test_cancel_keeps_what_is_finished_and_resume_goes_on(window, tmp_path, qtbot):

@@ -65,8 +65,10 @@ def explain(error: Exception) -> tuple[str, int]:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "isoslice"
-        text = " ".join(error.format_message().split())
-        return f"error: {text.removesuffix('.')}; see '{path} --help'", USAGE
+        text = " ".join(error.format_message().split()).removesuffix(".")
+        if "extra argument" in text:  # most often a name with a space, which the shell cut in two
+            text += '; put a name with spaces in quotation marks, such as "my stack.tif"'
+        return f"error: {text}; see '{path} --help'", USAGE
     if _is_out_of_memory(error):
         return (
             "error: out of memory; close other programs, try --device cpu if this was a GPU, or "

@@ -9,6 +9,7 @@ import typer
 
 from isoslice.cli.help import INPUT, RESULT
 from isoslice.cli.options import Output, Overwrite, Quiet, Selection, with_option_groups
+from isoslice.runtime.text import as_typed
 
 
 @with_option_groups
@@ -94,4 +95,4 @@ def export(
     left = [option for option, told in (("--author", author), ("--license", license_)) if not told]
     if left:
         typer.echo(f"before you publish it, give {' and '.join(left)}: some programs insist")
-    typer.echo(f"next: bioimageio test {output}")
+    typer.echo(f"next: bioimageio test {as_typed(output)}")

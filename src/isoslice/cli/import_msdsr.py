@@ -9,6 +9,7 @@ import typer
 
 from isoslice.cli.help import INPUT
 from isoslice.cli.options import Output, Overwrite, Quiet
+from isoslice.runtime.text import as_typed
 
 if TYPE_CHECKING:
     from isoslice.models.files.bundle import ModelBundle
@@ -53,5 +54,5 @@ def imported(model: ModelBundle, output: Path) -> str:
     width = getattr(model.config.network, "width", None)
     return (
         f"model: {output} ({size:.2f} M parameters{f', width {width}' if width else ''})\n"
-        f"next: isoslice predict STACK -m {output} -o OUT"
+        f"next: isoslice predict STACK -m {as_typed(output)} -o OUT"
     )

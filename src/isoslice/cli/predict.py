@@ -21,6 +21,7 @@ from isoslice.cli.options import (
 )
 from isoslice.cli.outcome import tell_agreement, write_prediction_report
 from isoslice.cli.predict_options import Minutes, ModelFolder, PredictArguments, Scratch
+from isoslice.runtime.text import as_typed
 
 if TYPE_CHECKING:
     from isoslice.data.output_spacing import Wanted
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from isoslice.inference.engine.begin import Request
     from isoslice.inference.engine.run import How
     from isoslice.inference.model import Model
+    from isoslice.inference.prediction import Prediction
 
 
 @with_option_groups
@@ -52,6 +54,7 @@ def predict(
     from isoslice.errors import DoubtWarning
     from isoslice.inference.engine.predict import predict_file
     from isoslice.inference.model import Model
+    from isoslice.io import check_suffix
     from isoslice.io.reading import open_with
     from isoslice.models.pretrained import folder as pretrained_folder
     from isoslice.runtime.progress import terminal_progress
@@ -60,6 +63,7 @@ def predict(
     check_minutes(minutes, model, scratch=scratch)
     if minutes == 0 and model is None:
         model = pretrained_folder()
+    check_suffix(output)
     own_model = model_beside(output)
     if model is None and large.resume and (own_model / "config.json").is_file():
         model = own_model
@@ -78,12 +82,12 @@ def predict(
             restorer = make(volume, arguments, minutes, progress)
             restorer.save(own_model, overwrite=overwrite)
             trained = True
-            progress.note(f"model saved: {own_model}; reuse it with -m {own_model}")
+            progress.note(f"model saved: {own_model}; reuse it with -m {as_typed(own_model)}")
         request = _request(Path(stack), restorer, output, reading, arguments, large)
         prediction, outcome = predict_file(request, how, progress)
         if report is not None and prediction is not None:
-            write_prediction_report(report, volume, prediction, overwrite=overwrite)
-            progress.note(f"report: {report}")
+            _write_report(report, volume, prediction, output, overwrite=overwrite)
+            progress.note(f"report: {report} (open it in a browser)")
     except KeyboardInterrupt:
         raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None
     finally:
@@ -133,17 +137,15 @@ def _check_paths(
     """Refuse paths that cannot be written, before any work."""
     from isoslice.errors import SettingsError
     from isoslice.inference.engine.job_plan import measured_files
-    from isoslice.io import check_suffix
     from isoslice.io.atomic import check_apart, check_output
 
-    check_suffix(output)
     for path in (output, *arguments.beside(output)):
         for measured in measured_files(stack):
             check_apart(path, measured)
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
-            f"with 'isoslice train {stack} -o MODEL', and give it with --model MODEL"
+            f"with 'isoslice train {as_typed(stack)} -o MODEL', and give it with --model MODEL"
         )
     if how.part is None and not how.resume:  # else an earlier run may have made some of them
         for path in (output, *arguments.beside(output)):
@@ -183,6 +185,18 @@ def _check_request(
     options = recipe_of(config).resolve(given)
     if model is not None and options.estimates_errors:
         error_estimator(model)
+
+
+def _write_report(
+    report: Path, volume: Volume, prediction: Prediction, output: Path, *, overwrite: bool
+) -> None:
+    """Write the report; if that fails, say that the volume is there nevertheless."""
+    from isoslice.errors import OutputError
+
+    try:
+        write_prediction_report(report, volume, prediction, overwrite=overwrite)
+    except OutputError as error:
+        raise OutputError(f"{output} is complete, but not its report: {error}") from error
 
 
 def _check_report(report: Path, how: How) -> None:
@@ -231,5 +245,5 @@ def _what_is_kept(output: Path, own_model: Path | None) -> str:
     if unfinished(output).exists():
         return "what is restored is kept; go on with --resume"
     if own_model is not None:
-        return f"the model is kept; run again with -m {own_model}"
+        return f"the model is kept; run again with -m {as_typed(own_model)}"
     return "nothing was written"

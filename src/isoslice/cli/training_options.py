@@ -16,6 +16,7 @@ from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.options import Device, Devices, Nodes, Output, Overwrite, Quiet, Seed
 from isoslice.errors import OutputError, SettingsError
 from isoslice.runtime.budget import DEFAULT_MINUTES
+from isoslice.runtime.text import as_typed
 
 if TYPE_CHECKING:
     from isoslice.inference.model import Model
@@ -148,7 +149,7 @@ def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
             f"validation at {factor}x: {score['psnr']:.2f} dB, linear interpolation "
             f"{score['linear_psnr']:.2f} dB"
         )
-    return [*lines, f"next: isoslice predict STACK -m {output} -o OUT"]
+    return [*lines, f"next: isoslice predict STACK -m {as_typed(output)} -o OUT"]
 
 
 def _what_is_kept(workdir: Path) -> str:

@@ -129,7 +129,7 @@ def output_spacing(volume: Volume, wanted: Wanted) -> OutputSpacing:
         name = "isotropic output"
     else:
         if z is None:
-            raise _unknown(volume)
+            raise unknown_voxel_size(volume)
         step, ratio, name = wanted.spacing, z / wanted.spacing, f"spacing {wanted.spacing:g}"
         if ratio < RATIOS[0]:
             raise SettingsError(
@@ -169,14 +169,19 @@ def on_planes(places: Sequence[float]) -> tuple[float, ...]:
 def _known_size(volume: Volume) -> VoxelSize:
     size = volume.voxel_size
     if size is None:
-        raise _unknown(volume)
+        raise unknown_voxel_size(volume)
     return size
 
 
-def _unknown(volume: Volume) -> DataError:
+def unknown_voxel_size(volume: Volume) -> DataError:
+    """Return the error of a volume whose file does not say how far apart its voxels are."""
+    missing = " and ".join(axis for axis in "ZYX" if axis not in volume.spacing)
+    known = ", ".join(f"{a} {volume.spacing[a]:.6g}" for a in "ZYX" if a in volume.spacing)
+    told = f" (known: {known})" if known else ""
     return DataError(
-        f"{volume.source}: got no voxel size (known: {dict(volume.spacing) or 'nothing'}), "
-        "expected the spacing along Z, Y and X; give it with --voxel-size Z,Y,X"
+        f"{volume.source}: no voxel size along {missing} in its metadata{told}, expected one "
+        "along Z, Y and X; look it up in the microscope's settings and give it, for example with "
+        "--voxel-size 4.0,0.83,0.83um"
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.output_spacing import unknown_voxel_size
 from isoslice.data.volume import Volume, VoxelSize, parse_voxel_size
 from isoslice.errors import DataError
 from isoslice.io.decode_errors import explained
@@ -22,6 +25,7 @@ from isoslice.io.formats.refused import check_not_refused
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_memory
 from isoslice.io.options import Positions, ReadOptions, given_positions
+from isoslice.runtime.text import as_typed
 
 
 def read_volume(
@@ -194,11 +198,7 @@ def require_voxel_size(volume: Volume) -> VoxelSize:
     """
     size = volume.voxel_size
     if size is None:
-        missing = " and ".join(axis for axis in "ZYX" if axis not in volume.spacing)
-        raise DataError(
-            f"{volume.source}: no voxel size along {missing} in its metadata, expected one along "
-            "Z, Y and X; give it, for example with --voxel-size 4.0,0.83,0.83um"
-        )
+        raise unknown_voxel_size(volume)
     return size
 
 
@@ -212,7 +212,7 @@ def _reader(path: Path) -> FileReader:
             return read_dicom
         return read_planes if not is_zarr(path) and find_planes(path) else read_omezarr
     if not path.exists():
-        raise DataError(f"{path}: no such file, expected an image; check the path")
+        raise DataError(_not_there(path))
     reader = reader_by_suffix(path)
     check_not_refused(path)
     if reader is None:
@@ -223,3 +223,20 @@ def _reader(path: Path) -> FileReader:
             "planes; convert it first"
         )
     return reader
+
+
+def _not_there(path: Path) -> str:
+    """Say where a file was looked for, and which one there has nearly its name."""
+    where = "" if path.is_absolute() else f" in {Path.cwd()}"
+    near = []
+    with suppress(OSError):
+        names = [entry.name for entry in path.parent.iterdir()]
+        near = [name for name in names if Path(name).stem == path.name]  # hidden by file managers
+        alike = {name.lower(): name for name in names}
+        near = near or [alike[n] for n in get_close_matches(path.name.lower(), alike, 1, 0.8)]
+    advice = "check the path"
+    if near:
+        advice = f"did you mean {as_typed(path.with_name(near[0]))}?"
+    elif where:
+        advice = "give its whole path, or go to its folder with cd first"
+    return f"{path}: no such file{where}, expected an image; {advice}"

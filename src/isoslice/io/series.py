@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isoslice.errors import DataError, warn
+from isoslice.runtime.text import as_typed
 
 #: Images that a message names.
 _MAX_NAMED = 8
@@ -72,7 +73,8 @@ def choose_series(
     problem = f"{len(named)} images of that name" if named else "no such image"
     raise DataError(
         f"{path}: got series {requested!r}, {problem}, expected a number or name of "
-        f"{listed(series)}; for example --series {default} ('isoslice info {path}' lists all)"
+        f"{listed(series)}; for example --series {default} "
+        f"('isoslice info {as_typed(path)}' lists all)"
     )
 
 

@@ -8,6 +8,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import OutputError
 from isoslice.io.atomic import atomic_output
 from isoslice.io.formats.dicom.header import DICOM_SUFFIXES
+from isoslice.runtime.text import as_typed
 
 #: Suffixes that `write_volume` knows.
 OUTPUT_SUFFIXES = (
@@ -87,11 +88,17 @@ def check_suffix(path: str | Path) -> None:
             f"{path}: got the name of a DICOM file, which isoslice reads and does not write, "
             "expected .nii.gz, .nrrd or .mha, which keep the orientation; rename the output"
         )
-    if not Path(path).name.lower().endswith(OUTPUT_SUFFIXES):
+    if Path(path).name.lower().endswith(OUTPUT_SUFFIXES):
+        return
+    if Path(path).is_dir():
         raise OutputError(
-            f"{path}: got an unknown suffix, expected one of {', '.join(OUTPUT_SUFFIXES)}; "
-            "rename the output"
+            f"{path}: got a folder, expected the name of a file to write; give one in it, for "
+            f"example {as_typed(Path(path) / 'RESTORED.tif')}"
         )
+    raise OutputError(
+        f"{path}: got an unknown suffix, expected one of {', '.join(OUTPUT_SUFFIXES)}; rename the "
+        f"output, for example to {as_typed(Path(path).with_suffix('.tif'))}"
+    )
 
 
 def check_volume(path: str | Path, volume: Volume) -> None:

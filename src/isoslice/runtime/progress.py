@@ -143,6 +143,7 @@ def terminal_progress(quiet: bool = False) -> Progress:
 
 def spoken(seconds: float) -> str:
     """Say a time in one unit: ``40 s``, ``12 min``, ``3.5 h``, ``4 days``."""
+    seconds = max(0.0, seconds)  # rounded sums may leave a little less than nothing
     if seconds < 60:
         return f"{seconds:.0f} s"
     if seconds < 60 * 60:

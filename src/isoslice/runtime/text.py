@@ -4,8 +4,34 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import shlex
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+_WINDOWS = os.name == "nt"
+#: What every shell takes as it stands, with or without quotes.
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
+
+
+def as_typed(path: str | Path) -> str:
+    """Quote a path, if it needs that, so that a command that a message shows can be copied."""
+    text = str(path)
+    if _PLAIN_WORD.fullmatch(text.replace("\\", "/") if _WINDOWS else text):
+        return text
+    if not _WINDOWS and set(text) & set('"$`\\!'):
+        return shlex.quote(text)
+    return f'"{text}"'  # what all shells know; those of Windows know no single quotes
+
+
+def spoken_size(nbytes: float) -> str:
+    """Say a size in one unit: ``0.4 kB``, ``16.9 MB``, ``11.1 GB``, ``2000 GB``."""
+    units = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+    unit, scale = next((pair for pair in units if nbytes >= pair[1]), units[-1])
+    number = nbytes / scale
+    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
 
 
 def as_json(value: Any) -> str:

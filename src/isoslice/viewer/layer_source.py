@@ -88,6 +88,12 @@ class LayerSource(QObject):
         data = full_resolution(self.layer)
         return stack_index(self.facts.axes, self.layer.world_to_data(position), data.shape)
 
+    def named(self, message: str) -> str:
+        """Name the layer in place of the file that was written of it, which nobody knows."""
+        if self.path is None or self.facts is None or self.path == self.facts.path:
+            return message
+        return message.replace(str(self.path), self.facts.name)
+
     def _shown(self, event: object = None) -> None:
         self.contrast.emit()
 

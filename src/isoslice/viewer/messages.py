@@ -225,10 +225,19 @@ class Checked:
 
 @dataclass(frozen=True)
 class Save:
-    """Write a restored volume, and standard deviations beside it, in the format of a suffix."""
+    """Write a restored volume, and standard deviations beside it, in the format of a suffix.
+
+    Attributes
+    ----------
+    restored, path
+        What is written, and where.
+    measured
+        File of the layer that was restored, which is never replaced; None without one.
+    """
 
     restored: Restored
     path: str
+    measured: str | None = None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from isoslice.viewer.messages import (
 )
 from isoslice.viewer.placement import row_aspect
 from isoslice.viewer.preview_box import PreviewBox
-from isoslice.viewer.restoration import going_on, has_unfinished, output_path
+from isoslice.viewer.restoration import going_on, has_unfinished, output_path, told_of
 from isoslice.viewer.restore_box import RestoreBox
 from isoslice.viewer.results import IN_MEMORY, NewLayer, ReadResult, read_result, result_layers
 from isoslice.viewer.stack_form import StackForm
@@ -75,6 +75,7 @@ class RestorePanel(QWidget):
         self._waiting: Any = None
         self.restored: Restored | None = None
         self._restored_source: Source | None = None
+        self._measured: str | None = None
         self._results = 0
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
@@ -142,9 +143,12 @@ class RestorePanel(QWidget):
         if facts is None:
             return
         self.form.axes.setText(facts.axes)
-        if facts.voxel_size is not None or None in found.voxel_size:
+        if facts.voxel_size is not None:
             return
         self.form.fill_described(found)
+        if None in found.voxel_size:
+            self.work.tell("the layer's file lacks a voxel size: fill it in where there is a ?")
+            return
         show_at(self.layer, facts, found.voxel_size, found.unit)
         self.viewer.reset_view()
         self.work.tell("voxel size read from the layer's file; the layer is shown at it now")
@@ -253,7 +257,7 @@ class RestorePanel(QWidget):
     def save(self, path: str) -> None:
         """Write the result in the format of a suffix."""
         if self.restored is not None:
-            self._run(Save(self.restored, path))
+            self._run(Save(self.restored, path, self._measured))
 
     def open_report(self) -> None:
         """Write the report of the result, and open it in a browser."""
@@ -296,6 +300,7 @@ class RestorePanel(QWidget):
                 self.restored = value
                 assert isinstance(self._asked, Restore)
                 self._restored_source, layer = self._asked.source, self._asked_of
+                self._measured = getattr(layer.source, "path", None)
                 self._results += 1
                 self.jobs.in_thread(
                     lambda: read_result(value),
@@ -311,6 +316,7 @@ class RestorePanel(QWidget):
     def _show_result(self, layer: Any, result: ReadResult) -> None:
         if layer in self.viewer.layers:
             self._add_layers(result_layers(layer, result))
+        self.work.tell(told_of(result.restored.path, self.folder))
         self.work.set_result(self.restored)
 
     def _add_layers(self, rest: Sequence[NewLayer]) -> None:
@@ -342,17 +348,17 @@ class RestorePanel(QWidget):
 
     def _warned(self, number: int, text: str, doubt: bool) -> None:
         if number in (self._running, self._previewing, self._preparing):
-            self.work.tell(text, "Warning")
+            self.work.tell(self.source.named(text), "Warning")
 
     def _failed(self, error: str) -> None:
-        self.work.tell(error, "Error")
+        self.work.tell(self.source.named(error), "Error")
         self.work.status.setText("")
 
     def _ended(self, number: int, error: str, cancelled: bool) -> None:
         if number == self._previewing:
             self._preview_ended(cancelled)
         if error and number != self._preparing:
-            self.work.tell(error, "Error")
+            self.work.tell(self.source.named(error), "Error")
         if number != self._running:
             return
         self._running = 0

@@ -37,6 +37,13 @@ def output_path(typed: str, folder: Path, number: int, nbytes: int, limit: int) 
     return str(folder / f"restored-{number}.ome.zarr")
 
 
+def told_of(path: str, folder: Path) -> str:
+    """Say where a result is, and how to keep one that lies in the folder of this session only."""
+    if Path(path).parent == folder:
+        return "restored, and shown as new layers, which are gone with napari: Save as… keeps them"
+    return f"restored, and shown as new layers: {path}"
+
+
 def has_unfinished(output: str) -> bool:
     """Whether a cancelled restoration into a path left something to go on with."""
     return Path(output + ".unfinished").is_dir()

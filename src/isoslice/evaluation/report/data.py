@@ -207,7 +207,7 @@ class Report:
     facts
         Names and values shown first.
     warning
-        Shown prominently.
+        Shown prominently, with its line breaks.
     advice
         What this is, and where to doubt it.
     scene

@@ -88,7 +88,7 @@ def check_report(result: Fidelity) -> Report:
             **({} if result.along == "Z" else {"Turned": turned_text(result.along)}),
             **({"Shown": shown} if shown else {}),
         },
-        warning=" ".join(
+        warning="\n\n".join(
             f"{message[0].upper()}{message[1:]}." for message in result.doubts.messages
         ),
         advice=_advice(result),

@@ -138,7 +138,7 @@ def prediction_report(
             **({"Shown": part} if part else {}),
             **({} if profile is None else {"Slice profile": _profile_text(profile, size.z, unit)}),
         },
-        warning=INVENTED + "".join(f" Warned of: {message}." for message in messages),
+        warning=INVENTED + "".join(f"\n\nWarned of: {message}." for message in messages),
         advice=advice(made_by, planes, size.z, unit, checked, uncertainty is not None),
         scene=scene,
         tables=measured_tables(made_by, restored, planes, time, channel, unit),

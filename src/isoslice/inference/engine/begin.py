@@ -41,6 +41,7 @@ from isoslice.io.limits import available_memory
 from isoslice.io.options import ReadOptions
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.text import spoken_size
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,8 @@ def told(restoration: Restoration, memory: int) -> str:
     passes = sum(stage.kind == "pass" for stage in restoration.frame_stages)
     return (
         f"{passes} passes over slabs of {xz} XZ and {yz} YZ slices, for "
-        f"{memory / 1e9:.3g} GB of memory (--memory, --slab); up to "
-        f"{field_bytes(restoration) / 1e9:.3g} GB on the disk beside the output while it is made"
+        f"{spoken_size(memory)} of memory (--memory, --slab); up to "
+        f"{spoken_size(field_bytes(restoration))} on the disk beside the output while it is made"
     )
 
 
@@ -209,13 +210,13 @@ def _check_room(restoration: Restoration, output: Path) -> None:
     made = restoration.voxels * sum(sink.dtype.itemsize for sink in restoration.sinks.values())
     if needed <= free < needed + made:
         warn(
-            f"{output}: got a disk with {free / 1e9:.3g} GB free; what lies there while the volume "
-            f"is made takes {needed / 1e9:.3g} GB, the result up to {made / 1e9:.3g} GB, less what "
+            f"{output}: got a disk with {spoken_size(free)} free; what lies there while the volume "
+            f"is made takes {spoken_size(needed)}, the result up to {spoken_size(made)}, less what "
             "compression saves: if the disk fills up, make room and go on with --resume"
         )
     if needed > free:
         raise OutputError(
-            f"{output}: got a disk with {free / 1e9:.3g} GB free, expected {needed / 1e9:.3g} GB "
+            f"{output}: got a disk with {spoken_size(free)} free, expected {spoken_size(needed)} "
             "for what lies there while the volume is made; choose another disk"
         )
 

@@ -31,6 +31,7 @@ from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.models.networks.factory import build_network
 from isoslice.models.pretrained import PRETRAINED, model_path
 from isoslice.models.reliability.record import Trust
+from isoslice.runtime.text import as_typed
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
 #: Only of models that can predict their errors; see `reliability`.
@@ -125,8 +126,8 @@ class ModelBundle:
         if not is_model_folder(folder):
             raise ModelError(
                 f"{folder}: no isoslice model there, expected a folder with {CONFIG} and "
-                f"{WEIGHTS}; make one with 'isoslice train IMAGES -o {folder}', or take the one "
-                f"that comes with isoslice: {PRETRAINED}"
+                f"{WEIGHTS}; make one with 'isoslice train IMAGES -o {as_typed(folder)}', or take "
+                f"the one that comes with isoslice: {PRETRAINED}"
             )
         try:
             config = read_settings(folder / CONFIG)

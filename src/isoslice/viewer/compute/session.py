@@ -23,6 +23,7 @@ from isoslice.inference.engine.predict import predict_file
 from isoslice.inference.engine.run import How
 from isoslice.inference.model import Model
 from isoslice.inference.stack import planes_to_learn_from
+from isoslice.io.atomic import check_apart
 from isoslice.io.options import ReadOptions
 from isoslice.io.reading import open_volume, open_with
 from isoslice.io.writing import beside, write_volume
@@ -81,8 +82,8 @@ class Session:
                 yield self._restore(request, progress)
             case Check(source, settings):
                 yield self._check(source, settings, progress)
-            case Save(restored, path):
-                yield save(restored, Path(path))
+            case Save(restored, path, measured):
+                yield save(restored, Path(path), measured)
             case Report(source, restored, path):
                 yield report(source, restored, Path(path))
 
@@ -239,7 +240,7 @@ def measured_shares(restored: Volume, planes: int) -> NDArray[np.float32]:
     return shares
 
 
-def save(restored: Restored, path: Path) -> Written:
+def save(restored: Restored, path: Path, measured: str | None = None) -> Written:
     """Write a restored volume in the format of a path's suffix, and its deviations beside it.
 
     A file is replaced, as a dialog has asked; a folder is not, as none asks for it.
@@ -247,8 +248,11 @@ def save(restored: Restored, path: Path) -> Written:
     Raises
     ------
     OutputError
-        If the path cannot be written, or is that of a folder.
+        If the path cannot be written, or is that of a folder, or of the file that was restored.
     """
+    for written in (path, beside(path, "std")):
+        if measured is not None:
+            check_apart(written, measured)
     replaced = path.is_file()
     if restored.std is not None:
         write_volume(beside(path, "std"), open_volume(restored.std), overwrite=replaced)

@@ -134,7 +134,7 @@ def _one_skeleton(files: Sequence[Path], where: Path) -> Skeleton:
         raise DataError(
             f"{where}: got {largest[0].name} and {odd.name}, whose names differ in more than "
             f"numbers, expected the planes of one stack; give a pattern, for example "
-            f"'{largest[0].with_name(_pattern(largest))}'"
+            f'"{largest[0].with_name(_pattern(largest))}", or one file that is a stack'
         )
     return next(iter(groups))
 
@@ -154,7 +154,7 @@ def _axes(texts: Skeleton, varying: Sequence[int], where: Path, files: Sequence[
     raise DataError(
         f"{where}: got names in which several numbers vary ({first} … {last}), expected one that "
         "counts planes, or a z, c or t before each, as in img_t1_c0_z01.tif; give a pattern in "
-        f"which one varies, for example '{_keeping(files[0], texts, varying)}'"
+        f'which one varies, for example "{_keeping(files[0], texts, varying)}"'
     )
 
 

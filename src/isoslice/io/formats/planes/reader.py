@@ -198,7 +198,7 @@ def _choose_files(path: Path) -> tuple[list[Path], list[Path]]:
         if count == second:
             raise DataError(
                 f"{path}: got {count} {most} and {second} {other} files, expected planes of one "
-                f"format; give a pattern, for example '{path / ('*' + most)}'"
+                f'format; give a pattern, for example "{path / ("*" + most)}"'
             )
         planes = [plane for plane in planes if skeleton(plane)[-1] == most]
     taken = set(planes)

@@ -1,0 +1,37 @@
+"""Results and names as text."""
+
+from __future__ import annotations
+
+import os
+import shlex
+
+import pytest
+
+from isoslice.runtime.text import as_typed, spoken_size
+
+
+@pytest.mark.skipif(os.name == "nt", reason="words as a POSIX shell splits them")
+@pytest.mark.parametrize(
+    "name",
+    ["a.tif", "/data/a_1-2.tif", "my stack.tif", "zwei Kanäle.tif", "Kanäle.tif", "it's.tif",
+     'a "b".tif', "$HOME.tif", "a\\b.tif", "a`b.tif", "what!.tif", "(1).tif", "a&b.tif", "~a.tif"],
+)  # fmt: skip
+def test_a_shell_reads_a_name_as_it_is(name):
+    assert shlex.split(as_typed(name)) == [name]
+
+
+def test_only_names_that_need_it_are_quoted_and_so_that_all_shells_know():
+    assert as_typed("/data/a_1.ome.tif") == "/data/a_1.ome.tif"
+    assert as_typed("Kanäle.tif") == "Kanäle.tif"
+    assert as_typed("my stack.tif") == '"my stack.tif"'
+
+
+def test_windows_paths_are_typed_as_they_are(monkeypatch):
+    monkeypatch.setattr("isoslice.runtime.text._WINDOWS", True)
+    assert as_typed("C:\\data\\a.tif") == "C:\\data\\a.tif"
+    assert as_typed("C:\\my data\\a.tif") == '"C:\\my data\\a.tif"'
+
+
+def test_sizes_are_told_in_a_unit_that_fits():
+    told = [spoken_size(n) for n in (0, 400, 28_700, 16_900_000, 11_112_000_000, 2_345e9)]
+    assert told == ["0 kB", "0.4 kB", "28.7 kB", "16.9 MB", "11.1 GB", "2345 GB"]
