@@ -207,6 +207,15 @@ def test_errors_are_told_in_the_panel_in_its_own_words(window, qtbot):
     assert preview(qtbot, panel).images
 
 
+def test_a_warning_is_told_once(window):
+    _, panel = window()
+    for kind in ("Warning", "Error"):
+        for _ in range(2):
+            panel.work.tell("planes are blurred", kind)
+    assert shown(panel).splitlines().count("Warning: planes are blurred") == 1
+    assert shown(panel).splitlines().count("Error: planes are blurred") == 2
+
+
 def test_a_file_without_the_distance_of_planes_fills_in_the_rest(window, tmp_path, qtbot):
     """As Fiji writes it: the field that is empty is told of, and no path that nobody knows."""
     path = tmp_path / "my stack.tif"
@@ -226,6 +235,8 @@ def test_a_result_is_told_of_and_never_replaces_what_was_measured(window, stack_
     before = stack_path.read_bytes()
     finish(qtbot, panel, panel.work.restore)
     qtbot.waitUntil(lambda: "Save as… keeps them" in shown(panel), timeout=LONG)
+    qtbot.waitUntil(lambda: panel.work.status.text() == "done", timeout=LONG)
+    assert len(panel.viewer.layers) > 1
     panel.save(str(stack_path))
     qtbot.waitUntil(lambda: not panel._running, timeout=LONG)
     assert "got the input as output" in shown(panel)

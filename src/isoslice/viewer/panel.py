@@ -67,7 +67,7 @@ class RestorePanel(QWidget):
         self._time = TimeLeft()
         #: Number of what runs and can be cancelled, of the preview, and of quiet work.
         self._running, self._previewing, self._preparing = 0, 0, 0
-        self._preview_runs = False
+        self._preview_runs, self._adding = False, False
         self._asked: Request | None = None
         self._asked_of: Any = None
         self._started: Restore | None = None
@@ -301,7 +301,7 @@ class RestorePanel(QWidget):
                 assert isinstance(self._asked, Restore)
                 self._restored_source, layer = self._asked.source, self._asked_of
                 self._measured = getattr(layer.source, "path", None)
-                self._results += 1
+                self._results, self._adding = self._results + 1, True
                 self.jobs.in_thread(
                     lambda: read_result(value),
                     lambda result: self._show_result(layer, result),
@@ -314,14 +314,15 @@ class RestorePanel(QWidget):
                 self.work.tell(f"saved: {path}")
 
     def _show_result(self, layer: Any, result: ReadResult) -> None:
-        if layer in self.viewer.layers:
-            self._add_layers(result_layers(layer, result))
+        self._add_layers(result_layers(layer, result) if layer in self.viewer.layers else ())
         self.work.tell(told_of(result.restored.path, self.folder))
         self.work.set_result(self.restored)
 
     def _add_layers(self, rest: Sequence[NewLayer]) -> None:
         """Add layers one by one, so that the window goes on between them."""
         if not rest:
+            self._adding = False
+            self.work.status.setText("done")
             return
         active = self.viewer.layers.selection.active
         rest[0].add(self.viewer)
@@ -351,6 +352,7 @@ class RestorePanel(QWidget):
             self.work.tell(self.source.named(text), "Warning")
 
     def _failed(self, error: str) -> None:
+        self._adding = False
         self.work.tell(self.source.named(error), "Error")
         self.work.status.setText("")
 
@@ -363,8 +365,8 @@ class RestorePanel(QWidget):
             return
         self._running = 0
         self.work.set_busy(False)
-        self.work.status.setText("failed" if error else "cancelled" if cancelled else "done")
-        asked = self._asked
+        asked, done = self._asked, "adding layers …" if self._adding else "done"
+        self.work.status.setText("failed" if error else "cancelled" if cancelled else done)
         kept = isinstance(asked, Restore) and has_unfinished(asked.output)
         if kept:
             self.work.tell("what is restored so far is kept; Resume goes on from there")

@@ -126,11 +126,13 @@ class RestoreBox(QWidget):
         self.status.setText(line)
 
     def tell(self, text: str, kind: str = "") -> None:
-        """Add a message; `kind` is Warning, Error, or nothing."""
+        """Add a message; `kind` is Warning, Error, or nothing. A warning is told once."""
         line = in_the_panel(text)
         if kind:
             line = f"{kind}: {line}"
-        self.messages.appendPlainText(line[:1].upper() + line[1:])
+        line = line[:1].upper() + line[1:]
+        if kind != "Warning" or line not in self.messages.toPlainText().splitlines():
+            self.messages.appendPlainText(line)
 
     def _choose_output(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Restore into", "", "OME-Zarr (*.ome.zarr)")
