@@ -325,3 +325,21 @@ def test_agreement_with_blurred_planes_is_told(
     )
     assert code == 0
     assert "agreement:" not in printed
+
+
+def test_a_plan_alone_and_what_goes_on_with_it(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    command = ("predict", stack_file, "-m", model_folder, "-o", out, "--steps", 3)
+    for option, value in (("--part", "1/2"), ("--resume", None), ("--report", tmp_path / "r.html")):
+        words = (option,) if value is None else (option, value)
+        code, _, err = cli(*command, "--plan", *words)
+        assert code == 1
+        assert f"{option} with --plan" in err[-1] or f"--plan with {option}" in err[-1]
+    code, printed, _ = cli(*command, "--plan")
+    assert code == 0
+    assert printed.startswith(f"planned: {out}.unfinished; run again with -m {model_folder} and ")
+    assert not out.exists()
+    assert cli(*command, "-q", "--part", "2/2") == (0, "", [])
+    assert read_volume(out).size("Z") == 13

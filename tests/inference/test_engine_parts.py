@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -30,6 +31,7 @@ from isoslice.inference.options import PredictOptions
 from isoslice.inference.recipes.residual import ResidualRecipe
 from isoslice.models.config import ModelConfig
 from isoslice.runtime.progress import Progress, spoken
+from isoslice.runtime.text import spoken_bytes
 from jobs_setup import run, small_request
 
 
@@ -63,6 +65,21 @@ def test_a_claim_is_left_to_whoever_holds_it(tmp_path):
             assert second is False
     with claimed(tmp_path / "c", wait=True) as free:
         assert free is True
+
+
+def test_who_waits_for_a_claim_is_told(tmp_path):
+    told = []
+
+    def waiting():
+        told.append("waiting")
+        held.close()
+
+    with ExitStack() as held:
+        held.enter_context(claimed(tmp_path / "c", wait=True, waiting=waiting))
+        assert not told  # it was free
+        with claimed(tmp_path / "c", wait=True, waiting=waiting) as free:
+            assert free is None
+    assert told == ["waiting"]
 
 
 def test_memory_is_read_as_people_write_it():
@@ -229,3 +246,8 @@ def test_slabs_of_large_gpus_are_of_whole_large_batches():
         assert min(slabs) >= batch
         assert [slab % batch for slab in slabs] == [0, 0]
     assert batch_bytes(1025 * 1024, 1, "large cuda", RECIPE) < 5 * 10**9
+
+
+def test_sizes_are_short_to_read():
+    sizes = [spoken_bytes(size) for size in (694, 10.8e6, 999.4e6, 999.6e6, 49.1e12)]
+    assert sizes == ["0.000694 MB", "10.8 MB", "999 MB", "1 GB", "49.1 TB"]

@@ -55,3 +55,13 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return value
     return str(value)
+
+
+def spoken_bytes(count: float) -> str:
+    """Say a size in a unit that keeps it short: ``10.8 MB``, ``4.1 GB``, ``49.1 TB``."""
+    size, unit = count / 1e6, "MB"
+    for larger in ("GB", "TB", "PB"):
+        if size < 999.5:  # else three digits would be 1e+03
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"
