@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -56,6 +57,8 @@ def explain(error: Exception) -> tuple[str, int]:
     """Return the line that explains `error` to a user, and the exit code."""
     text = " ".join(str(error).split())
     if isinstance(error, Interrupted):
+        # Zarr's loop still has tasks, and asyncio would tell of each at exit, in a traceback.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         return f"interrupted: {text}", INTERRUPTED
     if isinstance(error, UnhandledError):
         return f"error: {text}", BUG
