@@ -27,7 +27,7 @@ import numpy as np
 import torch
 import zarr
 
-from isoslice.inference.engine import begin as begin_module
+from isoslice.inference.engine import need as need_module
 from isoslice.inference.engine.begin import Request, begin
 from isoslice.inference.engine.job import FIELDS, Job
 from isoslice.inference.engine.slabs import parse_memory
@@ -44,8 +44,8 @@ CHUNK = 64
 #: The command line, on a disk that may be too small for the whole run.
 COMMAND = """
 import sys
-import isoslice.inference.engine.begin as begin
-begin.free_bytes = lambda folder: 2**62
+import isoslice.inference.engine.need as need
+need.free_bytes = lambda folder: 2**62
 from isoslice.cli import main
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
@@ -167,7 +167,7 @@ def main() -> None:
     budget = parse_memory(options.memory)
     if options.one:  # in a process of its own
         rows: list[list[str]] = []
-        begin_module.free_bytes = lambda folder: 2**62  # its files are sparse
+        need_module.free_bytes = lambda folder: 2**62  # its files are sparse
         one_of_each(Path(options.one[0]), options.model, Path(options.one[1]), budget, rows)
         print("row", ",".join(rows[0]), flush=True)
         return

@@ -21,7 +21,7 @@ from isoslice.data.volume import Volume
 from jobs_setup import small_model
 
 #: Options that take no value.
-FLAGS = ("--overwrite", "--resume")
+FLAGS = ("--overwrite", "--resume", "--plan")
 VALUED = re.compile(r"(--[a-z][a-z-]*) ([A-Z0-9][^\s;]*|um\b|auto\b)")
 COMMAND = re.compile(r"'(isoslice [^']+)'")
 LEFT_OUT = re.compile(r"leave out ((?:--[a-z-]+(?: and )?)+)")
@@ -220,6 +220,11 @@ CASES = [
         "who works",
         predict("--workers", 2, "--part", "1/2", stack=fine, out="o.ome.zarr"),
         ("no --part",),
+    ),
+    Case(
+        "plan and part",
+        predict("--plan", "--part", "1/2", stack=fine, out="o.ome.zarr"),
+        ("no --plan",),
     ),
     Case(
         "part and report",

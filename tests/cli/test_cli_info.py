@@ -52,6 +52,9 @@ def rich_file(tmp_path):
 def test_all_of_a_file_as_json(cli: Cli, rich_file) -> None:
     found = json.loads(cli("info", rich_file, "--json").out)
     assert found["shape"] == [2, 3, 5, 40, 44]
+    assert found["bytes"] == 2 * 3 * 5 * 40 * 44
+    assert found["chunks"] == [1, 1, 5, 40, 44]
+    assert found["restored"] == {"shape": [2, 3, 17, 40, 44], "bytes": 2 * 3 * 17 * 40 * 44}
     assert found["voxel_size"] == {"Z": 2.8, "Y": 0.7, "X": 0.7}
     assert found["unit"] == "millimeter"
     assert (found["coarse_along"], found["factor"]) == ("Z", 4)
@@ -68,7 +71,9 @@ def test_all_of_a_file_for_people(cli: Cli, rich_file) -> None:
     code, out, err = cli("info", rich_file)
     assert (code, err) == (0, [])
     found = lines(out)
-    assert found["shape"] == "2 x 3 x 5 x 40 x 44"
+    assert found["shape"] == "2 x 3 x 5 x 40 x 44, 52.8 kB"
+    assert found["chunks"] == "1 x 1 x 5 x 40 x 44"
+    assert found["restored"] == "2 x 3 x 17 x 40 x 44, 180 kB before compression"
     assert found["sampling"] == "coarse along Z by 4.0"
     assert found["channels.0"] == "DAPI, #FF0000, window 0 to 255"
     assert found["channels.2"] == "RFP, lookup table"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from conftest import Cli, texture, write_stack
 from isoslice.cli.predict import model_beside
@@ -326,3 +327,73 @@ def test_agreement_with_blurred_planes_is_told(
     )
     assert code == 0
     assert "agreement:" not in printed
+
+
+def test_a_plan_alone_and_what_goes_on_with_it(
+    cli: Cli, stack_file: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.ome.zarr"
+    command = ("predict", stack_file, "-m", model_folder, "-o", out, "--steps", 3)
+    for option, value in (("--part", "1/2"), ("--resume", None), ("--report", tmp_path / "r.html")):
+        words = (option,) if value is None else (option, value)
+        code, _, err = cli(*command, "--plan", *words)
+        assert code == 1
+        assert f"{option} with --plan" in err[-1] or f"--plan with {option}" in err[-1]
+    code, printed, _ = cli(*command, "--plan")
+    assert code == 0
+    assert printed.startswith(f"planned: {out}.unfinished; run again with -m {model_folder} and ")
+    assert not out.exists()
+    assert cli(*command, "-q", "--part", "2/2") == (0, "", [])
+    assert read_volume(out).size("Z") == 13
+
+
+#: Reads a volume that takes hours, and is stopped meanwhile.
+STOPPED = """
+import os, signal, sys
+from isoslice.cli import main
+from isoslice.inference.engine import need
+from isoslice.runtime.progress import PlainProgress
+
+need.free_bytes = lambda folder: 2**62
+update = PlainProgress.update
+
+
+def stop(self, task, fraction, detail=""):
+    update(self, task, fraction, detail)
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), int(sys.argv[1])))
+    signal.setitimer(signal.ITIMER_REAL, 0.7)  # in the middle of a part that is read
+
+
+PlainProgress.update = stop
+sys.exit(main(["predict", "huge.ome.zarr", "-m", "pretrained", "-o", "out.ome.zarr"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_is_stopped_while_it_reads_ends_in_one_line(tmp_path: Path, number: int) -> None:
+    """As SLURM stops a job; Zarr has many chunks on their way then."""
+    group = zarr.open_group(tmp_path / "huge.ome.zarr", mode="w", zarr_format=2)
+    group.create_array("0", shape=(2000, 32000, 32000), chunks=(64, 128, 128), dtype="u1")
+    scale = {"type": "scale", "scale": [32.0, 8.0, 8.0]}
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
+            "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+        }
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-c", STOPPED, str(int(number))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 130
+    lines = ran.stderr.splitlines()
+    assert any("2.05 TB" in line for line in lines)
+    assert lines[-1] == "isoslice: interrupted: nothing was written"
+    assert not [line for line in lines if "Traceback" in line or "Task" in line]

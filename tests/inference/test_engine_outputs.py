@@ -99,9 +99,32 @@ def test_planes_of_a_folder_are_never_replaced(request_, tmp_path):
 
 def test_a_disk_that_may_not_hold_the_result_is_doubted(request_, monkeypatch):
     needed = 6 * 29 * 58 * 47  # the mean, and a sample before and after a pass
-    monkeypatch.setattr("isoslice.inference.engine.begin.free_bytes", lambda folder: needed + 9)
+    monkeypatch.setattr("isoslice.inference.engine.need.free_bytes", lambda folder: needed + 9)
     with pytest.warns(IsosliceWarning, match="if the disk fills up"):
         run(request_)
-    monkeypatch.setattr("isoslice.inference.engine.begin.free_bytes", lambda folder: needed - 9)
+    monkeypatch.setattr("isoslice.inference.engine.need.free_bytes", lambda folder: needed - 9)
     with pytest.raises(OutputError, match="choose another disk"):
         run(request_, overwrite=True)
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_stack_is_read(request_, monkeypatch):
+    """Of 2 TB reading takes hours."""
+    read = []
+    monkeypatch.setattr("isoslice.inference.engine.begin.inspect", lambda *_: read.append(1))
+    monkeypatch.setattr("isoslice.inference.engine.need.free_bytes", lambda folder: 1000)
+    with pytest.raises(OutputError, match=r"expected 0\.474 MB for what lies there"):
+        run(request_)  # 6 * 29 * 58 * 47 bytes
+    assert not read
+
+
+def test_what_a_large_stack_needs_is_told_before_it_is_read(request_, monkeypatch):
+    told = []
+    monkeypatch.setattr(Progress, "note", lambda self, text: told.append(text))
+    run(request_)
+    assert not any("is read first" in note for note in told)
+    monkeypatch.setattr("isoslice.inference.engine.begin.WORTH_TELLING", 8 * 58 * 47)
+    run(request_, overwrite=True)
+    number = next(n for n, note in enumerate(told) if "is read first" in note)
+    assert "(0.0218 MB; " in told[number]  # 8 * 58 * 47 bytes
+    assert "up to 0.0791 MB, " in told[number]  # 29 * 58 * 47
+    assert any("passes over slabs" in note for note in told[number:])

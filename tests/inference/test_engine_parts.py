@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -63,6 +64,21 @@ def test_a_claim_is_left_to_whoever_holds_it(tmp_path):
             assert second is False
     with claimed(tmp_path / "c", wait=True) as free:
         assert free is True
+
+
+def test_who_waits_for_a_claim_is_told(tmp_path):
+    told = []
+
+    def waiting():
+        told.append("waiting")
+        held.close()
+
+    with ExitStack() as held:
+        held.enter_context(claimed(tmp_path / "c", wait=True, waiting=waiting))
+        assert not told  # it was free
+        with claimed(tmp_path / "c", wait=True, waiting=waiting) as free:
+            assert free is None
+    assert told == ["waiting"]
 
 
 def test_memory_is_read_as_people_write_it():

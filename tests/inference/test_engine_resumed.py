@@ -68,6 +68,26 @@ def test_nothing_is_left_where_nothing_was_done(request_, monkeypatch):
     assert not unfinished(request_.output).exists()
 
 
+def test_a_plan_that_took_long_is_kept_where_nothing_was_done(request_, undisturbed, monkeypatch):
+    monkeypatch.setattr("isoslice.inference.engine.run.WORTH_KEEPING", 0)
+    interrupted(request_, monkeypatch, after=0)
+    assert unfinished(request_.output).exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("isoslice.inference.engine.begin.inspect", None)  # the stack is not measured
+        run(request_, resume=True)
+    assert files(request_.output) == files(undisturbed)
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"part": (2, 3)}])
+def test_what_was_planned_alone_is_gone_on_with(request_, undisturbed, monkeypatch, how):
+    made = run(request_, plan_only=True)
+    assert (made.tasks, made.finished) == (0, None)
+    assert not request_.output.exists()
+    monkeypatch.setattr("isoslice.inference.engine.begin.inspect", None)
+    run(request_, **how)
+    assert files(request_.output) == files(undisturbed)
+
+
 @pytest.mark.parametrize("cut", [0, 7])
 @pytest.mark.parametrize("after", [3, 26])
 def test_a_file_that_was_cut_off_is_made_again(request_, undisturbed, monkeypatch, after, cut):
@@ -104,8 +124,8 @@ def test_disk_and_permissions_are_clean_errors(request_, monkeypatch):
         with pytest.raises(OutputError, match="disk is full"):
             run(request_)
     with monkeypatch.context() as patch:
-        patch.setattr("isoslice.inference.engine.begin.field_bytes", lambda _: 10**12)
-        patch.setattr("isoslice.inference.engine.begin.free_bytes", lambda _: 10**9)
+        patch.setattr("isoslice.inference.engine.begin.field_bytes", lambda *_: 10**12)
+        patch.setattr("isoslice.inference.engine.need.free_bytes", lambda _: 10**9)
         with pytest.raises(OutputError, match="choose another disk"):
             run(request_)
     assert not unfinished(request_.output).exists()

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from isoslice.runtime.text import as_typed, spoken_size
+from isoslice.runtime.text import as_typed, spoken_bytes
 
 
 @pytest.mark.skipif(os.name == "nt", reason="words as a POSIX shell splits them")
@@ -33,5 +33,6 @@ def test_windows_paths_are_typed_as_they_are(monkeypatch):
 
 
 def test_sizes_are_told_in_a_unit_that_fits():
-    told = [spoken_size(n) for n in (0, 400, 28_700, 16_900_000, 11_112_000_000, 2_345e9)]
-    assert told == ["0 kB", "0.4 kB", "28.7 kB", "16.9 MB", "11.1 GB", "2345 GB"]
+    sizes = (0, 694, 28_700, 10.8e6, 999.4e6, 999.6e6, 11.112e9, 49.1e12)
+    told = [spoken_bytes(size) for size in sizes]
+    assert told == ["0 B", "694 B", "28.7 kB", "10.8 MB", "999 MB", "1 GB", "11.1 GB", "49.1 TB"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import sys
 import traceback
@@ -56,6 +58,8 @@ def explain(error: Exception) -> tuple[str, int]:
     """Return the line that explains `error` to a user, and the exit code."""
     text = " ".join(str(error).split())
     if isinstance(error, Interrupted):
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)  # see _hush
+        atexit.register(_hush)
         return f"interrupted: {text}", INTERRUPTED
     if isinstance(error, UnhandledError):
         return f"error: {text}", BUG
@@ -90,6 +94,15 @@ def _fail(line: str, code: int) -> int:
         sys.stderr.write(f"isoslice: {line}\n")
         sys.stderr.flush()
     return code
+
+
+def _hush() -> None:
+    """Let an interrupted command end without tracebacks.
+
+    Zarr's loop still has tasks then, and Python would tell of each while it ends.
+    """
+    sys.unraisablehook = lambda _: None
+    warnings.simplefilter("ignore")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import asdict
 from itertools import pairwise
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoslice.cli.options import JsonFlag, StackReading, with_option_groups
-from isoslice.runtime.text import as_json, as_lines
+from isoslice.runtime.text import as_json, as_lines, spoken_bytes
 
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume
@@ -70,9 +71,12 @@ def describe_volume(volume: Volume) -> dict[str, Any]:
         "shape": list(volume.data.shape),
         "axes": volume.axes,
         "dtype": volume.data.dtype.name,
+        "bytes": volume.data.nbytes,
+        "chunks": _chunks(volume),
         "voxel_size": {axis: volume.spacing.get(axis) for axis in "ZYX" if axis in volume.axes},
         "unit": volume.unit,
         **_sampling(volume),
+        "restored": _restored(volume),
         "z_positions": None if volume.z_positions is None else list(volume.z_positions),
         "slice_thickness": shown.slice_thickness,
         "optics": None if shown.optics is None else asdict(shown.optics),
@@ -146,6 +150,33 @@ def _sampling(volume: Volume) -> dict[str, Any]:
     }
 
 
+def _chunks(volume: Volume) -> list[int] | None:
+    """Return what is decoded at once, where that is not the whole."""
+    from isoslice.io.lazy_array import LazyArray
+
+    return list(volume.data.chunks) if isinstance(volume.data, LazyArray) else None
+
+
+def _restored(volume: Volume) -> dict[str, Any] | None:
+    """Say what predict would make, unless told otherwise: shape, and bytes before compression."""
+    from isoslice.data.coarse import turned
+    from isoslice.data.output_spacing import Wanted, output_spacing
+    from isoslice.errors import IsosliceError
+
+    along = _sampling(volume)["coarse_along"]
+    if along is None or volume.size(along) < 2:
+        return None
+    try:
+        depth = output_spacing(turned(volume, along), Wanted()).depth
+    except IsosliceError:  # which predict will tell
+        return None
+    shape = [
+        depth if axis == along else size
+        for axis, size in zip(volume.axes, volume.data.shape, strict=True)
+    ]
+    return {"shape": shape, "bytes": math.prod(shape) * volume.data.dtype.itemsize}
+
+
 def _orientation(volume: Volume) -> dict[str, Any] | None:
     from isoslice.data.anatomy import axis_codes
 
@@ -173,7 +204,12 @@ def _for_terminal(described: dict[str, Any]) -> dict[str, Any]:
             )
             for one in described["series"]
         }
-    shown["shape"] = " x ".join(map(str, described["shape"]))
+    shown["shape"] = f"{_times(described['shape'])}, {spoken_bytes(described['bytes'])}"
+    if described["chunks"] is not None:
+        shown["chunks"] = _times(described["chunks"])
+    if (restored := described["restored"]) is not None:
+        size = spoken_bytes(restored["bytes"])
+        shown["restored"] = f"{_times(restored['shape'])}, {size} before compression"
     names, displays = described["channels"], described["displays"]
     if displays is not None:
         names = names if isinstance(names, list) else [None] * len(displays)
@@ -200,6 +236,7 @@ def _for_terminal(described: dict[str, Any]) -> dict[str, Any]:
 
 #: Keys that a terminal shows in another form, or not at all.
 _MERGED_KEYS = (
+    "bytes",
     "coarse_along",
     "coarse_by",
     "displays",
@@ -247,6 +284,10 @@ def _planes_text(described: dict[str, Any]) -> dict[str, str]:
     if described["stated"] is not None:
         shown["stated"] = described["stated"]
     return shown
+
+
+def _times(shape: list[int]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _joined(*parts: str | None) -> str:

@@ -23,6 +23,14 @@ class LargeOptions:
     scheduler: Scheduler = None
     part: Part = None
     slab: Slab = None
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="Measure the stack, say what is needed, and stop: --resume or --part goes on.",
+            rich_help_panel=LARGE,
+        ),
+    ] = False
     resume: Annotated[
         bool,
         typer.Option(
@@ -52,4 +60,12 @@ class LargeOptions:
                 f"got {' and '.join(names)}, expected one of them at most, which says who restores "
                 f"the blocks; leave out {' and '.join(names[1:])}"
             )
-        return How(self.workers, self.scheduler, part_of(self.part), self.resume, overwrite)
+        goes_on = {"--part": self.part, "--resume": self.resume}
+        after = [name for name, value in goes_on.items() if value]
+        if self.plan and after:
+            raise SettingsError(
+                f"got --plan with {' and '.join(after)}, which would go on with a plan, expected "
+                "--plan first, by itself; leave out --plan"
+            )
+        part = part_of(self.part)
+        return How(self.workers, self.scheduler, part, self.resume, overwrite, self.plan)

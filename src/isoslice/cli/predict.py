@@ -92,6 +92,10 @@ def predict(
         raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None
     finally:
         progress.close()
+    if how.plan_only:
+        if not quiet:
+            _tell_plan(output, own_model if trained or model is None else model)
+        return
     if not quiet:
         speed = outcome.voxels / max(outcome.seconds, 1e-9)
         typer.echo(f"restored: {output} ({outcome.seconds:.1f} s, {speed:,.0f} voxels/s)")
@@ -145,7 +149,8 @@ def _check_paths(
     if how.part is not None and model is None:
         raise SettingsError(
             "got --part without --model, expected one model that all parts use; train it first, "
-            f"with 'isoslice train {as_typed(stack)} -o MODEL', and give it with --model MODEL"
+            f"with 'isoslice train {as_typed(stack)} -o MODEL --from pretrained', and give it with "
+            "--model MODEL"
         )
     if how.part is None and not how.resume:  # else an earlier run may have made some of them
         for path in (output, *arguments.beside(output)):
@@ -203,11 +208,12 @@ def _check_report(report: Path, how: How) -> None:
     from isoslice.errors import SettingsError
     from isoslice.evaluation.report.write import check_report_path
 
-    if how.part is not None:
-        raise SettingsError(
-            "got --report with --part, which may end before the volume is whole, expected one of "
-            "them; leave out --report"
-        )
+    for option, given in (("--part", how.part is not None), ("--plan", how.plan_only)):
+        if given:
+            raise SettingsError(
+                f"got --report with {option}, which may end before the volume is whole, expected "
+                "one of them; leave out --report"
+            )
     check_report_path(report, how.overwrite)
 
 
@@ -237,6 +243,15 @@ def check_stack(volume: Volume, wanted: Wanted) -> None:
     # The output must carry a true voxel size, so this holds even where --factor is given.
     require_voxel_size(volume)
     choose_spacing(volume, wanted, Progress())
+
+
+def _tell_plan(output: Path, model: Path) -> None:
+    from isoslice.inference.engine.begin import unfinished
+
+    typer.echo(
+        f"planned: {unfinished(output)}; run again with -m {as_typed(model)} and --resume, or "
+        "share the work with --part 1/N to N/N"
+    )
 
 
 def _what_is_kept(output: Path, own_model: Path | None) -> str:

@@ -26,14 +26,6 @@ def as_typed(path: str | Path) -> str:
     return f'"{text}"'  # what all shells know; those of Windows know no single quotes
 
 
-def spoken_size(nbytes: float) -> str:
-    """Say a size in one unit: ``0.4 kB``, ``16.9 MB``, ``11.1 GB``, ``2000 GB``."""
-    units = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
-    unit, scale = next((pair for pair in units if nbytes >= pair[1]), units[-1])
-    number = nbytes / scale
-    return f"{number:.0f} {unit}" if number >= 100 else f"{number:.3g} {unit}"
-
-
 def as_json(value: Any) -> str:
     """Format as strict JSON; NumPy values become plain ones, infinity the string ``"inf"``."""
     return json.dumps(_plain(value), indent=2, allow_nan=False)
@@ -81,3 +73,13 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int | float):
         return value
     return str(value)
+
+
+def spoken_bytes(count: float) -> str:
+    """Say a size in a unit that keeps it short: ``694 B``, ``10.8 MB``, ``4.1 GB``, ``49.1 TB``."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB", "PB"):
+        if size < 999.5:  # else three digits would be 1e+03
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.3g} {unit}"

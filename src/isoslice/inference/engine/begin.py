@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from isoslice.inference.engine.job import (
     write_plan,
 )
 from isoslice.inference.engine.job_plan import JobPlan, check_same, files_digest, files_glance
+from isoslice.inference.engine.need import WORTH_TELLING, check_beside, field_bytes, need_of
 from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
 from isoslice.inference.engine.slabs import LEAST_BUDGET, sizes_of, slab_slices
 from isoslice.inference.engine.worker import Worker
@@ -33,7 +33,6 @@ from isoslice.inference.options import PredictOptions
 from isoslice.inference.plan import plan_restoration
 from isoslice.inference.recipes import recipe_of
 from isoslice.inference.stack import stack_to_restore
-from isoslice.inference.stages import peak_bytes
 from isoslice.inference.stored_profile import choose_profile
 from isoslice.inference.uncertainty import error_estimator
 from isoslice.io.atomic import output_error
@@ -41,7 +40,7 @@ from isoslice.io.limits import available_memory
 from isoslice.io.options import ReadOptions
 from isoslice.models.files.bundle import ModelBundle
 from isoslice.runtime.progress import Progress
-from isoslice.runtime.text import spoken_size
+from isoslice.runtime.text import spoken_bytes
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,10 @@ def begin(
     profile_in_planes(chosen.asked, volume, stack.spacing.ratio)  # refuses some, early
     _check_lazy(request, volume)
     progress.note(f"computing on {worker.told}")
+    need = need_of(stack, options, recipe)
+    if need.reads >= WORTH_TELLING:
+        progress.note(need.told)
+    check_beside(need.beside, request.output)  # at least: before hours of reading
     inspection = inspect(volume, model.config, progress, options.missing_planes)
     doubts = warn_of(diagnose(volume, stack.factor, model, inspection, blurred=chosen.blurred))
     plan = plan_restoration(stack, inspection, model, options, doubts, progress)
@@ -145,8 +148,8 @@ def begin(
     job = Job(saved, unfinished(request.output), volume, model)
     if request.memory is not None and request.memory < LEAST_BUDGET:
         progress.note(
-            f"a process takes up to {LEAST_BUDGET / 1e9:.3g} GB, of which Python and PyTorch take "
-            f"0.4, however little it is given ({request.memory / 1e9:.3g} GB)"
+            f"a process takes up to {spoken_bytes(LEAST_BUDGET)}, of which Python and PyTorch take "
+            f"0.4, however little it is given ({spoken_bytes(request.memory)})"
         )
     progress.note(told(job.restoration, request.budget))
     _check_room(job.restoration, request.output)
@@ -176,9 +179,9 @@ def _check_lazy(request: Request, volume: Volume) -> None:
     """Refuse a stack that every process would have to hold in memory, if that is too much."""
     if isinstance(volume.data, np.ndarray) and volume.data.nbytes > request.budget // 4:
         raise SettingsError(
-            f"{request.stack}: got {volume.data.nbytes / 1e9:.3g} GB in a format that is read as a "
-            f"whole, expected a quarter of --memory ({request.budget / 1e9:.3g} GB) at most; save "
-            "it as OME-Zarr or as an uncompressed TIFF, or give more memory"
+            f"{request.stack}: got {spoken_bytes(volume.data.nbytes)} in a format that is read as "
+            f"a whole, expected a quarter of --memory ({spoken_bytes(request.budget)}) at most; "
+            "save it as OME-Zarr or as an uncompressed TIFF, or give more memory"
         )
 
 
@@ -188,36 +191,26 @@ def told(restoration: Restoration, memory: int) -> str:
     passes = sum(stage.kind == "pass" for stage in restoration.frame_stages)
     return (
         f"{passes} passes over slabs of {xz} XZ and {yz} YZ slices, for "
-        f"{spoken_size(memory)} of memory (--memory, --slab); up to "
-        f"{spoken_size(field_bytes(restoration))} on the disk beside the output while it is made"
+        f"{spoken_bytes(memory)} of memory (--memory, --slab); up to "
+        f"{spoken_bytes(_beside(restoration))} on the disk beside the output while it is made"
     )
 
 
-def field_bytes(restoration: Restoration) -> int:
-    """Bytes of a frame's fields on the disk, where they are most."""
-    of_pass = 4 if "float32" in restoration.cut.fields else 2
-    each = peak_bytes(restoration.frame_stages, of_pass, in_place=False)
-    return each * restoration.channels * math.prod(restoration.shape)
-
-
-def free_bytes(folder: Path) -> int:
-    """Bytes that are free on a folder's disk."""
-    return shutil.disk_usage(folder).free
+def _beside(restoration: Restoration) -> int:
+    of_pass = "float32" if "float32" in restoration.cut.fields else "float16"
+    sizes = restoration.shape, restoration.channels
+    return field_bytes(restoration.frame_stages, *sizes, of_pass)
 
 
 def _check_room(restoration: Restoration, output: Path) -> None:
-    needed, free = field_bytes(restoration), free_bytes(output.absolute().parent)
+    needed = _beside(restoration)
+    free = check_beside(needed, output)
     made = restoration.voxels * sum(sink.dtype.itemsize for sink in restoration.sinks.values())
-    if needed <= free < needed + made:
+    if free < needed + made:
         warn(
-            f"{output}: got a disk with {spoken_size(free)} free; what lies there while the volume "
-            f"is made takes {spoken_size(needed)}, the result up to {spoken_size(made)}, less what "
-            "compression saves: if the disk fills up, make room and go on with --resume"
-        )
-    if needed > free:
-        raise OutputError(
-            f"{output}: got a disk with {spoken_size(free)} free, expected {spoken_size(needed)} "
-            "for what lies there while the volume is made; choose another disk"
+            f"{output}: got a disk with {spoken_bytes(free)} free; what lies there while the "
+            f"volume is made takes {spoken_bytes(needed)}, the result up to {spoken_bytes(made)}, "
+            "less what compression saves: if the disk fills up, make room and go on with --resume"
         )
 
 

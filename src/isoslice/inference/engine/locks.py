@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,9 @@ def locked(path: Path, output: Path, *, shared: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def claimed(path: Path, *, wait: bool) -> Iterator[bool | None]:
+def claimed(
+    path: Path, *, wait: bool, waiting: Callable[[], None] = lambda: None
+) -> Iterator[bool | None]:
     """Hold a lock on the file `path` while the block runs, if no one else does.
 
     Parameters
@@ -55,6 +57,8 @@ def claimed(path: Path, *, wait: bool) -> Iterator[bool | None]:
         The file; made if it is missing, and left where it is.
     wait
         Whether to wait for whoever holds it.
+    waiting
+        Called once where that is so.
 
     Yields
     ------
@@ -63,6 +67,8 @@ def claimed(path: Path, *, wait: bool) -> Iterator[bool | None]:
     handle = _open(path)
     try:
         held: bool | None = _taken(handle, shared=False)
+        if wait and held is False:
+            waiting()
         while wait and held is False:
             time.sleep(PAUSE)
             held = None if _taken(handle, shared=False) else False

@@ -167,6 +167,7 @@ def _is_bounded(request: Request, how: How) -> bool:
         or any(value is not None for value in asked)
         or how.workers > 1
         or how.resume
+        or how.plan_only
     )
 
 

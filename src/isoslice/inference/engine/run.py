@@ -58,6 +58,9 @@ if TYPE_CHECKING:
 
 #: In an unfinished output: a line about each run that worked at it.
 RUNS = "runs.jsonl"
+#: Seconds: a plan that took longer is kept where a run ends before its first task is done. Of 2 TB
+#: it takes hours.
+WORTH_KEEPING = 60.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class How:
         (I, N): this is one of N runs that share the work.
     resume, overwrite
         Go on with an unfinished output; replace a finished or unfinished one.
+    plan_only
+        Settle everything and stop there: other runs go on with it.
     """
 
     workers: int = 1
@@ -81,6 +86,7 @@ class How:
     part: tuple[int, int] | None = None
     resume: bool = False
     overwrite: bool = False
+    plan_only: bool = False
 
     def __post_init__(self) -> None:
         """Check the number of workers."""
@@ -177,12 +183,21 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
                 worker = worker._replace(
                     memory=worker.memory // -(-how.workers // max(1, torch.cuda.device_count()))
                 )
+        started = time.perf_counter()
         job = _job(request, how, folder, progress, worker)
-        return _do_stages(request, how, job, progress, client)
+        if how.plan_only:
+            return Outcome()
+        planned_for = time.perf_counter() - started
+        return _do_stages(request, how, job, progress, client, planned_for)
 
 
 def _do_stages(
-    request: Request, how: How, job: Job, progress: Progress, client: Client | None
+    request: Request,
+    how: How,
+    job: Job,
+    progress: Progress,
+    client: Client | None,
+    planned_for: float,
 ) -> Outcome:
     folder, ledger = job.folder, Ledger(job.folder)
     tracker = Tracker(job, ledger, progress)
@@ -202,7 +217,8 @@ def _do_stages(
         # Another part may have ended the whole run.
         if how.part is None or folder.exists() or not isinstance(error, FileNotFoundError):
             ledger.refresh()
-            if not ledger.done and not how.resume and how.part is None:
+            alone = how.part is None and not how.resume
+            if alone and not ledger.done and planned_for < WORTH_KEEPING:
                 remove_unfinished(folder)  # nothing to go on with
             raise
     finally:
@@ -225,7 +241,11 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
         return go_on(request, model, worker)
     if how.part is not None:
         # The first part to come here makes the plan; the others wait for it.
-        with claimed(_gate(folder), wait=True):
+        with claimed(
+            _gate(folder),
+            wait=True,
+            waiting=lambda: progress.note("waiting for the part that makes the plan"),
+        ):
             if can_go_on(folder):
                 return go_on(request, model, worker)
             check_outputs(request, how)  # another part may have ended it meanwhile

@@ -233,5 +233,6 @@ def _warn_of_gaps(path: Path, planes: PlaneFiles) -> None:
         warn(
             f"{path}: plane{'' if one else 's'} {format_numbers(missing)} "
             f"{'is' if one else 'are'} missing; the planes around are taken as neighbours, so "
-            "that the stack is too short there: add what is missing, or restore both sides apart"
+            "that the stack is too short there: add what is missing (a black image will do, which "
+            "is restored from the planes around), or restore both sides apart"
         )
