@@ -195,3 +195,20 @@ def test_along_an_axis_the_voxel_size_does_not_say(cli: Cli, model_folder, tmp_p
     assert read_volume(out).data.shape == (9, 40, 13)
     (found,) = [cli("check", stack, "-m", model_folder, "--along", "X", "--factor", 2)]
     assert found.code == 0, found
+
+
+def test_warnings_are_told_once(cli: Cli, tmp_path, model_folder) -> None:
+    """A stack is opened twice, to look at it and to restore it."""
+    folder = tmp_path / "planes"
+    folder.mkdir()
+    for number in (0, 1, 2, 4):
+        plane = Volume(texture(1, 40, 44)[0], "YX", {"Y": 1.0, "X": 1.0}, "micrometer")
+        write_volume(folder / f"z{number}.ome.tif", plane)
+    ran = cli(
+        *("predict", folder, "--voxel-size", "3,1,1", "-m", model_folder),
+        *("-o", tmp_path / "out.ome.tif", "--mode", "mean"),
+    )
+    assert ran.code == 0
+    told = [line for line in ran.err if "warning" in line]
+    assert any("missing" in line for line in told)
+    assert len(told) == len(set(told))

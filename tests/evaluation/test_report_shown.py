@@ -1,6 +1,8 @@
-"""Which part of a volume a report shows, and the places it begins at."""
+"""Which part of a volume a report shows, the places it begins at, and which way round it lies."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import texture
+from isoslice.data.coarse import turned
+from isoslice.data.metadata import Metadata, Orientation, as_matrix
 from isoslice.evaluation.report import Layer
 from isoslice.evaluation.report.crop import Crop, centred, choose_box, sides
+from isoslice.evaluation.report.of_predict import prediction_report
+from isoslice.evaluation.report.page import html
 from isoslice.evaluation.report.viewpoints import doubtful_places, first_place
-from report_page import restored_stack, scene_of
+from report_page import Page, restored_stack, scene_of
 
 shapes = st.tuples(st.integers(2, 400), st.integers(2, 5000), st.integers(2, 5000))
 
@@ -95,3 +101,28 @@ def test_of_uneven_planes_the_first_place_is_between_two() -> None:
     scene = scene_of(restored.data, planes=(0, 4, 12, 32), ratio=8.0)
     variances = {z: restored.data[z].var() for z in (2, 8, 22)}
     assert first_place(scene)[0] == max(variances, key=lambda z: variances[z])
+
+
+def test_where_slices_run_to_in_a_patient() -> None:
+    """As a scanner stores an axial series: X to the left, Y to the back, Z to the head."""
+    stack, restored = restored_stack()
+    plain = prediction_report(stack, restored)
+    assert plain.scene is not None
+    assert plain.scene.towards == ()
+    assert "XY →" not in Page(html(plain)).text
+    affine = as_matrix([[-1, 0, 0, 40], [0, -1, 0, 50], [0, 0, 1, -60], [0, 0, 0, 1]])
+    lying = replace(
+        restored, metadata=Metadata(orientation=Orientation(sform=affine, sform_code=1))
+    )
+    report = prediction_report(stack, lying)
+    assert report.scene is not None
+    assert report.scene.towards == ("S", "P", "L")
+    page = Page(html(report))
+    for label in ("XY → L ↓ P", "XZ → L ↓ S", "YZ → P ↓ S"):
+        assert label in page.text
+    assert '"towards":["S","P","L"]' in "".join(page.scripts).replace(" ", "")
+    # Coarse along X, which is called Z on the page: its letter goes with the voxels.
+    made = {**(restored.provenance or {}), "along": "X"}
+    across = prediction_report(turned(stack, "X"), turned(replace(lying, provenance=made), "X"))
+    assert across.scene is not None
+    assert across.scene.towards == ("S", "P", "L")

@@ -173,6 +173,17 @@ def test_a_missing_plane_is_named(tmp_path):
     assert np.allclose(volume.metadata.orientation.affine, affine())
 
 
+def test_all_gaps_are_counted(tmp_path):
+    """The largest is named; a second one is not kept quiet."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for index in (0, 1, 3, 4, 5, 8, 9):
+        save(folder / f"{index}.dcm", DATA[0], place(index))
+    message = r"2 plane\(s\) missing between 5.dcm and 8.dcm \(.*apart\), and at 1 other place"
+    with pytest.warns(IsosliceWarning, match=message):
+        read_volume(folder)
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.009, 0.03, 0.3])
 def test_uneven_planes(tmp_path, shift):
     for number in range(5):
@@ -224,12 +235,45 @@ def test_tilt_is_told_and_kept(tmp_path):
     pytest.importorskip("nibabel")
     for number in range(5):
         save(tmp_path / f"{number}.dcm", DATA[number], np.add(place(number), (number, 0, 0)))
-    with pytest.warns(IsosliceWarning, match=r"tilt of 18\.4 degrees"):
+    with pytest.warns(IsosliceWarning, match=r"tilt of 18\.4 degrees.*NIfTI.*straighten"):
         volume = read_volume(tmp_path)
     orientation = volume.metadata.orientation
     assert orientation.qform is None  # it could not say so
+    write_volume(tmp_path / "a.nii.gz", volume)
+    with pytest.raises(RuntimeError, match="orthonormal"):  # as the warning says
+        sitk.ReadImage(str(tmp_path / "a.nii.gz"))
     assert np.allclose(np.array(orientation.affine)[:3, 2], (-1, 0, 3))
     assert volume.spacing["Z"] == pytest.approx(np.hypot(1, 3))
+
+
+def test_straightened_as_the_page_says(tmp_path):
+    """What docs/reference/formats.md advises opens in ITK, with every voxel in its place."""
+    nibabel = pytest.importorskip("nibabel")
+    page = (Path(__file__).parents[2] / "docs/reference/formats.md").read_text("utf-8")
+    start = page.index("import nibabel")
+    code = page[start : page.index("```", start)]
+    ramp = np.arange(24)[:, None, None] * 20 + np.arange(30)[:, None] * 10 + np.arange(28)
+    for number, plane in enumerate(ramp.astype(np.int16)):
+        save(
+            tmp_path / f"{number}.dcm",
+            plane,
+            (0, 0.25 * number, number),
+            ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
+            PixelSpacing=[1, 1],
+        )
+    with pytest.warns(IsosliceWarning, match="tilt of"):
+        volume = read_volume(tmp_path)
+    write_volume(tmp_path / "OUT.nii.gz", volume)
+    for name in ("OUT", "STRAIGHT"):
+        code = code.replace(f'"{name}.nii.gz"', repr(str(tmp_path / f"{name}.nii.gz")))
+    exec(code, {})
+    affine = nibabel.load(tmp_path / "OUT.nii.gz").affine
+    image = sitk.ReadImage(str(tmp_path / "STRAIGHT.nii.gz"))
+    assert image.GetPixelID() == sitk.sitkInt16
+    for z, y, x in ((12, 15, 14), (5, 20, 9), (18, 8, 20)):
+        right, front, up, _ = affine @ (x, y, z, 1)
+        found = image.EvaluateAtPhysicalPoint((-right, -front, up))
+        assert found == pytest.approx(float(ramp[z, y, x]), abs=1.5)
 
 
 def test_images_at_the_same_place(tmp_path):
@@ -344,8 +388,58 @@ def test_refused_kinds(tmp_path):
     data.save_as(tmp_path / "a.dcm")
     with pytest.raises(DataError, match="without an image"):
         read_volume(tmp_path / "a.dcm")
-    with pytest.raises(DataError, match="hold no image"):
+    with pytest.raises(DataError, match=r"hold no image.*give the folder that holds them"):
         read_volume(tmp_path)
+
+
+def test_any_name(tmp_path):
+    """Archives name files at will; pictures beside them are none."""
+    folder = series(tmp_path / "a")
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"CT.1.2.840.{number}.{('img', 'DCM', 'bin', 'CT', 'gz')[number]}")
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
+    assert np.array_equal(read_volume(folder).data, DATA)
+    assert find_all_images([folder]) == [folder]
+
+
+def test_folder_of_folders(tmp_path):
+    """An export has its files below, often with an index of them: they are named, to be given."""
+    study = tmp_path / "PAT01" / "ST01"
+    study.mkdir(parents=True)
+    for number in range(5):
+        series(study / f"SE{number}", SeriesInstanceUID=f"1.2.{number}")
+    (study / "empty").mkdir()
+    named = rf"{study / 'SE0'} \(5 files\), .*SE1 .*SE2 \(5 files\) and 2 more"
+    for folder in (tmp_path, study):
+        with pytest.raises(DataError, match=named):
+            read_volume(folder)
+    (tmp_path / "DICOMDIR").write_bytes(index(tmp_path / "SE0.dcm"))
+    for path in (tmp_path, tmp_path / "DICOMDIR"):
+        with pytest.raises(DataError, match=rf"give one of the folders below, {named}"):
+            read_volume(path)
+    assert np.array_equal(read_volume(study / "SE0").data, DATA)
+
+
+def index(path):
+    """Return a DICOM file without an image."""
+    data = pydicom.dcmread(save(path, DATA[0]))
+    del data.PixelData
+    data.save_as(path)
+    content = path.read_bytes()
+    path.unlink()
+    return content
+
+
+def test_folder_without_preambles(tmp_path):
+    """As old archives have them: not read, but told apart from anything else."""
+    folder = series(tmp_path / "a", syntax="1.2.840.10008.1.2")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        bare = pydicom.Dataset(data)
+        bare.file_meta = pydicom.dataset.FileMetaDataset()
+        pydicom.dcmwrite(path, bare, implicit_vr=True, little_endian=True)
+    with pytest.raises(DataError, match=r"without its preamble.*dcm2niix"):
+        read_volume(folder)
 
 
 def test_what_is_declared_must_be_there(tmp_path):

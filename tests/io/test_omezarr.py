@@ -214,8 +214,11 @@ def test_plain_array(tmp_path):
 
 
 def test_folder_that_is_no_zarr(tmp_path):
-    (tmp_path / "x").mkdir()
+    (tmp_path / "x.zarr").mkdir()
     with pytest.raises(DataError, match="folder without Zarr metadata"):
+        read_volume(tmp_path / "x.zarr")
+    (tmp_path / "x").mkdir()
+    with pytest.raises(DataError, match=r"without an image, expected.*zarr.json.*DICOM.*TIFF"):
         read_volume(tmp_path / "x")
 
 

@@ -117,10 +117,17 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def _short_warnings() -> Iterator[None]:
-    """Show our warnings as one line each, and other libraries' only to those who debug."""
+    """Show our warnings as one line each, once, and other libraries' only to those who debug.
+
+    A command may open a file more than once, which warns each time.
+    """
+    told: set[str] = set()
 
     def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
         text = " ".join(str(message).split())
+        if text in told:
+            return
+        told.add(text)
         name = "" if issubclass(category, IsosliceWarning) else f"{category.__name__}: "
         sys.stderr.write(f"isoslice: warning: {name}{text}\n")
 

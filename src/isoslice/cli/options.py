@@ -49,8 +49,8 @@ Series = Annotated[
     typer.Option(
         "--series",
         metavar="S",
-        help="Which image of a file with several: a number from 0, or a name. [default: the first; "
-        "'isoslice info' lists them]",
+        help="Which image of a file with several: a number from 0, or a name. [default: the first, "
+        "of DICOM the largest; 'isoslice info' lists them]",
         rich_help_panel=INPUT,
     ),
 ]

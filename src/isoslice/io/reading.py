@@ -18,6 +18,7 @@ from isoslice.errors import DataError
 from isoslice.io.decode_errors import explained
 from isoslice.io.decoded import Raw, to_volume
 from isoslice.io.formats.by_suffix import FileReader, read_by, reader_by_suffix
+from isoslice.io.formats.dicom.folders import folders_below, lacks_preamble
 from isoslice.io.formats.dicom.header import is_dicom_folder
 from isoslice.io.formats.omezarr.reader import is_zarr, read_omezarr
 from isoslice.io.formats.planes.reader import find_planes, is_pattern, read_planes
@@ -42,7 +43,7 @@ def read_volume(
     """Read an image with its axes and spacing.
 
     docs/reference/formats.md lists the formats. Of several images in a file, the first is read by
-    default, with a warning; of a pyramid, the finest level.
+    default (of DICOM, the series of most planes), with a warning; of a pyramid, the finest level.
 
     Parameters
     ----------
@@ -161,7 +162,7 @@ def read_raw(path: Path, series: str | None = None) -> Raw:
     path
         File or folder.
     series
-        Which image of several, by number or name; the first by default.
+        Which image of several, by number or name; by default the first, of DICOM the largest.
 
     Raises
     ------
@@ -206,11 +207,7 @@ def _reader(path: Path) -> FileReader:
     if is_pattern(path):
         return read_planes
     if path.is_dir():
-        if not is_zarr(path) and is_dicom_folder(path):
-            from isoslice.io.formats.dicom.reader import read_dicom
-
-            return read_dicom
-        return read_planes if not is_zarr(path) and find_planes(path) else read_omezarr
+        return _folder_reader(path)
     if not path.exists():
         raise DataError(_not_there(path))
     reader = reader_by_suffix(path)
@@ -240,3 +237,28 @@ def _not_there(path: Path) -> str:
     elif where:
         advice = "give its whole path, or go to its folder with cd first"
     return f"{path}: no such file{where}, expected an image; {advice}"
+
+
+def _folder_reader(path: Path) -> FileReader:
+    if is_zarr(path) or ".zarr" in path.suffixes:
+        return read_omezarr
+    if is_dicom_folder(path):
+        from isoslice.io.formats.dicom.reader import read_dicom
+
+        return read_dicom
+    if find_planes(path):
+        return read_planes
+    if below := folders_below(path):
+        raise DataError(
+            f"{path}: got a folder of folders that hold DICOM files, expected the one of a series; "
+            f"give one of {below}"
+        )
+    if lacks_preamble(path):
+        raise DataError(
+            f"{path}: got files that begin like DICOM without its preamble, expected DICM at byte "
+            "128; convert them with dcm2niix and give the .nii.gz"
+        )
+    raise DataError(
+        f"{path}: got a folder without an image, expected an OME-Zarr image (with zarr.json or "
+        ".zattrs), DICOM files or planes (TIFF, PNG, JPEG, BMP); give the folder that holds them"
+    )

@@ -89,6 +89,8 @@ class Scene:
     points
         Whether planes that are marked were measured as they are; else measured planes, which are
         blurred, noisy or between output planes, lie there or nearby.
+    towards
+        Where Z, Y and X run to in a patient, such as ``("S", "P", "L")``; empty where unknown.
     """
 
     volumes: tuple[Layer, ...]
@@ -102,6 +104,7 @@ class Scene:
     planes: tuple[int, ...] = ()
     ratio: float | None = None
     points: bool = True
+    towards: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that volumes have unique names and fill the box."""

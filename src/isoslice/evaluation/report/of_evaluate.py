@@ -23,6 +23,7 @@ from isoslice.evaluation.report.parts import (
     reader,
     spacing,
     times,
+    towards,
     turned_text,
     which_part,
     whole_shape,
@@ -84,7 +85,16 @@ def evaluation_report(
     size, unit = spacing(truth)
     marked = grid.nearest if grid is not None and even is None else ()
     scene = Scene(
-        tuple(volumes), size, unit, box, whole, even, planes=marked, ratio=factor, points=points
+        tuple(volumes),
+        size,
+        unit,
+        box,
+        whole,
+        even,
+        planes=marked,
+        ratio=factor,
+        points=points,
+        towards=towards(truth),
     )
     part = which_part(truth, 0, 0)
     scores = evaluations[0].mean

@@ -27,6 +27,7 @@ from isoslice.evaluation.report.parts import (
     reader,
     spacing,
     times,
+    towards,
     turned_text,
     which_part,
     whole_shape,
@@ -121,6 +122,7 @@ def prediction_report(
         planes.marked if planes.factor is None else (),
         planes.ratio,
         planes.points,
+        towards(restored),
     )
     checked = ""
     # Channels may have been computed from those measured; blurred planes are not put back.

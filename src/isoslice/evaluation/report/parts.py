@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.anatomy import axis_codes
 from isoslice.data.units import SYMBOLS
 from isoslice.data.volume import Volume, VoxelSize
 from isoslice.evaluation.report.crop import Crop, Reader
@@ -53,6 +54,13 @@ def spacing(volume: Volume) -> tuple[VoxelSize, str]:
     if size is None:
         return VoxelSize(1.0, 1.0, 1.0), "voxels"
     return size, SYMBOLS.get(volume.unit or "", volume.unit or "units")
+
+
+def towards(volume: Volume) -> tuple[str, ...]:
+    """Return where Z, Y and X run to in a patient; empty where that is unknown."""
+    place = volume.metadata.orientation
+    codes = None if place is None or place.affine is None else axis_codes(place.affine)
+    return tuple(codes[::-1]) if codes else ()
 
 
 def name_of(volume: Volume) -> str:

@@ -53,9 +53,15 @@ def column(scene: Scene, volume: Layer, scale: Windows, at: tuple[int, int, int]
             f'alt="{safe(f"{volume.name}, {slice_name} slice at {place}")}">'
             f'<i class="cut across" style="top:{100 * (at[down] + 0.5) / n_down:.2f}%"></i>'
             f'<i class="cut down" style="left:{100 * (at[across] + 0.5) / n_across:.2f}%"></i>'
-            f"<figcaption>{slice_name}</figcaption>{bar_html(bar)}</figure>"
+            f"<figcaption>{slice_name}{_towards(scene, down, across)}</figcaption>"
+            f"{bar_html(bar)}</figure>"
         )
     return "".join(parts)
+
+
+def _towards(scene: Scene, down: int, across: int) -> str:
+    """Say where a slice runs to in a patient, to the right and down; as views.js does."""
+    return f" → {scene.towards[across]} ↓ {scene.towards[down]}" if scene.towards else ""
 
 
 def bar_html(bar: ScaleBar) -> str:

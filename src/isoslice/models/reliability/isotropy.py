@@ -54,7 +54,8 @@ class Isotropy:
         if self.flicker is not None and self.flicker > MAX_JITTER:
             return (
                 f"planes flicker: their brightness jumps by {self.flicker:.0%} of the contrast "
-                "from plane to plane; even it out first, since restored planes follow it"
+                "from plane to plane, and restored planes follow it; if it is the exposure's, even "
+                "it out first; calibrated values, such as Hounsfield units, leave as they are"
             )
         if self.ratio is None or self.limits[0] <= self.ratio <= self.limits[1]:
             return None

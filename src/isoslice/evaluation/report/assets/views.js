@@ -67,7 +67,9 @@ async function makeView(scene, volume, number, parent) {
   viewer.addVolume(image);
   viewer.setSliceType(viewer.sliceTypeMultiplanar);
   viewer.setCustomLayout(layout.tiles);
-  const labels = SLICE_NAMES.map((name) => {
+  const labels = SLICE_NAMES.map((slice, number) => {
+    const [across, down] = SLICE_AXES[number].map((axis) => scene.towards[axis]);
+    const name = across ? `${slice} → ${across} ↓ ${down}` : slice;
     const bar = element("span", { className: "bar" }, element("span"));
     const label = element("div", { className: "tile" }, element("b", { textContent: name }), bar);
     frame.append(label);

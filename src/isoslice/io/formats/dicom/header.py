@@ -16,6 +16,7 @@ from isoslice.io.limits import check_regular
 
 #: Suffixes of DICOM files, which may also have none.
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+_PICTURES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 _PREAMBLE, _MAGIC = 128, b"DICM"
 #: Longer values, such as pixels, are skipped.
 _MAX_VALUE_BYTES = 4096
@@ -143,9 +144,11 @@ def is_dicom_folder(path: Path) -> bool:
 
 
 def may_be_dicom(path: Path) -> bool:
-    """Whether a name may be that of a DICOM file: by its suffix, none, or digits of a UID."""
-    suffix = path.suffix.lower()
-    return suffix in DICOM_SUFFIXES or suffix == "" or suffix[1:].isdecimal()
+    """Whether a name may be that of a DICOM file: any but a picture's, for archives name at will.
+
+    Files of pictures are not opened to see, since folders of planes hold thousands.
+    """
+    return path.suffix.lower() not in _PICTURES
 
 
 def read_elements(path: Path) -> Elements:

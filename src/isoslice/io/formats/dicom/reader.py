@@ -16,6 +16,7 @@ from isoslice.errors import DataError, warn
 from isoslice.io.decode_errors import reading
 from isoslice.io.decoded import Raw
 from isoslice.io.extras import require
+from isoslice.io.formats.dicom.folders import folders_below
 from isoslice.io.formats.dicom.header import dicom_files
 from isoslice.io.formats.dicom.planes import planes_of
 from isoslice.io.formats.dicom.stacks import Plane, Stack, ordered, stacks_of
@@ -63,8 +64,8 @@ def _planes(path: Path) -> list[Plane]:
         planes = planes_of(path)
         if not planes:
             raise DataError(
-                f"{path}: got a DICOM file without an image, expected one with pixels; give the "
-                "files or the folder of the images"
+                f"{path}: got a DICOM file without an image, expected one with pixels; "
+                + _where(path.parent, "give the files or the folder of the images")
             )
         if len(planes) > 1:
             return planes
@@ -78,10 +79,16 @@ def _planes(path: Path) -> list[Plane]:
     planes = [plane for inner in dicom_files(path) for plane in planes_of(inner)]
     if not planes:
         raise DataError(
-            f"{path}: got a folder whose DICOM files hold no image, expected planes; subfolders "
-            "are not searched, give the one that holds them"
+            f"{path}: got a folder whose DICOM files hold no image, expected planes; "
+            + _where(path, "give the folder that holds them")
         )
     return planes
+
+
+def _where(folder: Path, otherwise: str) -> str:
+    """Advise to read one of the folders below, where any holds DICOM files."""
+    below = folders_below(folder)
+    return f"give one of the folders below, {below}" if below else otherwise
 
 
 def _sibling(path: Path) -> list[Plane]:

@@ -18,6 +18,8 @@ Point = tuple[float, float, float]
 _SAME_POSITION_MM = 1e-3
 #: Relative deviation from a whole number of spacings up to which a gap is one of missing planes.
 _GAP_TOLERANCE = 0.05
+#: Relative deviation from the spacing beyond which a distance is counted as another.
+_EVEN_SHARE = 0.01
 #: Angle between the planes' normal and the step from plane to plane that is warned of.
 _MAX_TILT_DEGREES = 0.5
 
@@ -211,11 +213,13 @@ def _tell_gaps(levels: Sequence[Sequence[Plane]], heights: Sequence[float], sour
     missing = round(ratio) >= 2 and abs(ratio - round(ratio)) < _GAP_TOLERANCE * ratio
     problem = f"{round(ratio) - 1} plane(s) missing" if missing else "an uneven distance"
     advice = ", or copy the missing files" if missing else ""
+    others = int(np.count_nonzero(np.abs(gaps - typical) > _EVEN_SHARE * typical)) - 1
+    more = f", and at {others} other place(s) distances differ, too" if others > 0 else ""
     warn(
         f"{source}: {problem} between {levels[worst][0].path.name} and "
         f"{levels[worst + 1][0].path.name} (at {heights[worst]:g} and {heights[worst + 1]:g} mm, "
-        f"where most are {typical:g} mm apart): planes are taken where the files say that they "
-        f"lie; give other places with --positions{advice}"
+        f"where most are {typical:g} mm apart){more}: planes are taken where the files say that "
+        f"they lie; give other places with --positions{advice}"
     )
 
 
@@ -226,6 +230,7 @@ def _check_tilt(step: NDArray[np.float64], normal: NDArray[np.float64], source: 
     if angle > _MAX_TILT_DEGREES:
         warn(
             f"{source}: planes are shifted against each other (a tilt of {angle:.1f} degrees, as "
-            "of a CT's gantry); the volume keeps that shear, and programs that know none show it "
-            "distorted"
+            "of a CT's gantry); the volume keeps that shear, which ITK (3D Slicer, ITK-SNAP) "
+            "refuses in NIfTI and programs that know none show distorted: straighten the result "
+            "(docs/reference/formats.md, DICOM)"
         )
