@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -377,13 +378,12 @@ def test_what_is_stopped_while_it_reads_ends_in_one_line(tmp_path: Path, number:
     group = zarr.open_group(tmp_path / "huge.ome.zarr", mode="w", zarr_format=2)
     group.create_array("0", shape=(2000, 32000, 32000), chunks=(64, 128, 128), dtype="u1")
     scale = {"type": "scale", "scale": [32.0, 8.0, 8.0]}
-    group.attrs["multiscales"] = [
-        {
-            "version": "0.4",
-            "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
-            "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
-        }
-    ]
+    image: dict[str, Any] = {
+        "version": "0.4",
+        "axes": [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"],
+        "datasets": [{"path": "0", "coordinateTransformations": [scale]}],
+    }
+    group.attrs["multiscales"] = [image]
     ran = subprocess.run(
         [sys.executable, "-c", STOPPED, str(int(number))],
         cwd=tmp_path,

@@ -112,7 +112,7 @@ def test_a_disk_that_is_too_small_is_refused_before_the_stack_is_read(request_, 
     read = []
     monkeypatch.setattr("isoslice.inference.engine.begin.inspect", lambda *_: read.append(1))
     monkeypatch.setattr("isoslice.inference.engine.need.free_bytes", lambda folder: 1000)
-    with pytest.raises(OutputError, match=r"expected 0\.474 MB for what lies there"):
+    with pytest.raises(OutputError, match=r"expected 474 kB for what lies there"):
         run(request_)  # 6 * 29 * 58 * 47 bytes
     assert not read
 
@@ -125,6 +125,6 @@ def test_what_a_large_stack_needs_is_told_before_it_is_read(request_, monkeypatc
     monkeypatch.setattr("isoslice.inference.engine.begin.WORTH_TELLING", 8 * 58 * 47)
     run(request_, overwrite=True)
     number = next(n for n, note in enumerate(told) if "is read first" in note)
-    assert "(0.0218 MB; " in told[number]  # 8 * 58 * 47 bytes
-    assert "up to 0.0791 MB, " in told[number]  # 29 * 58 * 47
+    assert "(21.8 kB; " in told[number]  # 8 * 58 * 47 bytes
+    assert "up to 79.1 kB, " in told[number]  # 29 * 58 * 47
     assert any("passes over slabs" in note for note in told[number:])
