@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from conftest import texture
 from isoslice.data.normalization import Normalization, percentile_normalization
+from isoslice.data.survey import survey
 from isoslice.errors import DataError
 
 
@@ -109,3 +111,32 @@ def test_a_dark_background_is_no_padding():
     found = percentile_normalization(data)
     assert not found.limits[0].padding
     assert found.low == (0.0,)
+
+
+def test_restored_voxels_keep_to_a_quarter_beyond_the_measured_range():
+    data = texture(3, 40, 40).astype(np.float32)
+    least, most = data.min(), data.max()
+    room = (most - least) / 4
+    found, surveyed = percentile_normalization(data[None]), survey(data[None, None])
+    assert found.invert(np.full((1, 2, 2), 9.0, np.float32), data.dtype).max() > most + 4 * room
+    (limits,) = found.bounded(surveyed).limits_of(1)
+    assert (limits.floor, limits.ceiling) == pytest.approx((least - room, most + room))
+    far = np.full((1, 2, 2), 9.0, np.float32)
+    far[0, 0] *= -1
+    made = found.bounded(surveyed).invert(far, data.dtype)
+    assert (made.min(), made.max()) == pytest.approx((least - room, most + room))
+
+
+def test_a_detectors_limits_stay_and_padding_is_no_part_of_the_range():
+    data = texture(3, 40, 40).astype(np.int16) - 1000
+    data[:, :4] = -32768
+    data[0, 0, 20] = 255
+    found, surveyed = percentile_normalization(data[None]), survey(data[None, None])
+    (limits,) = found.bounded(surveyed).limits_of(1)
+    assert limits.floor == -32768
+    assert limits.ceiling == 255  # of a camera
+    data[0, 0, 20] = 0
+    found, surveyed = percentile_normalization(data[None]), survey(data[None, None])
+    (limits,) = found.bounded(surveyed).limits_of(1)
+    sound = data[data > -32768]
+    assert limits.ceiling == pytest.approx(0 + (0 - sound.min()) / 4, rel=0.02)

@@ -33,11 +33,11 @@ def test_an_integer_factor_stays_what_it_was(count, factor, z):
 def test_a_factor_needs_no_spacing():
     chosen = output_spacing(stack(3), Wanted(4))
     assert (chosen.step, chosen.positions) == (None, (0, 4, 8))
-    with pytest.raises(DataError, match="expected the spacing along Z, Y and X"):
+    with pytest.raises(DataError, match="expected one along Z, Y and X"):
         output_spacing(stack(3), Wanted())
-    with pytest.raises(DataError, match="expected the spacing along Z, Y and X"):
+    with pytest.raises(DataError, match="expected one along Z, Y and X"):
         output_spacing(stack(3), Wanted(isotropic=True))
-    with pytest.raises(DataError, match="expected the spacing along Z, Y and X"):
+    with pytest.raises(DataError, match="expected one along Z, Y and X"):
         output_spacing(stack(3), Wanted(spacing=1.0))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,21 @@ def test_intensities_may_be_shifted_and_scaled(tiny_model):
     a = tiny_model.predict(data, "ZYX", VOXEL).volume
     b = tiny_model.predict(data * 7 - 300, "ZYX", VOXEL).volume
     np.testing.assert_allclose(b, a * 7 - 300, rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_what_is_restored_lies_hardly_beyond_what_was_measured(tiny_model, dtype):
+    """Whatever a network makes of planes unlike all that it learned from."""
+    wild = replace(tiny_model, config=tiny_model.config.updated(sigma_data=50.0))
+    data = (texture(5, 40, 44).astype(np.int16) - 100).astype(dtype)
+    made = wild.predict(data, "ZYX", factor=3, mode="sample").volume
+    least, most = int(data.min()), int(data.max())
+    room = (most - least) / 4
+    assert made.max() == pytest.approx(most + room, abs=1)
+    assert made.min() == pytest.approx(least - room, abs=1)
+    np.testing.assert_array_equal(made[::3], data)
+    blurred = wild.predict(data, "ZYX", factor=3, mode="sample", slice_profile="slab").volume
+    assert blurred.max() > most + 2 * room  # blur lowers peaks, by how much nobody knows
 
 
 def test_prediction_becomes_a_volume(tiny_model):

@@ -286,7 +286,8 @@ class Limits:
     Attributes
     ----------
     floor, ceiling
-        A detector's limits, or None where they are unknown.
+        A detector's limits, or those of what is plausible, see `Normalization.bounded`; None where
+        they are unknown.
     outside
         Value of voxels without data, as are those restored between two of them; None where no
         value stands for that.
@@ -302,8 +303,7 @@ class Limits:
 
 def find_limits(surveyed: Survey, channel: int, dtype: np.dtype[np.generic]) -> Limits:
     """Find the intensity limits of a channel of voxel type `dtype`."""
-    damaged = surveyed.useless[:, channel] & ~surveyed.blank[:, channel]
-    filled = ~np.isnan(surveyed.least[:, channel]) & ~damaged
+    filled = _filled(surveyed, channel)
     if not filled.any():
         return Limits()
     total = int(surveyed.finite[:, channel][filled].sum())
@@ -324,6 +324,21 @@ def find_limits(surveyed: Survey, channel: int, dtype: np.dtype[np.generic]) -> 
         most if camera or at_most >= piled else None,
         outside,
     )
+
+
+def measured_range(surveyed: Survey, channel: int) -> tuple[float, float] | None:
+    """Return the least and the largest value of a channel's sound planes; None without any."""
+    filled = _filled(surveyed, channel)
+    if not filled.any():
+        return None
+    low, high = surveyed.least[:, channel][filled], surveyed.most[:, channel][filled]
+    return float(low.min()), float(high.max())
+
+
+def _filled(surveyed: Survey, channel: int) -> NDArray[np.bool_]:
+    """Return which planes of a channel hold voxels and are not damaged, (T, Z)."""
+    damaged = surveyed.useless[:, channel] & ~surveyed.blank[:, channel]
+    return ~np.isnan(surveyed.least[:, channel]) & ~damaged
 
 
 def format_planes(planes: Iterable[int]) -> str:

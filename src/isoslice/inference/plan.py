@@ -175,6 +175,9 @@ def plan_restoration(
             "--positions even, or use a model of the preset isoslice"
         )
     units = units_of_stack(model.config, stack.volume, inspection)
+    normalization = inspection.normalization
+    if profile == POINT and isinstance(model.config, ModelConfig):
+        normalization = normalization.bounded(inspection.survey)  # blur lowers peaks by any factor
     if not points and isinstance(model.config, ModelConfig):
         _check_told(model.config, stack.volume, options)
         noise, damping = _noise(stack, inspection, model, profile, units)
@@ -191,7 +194,7 @@ def plan_restoration(
         positions=() if spacing.is_even else spacing.positions,
         along=cast("Literal['Z', 'Y', 'X']", stack.along),
         separate=stack.separate,
-        normalization=inspection.normalization,
+        normalization=normalization,
         lost=inspection.lost,
         reasons=inspection.reasons,
         profile=profile,
