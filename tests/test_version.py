@@ -29,6 +29,12 @@ def test_the_citation_has_the_declared_version():
     assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [declared()]
 
 
+def test_the_readme_installs_the_wheel_of_the_declared_version():
+    """By its name: not all shells know what ``*`` stands for."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"isoslice-(\S+?)-py3-none-any\.whl", readme) == [declared()]
+
+
 def test_the_version_is_looked_up_on_first_use():
     """Metadata take longer to import than isoslice itself."""
     code = (

@@ -15,7 +15,7 @@ _OWN = "isoslice"
 
 
 def versions(libraries: Sequence[str] = ()) -> str:
-    """List versions: ``isoslice 0.1.0, tifffile 2026.9.1, numpy 2.4.0, Python 3.12.1``."""
+    """List versions: ``isoslice 0.2.0, tifffile 2026.9.1, numpy 2.4.0, Python 3.12.1``."""
     listed = [f"{_OWN} {isoslice.__version__}"]
     for name in dict.fromkeys((*libraries, "numpy")):
         version = version_of(name)
