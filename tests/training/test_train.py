@@ -55,6 +55,21 @@ def test_the_callers_random_state_is_left_alone():
     assert again.fingerprint == student.fingerprint
 
 
+def test_planes_that_are_left_out_are_told(monkeypatch):
+    notes: list[str] = []
+    monkeypatch.setattr(Progress, "note", lambda self, text: notes.append(text))
+    whole = fast(steps=1)
+    assert whole.info["planes_left_out"] == 0
+    assert "left out" not in " ".join(notes)
+    planes = stripes()
+    planes[3] = 0
+    model = train(planes, axes="ZYX", network=NETWORK, settings=SETTINGS, steps=1, device="cpu")
+    assert model.info["planes_left_out"] == 1
+    used = model.info["planes"] + model.info["validation_planes"]
+    assert used == len(planes) - 1
+    assert any("blank or damaged: 1, left out" in note for note in notes)
+
+
 def interrupt(folder, at):
     class Stop(Progress):
         def update(self, task, fraction, detail=""):

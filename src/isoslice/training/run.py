@@ -148,8 +148,10 @@ def training_planes(
 
 def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:
     """Describe the training images for a model's training record."""
+    given = sum(volume.size("T") * volume.size("Z") for volume in volumes)
     return {
         "sources": [Path(volume.source).name for volume in volumes],
+        "planes_left_out": given - sum(len(stack.data) for stack in stacks),
         "plane_shape": list(stacks[0].data.shape[1:]),
         "dtype": str(stacks[0].data.dtype),
         "intensities": [

@@ -76,9 +76,11 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
         torch.cuda.set_device(device)
     planes, held_out = (sum(len(s.data) for s in part) for part in (job.training, job.held_out))
     computing = f"{topology.count} x {describe(device)}" if several else describe(device)
+    left_out = job.images.get("planes_left_out")
+    told = f"; blank or damaged: {left_out}, left out (isoslice check names them)"
     progress.note(
-        f"training on {planes} planes, {held_out} more held out for validation; "
-        f"computing on {computing}"
+        f"training on {planes} planes, {held_out} more held out for validation"
+        f"{told if left_out else ''}; computing on {computing}"
     )
     job.objective.move_to(device)
     outcome = _fit(job, device, topology, progress)
