@@ -355,6 +355,7 @@ from isoslice.cli import main
 from isoslice.inference.engine import need
 from isoslice.runtime.progress import PlainProgress
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what runs in the background
 need.free_bytes = lambda folder: 2**62
 update = PlainProgress.update
 
