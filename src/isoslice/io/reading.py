@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_memory
 from isoslice.io.options import Positions, ReadOptions, given_positions
 from isoslice.runtime.text import as_typed
+
+#: As many names of a folder are compared with one that is not there.
+_NAMES = 5000
 
 
 def read_volume(
@@ -227,7 +231,7 @@ def _not_there(path: Path) -> str:
     where = "" if path.is_absolute() else f" in {Path.cwd()}"
     near = []
     with suppress(OSError):
-        names = [entry.name for entry in path.parent.iterdir()]
+        names = [entry.name for entry in islice(path.parent.iterdir(), _NAMES)]
         near = [name for name in names if Path(name).stem == path.name]  # hidden by file managers
         alike = {name.lower(): name for name in names}
         near = near or [alike[n] for n in get_close_matches(path.name.lower(), alike, 1, 0.8)]
