@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,12 @@ def modality_weights(stacks: list[Packed]) -> list[float]:
     return weights
 
 
-def main() -> None:
+def checkpoints(output: Path) -> Path:
+    """Return the folder beside a model to be that holds its checkpoints until it is finished."""
+    return output.with_name(output.name + ".training")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Pretrain as the command line says."""
     defaults = TrainingSettings()
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,7 +104,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--resume", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     settings = TrainingSettings(
         seed=given.seed,
         batch=given.batch,
@@ -131,7 +137,7 @@ def main() -> None:
         minutes=given.minutes,
         steps=given.steps,
         device=choose_device(given.device),
-        workdir=given.output.with_name(given.output.name + ".training"),
+        workdir=checkpoints(given.output),
         resume=given.resume,
     )
     model = run_here(job, ProcessTopology(), progress)

@@ -95,12 +95,13 @@ def table(stacks: Sequence[Packed], sizes: dict[str, int]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Pack as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m pretrain.pack", description=__doc__)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"), metavar="FOLDER")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.npz")
     parser.add_argument("--overwrite", action="store_true", help="replace the file")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     check_output(options.output, options.overwrite)
     packed = list(pack(read_manifest(options.corpus)))
     stacks = [stack for stack, _ in packed]

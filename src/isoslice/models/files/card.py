@@ -37,7 +37,7 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
         "",
         "## Training data",
         "",
-        *(f"- {source}" for source in info.get("sources", [])),
+        *_sources(info),
         f"- {info.get('planes', '?')} planes, {config.network.channels} channel(s)",
         f"- pixel size: {pixel}",
         *(
@@ -72,6 +72,17 @@ def model_card(config: AnyConfig, info: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _sources(info: Mapping[str, Any]) -> list[str]:
+    """List what a model learned from; of a corpus, licences and files of each modality as well."""
+    licences = info.get("licences", {})
+    lines = [
+        f"- {source}{f': {licences[source]}' if source in licences else ''}"
+        for source in info.get("sources", [])
+    ]
+    files = ", ".join(f"{count} {name}" for name, count in info.get("modalities", {}).items())
+    return [*lines, *([f"- files by modality: {files}"] if files else [])]
+
+
 def check_record(config: AnyConfig, info: Mapping[str, Any]) -> None:
     """Raise ValueError unless a training record, which may be a stranger's, makes a card."""
     try:
@@ -83,6 +94,12 @@ def check_record(config: AnyConfig, info: Mapping[str, Any]) -> None:
 def validation_lines(config: AnyConfig, info: Mapping[str, Any]) -> tuple[str, ...]:
     """Tabulate what a model reached on held-out images."""
     scores = info.get("validation")
+    if not scores and info.get("held_out_files"):
+        return (
+            f"{info['held_out_files']} files were held out: predicted standard deviations are",
+            "calibrated on them. PSNR on specimens that the model does not know:",
+            "docs/how-to/pretrained.md of isoslice.",
+        )
     if not scores:
         return ("Not measured: no images were held out, or there was only one.",)
     return (
