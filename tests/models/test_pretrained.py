@@ -50,6 +50,27 @@ def test_it_is_small_and_says_where_it_is_from(pretrained: Model):
     assert pretrained.trust.familiar is not None
 
 
+def dots() -> np.ndarray:
+    lit = np.random.default_rng(0).random((8, 96, 96)) > 0.995
+    return (lit * 255).astype(np.uint8)
+
+
+def checkerboard() -> np.ndarray:
+    return np.tile((np.indices((96, 96)).sum(0) % 2 * 255).astype(np.uint8), (8, 1, 1))
+
+
+@pytest.mark.parametrize("made", [dots, checkerboard])
+def test_what_is_unlike_all_that_it_knows_is_warned_of(pretrained: Model, made):
+    with pytest.warns(isoslice.DoubtWarning, match="unlike the images that the model learned from"):
+        pretrained.predict(made(), "ZYX", SIZE, mode="mean", device="cpu")
+
+
+def test_a_specimen_like_many_is_not_warned_of(pretrained: Model, recwarn):
+    blobs = texture(32, 96, 96, seed=5)[::4]
+    pretrained.predict(blobs, "ZYX", SIZE, mode="mean", device="cpu")
+    assert not [w for w in recwarn if "unlike" in str(w.message)]
+
+
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
 @pytest.mark.parametrize("contrast", [1, -1])
 @pytest.mark.parametrize("scale", [1, 150])

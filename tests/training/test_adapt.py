@@ -188,6 +188,39 @@ def test_planes_are_judged_as_they_are_restored(pretrained: Model, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("blank", "time", "judged"),
+    [
+        ((), 0, range(7)),
+        ((0, 1, 6), 1, range(7)),  # most planes are judged by
+        ((7, 8, 13), 0, range(7)),
+        ((0, 1, 7, 8, 13), 0, range(2, 7)),
+        ((3,), 0, None),
+        ((10,), 0, None),
+    ],
+)
+def test_planes_are_judged_if_none_between_others_is_missing(
+    pretrained: Model, monkeypatch, blank: tuple[int, ...], time: int, judged: range | None
+):
+    """Blank planes at the ends, of which MRI and CT have many, do not count."""
+    seen: list[PlaneStack | None] = []
+
+    def look(old, new, judged, device) -> Blend:
+        seen.append(judged[0].planes)
+        return Blend(old, 0.0)
+
+    monkeypatch.setattr(adapting, "best_blend", look)
+    movie = np.stack([texture(7, 64, 64, seed=seed) for seed in (1, 2)])
+    movie.reshape(14, 64, 64)[list(blank)] = 0
+    adapt(movie, axes="TZYX", voxel_size=SIZE, steps=1, device="cpu", settings=SMALL)
+    (planes,) = seen
+    if judged is None:
+        assert planes is None
+        return
+    assert planes is not None
+    np.testing.assert_array_equal(planes.data[:, 0], movie[time, list(judged)])
+
+
+@pytest.mark.parametrize(
     ("size", "factor", "planes"),
     [((4.0, 1.0, 1.0), 4, 6), ((8.0, 1.0, 1.0), 8, 6), ((1.0, 1.0, 1.0), 4, None), (None, 4, 6)],
 )
@@ -229,12 +262,16 @@ def test_most_examples_have_rows_as_far_apart_as_the_planes(pretrained: Model, m
     lost = stripes()
     lost[2] = 0
     adapt(lost, settings=SMALL, steps=1, missing="auto", **options)
-    assert learned[1].even_share == base.even_share  # gaps are not alike
+    assert learned.pop().even_share == base.even_share  # gaps are not alike
+    ends = stripes()
+    ends[[0, -1]] = 0
+    adapt(ends, settings=SMALL, steps=1, missing="auto", **options)
+    assert learned.pop().even_share == 0.9  # between other planes, none is missing
     own = OwnPlanes(distance=4.0, profile=Profile("slab", 4.0))
     blurred = SMALL.updated(own_planes=own, measured_share=0.7)
     adapt(stripes(), settings=blurred, steps=1, **options)
-    assert learned[2].own_planes == own
-    assert (learned[2].factors, learned[2].measured_share) == (blurred.factors, 0.7)
+    assert learned[1].own_planes == own
+    assert (learned[1].factors, learned[1].measured_share) == (blurred.factors, 0.7)
     # Images, and planes as near as pixels, may be restored at any distance.
     for size in (None, (1.0, 1.0, 1.0)):
         found = adapt(stripes(), settings=SMALL, steps=1, **{**options, "voxel_size": size})
@@ -279,7 +316,8 @@ def test_the_better_of_two_is_found_and_no_worse_one(judged: Judged):
     assert best_blend(quiet, loud, [judged], CPU).share == 0
     found = best_blend(loud, quiet, [judged], CPU)
     assert found.share == 1
-    assert min(found.rows, found.planes) == found.gain > 1
+    assert found.gain == pytest.approx((found.rows + found.planes) / 2)
+    assert min(found.rows, found.planes) > 1
     before, after = (
         row_error(net, judged.held_out, judged.config, CROPS, CPU) for net in (loud, quiet)
     )
@@ -299,6 +337,29 @@ def test_larger_shares_than_one_that_restores_worse_are_not_kept(judged: Judged,
     found = best_blend(old, new, [judged], CPU)
     assert (found.share, found.rows, found.planes) == pytest.approx((0.25, 0.5, 0.1))
     assert next(gains) == 0.3  # was not tried
+
+
+@pytest.mark.parametrize(
+    ("rows", "planes", "share"),
+    [
+        ((0.25, 0.42, 0.59), (0.22, 0.27, 0.19), 1.0),  # of mouse_ct_1: the volume gains most
+        ((0.25, 0.42, 0.49), (0.22, 0.27, 0.01), 0.5),
+        ((0.25, 0.42, 0.59), (0.22, 0.27, -0.01), 0.5),
+        ((0.01, 0.02, 0.03), (0.0, 0.0, -0.1), 0.0),  # too little to be worth it
+    ],
+)
+def test_a_share_is_as_good_as_rows_and_planes_together(
+    judged: Judged, monkeypatch, rows, planes, share: float
+):
+    after = zip(rows, planes, strict=True)
+
+    def errors(network, judged, device):
+        gains = (0.0, 0.0) if network is old else next(after)
+        return tuple([10 ** (-gain / 10)] for gain in gains)
+
+    old, new = network(gain=0.0), network(gain=0.4)
+    monkeypatch.setattr(blend, "_errors", errors)
+    assert best_blend(old, new, [judged], CPU).share == share
 
 
 def test_what_helps_rows_alone_is_not_kept(judged: Judged, monkeypatch):

@@ -37,11 +37,15 @@ class PlaneStack:
         Of these planes' intensities.
     weight
         How often crops of it are drawn, relative to others; by default as often as it has pixels.
+    numbers
+        Number of each plane in its stack, (N,), if some were left out; all time points are
+        counted, one after the other.
     """
 
     data: NDArray[Any]
     normalization: Normalization
     weight: float | None = None
+    numbers: NDArray[np.intp] | None = None
 
     @property
     def draw_weight(self) -> float:
@@ -103,7 +107,7 @@ def plane_stacks(
         pooled = percentile_normalization(np.concatenate(singles, axis=1), source)
     stacks = []
     for volume, view, stack in zip(volumes, views, is_stack, strict=True):
-        normalization = pooled
+        normalization, numbers = pooled, None
         planes = view.swapaxes(1, 2).reshape(-1, *view.shape[1:2], *view.shape[3:])
         if stack or intensities is not None:
             told = missing if view.shape[2] > 1 else NONE_MISSING
@@ -119,9 +123,11 @@ def plane_stacks(
                     f"{volume.source}: got no plane that is neither missing nor blank, expected "
                     "some to learn from; name fewer as missing"
                 )
-            planes = planes[filled] if filled.any() and not filled.all() else planes
+            if filled.any() and not filled.all():
+                numbers = np.flatnonzero(filled)
+                planes = planes[numbers]
         assert normalization is not None
-        stacks.append(PlaneStack(planes, normalization))
+        stacks.append(PlaneStack(planes, normalization, numbers=numbers))
     return stacks
 
 
@@ -162,7 +168,12 @@ def split(
         planes = np.arange(count)
         first = (count - aside) // 2
         inside = (planes >= first) & (planes < first + aside)
-        train.append(replace(stack, data=stack.data[~inside]))
+        train.append(_some_of(stack, ~inside))
         if aside:
-            held.append(replace(stack, data=stack.data[inside]))
+            held.append(_some_of(stack, inside))
     return train, held
+
+
+def _some_of(stack: PlaneStack, chosen: NDArray[np.bool_]) -> PlaneStack:
+    numbers = np.arange(len(stack.data)) if stack.numbers is None else stack.numbers
+    return replace(stack, data=stack.data[chosen], numbers=numbers[chosen])

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -235,9 +236,21 @@ class _Channel(NamedTuple):
     units: Units
 
     @property
-    def is_whole(self) -> bool:
-        """Whether no plane was lost."""
-        return len(self.stack.data) == self.volume.size("T") * self.volume.size("Z")
+    def runs(self) -> list[PlaneStack]:
+        """The planes of each time point that has any, as far as none is missing between them.
+
+        Blank planes at the ends of a stack leave it as even as it is. Empty if others are missing.
+        """
+        depth, stack = self.volume.size("Z"), self.stack
+        numbers = np.arange(len(stack.data)) if stack.numbers is None else stack.numbers
+        starts = np.flatnonzero(np.diff(numbers // depth)) + 1
+        of_times = np.split(numbers, starts)
+        if any((np.diff(each) != 1).any() for each in of_times):
+            return []
+        return [
+            replace(stack, data=data, numbers=each)
+            for data, each in zip(np.split(stack.data, starts), of_times, strict=True)
+        ]
 
 
 def _with_structure(
@@ -297,7 +310,7 @@ def _for_stack(
     """
     if settings.own_planes is not None or factor is None:
         return settings
-    even = all(each.is_whole and each.volume.z_positions is None for each in channels)
+    even = all(each.runs and each.volume.z_positions is None for each in channels)
     return settings.updated(
         factors=_rows_apart(settings, factor),
         even_share=EVEN_SHARE if even else settings.even_share,
@@ -321,11 +334,11 @@ def _as_restored(settings: TrainingSettings, factor: int) -> TrainingSettings:
 
 def _judged(channel: _Channel, held_out: PlaneStack, config: ModelConfig, factor: int) -> Judged:
     """Gather what networks are judged by, of a channel."""
-    stack, volume, _ = channel
+    volume, runs = channel.volume, channel.runs
     training, planes = _as_restored(config.training, factor), None
     coarse = volume.voxel_size is None or is_coarse(volume.voxel_size)  # else not `factor` apart
-    if channel.is_whole and coarse and volume.z_positions is None and training.own_planes is None:
-        planes = replace(stack, data=stack.data[: volume.size("Z")])
+    if runs and coarse and volume.z_positions is None and training.own_planes is None:
+        planes = max(runs, key=lambda run: len(run.data))
     return Judged(config.updated(training=training), held_out, planes, factor)
 
 

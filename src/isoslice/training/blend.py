@@ -4,8 +4,8 @@ A few steps on a few planes may also make a network worse. So the weights before
 averaged (Wortsman et al. 2022, arXiv 2109.01903), and the share of the new ones that restores best
 is kept: none, if that is best. What is restored are hidden rows of planes that were held out, at
 the distance of the planes, and hidden planes, at twice that distance: rows alone know nothing of a
-specimen that looks otherwise along Z. A share is as good as the worse of both says, and none is
-trusted that is larger than one which restores worse than before.
+specimen that looks otherwise along Z. A share is as good as the mean of both says, if neither is
+worse than before; and none is trusted that is larger than one which restores worse.
 """
 
 from __future__ import annotations
@@ -88,8 +88,9 @@ class Blend:
 
     @property
     def gain(self) -> float:
-        """The smaller of both gains."""
-        return self.rows if math.isnan(self.planes) else min(self.rows, self.planes)
+        """The mean of both gains; of a loss and a gain the loss."""
+        gains = [self.rows] if math.isnan(self.planes) else [self.rows, self.planes]
+        return min(gains) if min(gains) < 0 else sum(gains) / len(gains)
 
 
 def blended(old: nn.Module, new: nn.Module, share: float) -> nn.Module:
