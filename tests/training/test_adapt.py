@@ -345,7 +345,7 @@ def test_larger_shares_than_one_that_restores_worse_are_not_kept(judged: Judged,
         ((0.25, 0.42, 0.59), (0.22, 0.27, 0.19), 1.0),  # of mouse_ct_1: the volume gains most
         ((0.25, 0.42, 0.49), (0.22, 0.27, 0.01), 0.5),
         ((0.25, 0.42, 0.59), (0.22, 0.27, -0.01), 0.5),
-        ((0.01, 0.02, 0.03), (0.0, 0.0, -0.1), 0.0),  # too little to be worth it
+        ((0.01, 0.015, 0.03), (0.0, 0.0, -0.1), 0.0),  # too little to be worth it
     ],
 )
 def test_a_share_is_as_good_as_rows_and_planes_together(

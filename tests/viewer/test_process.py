@@ -170,6 +170,27 @@ def test_a_cancelled_restoration_ends_at_once_and_can_be_gone_on_with(told, larg
     assert told.result(again).path == request.output
 
 
+def test_another_process_goes_on_with_the_adapted_model_that_was_begun_with(large, tmp_path):
+    """Adapted anew, for so many seconds, it would be another one, and refused."""
+    from isoslice.inference.model import Model
+    from isoslice.io.reading import read_volume
+
+    first, second = Told(), Told()
+    settings = Settings(model=ADAPTED, factor=2, minutes=0.1)
+    request = Restore(large, settings, str(tmp_path / "out.ome.zarr"), detail=0.0)
+    number = first.process.ask(request)
+    while not list(tmp_path.glob("out.ome.zarr.unfinished/done-*")):
+        first.next(Progressed, number)
+    os.kill(first.process._process.pid, signal.SIGKILL)
+    first.next(Ended, number)
+    begun = Model.load(tmp_path / "out.ome.zarr.unfinished" / "model").fingerprint
+    goes_on = Restore(large, settings, request.output, detail=0.0, resume=True)
+    assert second.result(goes_on).path == request.output
+    assert read_volume(request.output).provenance["model"] == begun
+    for told in (first, second):
+        told.process.close()
+
+
 def test_a_process_that_does_not_hear_is_ended(large):
     """At any moment: here before its libraries are loaded."""
     told = Told()

@@ -44,6 +44,8 @@ class LayerSource(QObject):
         self.layer: Any = None
         self.facts: LayerFacts | None = None
         self.path: Path | None = None
+        #: Of the planes along Z, where the layer's own file says that they are unevenly spaced.
+        self.positions: tuple[float, ...] | None = None
         jobs.answered.connect(self._answered)
         jobs.ended.connect(self._ended)
 
@@ -59,6 +61,7 @@ class LayerSource(QObject):
             self.layer.events.data.disconnect(self._edited)
             self.layer.events.contrast_limits.disconnect(self._shown)
         self.layer, self.facts, self.path, self._asked = None, None, None, 0
+        self.positions = None
         if layer is None:
             return None
         facts = layer_facts(layer)
@@ -109,6 +112,8 @@ class LayerSource(QObject):
             return
         if value.shape == self.facts.shape and not self.facts.named:
             self.facts = replace(self.facts, axes=value.axes)
+        if value.shape == self.facts.shape:
+            self.positions = value.positions
         self.described.emit(value)
         if self.facts.lazy and value.shape == self.facts.shape and self.facts.path is not None:
             self.path = self.facts.path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +26,15 @@ class Source:
         Spacing along Z, Y and X; None for the file's.
     unit
         Of the voxel size, as OME spells it.
+    positions
+        Of the planes along Z, in that unit; ``"even"`` whatever the file says, None as it says.
     """
 
     path: str
     axes: str | None = None
     voxel_size: tuple[float, float, float] | None = None
     unit: str | None = None
+    positions: tuple[float, ...] | Literal["even"] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,26 @@ class Describe:
 
 @dataclass(frozen=True)
 class Described:
-    """A file's shape, axes and voxel size (Z, Y, X), as far as they are known."""
+    """What a file says of itself, as far as it does.
+
+    Attributes
+    ----------
+    shape, axes
+        Of its voxels.
+    voxel_size, unit
+        Spacing along Z, Y and X, in a unit.
+    positions
+        Of the planes along Z, where they are unevenly spaced.
+    profile
+        The slice profile that its metadata state, as `Settings` take it.
+    """
 
     shape: tuple[int, ...]
     axes: str
     voxel_size: tuple[float | None, float | None, float | None]
     unit: str | None
+    positions: tuple[float, ...] | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True)

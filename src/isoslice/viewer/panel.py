@@ -5,15 +5,15 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, QUrl
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtCore import Qt, QTimer, QUrl
+from qtpy.QtGui import QDesktopServices, QKeySequence, QShortcut
 from qtpy.QtWidgets import QWidget
 
 from isoslice.errors import DataError, SettingsError
+from isoslice.viewer.adding import add_one_by_one
 from isoslice.viewer.arrangement import arrange
 from isoslice.viewer.jobs import Jobs
 from isoslice.viewer.layer_choice import LayerChoice
@@ -38,9 +38,10 @@ from isoslice.viewer.placement import row_aspect
 from isoslice.viewer.preview_box import PreviewBox
 from isoslice.viewer.restoration import going_on, has_unfinished, output_path, told_of
 from isoslice.viewer.restore_box import RestoreBox
-from isoslice.viewer.results import IN_MEMORY, NewLayer, ReadResult, read_result, result_layers
+from isoslice.viewer.results import IN_MEMORY, ReadResult, read_result, result_layers
 from isoslice.viewer.stack_form import StackForm
 from isoslice.viewer.time_left import TimeLeft
+from isoslice.viewer.wording import is_technical, unevenly_spaced
 
 if TYPE_CHECKING:
     import napari
@@ -94,6 +95,9 @@ class RestorePanel(QWidget):
         self.work.restore.clicked.connect(self.restore)
         self.work.check.clicked.connect(self.check)
         self.work.cancel.clicked.connect(self.cancel)
+        escape = QShortcut(QKeySequence("Esc"), self)
+        escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        escape.activated.connect(self.work.cancel.click)
         self.work.save_wanted.connect(self.save)
         self.work.report.clicked.connect(self.open_report)
         self.source.described.connect(self._described)
@@ -104,6 +108,7 @@ class RestorePanel(QWidget):
         jobs.ready.connect(self._ready)
         jobs.answered.connect(self._answered)
         jobs.progressed.connect(self._progressed)
+        jobs.noted.connect(self._noted)
         jobs.warned.connect(self._warned)
         jobs.ended.connect(self._ended)
         self.viewer.mouse_drag_callbacks.append(self._clicked)
@@ -143,6 +148,9 @@ class RestorePanel(QWidget):
         if facts is None:
             return
         self.form.axes.setText(facts.axes)
+        self.form.fill_profile(found.profile)
+        if self.source.positions is not None:
+            self.work.tell(unevenly_spaced(self.source.positions), "Note")
         if facts.voxel_size is not None:
             return
         self.form.fill_described(found)
@@ -161,7 +169,11 @@ class RestorePanel(QWidget):
         if path is None:
             return None
         axes = self.form.axes.text().strip().upper()
-        return Source(str(path), axes or None, self.form.voxel_size, self.form.unit_name)
+        positions: Any = self.source.positions
+        if positions is not None and self.form.size_is_corrected:
+            positions = "even"
+        size = self.form.voxel_size
+        return Source(str(path), axes or None, size, self.form.unit_name, positions)
 
     def _source_ready(self) -> None:
         """Do what waited for the layer to be written, or measure it beforehand."""
@@ -314,21 +326,14 @@ class RestorePanel(QWidget):
                 self.work.tell(f"saved: {path}")
 
     def _show_result(self, layer: Any, result: ReadResult) -> None:
-        self._add_layers(result_layers(layer, result) if layer in self.viewer.layers else ())
+        layers = result_layers(layer, result) if layer in self.viewer.layers else ()
+        add_one_by_one(self.viewer, layers, self._added)
         self.work.tell(told_of(result.restored.path, self.folder))
         self.work.set_result(self.restored)
 
-    def _add_layers(self, rest: Sequence[NewLayer]) -> None:
-        """Add layers one by one, so that the window goes on between them."""
-        if not rest:
-            self._adding = False
-            self.work.status.setText("done")
-            return
-        active = self.viewer.layers.selection.active
-        rest[0].add(self.viewer)
-        if active is not self.layer:  # what was restored stays chosen, not what tells of it
-            self.viewer.layers.selection.active = active
-        QTimer.singleShot(0, lambda: self._add_layers(rest[1:]))
+    def _added(self) -> None:
+        self._adding = False
+        self.work.status.setText("done")
 
     def _window(self) -> tuple[float, float]:
         limits = getattr(self.layer, "contrast_limits", (0, 255))
@@ -350,6 +355,10 @@ class RestorePanel(QWidget):
     def _warned(self, number: int, text: str, doubt: bool) -> None:
         if number in (self._running, self._previewing, self._preparing):
             self.work.tell(self.source.named(text), "Warning")
+
+    def _noted(self, number: int, text: str) -> None:
+        if number in (self._running, self._previewing) and not is_technical(text):
+            self.work.tell(self.source.named(text), "Note")
 
     def _failed(self, error: str) -> None:
         self._adding = False

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
@@ -62,9 +61,6 @@ class RestoreBox(QWidget):
             "Hide measured planes, restore them and compare: is the model to be trusted?",
         )
         self.cancel = self._button("Cancel", "End what is running, within a second (Escape)")
-        escape = QShortcut(QKeySequence("Esc"), self)
-        escape.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        escape.activated.connect(self.cancel.click)
         self.save = self._button("&Save as…", "Write the result as OME-Zarr or TIFF")
         self.report = self._button("&Open report", "Look at the result's report in a browser")
         for place, button in enumerate((self.restore, self.check, self.cancel)):

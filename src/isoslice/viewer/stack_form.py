@@ -36,6 +36,7 @@ PROFILES = {
     "auto (found from the stack)": "auto",
 }
 _FOLDER = "folder"
+_OF_FILE = "as the file states: "
 
 
 class StackForm(QWidget):
@@ -46,6 +47,8 @@ class StackForm(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._filling = False
+        self._filled = (0.0, "")
+        self._stated: str | None = None
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.setVerticalSpacing(3)
@@ -182,6 +185,7 @@ class StackForm(QWidget):
         self.fill_size([facts.spacing.get(axis) for axis in "ZYX"], facts.unit)
         self.factor.setValue(1)
         self.along.setCurrentIndex(0)
+        self.fill_profile(None)
         self.profile.setCurrentIndex(0)
         self.missing.clear()
         self.fill_missing(None)
@@ -203,8 +207,17 @@ class StackForm(QWidget):
             UNITS.setdefault(shown, shown)
             self.unit.addItem(shown)
         self.unit.setCurrentText(shown)
+        self._filled = self._spacing_along_z()
         self._filling = False
         self._show_factor()
+
+    def fill_profile(self, stated: str | None) -> None:
+        """Offer the slice profile that the layer's file states, or None."""
+        self._stated = stated
+        while self.profile.count() > len(PROFILES):
+            self.profile.removeItem(len(PROFILES))
+        if stated is not None:
+            self.profile.addItem(f"{_OF_FILE}{stated}")
 
     def fill_missing(self, found: Prepared | None) -> None:
         """Show what was found on the stack, where nothing was typed."""
@@ -230,6 +243,14 @@ class StackForm(QWidget):
         return (z, y, x) if min(z, y, x) > 0 else None
 
     @property
+    def size_is_corrected(self) -> bool:
+        """Whether a person has changed the spacing along Z, or its unit."""
+        return self._filled != self._spacing_along_z()
+
+    def _spacing_along_z(self) -> tuple[float, str]:
+        return float(self.size[0].value()), self.unit.currentText()
+
+    @property
     def unit_name(self) -> str | None:
         """Unit of the voxel size, or None."""
         return UNITS[self.unit.currentText()] or None
@@ -250,4 +271,6 @@ class StackForm(QWidget):
         text = self.profile.currentText().strip()
         if text == self.profile.itemText(0):
             return None
+        if self._stated is not None and text == f"{_OF_FILE}{self._stated}":
+            return self._stated
         return PROFILES.get(text, text) or None

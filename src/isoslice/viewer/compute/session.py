@@ -14,15 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoslice.data.coarse import turned
+from isoslice.data.optics import stated_profile
 from isoslice.data.recorded import recorded_axis, recorded_share
 from isoslice.data.survey import format_planes
 from isoslice.data.volume import Volume
 from isoslice.inference.engine.begin import Request as FileRequest
+from isoslice.inference.engine.begin import unfinished
 from isoslice.inference.engine.end import targets
+from isoslice.inference.engine.job import MODEL
 from isoslice.inference.engine.predict import predict_file
 from isoslice.inference.engine.run import How
 from isoslice.inference.model import Model
-from isoslice.inference.stack import planes_to_learn_from
 from isoslice.io.atomic import check_apart
 from isoslice.io.options import ReadOptions
 from isoslice.io.reading import open_volume, open_with
@@ -96,25 +98,40 @@ class Session:
                 load = Model.pretrained if pretrained else lambda: Model.load(settings.model)
                 self._models[key] = load()
             return self._models[key]
-        asked = settings.along, settings.factor, settings.missing, settings.minutes
-        key = (ADAPTED, _state(source), asked)
+        key = ADAPTED, _state(source), settings
         if key not in self._models:
             from isoslice.training.adapt import adapt
+            from isoslice.training.own_stack import own_planes_of
 
             start = self.model(source, replace(settings, model=PRETRAINED), progress)
-            told = predict_options(settings).missing_planes
-            stack = open_source(source)
-            planes = planes_to_learn_from(stack, along=settings.along, missing=told)
+            learned = own_planes_of(
+                open_source(source),
+                predict_options(settings),
+                factor=settings.factor,
+                along=settings.along,
+                progress=progress,
+            )
             self._models[key] = adapt(
-                planes,
+                learned.planes,
                 model=start,
                 minutes=settings.minutes,
-                progress=progress,
-                along="Z",
-                factor=settings.factor,
-                missing="auto" if told.find else "none",
+                factor=learned.factor,
+                **learned.options,
             )
         return self._models[key]
+
+    def _model_of(self, request: Restore, progress: Progress) -> Model:
+        """Return the model of a restoration: to go on, the one that it began with.
+
+        Adapted again, within a time, it would be another one.
+        """
+        source, settings = request.source, request.settings
+        begun = unfinished(Path(request.output)) / MODEL
+        key = ADAPTED, _state(source), settings
+        goes_on = request.resume and settings.model == ADAPTED and begun.is_dir()
+        if goes_on and key not in self._models:
+            self._models[key] = Model.load(begun)
+        return self.model(source, settings, progress)
 
     def _prepare(self, source: Source, settings: Settings, progress: Progress) -> PreparedStack:
         key = _state(source), settings
@@ -135,7 +152,7 @@ class Session:
 
     def _restore(self, request: Restore, progress: Progress) -> Restored:
         source, settings = request.source, request.settings
-        model = self.model(source, settings, progress)
+        model = self._model_of(request, progress)
         own = isinstance(model.config, ModelConfig) and model.config.distilled is None
         options = predict_options(
             settings, request.detail if own else None, uncertainty=request.uncertainty
@@ -201,7 +218,12 @@ def settled(prepared: PreparedStack) -> Prepared:
 
 def read_options(source: Source) -> ReadOptions:
     """Return how a stack's file is read."""
-    return ReadOptions(axes=source.axes, voxel_size=source.voxel_size, unit=source.unit)
+    return ReadOptions(
+        axes=source.axes,
+        voxel_size=source.voxel_size,
+        unit=source.unit,
+        positions=source.positions,
+    )
 
 
 def open_source(source: Source) -> Volume:
@@ -213,7 +235,8 @@ def described(path: Path) -> Described:
     """Describe a file by what it says of itself."""
     volume = open_volume(path)
     steps = volume.spacing.get("Z"), volume.spacing.get("Y"), volume.spacing.get("X")
-    return Described(volume.data.shape, volume.axes, steps, volume.unit)
+    positions, profile = volume.z_positions, stated_profile(volume)
+    return Described(volume.data.shape, volume.axes, steps, volume.unit, positions, profile)
 
 
 def measured_shares(restored: Volume, planes: int) -> NDArray[np.float32]:
