@@ -153,7 +153,8 @@ def test_pages_named_in_docstrings_messages_and_notes_exist():
     }
     assert len(found) > 20
     assert [each for each in sorted(found) if not (ROOT / each[0]).exists()] == []
-    assert {"packaging/conda/recipe.yaml", "packaging/container/Dockerfile"} <= {f for _, f in found}
+    naming = {file for _, file in found}
+    assert {"packaging/conda/recipe.yaml", "packaging/container/Dockerfile"} <= naming
 
 
 def test_a_page_that_is_gone_would_be_found():
