@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from itertools import pairwise
@@ -23,22 +22,6 @@ TIMED = ("train", "distill")
 OUTPUTS = ("-o", "--output", "--report", "--json")
 #: Where --minutes stands for the adaptation: half a second of it.
 SHORT = "0.01"
-
-#: Why commands are not run, by what is in them; in its place something else is tested.
-NOT_RUN = {
-    r"--devices|--nodes": "needs several GPUs; tests/training/test_devices.py",
-    r"--preset": "a network of the paper's size; tests/training/test_presets.py",
-    r"^isoslice benchmark": "an hour; tests/evaluation/test_benchmark_run.py",
-    r"import-msdsr": "needs the authors' file; tests/models/test_msdsr_checkpoint.py",
-    r"FILE\.czi": "no such file may be copied; tests/io/test_bioio.py",
-    r"--resume": "needs a run that was interrupted; tests/inference/test_chaos.py",
-    r"--scheduler": "needs a cluster; tests/inference/test_engine.py",
-    r"--slice-profile PSF\.tif": "needs the image of a bead; tests/io/test_profile_file.py",
-}
-
-
-def why_not(command: str) -> str | None:
-    return next((why for part, why in NOT_RUN.items() if re.search(part, command)), None)
 
 
 def lay_out(desk: Path) -> None:

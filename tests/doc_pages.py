@@ -1,7 +1,8 @@
 """The pages of the documentation, and what is code in them.
 
-A block of code may have a comment before it, ``<!-- not run: REASON -->``. A comment that begins
-with ``setup`` holds Python that runs before the examples after it.
+A block of code may have comments before it: ``<!-- not run: REASON -->``, or, of those of its
+commands that have WORDS in them, ``<!-- not run, `WORDS`: REASON -->``. One that begins with
+``setup`` holds Python that runs before the examples after it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ PAGES = [
 TUTORIALS = sorted((DOCS / "tutorials").glob("[!i]*.md"))
 
 FENCE = re.compile(
-    r"(?:<!-- not run: (?P<why>[^>]*) -->\n)?"
+    r"(?P<why>(?: *<!-- not run[^>]* -->\n)*)"
     r"^ *```(?P<language>[^\n]*)\n(?P<text>.*?)^ *```[ \t]*$"
     r"|^<!-- setup\n(?P<setup>.*?)-->$",
     re.DOTALL | re.MULTILINE,
 )
+REASON = re.compile(r"<!-- not run(?:, `(?P<part>[^`]+)`)?: (?P<why>[^>]*?) -->")
 
 
 class Block(NamedTuple):
@@ -34,7 +36,17 @@ class Block(NamedTuple):
     page: Path
     language: str
     text: str
-    why_not_run: str | None
+    #: Why commands with some words in them are not run; without words: the whole block.
+    reasons: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def why_not_run(self) -> str | None:
+        """Why nothing of the block is run."""
+        return dict(self.reasons).get("")
+
+    def why_not(self, command: str) -> str | None:
+        """Why a command of the block is not run."""
+        return next((why for part, why in self.reasons if part in command), None)
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}: {self.text.splitlines()[0]}"
@@ -50,11 +62,17 @@ def name_of(page: Path) -> str:
 
 def blocks_of(page: Path, text: str | None = None) -> list[Block]:
     return [
-        Block(page, "setup", found["setup"], None)
+        Block(page, "setup", found["setup"])
         if found["setup"] is not None
-        else Block(page, found["language"], found["text"], found["why"])
+        else Block(page, found["language"], found["text"], tuple(_reasons(found["why"])))
         for found in FENCE.finditer(text_of(page) if text is None else text)
     ]
+
+
+def _reasons(comments: str) -> list[tuple[str, str]]:
+    read = [(each["part"] or "", each["why"]) for each in REASON.finditer(comments)]
+    assert len(read) == comments.count("<!--"), f"say why, after a colon: {comments}"
+    return read
 
 
 def commands_of(block: Block) -> list[str]:

@@ -31,7 +31,8 @@ from doc_pages import (
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 MENTIONED = re.compile(r"docs/[\w./-]+\.(?:md|csv)\b")
 #: Places of the source tree whose files name pages.
-SOURCES = ("src", "tests", "benchmarks", "examples", "changes")
+SOURCES = ("src", "tests", "benchmarks", "examples", "changes", "packaging", ".ci", "docs/.site")
+TEXT = {"", ".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".ini", ".css", ".js", ".json"}
 
 
 def examples_of(page: Path) -> list[str]:
@@ -139,15 +140,21 @@ def test_pages_named_in_docstrings_messages_and_notes_exist():
         path
         for place in SOURCES
         for path in (ROOT / place).rglob("*")
-        if path.suffix in (".py", ".md", ".toml") and "vendor" not in path.parts
+        if path.is_file()
+        and path.suffix in TEXT
+        and not {"vendor", "output", "__pycache__"} & set(path.parts)
     ]
+    files += [ROOT / name for name in ("Makefile", "pyproject.toml", "mkdocs.yml", "CITATION.cff")]
+    files += ROOT.glob("*.md")
     found = {
         (name, str(path.relative_to(ROOT)))
-        for path in [*files, ROOT / "pyproject.toml", ROOT / "Makefile"]
+        for path in files
         for name in mentions(path.read_text(encoding="utf-8"))
     }
     assert len(found) > 20
     assert [each for each in sorted(found) if not (ROOT / each[0]).exists()] == []
+    naming = {file for _, file in found}
+    assert {"packaging/conda/recipe.yaml", "packaging/container/Dockerfile"} <= naming
 
 
 def test_a_page_that_is_gone_would_be_found():

@@ -1,4 +1,7 @@
-"""Commands that the documentation shows are run, in little time here; others say why not."""
+"""Commands that the documentation shows are run, in little time here; others say why not.
+
+The reason stands before the block in the page's source: see `doc_pages.py`.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,18 @@ from made_once import made_once
 
 pytest.importorskip("torch")
 
-from doc_desk import NOT_RUN, clear, lay_out, shortened, why_not
+from doc_desk import clear, lay_out, shortened
 
-SHELL = [
-    block
-    for page in PAGES
-    for block in blocks_of(page)
-    if block.language == "sh" and block.why_not_run is None
-]
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
 COMMANDS = [(block, command) for block in SHELL for command in commands_of(block)]
-RUN = [
-    page
-    for page in PAGES
-    if any(
-        block.page == page and command.startswith("isoslice ") and not why_not(command)
-        for block, command in COMMANDS
-    )
-]
-#: What is not run as it stands, for all who write these commands: it installs something.
-INSTALLS = re.compile(r"(python[\d.]* -m )?(pip install|venv) ")
+#: All that are not marked are run here.
+UNMARKED = [(block, command) for block, command in COMMANDS if not block.why_not(command)]
+RUN = [page for page in PAGES if any(block.page == page for block, _ in UNMARKED)]
+#: What can be looked at where it is not run: programs of the tree, and the Makefile's targets.
+OF_THE_TREE = re.compile(r"(PYTHONPATH=benchmarks )?python (-m pretrain|benchmarks/)|make ")
+#: Files of the tree that a reason names.
+NAMED = re.compile(r"(?<![\w/.])(?:tests|\.ci|benchmarks)/[\w./-]*\w")
 
 
 def expanded(word: str) -> list[str]:
@@ -54,9 +50,7 @@ def test_commands_of_a_page_run(page, laid_out, tmp_path, monkeypatch, cli):
     shutil.copytree(laid_out, desk)
     monkeypatch.chdir(desk)
     done = 0
-    for block, command in COMMANDS:
-        if block.page != page or not command.startswith("isoslice ") or why_not(command):
-            continue
+    for command in (command for block, command in UNMARKED if block.page == page):
         words = shortened(command)
         clear(desk, words)
         ran = cli(*(name for word in words for name in expanded(word)))
@@ -67,10 +61,23 @@ def test_commands_of_a_page_run(page, laid_out, tmp_path, monkeypatch, cli):
     assert done
 
 
+@pytest.mark.parametrize(("block", "command"), COMMANDS, ids=str)
+def test_a_command_is_run_or_its_page_says_why_not(block: Block, command: str):
+    assert command.startswith("isoslice ") or block.why_not(command), f"{block}: {command}"
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.reasons], ids=str)
+def test_a_reason_is_needed_and_names_what_there_is(block: Block):
+    assert block.language == "sh" or block.why_not_run, f"{block}: only commands have parts"
+    for part, why in block.reasons:
+        assert len(why) > 3, block
+        assert any(part in command for command in commands_of(block)), f"{block}: {part}"
+        for name in NAMED.findall(why):
+            assert (ROOT / name).exists(), f"{block}: {name}"
+
+
 @pytest.mark.parametrize(
-    ("block", "command"),
-    [(block, command) for block, command in COMMANDS if not command.startswith("isoslice ")],
-    ids=str,
+    ("block", "command"), [each for each in COMMANDS if OF_THE_TREE.match(each[1])], ids=str
 )
 def test_other_commands_name_what_there_is(block: Block, command: str):
     words = shlex.split(command)
@@ -78,11 +85,8 @@ def test_other_commands_name_what_there_is(block: Block, command: str):
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
         return
-    if INSTALLS.match(command):
-        return
     if words[0] == "PYTHONPATH=benchmarks":
         words = [words[1], f"benchmarks/{words[3].replace('.', '/')}.py", *words[4:]]
-    assert words[0] == "python", f"{block}: {command}: run it, or say why not"
     program = ROOT / words[1]
     assert program.exists(), command
     sources = program.rglob("*.py") if program.is_dir() else [program, *beside(program)]
@@ -96,13 +100,7 @@ def beside(program: Path) -> list[Path]:
     return [*program.parent.glob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
 
 
-def test_reasons_name_tests_that_there_are_and_are_needed():
-    for part, why in NOT_RUN.items():
-        assert (ROOT / why.rpartition("; ")[2]).exists(), why
-        assert any(re.search(part, command) for _, command in COMMANDS), part
-
-
-def test_every_block_is_run_or_says_why_not():
+def test_every_block_says_its_language():
     known = {"sh", "python", "math", "text", "setup"}
     for page in PAGES:
         # Indented blocks say nothing of their language.
@@ -115,9 +113,18 @@ def test_every_block_is_run_or_says_why_not():
 
 def test_a_block_of_an_unknown_kind_would_be_found():
     page = ROOT / "README.md"
-    text = "<!-- not run: big -->\n```sh\nisoslice info A  # b\n```\n\n```toml\na = 1\n```\n"
+    text = (
+        "<!-- not run, `A`: big, tests/gone.py -->\n<!-- not run, `C`: old -->\n"
+        "```sh\nisoslice info A  # b\nisoslice info B\n```\n\n"
+        "<!-- not run: slow -->\n```toml\na = 1\n```\n"
+    )
     first, second = blocks_of(page, text)
-    assert (first.language, first.why_not_run, commands_of(first)) == (
-        "sh", "big", ["isoslice info A"]
+    commands = commands_of(first)
+    assert (first.language, first.why_not_run, commands) == (
+        "sh", None, ["isoslice info A", "isoslice info B"]
     )  # fmt: skip
-    assert second.language == "toml"
+    assert [first.why_not(each) for each in commands] == ["big, tests/gone.py", None]
+    assert NAMED.findall("big, tests/gone.py") == ["tests/gone.py"]
+    assert (second.language, second.why_not_run) == ("toml", "slow")
+    with pytest.raises(AssertionError, match="say why"):
+        blocks_of(page, "<!-- not run -->\n```sh\nls\n```\n")

@@ -25,6 +25,15 @@ NEEDS = {
     "em": SHARED.is_dir(),
     "ct": SHARED.is_dir(),
 }
+#: By how much a page is too wide, and its pictures that could not be loaded; lazy ones, too.
+LOOK = """async () => {
+  const root = document.documentElement, broken = []
+  for (const image of document.images) {
+    image.loading = "eager"
+    await image.decode().catch(() => broken.push(image.src))
+  }
+  return [root.scrollWidth - root.clientWidth, broken]
+}"""
 
 
 def build(folder: Path) -> None:
@@ -85,6 +94,26 @@ def test_pages_fit_and_ask_nothing_of_other_hosts(site, width, scheme):
             )
             assert overflow <= 0, name
             opened.page.close()
+        browser.close()
+
+
+@pytest.mark.slow
+def test_every_page_fits_a_phone_shows_its_pictures_and_reports_no_error(site):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    from browser_page import BROWSER, FLAGS, open_page
+
+    if BROWSER is None:
+        pytest.skip("no Chromium")
+    # The page for links that lead nowhere is for a server: its own are from the root.
+    pages = sorted(path for path in site.rglob("*.html") if path.name != "404.html")
+    assert len(pages) > 30
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=BROWSER, args=FLAGS)
+        opened = open_page(browser, pages[0], viewport={"width": 390, "height": 900})
+        for path in pages:
+            opened.page.goto(path.as_uri())
+            overflow, broken = opened.page.evaluate(LOOK)
+            assert (overflow <= 0, broken, opened.console) == (True, [], []), path.relative_to(site)
         browser.close()
 
 

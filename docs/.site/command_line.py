@@ -25,6 +25,12 @@ HEAD = """# Command line
 `isoslice --version` prints the version.
 """
 
+#: Why examples are not run by the tests of the pages.
+NOT_RUN = {
+    "benchmark": "takes an hour; tests/evaluation/test_benchmark_run.py runs small ones",
+    "import-msdsr": "needs the authors' file; tests/models/test_msdsr_checkpoint.py writes one",
+}
+
 
 def words(text: str | None) -> str:
     """Make a cell of a table."""
@@ -81,9 +87,9 @@ def records(command: Callable[..., None]) -> Iterator[tuple[str, str, str]]:
 
 def section(command: Callable[..., None], example: str) -> str:
     """Describe a command."""
-    found = list(records(command))
-    parts = [f"## isoslice {example.split()[1]}", words(command.__doc__)]
-    parts.append(f"```sh\n{example}\n```")
+    found, name = list(records(command)), example.split()[1]
+    why = f"<!-- not run: {NOT_RUN[name]} -->\n" if name in NOT_RUN else ""
+    parts = [f"## isoslice {name}", words(command.__doc__), f"{why}```sh\n{example}\n```"]
     for group in ("Arguments", *GROUPS):
         rows = [f"| `{option}` | {text} |" for title, option, text in found if title == group]
         if rows:

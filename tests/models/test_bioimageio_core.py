@@ -1,15 +1,10 @@
 """Packages by bioimage.io's own programs: they pass all its tests, and give what predict gives.
 
 Skipped unless ISOSLICE_BIOIMAGEIO names a Python that has them, in an environment of its own:
+`.ci/bioimageio` makes one and runs these tests.
 
-    python -m venv /tmp/bioimageio
-    /tmp/bioimageio/bin/pip install -c constraints.txt torch
-    /tmp/bioimageio/bin/pip install bioimageio.core==0.11.0 'pydantic<2.13'  # spec 0.5.12.0
-    ISOSLICE_BIOIMAGEIO=/tmp/bioimageio/bin/python .venv/bin/python -m pytest --cpu-limit 60 \\
-        tests/models/test_bioimageio_core.py
-
-With pydantic 2.13 or newer core 0.11.0 fails on any package. Tried by hand, too: core 0.9.0 with
-spec 0.5.4.3 (2025), which insists on authors and a licence; spec 0.5.14.3, reading alone.
+Tried by hand, too: core 0.9.0 with spec 0.5.4.3 (2025), which insists on authors and a licence;
+spec 0.5.14.3, reading alone.
 """
 
 import json
