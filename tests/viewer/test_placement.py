@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from isoslice.errors import DataError
+from isoslice.viewer.messages import Slab
 from isoslice.viewer.placement import (
+    in_plane,
     layer_axes,
     layer_facts,
     layer_spacing,
@@ -17,6 +19,7 @@ from isoslice.viewer.placement import (
     result_scale,
     row_aspect,
     scale_of,
+    slab_lines,
     stack_index,
 )
 
@@ -129,6 +132,24 @@ def test_a_layer_shown_at_its_voxel_size_keeps_the_time_step():
 
 def test_places_beyond_a_layer_are_its_ends():
     assert stack_index("ZYX", (-3, 3.6, 99), (5, 8, 9)) == {"Z": 0, "Y": 4, "X": 8}
+
+
+def test_slices_are_lines_in_the_plane_that_they_cut():
+    def slab(axes: str, first: tuple[int, int], width: int) -> Slab:
+        rows = np.zeros((9, width))
+        return Slab(axes, rows, rows[None], np.ones(9, np.bool_), first)
+
+    across, down = slab("XZ", (4, 7), 5), slab("YZ", (2, 6), 3)
+    assert slab_lines([across, down]).tolist() == [[[7, 4], [0, 4]], [[2, 6], [2, 0]]]
+    assert not len(slab_lines([slab("ZX", (0, 0), 5)]))
+
+
+def test_an_oblique_layer_has_no_place_in_the_plane():
+    scale, turned = np.diag([3.0, 2.0, 2.0]), np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    matrix = in_plane(lambda at: scale @ at + [1, 5, 6], 3)
+    assert matrix is not None
+    assert matrix.tolist() == [[2, 0, 5], [0, 2, 6], [0, 0, 1]]
+    assert in_plane(lambda at: turned @ at, 3) is None
 
 
 def test_measured_shares_lie_along_their_axis():

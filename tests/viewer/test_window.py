@@ -93,6 +93,50 @@ def test_a_changed_setting_and_a_click_in_the_viewer_preview_again(window, stack
     qtbot.waitUntil(lambda: figure._preview.slabs[0].first[1] == 3, timeout=LONG)
 
 
+def marks(viewer):
+    return [layer for layer in viewer.layers if layer.name == "place of the preview"]
+
+
+def test_the_place_of_a_preview_is_marked_until_it_is_unwanted(window, qtbot):
+    """Where the layer lies, in XY only; the layer stays active, and what was removed stays away."""
+    place = {"scale": (6, 2, 2), "translate": (10, 20, 30), "units": ("nm",) * 3, "rotate": 20}
+    viewer, panel = window(data=texture(5, 32, 36), axis_labels=("z", "y", "x"), **place)
+    source = viewer.layers[0]
+    panel.preview.move_to({"Y": 7, "X": 9})
+    preview(qtbot, panel)
+    qtbot.waitUntil(lambda: bool(marks(viewer)), timeout=LONG)
+    (mark,) = marks(viewer)
+    for line, ends in zip(mark.data, [((7, 0), (7, 35)), ((0, 9), (31, 9))], strict=True):
+        for drawn, voxel in zip(np.cumsum(line, 0), ends, strict=True):
+            here = source.data_to_world((0, *voxel))[1:]
+            np.testing.assert_allclose(mark.data_to_world(drawn), here)
+    assert viewer.layers.selection.active is source
+    panel.preview.move_to({"Y": 3})
+    qtbot.waitUntil(lambda: mark.data[0][0][0] == 3, timeout=LONG)
+    viewer.dims.ndisplay = 3
+    assert not marks(viewer)
+    viewer.dims.ndisplay = 2
+    preview(qtbot, panel)
+    qtbot.waitUntil(lambda: bool(marks(viewer)), timeout=LONG)
+    viewer.layers.remove(marks(viewer)[0])
+    panel.preview.move_to({"Y": 5})
+    preview(qtbot, panel)
+    qtbot.wait(50)
+    assert not marks(viewer)
+
+
+def test_the_mark_of_a_preview_goes_with_its_layer_and_with_the_panel(window, qtbot):
+    viewer, panel = window(data=texture(5, 32, 36), scale=(3, 1, 1))
+    for end in (lambda: viewer.layers.remove(viewer.layers[0]), panel.close_work):
+        if not panel.layer:
+            viewer.add_image(texture(5, 32, 36), scale=(3, 1, 1))
+            qtbot.waitUntil(lambda: panel.stack() is not None, timeout=LONG)
+        preview(qtbot, panel)
+        qtbot.waitUntil(lambda: bool(marks(viewer)), timeout=LONG)
+        end()
+        assert not marks(viewer)
+
+
 def test_results_lie_where_the_layer_does(window, qtbot):
     data = texture(5, 32, 36)
     place = {"scale": (6, 2, 2), "translate": (10, 20, 30), "units": ("nm",) * 3, "rotate": 20}
@@ -138,10 +182,11 @@ def test_colours_are_restored_each_by_itself(window, qtbot):
     assert panel.form.axes.text() == "ZYXC"
     assert preview(qtbot, panel).images
     finish(qtbot, panel, panel.work.restore)
-    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=LONG)
-    assert viewer.layers[1].rgb
-    np.testing.assert_array_equal(viewer.layers[1].data[::3], data)
-    assert viewer.layers[2].data.shape == (10, 24, 28)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=LONG)
+    assert marks(viewer) == [viewer.layers[1]]
+    assert viewer.layers[2].rgb
+    np.testing.assert_array_equal(viewer.layers[2].data[::3], data)
+    assert viewer.layers[3].data.shape == (10, 24, 28)
 
 
 def test_errors_are_told_in_the_panel_in_its_own_words(window, qtbot):
@@ -278,7 +323,8 @@ def test_every_control_has_a_tooltip_a_name_and_is_reached_by_tab(window):
 def test_mnemonics_are_the_panels_own(window):
     """None twice, and none of napari's menus."""
     _, panel = window()
-    texts = [each.text() for each in panel.findChildren((QAbstractButton, QLabel))]
+    named = [*panel.findChildren(QAbstractButton), *panel.findChildren(QLabel)]
+    texts = [each.text() for each in named]
     letters = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
     assert len(letters) > 10
     assert len(set(letters)) == len(letters)

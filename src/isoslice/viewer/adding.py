@@ -9,6 +9,9 @@ from qtpy.QtCore import QTimer
 
 from isoslice.viewer.results import NewLayer
 
+#: Milliseconds between two layers, for all else that the window has to do.
+BETWEEN = 30
+
 
 def add_one_by_one(viewer: Any, layers: Sequence[NewLayer], done: Callable[[], None]) -> None:
     """Add layers to a viewer, whose selection stays as it is, and call `done`."""
@@ -19,4 +22,5 @@ def add_one_by_one(viewer: Any, layers: Sequence[NewLayer], done: Callable[[], N
     layers[0].add(viewer)
     if viewer.layers.selection.active is not active:
         viewer.layers.selection.active = active
-    QTimer.singleShot(0, lambda: add_one_by_one(viewer, layers[1:], done))
+    pause = BETWEEN if layers[1:] else 0
+    QTimer.singleShot(pause, lambda: add_one_by_one(viewer, layers[1:], done))

@@ -36,6 +36,7 @@ from isoslice.viewer.messages import (
 )
 from isoslice.viewer.placement import row_aspect
 from isoslice.viewer.preview_box import PreviewBox
+from isoslice.viewer.preview_mark import PreviewMark
 from isoslice.viewer.restoration import going_on, has_unfinished, output_path, told_of
 from isoslice.viewer.restore_box import RestoreBox
 from isoslice.viewer.results import IN_MEMORY, ReadResult, read_result, result_layers
@@ -62,13 +63,13 @@ class RestorePanel(QWidget):
         self.jobs = Jobs()
         self.jobs.start()
         self.source = LayerSource(self.jobs, self.folder)
-        self.layers = LayerChoice(self.viewer)
+        self.layers, self.mark = LayerChoice(self.viewer), PreviewMark(self.viewer)
         self.form, self.preview, self.work = StackForm(), PreviewBox(), RestoreBox()
         arrange(self, self.layers, self.form, self.preview, self.work)
         self._time = TimeLeft()
         #: Number of what runs and can be cancelled, of the preview, and of quiet work.
         self._running, self._previewing, self._preparing = 0, 0, 0
-        self._preview_runs, self._adding = False, False
+        self._preview_runs, self._adding, self._closed = False, False, False
         self._asked: Request | None = None
         self._asked_of: Any = None
         self._started: Restore | None = None
@@ -81,7 +82,6 @@ class RestorePanel(QWidget):
         self._settled = QTimer(self)
         self._settled.setSingleShot(True)
         self._settled.setInterval(SETTLED)
-        self._closed = False
         self._connect()
         self.work.status.setText(LOADING)
         self.layers.list_layers()
@@ -125,6 +125,7 @@ class RestorePanel(QWidget):
         self.jobs.supersede(self._previewing)
         self._previewed = None
         self.preview.figure.show_preview(None, (0, 1), 1)
+        self.mark.hide()
         self._waiting = None
         try:
             facts = self.source.choose(self.layer)
@@ -144,8 +145,7 @@ class RestorePanel(QWidget):
 
     def _described(self, found: Described) -> None:
         """Take the voxel size of the layer's file, which napari may not have read."""
-        facts = self.source.facts
-        if facts is None:
+        if (facts := self.source.facts) is None:
             return
         self.form.axes.setText(facts.axes)
         self.form.fill_profile(found.profile)
@@ -304,6 +304,7 @@ class RestorePanel(QWidget):
         match value:
             case Previewed() if number == self._previewing:
                 self.preview.show_preview(value, self._window(), self._aspect())
+                self.mark.show(self.layer, self.form.axes.text(), value.slabs)
             case Prepared():
                 self.form.fill_missing(value)
             case Checked(verdict):
@@ -403,6 +404,7 @@ class RestorePanel(QWidget):
             return
         self._closed = True
         self.layers.let_go()
+        self.mark.let_go()
         if self._clicked in self.viewer.mouse_drag_callbacks:
             self.viewer.mouse_drag_callbacks.remove(self._clicked)
         self.jobs.close()

@@ -5,17 +5,18 @@ Pure functions of what a layer says; a napari layer, or anything with the same a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from isoslice.data.units import common_unit, unit_name
 from isoslice.data.volume import AXES
 from isoslice.errors import DataError
+from isoslice.viewer.messages import Slab
 
 #: Axes as layers name them.
 _NAMES: Mapping[str, str] = {
@@ -201,6 +202,42 @@ def stack_index(axes: str, position: Sequence[float], shape: Sequence[int]) -> d
         axis: int(min(max(round(float(at)), 0), size - 1))
         for axis, at, size in zip(axes, position, shape, strict=False)
     }
+
+
+def slab_lines(slabs: Sequence[Slab]) -> NDArray[np.float64]:
+    """Return the lines in XY along which slices of a preview lie: start and length, (y, x) each.
+
+    None for slices that XY does not cut in a line: those of a stack that is coarse along X or Y.
+    """
+    if any(slab.axes[1] != "Z" for slab in slabs):
+        return np.zeros((0, 2, 2))
+    lines = np.zeros((len(slabs), 2, 2))
+    for line, slab in zip(lines, slabs, strict=True):
+        start, place = slab.first
+        line[:] = (place, start), (0, slab.linear.shape[1] - 1)
+        if slab.axes[0] != "X":
+            line[:] = line[:, ::-1].copy()
+    return lines
+
+
+def in_plane(to_world: Callable[[ArrayLike], ArrayLike], ndim: int) -> NDArray[np.float64] | None:
+    """Return what places a layer's last two axes in the world, (3, 3); None for an oblique layer.
+
+    Parameters
+    ----------
+    to_world
+        From a place in the layer's data to one in the world: affine.
+    ndim
+        Number of axes.
+    """
+    origin = np.asarray(to_world([0.0] * ndim), np.float64)
+    steps = np.stack([np.asarray(to_world(row), np.float64) - origin for row in np.eye(ndim)], 1)
+    apart = np.abs(np.concatenate([steps[:-2, -2:].ravel(), steps[-2:, :-2].ravel()]))
+    if apart.size and apart.max() > 1e-6 * np.abs(steps).max():
+        return None
+    matrix = np.eye(3)
+    matrix[:2, :2], matrix[:2, 2] = steps[-2:, -2:], origin[-2:]
+    return matrix
 
 
 def measured_voxels(measured: NDArray[np.float32], axes: str, along: str) -> NDArray[np.float32]:

@@ -35,7 +35,8 @@ class PreviewBox(QWidget):
         row = QHBoxLayout()
         self.button = QPushButton("Pr&eview")
         self.button.setToolTip(
-            "Restore one XZ and one YZ slab, at the voxel that was clicked in the viewer last"
+            "Restore one XZ and one YZ slab, at the voxel that was clicked in the viewer last; a "
+            "layer of two lines marks them, and can be hidden or removed"
         )
         row.addWidget(self.button)
         self.at = {}
