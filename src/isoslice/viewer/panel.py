@@ -14,6 +14,7 @@ from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QWidget
 
 from isoslice.errors import DataError, SettingsError
+from isoslice.runtime.time_left import TimeLeft
 from isoslice.viewer.arrangement import arrange
 from isoslice.viewer.jobs import Jobs
 from isoslice.viewer.layer_choice import LayerChoice
@@ -40,7 +41,6 @@ from isoslice.viewer.restoration import going_on, has_unfinished, output_path, t
 from isoslice.viewer.restore_box import RestoreBox
 from isoslice.viewer.results import IN_MEMORY, NewLayer, ReadResult, read_result, result_layers
 from isoslice.viewer.stack_form import StackForm
-from isoslice.viewer.time_left import TimeLeft
 
 if TYPE_CHECKING:
     import napari
