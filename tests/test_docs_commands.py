@@ -86,7 +86,8 @@ def test_other_commands_name_what_there_is(block: Block, command: str):
         assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), command
         return
     if words[0] == "PYTHONPATH=benchmarks":
-        words = [words[1], f"benchmarks/{words[3].replace('.', '/')}.py", *words[4:]]
+        words = [words[1], f"benchmarks/{words[3].replace('.', '/')}", *words[4:]]
+        words[1] += "" if (ROOT / words[1]).is_dir() else ".py"
     program = ROOT / words[1]
     assert program.exists(), command
     sources = program.rglob("*.py") if program.is_dir() else [program, *beside(program)]

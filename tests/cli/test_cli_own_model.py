@@ -33,7 +33,8 @@ def test_without_a_model_the_pretrained_one_is_adapted_and_kept(
     code, _, err = cli("predict", stack_file, "-o", out, "--mode", "mean", "--seed", 5)
     assert code == 0, err
     assert "adapted for 30 seconds to the stack's own 5 planes" in err[0]
-    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[1]
+    assert err[1].endswith("than linear interpolation on hidden rows of its planes")
+    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[2]
     assert (adapting["minutes"], adapting["seed"], adapting["factor"]) == (0.5, 5, 3)
     kept = Model.load(tmp_path / "out.model")
     assert kept.fingerprint == Model.pretrained().fingerprint

@@ -124,7 +124,7 @@ def test_train_writes_a_model_that_predict_takes(
     code, printed, _ = cli("train", stack_file, "-o", model)
     assert code == 0
     assert printed.startswith(f"model: {model}\n")
-    assert "validation at 4x" in printed
+    assert "hidden rows, 4x: " in printed
     assert f"isoslice predict STACK -m {model}" in printed
     assert (asked["minutes"], asked["steps"]) == (None, None)  # the library knows the default
     assert asked["workdir"] == tmp_path / "m.training"

@@ -127,4 +127,4 @@ def test_what_a_large_stack_needs_is_told_before_it_is_read(request_, monkeypatc
     number = next(n for n, note in enumerate(told) if "is read first" in note)
     assert "(21.8 kB; " in told[number]  # 8 * 58 * 47 bytes
     assert "up to 79.1 kB, " in told[number]  # 29 * 58 * 47
-    assert any("passes over slabs" in note for note in told[number:])
+    assert any("slices are restored at once" in note for note in told[number:])

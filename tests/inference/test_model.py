@@ -16,7 +16,7 @@ import isoslice
 from conftest import texture
 from isoslice import DataError, Model, ModelError, OutputError, SettingsError, Volume
 from isoslice.models.files.bundle import is_model_folder
-from isoslice.runtime.device import choose_device, describe
+from isoslice.runtime.device import choose_device, named
 from isoslice.runtime.progress import Progress
 
 VOXEL = (3.0, 1.0, 1.0)
@@ -68,7 +68,7 @@ def test_factor_comes_from_the_voxel_size_and_is_announced(tiny_model):
     assert result.factor == 5
     assert result.voxel_size == pytest.approx((0.8, 0.83, 0.83))
     assert any("factor 5" in line and "4.82" in line for line in notes.lines)
-    assert f"computing on {describe(choose_device())}" in notes.lines
+    assert f"computing on {named(choose_device())}" in notes.lines
     assert notes.fractions[-1] == pytest.approx(1)
 
 

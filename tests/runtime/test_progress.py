@@ -1,11 +1,12 @@
 import io
+import re
 import subprocess
 import sys
 
 import pytest
 from rich.console import Console
 
-from isoslice.runtime import progress
+from isoslice.runtime import progress, time_left
 from isoslice.runtime.progress import PlainProgress, Progress, TerminalProgress, terminal_progress
 
 
@@ -33,7 +34,9 @@ def test_plain_lines_are_few() -> None:
         plain.update("training", second / 100, f"step {second}")
     lines = out.getvalue().splitlines()
     assert lines[0] == "training: 0% (step 0)"
-    assert lines[-1] == "training: 100% (step 100)"
+    assert lines[2] == "training: 40%, 1 min left (step 40)"
+    assert lines[3] == "training: 60%, 40 s left (step 60)"
+    assert lines[-1] == "training: 100%, took 2 min (step 100)"
     assert len(lines) == 6
 
 
@@ -89,3 +92,14 @@ def test_the_right_one_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_importing_it_loads_no_rich() -> None:
     code = "import sys, isoslice.runtime.progress; sys.exit('rich' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bars_say_the_time_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, clock = io.StringIO(), Clock()
+    monkeypatch.setattr(time_left.TimeLeft.__init__, "__defaults__", (clock,))
+    bars = TerminalProgress(Console(file=out, force_terminal=True, width=120))
+    bars.update("training", 0.0)
+    clock.now = 30.0
+    bars.update("training", 0.75, "so far 0.9 dB better than linear interpolation")
+    bars.close()
+    assert "10 s left so far 0.9 dB better" in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue())

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from isoslice.runtime.text import as_typed, spoken_bytes
+from isoslice.runtime.text import as_typed, counted, decibels_better, spoken_bytes
 
 
 @pytest.mark.skipif(os.name == "nt", reason="words as a POSIX shell splits them")
@@ -36,3 +36,13 @@ def test_sizes_are_told_in_a_unit_that_fits():
     sizes = (0, 694, 28_700, 10.8e6, 999.4e6, 999.6e6, 11.112e9, 49.1e12)
     told = [spoken_bytes(size) for size in sizes]
     assert told == ["0 B", "694 B", "28.7 kB", "10.8 MB", "999 MB", "1 GB", "11.1 GB", "49.1 TB"]
+
+
+def test_differences_and_counts_are_said_in_words():
+    told = [decibels_better(gain) for gain in (0.92, 0.043, -0.3, 0.0)]
+    assert told == ["0.9 dB better", "0.04 dB better", "0.3 dB worse", "0.00 dB better"]
+    assert [counted(count, "plane") for count in (1, 0, 1200)] == [
+        "1 plane",
+        "0 planes",
+        "1,200 planes",
+    ]

@@ -78,7 +78,8 @@ def test_what_is_gained_is_kept_and_told(pretrained: Model):
     assert told["gain_of_planes"] > 0
     assert told["steps"] == 12
     said = (
-        f"{told['gain']:+.2f} dB on hidden rows of its planes, {told['gain_of_planes']:+.2f} dB on"
+        f"{told['gain']:.1f} dB better than before on hidden rows of its planes, "
+        f"{told['gain_of_planes']:.1f} dB better on hidden planes"
     )
     assert any(said in note for note in heard.notes)
     assert found.info["continued_from"] == pretrained.fingerprint != found.fingerprint

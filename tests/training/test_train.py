@@ -17,6 +17,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.models.config import NetworkSettings, TrainingSettings
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.text import decibels_better
 from isoslice.training.distillation import distill
 from isoslice.training.loop import CHECKPOINT
 from isoslice.training.objectives import ResidualObjective, average_decay, learning_rate
@@ -107,6 +108,25 @@ def test_record_says_what_was_done():
     assert set(info["validation"]) == {"2", "4", "8"}
     assert model.config.pixel_size == (0.5, 0.5)
     assert info["parameters"] == weights(model).numel()
+
+
+def test_progress_says_how_good_the_network_was_when_last_validated(monkeypatch):
+    told = []
+
+    class Listen(Progress):
+        def update(self, task, fraction, detail=""):
+            told.append((task, detail))
+
+    for name in ("SHOW_SECONDS", "VALIDATION_SECONDS", "VALIDATION_PAUSE"):
+        monkeypatch.setattr(isoslice.training.loop, name, 0.0)
+    info = fast(steps=3, progress=Listen()).info
+    details = [detail for task, detail in told if task == "training"]
+    gains = [
+        record["validation"]["4"]["psnr"] - record["validation"]["4"]["linear_psnr"]
+        for record in info["history"]
+    ]
+    assert details[-1] == f"so far {decibels_better(gains[-1])} than linear interpolation"
+    assert len(gains) == 2  # before the last step, after which the whole training is validated
 
 
 def test_time_budget_ends_training():

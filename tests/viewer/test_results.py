@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,12 +12,10 @@ from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
 from isoslice.io.reading import open_volume
 from isoslice.io.writing import write_volume
-from isoslice.runtime.progress import spoken
 from isoslice.viewer.messages import Restore, Settings, Source
 from isoslice.viewer.placement import LayerFacts
 from isoslice.viewer.restoration import going_on, output_path, told_of
 from isoslice.viewer.snapshot import snapshot
-from isoslice.viewer.time_left import TimeLeft
 from isoslice.viewer.wording import in_the_panel
 
 VOXELS = np.arange(2 * 6 * 5 * 4, dtype=np.uint16).reshape(2, 6, 5, 4)
@@ -93,15 +90,6 @@ def test_the_same_goes_on_and_another_replaces(tmp_path: Path):
     assert not going_on(other, before).resume
     assert going_on(other, before).overwrite
     assert going_on(before, going_on(before, before)).resume  # cancelled twice
-
-
-def test_time_left_is_that_of_a_steady_pace():
-    now = SimpleNamespace(time=0.0)
-    left = TimeLeft(lambda: now.time)
-    assert left.told("restoring", 0.5) == "restoring: 50%"  # went on there
-    now.time = 10.0
-    assert left.told("restoring", 0.75) == f"restoring: 75%, {spoken(10)} left"
-    assert left.told("reading", 0.0) == "reading: 0%"
 
 
 def test_messages_name_controls_of_the_panel():

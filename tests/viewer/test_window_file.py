@@ -87,4 +87,4 @@ def test_what_became_of_an_adaptation_is_told(window, uneven, qtbot):
     qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=LONG)
     assert "adapted to the stack" in shown(panel)
     assert "computing on" not in shown(panel)
-    assert "slabs" not in shown(panel)
+    assert "slices are restored at once" not in shown(panel)

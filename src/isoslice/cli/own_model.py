@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from isoslice.cli.predict_options import PredictArguments
 from isoslice.runtime.budget import ADAPTING_MINUTES, DEFAULT_MINUTES
+from isoslice.runtime.text import decibels_better
 
 if TYPE_CHECKING:
     from isoslice.data.volume import Volume
@@ -45,7 +46,7 @@ def adapted_to(
     seconds = f"{60 * minutes:.3g} seconds" if minutes < 1 else f"{minutes:g} minutes"
     progress.note(
         f"no model given: the one that comes with isoslice is adapted for {seconds} to the stack's "
-        f"own {learned.told} planes (--minutes 0: taken as it is; --scratch: one is trained from "
+        f"own {learned.told} planes (--minutes 0: use it as it is; --scratch: train one from "
         "nothing)"
     )
     return adapt(
@@ -64,7 +65,11 @@ def trained_on(
     progress.note(
         f"training a model for {minutes:g} minutes on the stack's own {learned.told} planes"
     )
-    return train(learned.planes, minutes=minutes, **learned.options)
+    model = train(learned.planes, minutes=minutes, **learned.options)
+    if score := model.info["validation"].get("4"):
+        gain = decibels_better(score["psnr"] - score["linear_psnr"])
+        progress.note(f"trained: {gain} than linear interpolation on hidden rows of its planes")
+    return model
 
 
 def _own_planes(volume: Volume, arguments: PredictArguments, progress: Progress) -> Learned:

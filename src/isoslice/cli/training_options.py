@@ -146,7 +146,7 @@ def closing_lines(output: Path, info: Mapping[str, Any]) -> list[str]:
     lines = [f"model: {output}"]
     for factor, score in (info.get("validation") or {}).items():
         lines.append(
-            f"validation at {factor}x: {score['psnr']:.2f} dB, linear interpolation "
+            f"hidden rows, {factor}x: {score['psnr']:.2f} dB, linear interpolation "
             f"{score['linear_psnr']:.2f} dB"
         )
     return [*lines, f"next: isoslice predict STACK -m {as_typed(output)} -o OUT"]

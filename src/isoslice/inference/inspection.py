@@ -106,7 +106,7 @@ def _as_in_training(
             progress.note(
                 f"the stack has {'more' if level > known else 'less'} noise ({level:.1%} of its "
                 f"range of intensities) than the images that the model learned from ({known:.1%}): "
-                "that range is taken as it would be with as much"
+                "its intensities are scaled as if it had as much"
             )
             break
     return changed

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from isoslice.errors import SettingsError
+from isoslice.runtime.text import counted
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -124,11 +125,14 @@ def scanning_device(device: torch.device) -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """Describe device, precision and threads in a few words, for the user."""
-    precision = str(fast_dtype(device)).removeprefix("torch.")
+    """Describe device, threads and precision in a few words, for records."""
+    return f"{named(device)}, {str(fast_dtype(device)).removeprefix('torch.')}"
+
+
+def named(device: torch.device) -> str:
+    """Name device and threads in a few words, for the user."""
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, {precision}"
+        return str(torch.cuda.get_device_name(device))
     if device.type == "cpu":
-        count = torch.get_num_threads()
-        return f"cpu, {count} thread{'s' * (count > 1)}, {precision}"
-    return f"{device.type}, {precision}"
+        return f"cpu, {counted(torch.get_num_threads(), 'thread')}"
+    return device.type

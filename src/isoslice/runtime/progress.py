@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
+from isoslice.runtime.time_left import TimeLeft
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
@@ -52,6 +54,7 @@ class PlainProgress(Progress):
         self._every = every
         self._clock = clock
         self._printed: dict[str, float] = {}
+        self._times: dict[str, TimeLeft] = {}
 
     def note(self, text: str) -> None:
         """Print `text`."""
@@ -61,13 +64,13 @@ class PlainProgress(Progress):
         """Print a line if the task starts, ends, or was silent for a while."""
         now = self._clock()
         ended = fraction >= 1
+        line = self._times.setdefault(task, TimeLeft(self._clock)).told(task, fraction)
         if not ended and now - self._printed.get(task, float("-inf")) < self._every:
             return
         self._printed[task] = now
         if ended:
-            del self._printed[task]
-        percent = min(max(round(100 * fraction), 0), 100)
-        self._line(f"{task}: {percent}%" + (f" ({detail})" if detail else ""))
+            del self._printed[task], self._times[task]
+        self._line(line + (f" ({detail})" if detail else ""))
 
     def _line(self, text: str) -> None:
         self._stream.write(text + "\n")
@@ -89,6 +92,7 @@ class TerminalProgress(Progress):
         self._console = console if console is not None else Console(stderr=True)
         self._bars: RichProgress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._times: dict[str, TimeLeft] = {}
 
     def note(self, text: str) -> None:
         """Print `text` above the bars."""
@@ -99,11 +103,14 @@ class TerminalProgress(Progress):
         """Move the bar of `task`, which appears with its first update and stays when full."""
         bars = self._bars = self._bars or self._start()
         if task not in self._tasks:
-            self._tasks[task] = bars.add_task(task, total=1.0, detail=detail)
+            self._times[task] = TimeLeft()
+            self._tasks[task] = bars.add_task(task, total=1.0, time="", detail=detail)
+        known = self._times[task].known(task, fraction)
         # rich counts a task as finished at its total, so the last update must reach it exactly.
-        bars.update(self._tasks[task], completed=min(max(fraction, 0.0), 1.0), detail=detail)
+        done = min(max(fraction, 0.0), 1.0)
+        bars.update(self._tasks[task], completed=done, time=known, detail=detail)
         if fraction >= 1:
-            del self._tasks[task]
+            del self._tasks[task], self._times[task]
 
     def close(self) -> None:
         """Stop drawing and give the cursor back."""
@@ -111,6 +118,7 @@ class TerminalProgress(Progress):
             self._bars.stop()
         self._bars = None
         self._tasks.clear()
+        self._times.clear()
 
     def _start(self) -> RichProgress:
         from rich import progress
@@ -119,7 +127,7 @@ class TerminalProgress(Progress):
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
             progress.TaskProgressColumn(),
-            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            progress.TextColumn("{task.fields[time]}", markup=False),
             progress.TextColumn("{task.fields[detail]}", markup=False),
             console=self._console,
             redirect_stdout=False,
@@ -139,15 +147,3 @@ def terminal_progress(quiet: bool = False) -> Progress:
     if quiet:
         return Progress()
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
-
-
-def spoken(seconds: float) -> str:
-    """Say a time in one unit: ``40 s``, ``12 min``, ``3.5 h``, ``4 days``."""
-    seconds = max(0.0, seconds)  # rounded sums may leave a little less than nothing
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 60 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 60 * 60:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"

@@ -83,3 +83,14 @@ def spoken_bytes(count: float) -> str:
             break
         size, unit = size / 1000, larger
     return f"{size:.3g} {unit}"
+
+
+def decibels_better(gain: float) -> str:
+    """Say a difference of PSNR: ``0.9 dB better``, ``0.04 dB worse``."""
+    digits = 1 if abs(gain) >= 0.1 else 2
+    return f"{abs(gain):.{digits}f} dB {'better' if gain >= 0 else 'worse'}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Count things by a regular noun: ``1 plane``, ``1,200 planes``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -38,6 +38,7 @@ from isoslice.models.reliability.record import Trust
 from isoslice.runtime.budget import ADAPTING_MINUTES
 from isoslice.runtime.device import describe
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.text import decibels_better
 from isoslice.training.blend import Judged, best_blend
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.loop import Budget, TrainingOutcome, fit
@@ -170,9 +171,12 @@ def adapt(
     }
     if not blend.share:
         return _unchanged(model, "it would not gain anything", options.progress, facts)
-    on_planes = "" if math.isnan(blend.planes) else f", {blend.planes:+.2f} dB on hidden planes"
+    on_planes = (
+        "" if math.isnan(blend.planes) else f", {decibels_better(blend.planes)} on hidden planes"
+    )
     options.progress.note(
-        f"adapted to the stack: {blend.rows:+.2f} dB on hidden rows of its planes{on_planes}"
+        f"adapted to the stack: {decibels_better(blend.rows)} than before on hidden rows of its "
+        f"planes{on_planes}"
     )
     network = blend.network.to("cpu").requires_grad_(False)
     info = {
@@ -214,7 +218,7 @@ def _unchanged(
     model: Model, reason: str, progress: Progress, facts: Mapping[str, Any] | None = None
 ) -> Model:
     """Return a model as it was, and say why."""
-    progress.note(f"the model is not adapted to the stack: {reason}")
+    progress.note(f"the model is used as it came, not adapted to the stack: {reason}")
     nothing = {
         "planes": 0,
         "steps": 0,
@@ -367,6 +371,7 @@ def _learn(
             resume=False,
             validate=lambda _: {},
             progress=options.progress,
+            task="adapting to the stack",
         )
 
 

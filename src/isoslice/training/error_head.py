@@ -125,7 +125,7 @@ def fit_spread(
         optimizer.step()
         ended = step + 1 == steps or deadline.passed
         done = 1.0 if ended else max((step + 1) / steps, deadline.share)
-        progress.update("learning where errors are large", done)
+        progress.update("learning how large its errors are", done)
         if ended:
             break
     head.sigma_data = config.sigma_data

@@ -19,8 +19,9 @@ from torch import nn
 from isoslice.errors import SettingsError
 from isoslice.runtime import budget
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.text import decibels_better
 from isoslice.training.distributed.sync import Peers
-from isoslice.training.steps import Training, finalize_network, images_per_step
+from isoslice.training.steps import Training, finalize_network
 
 CHECKPOINT = "last.ckpt"
 #: Seconds between checkpoints and between validations.
@@ -95,9 +96,11 @@ class _Watch:
         folder: Path,
         validate: Callable[[nn.Module], Scores],
         progress: Progress,
+        task: str,
     ) -> None:
         self.training, self.limits = training, limits
-        self.folder, self.validate, self.progress = folder, validate, progress
+        self.folder, self.validate = folder, validate
+        self.progress, self.task = progress, task
         self.peers = Peers(training.topology)
         self.spent = self.done = 0.0
         self.history: list[dict[str, Any]] = []
@@ -149,7 +152,8 @@ class _Watch:
             self.write_checkpoint()
         if finished or now - self._shown > SHOW_SECONDS:
             self._shown = now
-            self.progress.update("training", self.done, self._detail(now))
+            self.finite_loss()  # else it would go on in vain
+            self.progress.update(self.task, self.done, self._how_good())
         return stop and not finished
 
     def _measure(self) -> None:
@@ -157,16 +161,13 @@ class _Watch:
         step_seconds = (self._last - self._started) / taken if taken else 0.0
         self.done = self.limits.used(self.training.step, self.spent, self._overhead, step_seconds)
 
-    def _detail(self, now: float) -> str:
-        training = self.training
-        steps = training.step - self._first_step
-        images = steps * images_per_step(training.objective, training.topology)
-        rate, loss = images / max(now - self._started, 1e-9), self.finite_loss()
-        text = f"step {training.step}, loss {loss:.3f}, {rate:.0f} images/s"
-        if self.history and self.history[-1]["validation"]:
-            score = self.history[-1]["validation"]["4"]
-            text += f", validation {score['psnr'] - score['linear_psnr']:+.2f} dB over linear at 4x"
-        return text
+    def _how_good(self) -> str:
+        """Say how good the network was when it was last validated."""
+        if not self.history or not self.history[-1]["validation"]:
+            return ""
+        score = self.history[-1]["validation"]["4"]
+        gain = decibels_better(score["psnr"] - score["linear_psnr"])
+        return f"so far {gain} than linear interpolation"
 
     def _record(self) -> None:
         network = finalize_network(self.training.averaged, self.training.objective)
@@ -229,6 +230,7 @@ def fit(
     resume: bool,
     validate: Callable[[nn.Module], Scores],
     progress: Progress,
+    task: str = "training",
 ) -> TrainingOutcome:
     """Take steps until a budget is used up.
 
@@ -244,11 +246,11 @@ def fit(
         Continue from the checkpoint in `folder`, if there is one.
     validate
         Called with the averaged network, at most every `VALIDATION_SECONDS`.
-    progress
-        Receives progress.
+    progress, task
+        Receives progress, under this name.
     """
     checkpoint = folder / CHECKPOINT
-    watch = _Watch(training, limits, folder, validate, progress)
+    watch = _Watch(training, limits, folder, validate, progress, task)
     present = watch.peers.mean(float(resume and checkpoint.exists()))
     if 0 < present < 1:
         raise SettingsError(
@@ -257,7 +259,7 @@ def fit(
         )
     with _finish_step_first(watch):
         if present:
-            progress.note(f"resuming from {checkpoint}")
+            progress.note(f"resuming the training kept in {folder}")
             watch.read_checkpoint()
         watch.start()
         _take_steps(training, watch)

@@ -16,8 +16,9 @@ from isoslice import __version__
 from isoslice.data.planes import PlaneStack
 from isoslice.inference.model import Model
 from isoslice.models.config import AnyConfig
-from isoslice.runtime.device import describe
+from isoslice.runtime.device import describe, named
 from isoslice.runtime.progress import Progress
+from isoslice.runtime.text import counted
 from isoslice.training.distributed.sync import join
 from isoslice.training.distributed.topology import ProcessTopology
 from isoslice.training.loop import Budget, TrainingOutcome, fit
@@ -78,9 +79,10 @@ def run_here(job: TrainingRun, topology: ProcessTopology, progress: Progress) ->
     computing = f"{topology.count} x {describe(device)}" if several else describe(device)
     left_out = job.images.get("planes_left_out")
     told = f"; blank or damaged: {left_out}, left out (isoslice check names them)"
+    aside = f"; {held_out:,} more kept aside to tell how good it gets" if held_out else ""
     progress.note(
-        f"training on {planes} planes, {held_out} more held out for validation"
-        f"{told if left_out else ''}; computing on {computing}"
+        f"training on {counted(planes, 'plane')}{aside}{told if left_out else ''}; "
+        f"computing on {f'{topology.count} x ' if several else ''}{named(device)}"
     )
     job.objective.move_to(device)
     outcome = _fit(job, device, topology, progress)

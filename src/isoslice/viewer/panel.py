@@ -13,6 +13,7 @@ from qtpy.QtGui import QDesktopServices, QKeySequence, QShortcut
 from qtpy.QtWidgets import QWidget
 
 from isoslice.errors import DataError, SettingsError
+from isoslice.runtime.time_left import TimeLeft
 from isoslice.viewer.adding import add_one_by_one
 from isoslice.viewer.arrangement import arrange
 from isoslice.viewer.jobs import Jobs
@@ -41,7 +42,6 @@ from isoslice.viewer.restoration import going_on, has_unfinished, output_path, t
 from isoslice.viewer.restore_box import RestoreBox
 from isoslice.viewer.results import IN_MEMORY, ReadResult, read_result, result_layers
 from isoslice.viewer.stack_form import StackForm
-from isoslice.viewer.time_left import TimeLeft
 from isoslice.viewer.wording import is_technical, unevenly_spaced
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ LABELS: Mapping[str, str] = {
     "--mode": "the slider, Mean",
 }
 #: Parts of notes that say how something is computed, which is of no use in a panel.
-TECHNICAL = ("computing on ", "training on ", " passes over slabs ")
+TECHNICAL = ("computing on ", "training on ", " slices are restored at once")
 _OPTION = re.compile(r"(--[a-z-]+)")
 
 

@@ -188,11 +188,10 @@ def _check_lazy(request: Request, volume: Volume) -> None:
 def told(restoration: Restoration, memory: int) -> str:
     """Say how the work is cut, and what it needs."""
     xz, yz = restoration.cut.slabs
-    passes = sum(stage.kind == "pass" for stage in restoration.frame_stages)
     return (
-        f"{passes} passes over slabs of {xz} XZ and {yz} YZ slices, for "
-        f"{spoken_bytes(memory)} of memory (--memory, --slab); up to "
-        f"{spoken_bytes(_beside(restoration))} on the disk beside the output while it is made"
+        f"{xz} XZ or {yz} YZ slices are restored at once, for {spoken_bytes(memory)} of memory "
+        f"(--memory, --slab); up to {spoken_bytes(_beside(restoration))} lie on the disk beside "
+        "the output while it is made"
     )
 
 

@@ -34,7 +34,7 @@ from isoslice.io.atomic import check_apart
 from isoslice.io.reading import open_with
 from isoslice.io.writing import check_suffix, check_volume, write_volume
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.device import choose_device, describe
+from isoslice.runtime.device import choose_device, named
 from isoslice.runtime.progress import Progress
 
 
@@ -71,7 +71,7 @@ def _predicted(
     profile_in_planes(chosen.asked, stack.volume, stack.spacing.ratio)  # refuses some, early
     corrected = may_be_corrected(resolved, chosen, stack.spacing)
     check_fits(stack.volume, stack.spacing.depth, resolved, recipe, corrected=corrected)
-    progress.note(f"computing on {describe(computing)}")
+    progress.note(f"computing on {named(computing)}")
     inspection = inspect(stack.volume, model.config, progress, resolved.missing_planes)
     blurred = chosen.blurred
     doubts = warn_of(diagnose(stack.volume, stack.factor, model, inspection, blurred=blurred))

@@ -1,14 +1,13 @@
-"""How far a run is, how fast, and how long it will take."""
+"""How far a run is, with what earlier runs did."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 from isoslice.inference.engine.job import Job
 from isoslice.inference.engine.ledger import Ledger
 from isoslice.inference.engine.restoration import FrameStage
-from isoslice.runtime.progress import Progress, spoken
+from isoslice.runtime.progress import Progress
 
 
 class Tracker:
@@ -20,18 +19,10 @@ class Tracker:
         What there is to do, and what is done when this run begins.
     progress
         Where it is told.
-    clock
-        Seconds that only grow; tests replace it.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        ledger: Ledger,
-        progress: Progress,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
-        self._job, self._progress, self._clock = job, progress, clock
+    def __init__(self, job: Job, ledger: Ledger, progress: Progress) -> None:
+        self._job, self._progress = job, progress
         stages = list(job.stages())
         self._total = sum(stage.tasks * stage.cost for stage in stages)
         self._count = sum(stage.tasks for stage in stages)
@@ -42,7 +33,7 @@ class Tracker:
                 done = sum(stage.task(index) in ledger.done for index in range(stage.tasks))
             self._before += done * stage.cost
             self._number += done
-        self._done, self._started = self._before, clock()
+        self._done = self._before
         self._own = 0.0
         self._stage: FrameStage | None = None
         #: Done by this run.
@@ -56,7 +47,7 @@ class Tracker:
     def done_already(self) -> str:
         """Say what earlier runs did."""
         share = self._before / self._total
-        return f"{self._number:,.0f} of {self._count:,} tasks are done already ({share:.0%})"
+        return f"{share:.0%} is done already: {self._number:,.0f} of {self._count:,} pieces of work"
 
     def stage(self, stage: FrameStage, left: Sequence[int]) -> Callable[[int, bool], None]:
         """Begin a stage; return what each finished task is told, and whether this run did it."""
@@ -76,12 +67,5 @@ class Tracker:
         if self._stage is None:
             return
         done = self._done + fraction * self._stage.cost
-        seconds = self._clock() - self._started
-        rate = (done - self._before) / max(seconds, 1e-9)
-        # Short enough for a terminal of 80 columns.
-        detail = f"{self._stage.name}, {self._number:,.0f}/{self._count:,}"
-        if rate > 0:
-            speed = rate / self._total * self._job.voxels
-            left = spoken((self._total - done) / rate)
-            detail += f", {speed / 1e6:.3g} Mvoxels/s, {left} left"
+        detail = f"{self._number:,.0f} of {self._count:,} pieces"
         self._progress.update("restoring", done / self._total, detail)

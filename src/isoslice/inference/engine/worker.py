@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from isoslice.errors import SettingsError
-from isoslice.runtime.device import choose_device, describe, device_memory, fast_dtype, kind_of
+from isoslice.runtime.device import choose_device, device_memory, fast_dtype, kind_of, named
 
 
 class Worker(NamedTuple):
@@ -31,7 +31,7 @@ def this_process(device: str, threads: int | None = None) -> Worker:
     precision = str(fast_dtype(chosen)).removeprefix("torch.")
     count = torch.get_num_threads() if threads is None else threads
     kind = kind_of(chosen)
-    return Worker(kind, f"{kind} {precision}", count, describe(chosen), device_memory(chosen))
+    return Worker(kind, f"{kind} {precision}", count, named(chosen), device_memory(chosen))
 
 
 def alike(workers: Iterable[Worker]) -> Worker:
