@@ -12,7 +12,7 @@ VOXEL_SIZE = (1.16, 0.26, 0.26)
 
 
 def nuclei() -> list[tuple[Any, dict[str, Any], str]]:
-    """Return one image layer of 15 planes of 128 x 128 pixels, with its voxel size."""
+    """Return one image layer of 15 planes of 96 x 96 pixels, with its voxel size."""
     import tifffile
 
     described = {
