@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from isoslice.errors import DataError
-from isoslice.viewer.messages import Slab
+from isoslice.viewer.messages import Described, Slab
 from isoslice.viewer.placement import (
     in_plane,
     layer_axes,
@@ -19,6 +20,7 @@ from isoslice.viewer.placement import (
     result_scale,
     row_aspect,
     scale_of,
+    scaled_positions,
     slab_lines,
     stack_index,
 )
@@ -128,6 +130,23 @@ def test_measured_planes_stay_where_they_were():
 def test_a_layer_shown_at_its_voxel_size_keeps_the_time_step():
     facts = layer_facts(layer(np.zeros((7, 5, 8, 9), np.uint8)))
     assert scale_of(facts, (4, None, 0.5), [9, 1, 1, 1]) == [9, 4, 1, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "expected"),
+    [
+        ({}, (0.0, 3.0, 9.0)),  # napari has read none: the file's hold
+        ({"Z": 3.0}, (0.0, 3.0, 9.0)),
+        ({"Z": 3000.0}, (0.0, 3000.0, 9000.0)),  # in nanometres
+        ({"Z": 2.0}, (0.0, 2.0, 6.0)),
+    ],
+)
+def test_positions_of_planes_are_on_the_layers_scale(spacing, expected):
+    facts = layer_facts(layer(np.zeros((3, 8, 9), np.uint8)))
+    found = Described((3, 8, 9), "ZYX", (3.0, 1.0, 1.0), "micrometer", (0.0, 3.0, 9.0))
+    assert scaled_positions(found, replace(facts, spacing=spacing)) == expected
+    even = replace(found, positions=None)
+    assert scaled_positions(even, replace(facts, spacing=spacing)) is None
 
 
 def test_places_beyond_a_layer_are_its_ends():

@@ -184,6 +184,7 @@ def test_another_process_goes_on_with_the_adapted_model_that_was_begun_with(larg
     os.kill(first.process._process.pid, signal.SIGKILL)
     first.next(Ended, number)
     begun = Model.load(tmp_path / "out.ome.zarr.unfinished" / "model").fingerprint
+    second.result(Preview(large, settings, {"Y": 128, "X": 128}))  # adapts another one
     goes_on = Restore(large, settings, request.output, detail=0.0, resume=True)
     assert second.result(goes_on).path == request.output
     assert read_volume(request.output).provenance["model"] == begun

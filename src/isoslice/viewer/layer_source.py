@@ -17,6 +17,7 @@ from isoslice.viewer.placement import (
     full_resolution,
     layer_facts,
     scale_of,
+    scaled_positions,
     stack_index,
 )
 from isoslice.viewer.snapshot import snapshot
@@ -113,7 +114,7 @@ class LayerSource(QObject):
         if value.shape == self.facts.shape and not self.facts.named:
             self.facts = replace(self.facts, axes=value.axes)
         if value.shape == self.facts.shape:
-            self.positions = value.positions
+            self.positions = scaled_positions(value, self.facts)
         self.described.emit(value)
         if self.facts.lazy and value.shape == self.facts.shape and self.facts.path is not None:
             self.path = self.facts.path

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from isoslice.data.units import common_unit, unit_name
 from isoslice.data.volume import AXES
 from isoslice.errors import DataError
-from isoslice.viewer.messages import Slab
+from isoslice.viewer.messages import Described, Slab
 
 #: Axes as layers name them.
 _NAMES: Mapping[str, str] = {
@@ -105,6 +105,17 @@ def layer_facts(layer: Any) -> LayerFacts:
         not isinstance(data, np.ndarray),
         Path(source) if source else None,
     )
+
+
+def scaled_positions(found: Described, facts: LayerFacts) -> tuple[float, ...] | None:
+    """Return the positions of a file's planes, if it states some, on the scale of its layer.
+
+    A layer may count in another unit than its file, or have been given another spacing.
+    """
+    step = found.voxel_size[0]
+    if found.positions is None or step is None or "Z" not in facts.spacing:
+        return found.positions
+    return tuple(z * facts.spacing["Z"] / step for z in found.positions)
 
 
 def full_resolution(layer: Any) -> Any:

@@ -128,9 +128,8 @@ class Session:
         source, settings = request.source, request.settings
         begun = unfinished(Path(request.output)) / MODEL
         key = ADAPTED, _state(source), settings
-        goes_on = request.resume and settings.model == ADAPTED and begun.is_dir()
-        if goes_on and key not in self._models:
-            self._models[key] = Model.load(begun)
+        if request.resume and settings.model == ADAPTED and begun.is_dir():
+            self._models[key] = Model.load(begun)  # a preview may have adapted another one
         return self.model(source, settings, progress)
 
     def _prepare(self, source: Source, settings: Settings, progress: Progress) -> PreparedStack:
