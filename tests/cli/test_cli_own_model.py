@@ -1,5 +1,6 @@
 """`isoslice predict` without a model: adapted to the stack, as it comes, or from scratch."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from conftest import Cli, texture, write_stack
 from isoslice.inference.model import Model
 from isoslice.io import read_volume
+from isoslice.io.reading import open_with
 
 
 @pytest.fixture
@@ -33,12 +35,26 @@ def test_without_a_model_the_pretrained_one_is_adapted_and_kept(
     code, _, err = cli("predict", stack_file, "-o", out, "--mode", "mean", "--seed", 5)
     assert code == 0, err
     assert "adapted for 30 seconds to the stack's own 5 planes" in err[0]
-    assert err[1].endswith("than linear interpolation on hidden rows of its planes")
-    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[2]
+    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[1]
     assert (adapting["minutes"], adapting["seed"], adapting["factor"]) == (0.5, 5, 3)
     kept = Model.load(tmp_path / "out.model")
     assert kept.fingerprint == Model.pretrained().fingerprint
     assert "adaptation" in kept.info
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_what_takes_long_to_open_is_told(
+    cli: Cli, stack_file: Path, tmp_path: Path, adapting: dict[str, Any], monkeypatch: Any
+) -> None:
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(2)
+        return open_with(*arguments)
+
+    monkeypatch.setattr("isoslice.io.reading.open_with", slowly)
+    code, _, err = cli("predict", stack_file, "-o", tmp_path / "out.ome.tif", "--mode", "mean")
+    assert code == 0, err
+    assert err[0] == f"opening {stack_file}"
+    assert "adapted for 30 seconds" in err[1]
 
 
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
@@ -102,7 +118,8 @@ def test_from_scratch_a_model_is_trained_and_kept(
     code, _, err = cli("predict", stack_file, "-o", out, "--scratch", *options)
     assert code == 0, err
     assert "training a model for 2 minutes on the stack's own 5 planes" in err[0]
-    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[1]
+    assert err[1].endswith("than linear interpolation on hidden rows of its planes")
+    assert f"reuse it with -m {tmp_path / 'out.model'}" in err[2]
     assert (asked["minutes"], asked["seed"]) == (2, 5)
     assert asked["spacing"] is None  # rows as far apart as pixels
     assert Model.load(tmp_path / "out.model").fingerprint == tiny_model.fingerprint

@@ -95,7 +95,7 @@ def check(
     from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_with
     from isoslice.models.pretrained import PRETRAINED
-    from isoslice.runtime.progress import terminal_progress
+    from isoslice.runtime.progress import terminal_progress, told_if_slow
 
     options = reading.options()
     check_scores(json, report, overwrite)
@@ -105,8 +105,9 @@ def check(
         check_suffix(output)
         check_apart(output, stack)
         check_output(output, overwrite)
-    volume = open_with(Path(stack), options)
     progress = terminal_progress(quiet)
+    with told_if_slow(progress, f"opening {stack}"):
+        volume = open_with(Path(stack), options)
     if model is None:
         progress.note("no model given: the one that comes with isoslice is checked")
     try:

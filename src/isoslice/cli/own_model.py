@@ -98,7 +98,7 @@ def _to_learn(volume: Volume, arguments: PredictArguments, progress: Progress) -
     from isoslice.training.train import spacing_to_learn
 
     missing = arguments.options().missing_planes
-    planes = planes_to_learn_from(volume, along=arguments.along, missing=missing)
+    planes = planes_to_learn_from(volume, along=arguments.along, missing=missing, progress=progress)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
         warn(message, DoubtWarning)
     depth = volume.size(coarse_axis(volume, arguments.along))

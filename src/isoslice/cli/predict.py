@@ -50,31 +50,33 @@ def predict(
 
     Without a model, the one that comes with isoslice is adapted to the stack's own planes first.
     """
-    from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
-    from isoslice.errors import DoubtWarning
-    from isoslice.inference.engine.predict import predict_file
-    from isoslice.inference.model import Model
-    from isoslice.io import check_suffix
-    from isoslice.io.reading import open_with
-    from isoslice.models.pretrained import folder as pretrained_folder
-    from isoslice.runtime.progress import terminal_progress
+    from isoslice.runtime.progress import terminal_progress, told_if_slow
 
-    how = large.execution(overwrite)
-    check_minutes(minutes, model, scratch=scratch)
-    if minutes == 0 and model is None:
-        model = pretrained_folder()
-    check_suffix(output)
-    own_model = model_beside(output)
-    if model is None and large.resume and (own_model / "config.json").is_file():
-        model = own_model
-    _check_paths(Path(stack), output, arguments, how, model, report)
-    volume = open_with(Path(stack), reading.options())
-    restorer = None if model is None else Model.load(model)
-    start = restorer or (None if scratch else Model.pretrained())
-    _check_request(volume, output, arguments, start, resume=large.resume)
+    progress = terminal_progress(quiet)
+    with told_if_slow(progress, f"opening {stack}"):
+        from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
+        from isoslice.errors import DoubtWarning
+        from isoslice.inference.engine.predict import predict_file
+        from isoslice.inference.model import Model
+        from isoslice.io import check_suffix
+        from isoslice.io.reading import open_with
+        from isoslice.models.pretrained import folder as pretrained_folder
+
+        how = large.execution(overwrite)
+        check_minutes(minutes, model, scratch=scratch)
+        if minutes == 0 and model is None:
+            model = pretrained_folder()
+        check_suffix(output)
+        own_model = model_beside(output)
+        if model is None and large.resume and (own_model / "config.json").is_file():
+            model = own_model
+        _check_paths(Path(stack), output, arguments, how, model, report)
+        volume = open_with(Path(stack), reading.options())
+        restorer = None if model is None else Model.load(model)
+        start = restorer or (None if scratch else Model.pretrained())
+        _check_request(volume, output, arguments, start, resume=large.resume)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
-    progress = terminal_progress(quiet)
     trained = False
     try:
         if restorer is None:

@@ -124,6 +124,7 @@ def training_planes(
     srh: bool,
     along: str | None = None,
     missing: Missing = FOUND,
+    progress: Progress | None = None,
 ) -> tuple[list[Volume], list[PlaneStack]]:
     """Take the sharp planes of volumes, perpendicular to the coarse axis, which is called Z then.
 
@@ -139,11 +140,13 @@ def training_planes(
         The coarse axis of stacks; by default found from their voxel sizes.
     missing
         Planes of a stack that are left out beside blank and damaged ones.
+    progress
+        Hears how far the measuring of intensities is.
     """
     volumes = [turned(v, coarse_axis(v, along if "Z" in v.axes else None)) for v in volumes]
     if srh:
         volumes = [srh_channels(volume) for volume in volumes]
-    return volumes, plane_stacks(volumes, intensities, missing)
+    return volumes, plane_stacks(volumes, intensities, missing, progress)
 
 
 def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ from isoslice.io.atomic import output_error
 from isoslice.io.limits import available_memory
 from isoslice.io.options import ReadOptions
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.progress import Progress
+from isoslice.runtime.progress import Progress, told_if_slow
 from isoslice.runtime.text import spoken_bytes
 
 
@@ -131,6 +131,8 @@ def begin(
     frames = plan.frames(volume)
     fields = field_types(plan, frames, inspection, model)
     sizes = sizes_of(plan, frames, volume, fields)
+    with told_if_slow(progress, "looking at the stack's files, to know them again"):
+        files = files_digest(request.stack)
     saved = JobPlan(
         plan=plan,
         cut=Cut(
@@ -140,7 +142,7 @@ def begin(
         ),
         stack=str(request.stack.absolute()),
         reading=request.reading,
-        stack_digest=files_digest(request.stack),
+        stack_digest=files,
         stack_glance=files_glance(request.stack.absolute()),
         profile_digest=file_digest(options.slice_profile),
         arithmetic=worker.arithmetic,

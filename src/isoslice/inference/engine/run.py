@@ -51,7 +51,7 @@ from isoslice.io.formats.npy import sidecar
 from isoslice.io.limits import available_memory
 from isoslice.io.reading import open_with
 from isoslice.runtime.device import choose_device
-from isoslice.runtime.progress import Progress
+from isoslice.runtime.progress import Progress, told_if_slow
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -238,7 +238,8 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
     """Begin, or go on; parts go on with what the first of them began."""
     model = request.load_model()
     if how.resume:
-        return go_on(request, model, worker)
+        with told_if_slow(progress, "looking whether the stack's files are the same still"):
+            return go_on(request, model, worker)
     if how.part is not None:
         # The first part to come here makes the plan; the others wait for it.
         with claimed(

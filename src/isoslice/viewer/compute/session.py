@@ -104,7 +104,9 @@ class Session:
             start = self.model(source, replace(settings, model=PRETRAINED), progress)
             told = predict_options(settings).missing_planes
             stack = open_source(source)
-            planes = planes_to_learn_from(stack, along=settings.along, missing=told)
+            planes = planes_to_learn_from(
+                stack, along=settings.along, missing=told, progress=progress
+            )
             self._models[key] = adapt(
                 planes,
                 model=start,
