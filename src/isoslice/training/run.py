@@ -23,6 +23,7 @@ from isoslice.models.reliability.out_of_distribution import learn_reference
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime import budget
 from isoslice.runtime.device import choose_device
+from isoslice.runtime.paths import at_home
 from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology, find_topology
 from isoslice.training.launcher import run_training
@@ -90,7 +91,7 @@ class RunOptions:
             chosen,
             devices,
             find_topology(devices, nodes, chosen),
-            None if workdir is None else Path(workdir),
+            None if workdir is None else at_home(Path(workdir)),
             resume,
             progress or Progress(),
         )
