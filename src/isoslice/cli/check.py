@@ -14,6 +14,7 @@ from isoslice.cli.options import (
     Device,
     Factor,
     MissingPlanes,
+    NoNames,
     Overwrite,
     Quiet,
     ReportPath,
@@ -83,6 +84,7 @@ def check(
     json: ScoresFile = None,
     output: ErrorsPath = None,
     report: ReportPath = None,
+    no_names: NoNames = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -90,6 +92,7 @@ def check(
     from isoslice.data.optics import stated_message
     from isoslice.data.profile import parse_profile
     from isoslice.evaluation.holdout.run import check as leave_out
+    from isoslice.inference.engine.job_plan import unnamed
     from isoslice.inference.model import Model
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_apart, check_output
@@ -108,6 +111,8 @@ def check(
     progress = terminal_progress(quiet)
     with told_if_slow(progress, f"opening {stack}"):
         volume = open_with(Path(stack), options)
+        if no_names:
+            volume = unnamed(volume, Path(stack))
     if model is None:
         progress.note("no model given: the one that comes with isoslice is checked")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ import typer
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.large import LargeOptions
 from isoslice.cli.options import (
+    NoNames,
     Output,
     Overwrite,
     Quiet,
@@ -43,6 +45,7 @@ def predict(
     minutes: Minutes = None,
     scratch: Scratch = False,
     report: ReportPath = None,
+    no_names: NoNames = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -56,6 +59,7 @@ def predict(
     with told_if_slow(progress, f"opening {stack}"):
         from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
         from isoslice.errors import DoubtWarning
+        from isoslice.inference.engine.job_plan import unnamed
         from isoslice.inference.engine.predict import predict_file
         from isoslice.inference.model import Model
         from isoslice.io import check_suffix
@@ -72,6 +76,8 @@ def predict(
             model = own_model
         _check_paths(Path(stack), output, arguments, how, model, report)
         volume = open_with(Path(stack), reading.options())
+        if no_names:
+            volume = unnamed(volume, Path(stack))
         restorer = None if model is None else Model.load(model)
         start = restorer or (None if scratch else Model.pretrained())
         _check_request(volume, output, arguments, start, resume=large.resume)
@@ -86,9 +92,11 @@ def predict(
             trained = True
             progress.note(f"model saved: {own_model}; reuse it with -m {as_typed(own_model)}")
         request = _request(Path(stack), restorer, output, reading, arguments, large)
+        request = replace(request, unnamed=no_names)
         prediction, outcome = predict_file(request, how, progress)
         if report is not None and prediction is not None:
-            _write_report(report, volume, prediction, output, overwrite=overwrite)
+            named = replace(volume, source=prediction.provenance["source"])
+            _write_report(report, named, prediction, output, overwrite=overwrite)
             progress.note(f"report: {report} (open it in a browser)")
     except KeyboardInterrupt:
         raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None

@@ -23,7 +23,13 @@ from isoslice.inference.engine.job import (
     read_plan,
     write_plan,
 )
-from isoslice.inference.engine.job_plan import JobPlan, check_same, files_digest, files_glance
+from isoslice.inference.engine.job_plan import (
+    JobPlan,
+    check_same,
+    files_digest,
+    files_glance,
+    unnamed,
+)
 from isoslice.inference.engine.need import WORTH_TELLING, check_beside, field_bytes, need_of
 from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
 from isoslice.inference.engine.slabs import LEAST_BUDGET, sizes_of, slab_slices
@@ -64,6 +70,8 @@ class Request:
         Threads of each process on this machine.
     slab
         Slices of a slab, whatever the memory.
+    unnamed
+        Leave names of files, folders and machines out of the result and its record.
     """
 
     stack: Path
@@ -77,6 +85,7 @@ class Request:
     memory: int | None = None
     threads: int = 1
     slab: int | None = None
+    unnamed: bool = False
 
     @property
     def wanted(self) -> Wanted:
@@ -113,6 +122,8 @@ def begin(
     """
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
+    if request.unnamed:
+        volume = unnamed(volume, request.stack)
     if options.estimates_errors:
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(volume, model.config, request.wanted, progress, request.along)
@@ -146,6 +157,7 @@ def begin(
         stack_glance=files_glance(request.stack.absolute()),
         profile_digest=file_digest(options.slice_profile),
         arithmetic=worker.arithmetic,
+        unnamed=request.unnamed,
     )
     job = Job(saved, unfinished(request.output), volume, model)
     if request.memory is not None and request.memory < LEAST_BUDGET:
