@@ -93,7 +93,7 @@ def predict(
             progress.note(f"model saved: {own_model}; reuse it with -m {as_typed(own_model)}")
         request = _request(Path(stack), restorer, output, reading, arguments, large)
         request = replace(request, unnamed=no_names)
-        prediction, outcome = predict_file(request, how, progress)
+        prediction, outcome = predict_file(request, how, progress, volume)
         if report is not None and prediction is not None:
             named = replace(volume, source=prediction.provenance["source"])
             _write_report(report, named, prediction, output, overwrite=overwrite)

@@ -117,11 +117,13 @@ class FilePrediction(NamedTuple):
     outcome: Outcome
 
 
-def predict_file(request: Request, how: How, progress: Progress) -> FilePrediction:
+def predict_file(
+    request: Request, how: How, progress: Progress, volume: Volume | None = None
+) -> FilePrediction:
     """Restore a stack in a file into other files: in memory, or within a budget on the disk.
 
     On the disk into OME-Zarr, where a budget, slabs or workers are asked for, or if it does not fit
-    into memory.
+    into memory. `volume` is the stack, if it is open already.
 
     Raises
     ------
@@ -134,12 +136,13 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     for path in targets(request.output, request.options).values():
         for measured in measured_files(request.stack):
             check_apart(path, measured)
-    volume = open_with(request.stack, request.reading)
+    if volume is None:
+        volume = open_with(request.stack, request.reading)
     check_volume(request.output, volume)
     if how.part is None:  # another part may have made the output
         check_outputs(request, how)
     if _is_bounded(request, how) or not _fits(request, model, volume):
-        outcome = restore_on_disk(request, how, progress)
+        outcome = restore_on_disk(request, how, progress, volume)
         made = outcome.finished
         prediction = None if made is None else _read_back(made)
         return FilePrediction(prediction, outcome)
