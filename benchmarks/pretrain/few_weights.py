@@ -84,9 +84,11 @@ def adapted(stack: Voxels, steps: int, factor: int) -> tuple[nn.Module, isoslice
     found: dict[str, Any] = {}
     best, learn = adapting.best_blend, adapting._learn
 
-    def judge(old: nn.Module, new: nn.Module, judged: Sequence[Judged], device: Any) -> Blend:
+    def judge(
+        old: nn.Module, new: nn.Module, judged: Sequence[Judged], *rest: Any, **named: Any
+    ) -> Blend:
         found["network"] = new
-        return best(old, new, judged, device)
+        return best(old, new, judged, *rest, **named)
 
     def timed(*given: Any) -> Any:
         start = time.process_time()

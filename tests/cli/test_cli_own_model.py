@@ -1,5 +1,6 @@
 """`isoslice predict` without a model: adapted to the stack, as it comes, or from scratch."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from conftest import Cli, texture, write_stack
 from isoslice.inference.model import Model
 from isoslice.io import read_volume
+from isoslice.io.reading import open_with
 
 
 @pytest.fixture
@@ -38,6 +40,21 @@ def test_without_a_model_the_pretrained_one_is_adapted_and_kept(
     kept = Model.load(tmp_path / "out.model")
     assert kept.fingerprint == Model.pretrained().fingerprint
     assert "adaptation" in kept.info
+
+
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_what_takes_long_to_open_is_told(
+    cli: Cli, stack_file: Path, tmp_path: Path, adapting: dict[str, Any], monkeypatch: Any
+) -> None:
+    def slowly(*arguments: Any) -> Any:
+        time.sleep(2)
+        return open_with(*arguments)
+
+    monkeypatch.setattr("isoslice.io.reading.open_with", slowly)
+    code, _, err = cli("predict", stack_file, "-o", tmp_path / "out.ome.tif", "--mode", "mean")
+    assert code == 0, err
+    assert err[0] == f"opening {stack_file}"
+    assert "adapted for 30 seconds" in err[1]
 
 
 @pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")

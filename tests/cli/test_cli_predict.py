@@ -19,6 +19,7 @@ from isoslice.cli.predict import model_beside
 from isoslice.errors import DoubtWarning
 from isoslice.inference.model import Model
 from isoslice.io import read_volume
+from isoslice.io.reading import read_raw
 from isoslice.io.writing import beside
 
 #: Checkpoints after every step.
@@ -398,3 +399,21 @@ def test_what_is_stopped_while_it_reads_ends_in_one_line(tmp_path: Path, number:
     assert any("2.05 TB" in line for line in lines)
     assert lines[-1] == "isoslice: interrupted: nothing was written"
     assert not [line for line in lines if "Traceback" in line or "Task" in line]
+
+
+@pytest.mark.parametrize("name", ["out.ome.tif", "out.ome.zarr"])  # in memory, and on the disk
+@pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
+def test_a_stack_is_opened_once(
+    cli: Cli, stack_file: Path, tmp_path: Path, model_folder: Path, name: str, monkeypatch: Any
+) -> None:
+    opened: list[Path] = []
+
+    def noted(path: Path, *rest: Any) -> Any:
+        opened.append(path)
+        return read_raw(path, *rest)
+
+    monkeypatch.setattr("isoslice.io.reading.read_raw", noted)
+    out, report = tmp_path / name, tmp_path / "out.html"
+    found = cli("predict", stack_file, "-m", model_folder, "-o", out, "--report", report)
+    assert found.code == 0, found.err
+    assert opened.count(stack_file) == 1

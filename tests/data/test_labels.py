@@ -32,3 +32,10 @@ def test_the_channel_is_named():
     both = np.stack([texture(5, 96, 96), labels().astype(np.uint8)])
     (message,) = label_messages(both)
     assert message.startswith("channel 1: this looks like an image of labels")
+
+
+def test_of_large_planes_pieces_are_enough():
+    areas = np.kron(np.arange(1, 82).reshape(9, 9), np.ones((150, 150), np.int32)).astype("uint16")
+    assert len(label_messages(np.stack([areas, areas])[None])) == 1
+    noisy = texture(1, 1350, 1350).astype("uint16")
+    assert label_messages(noisy[None]) == []

@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from isoslice.data.normalization import measure_in_parts, percentile_normalization
+from isoslice.data.normalization import (
+    measure_in_parts,
+    measure_stack,
+    percentile_normalization,
+)
 from isoslice.data.percentiles import percentiles
 from isoslice.data.volume import DTYPES as DTYPES_TAKEN
 from isoslice.data.volume import Volume
@@ -60,3 +64,31 @@ def test_streamed_normalization_refuses_what_cannot_be_used():
     bad = np.full((3, 4, 5), np.nan, np.float32)
     with pytest.raises(DataError, match="no finite voxel"):
         measure_in_parts(Volume(bad, "ZYX"), Progress())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_large_parts_are_counted_in_pieces(dtype, monkeypatch):
+    monkeypatch.setattr("isoslice.data.percentiles._AT_ONCE", 7)
+    data = np.random.default_rng(0).normal(20, 9, 1000).astype(dtype)
+    found = percentiles(lambda: [data[:400], data[400:]], (0.1, 50.0, 99.9))
+    np.testing.assert_allclose(found, np.percentile(data.astype(float), (0.1, 50.0, 99.9)))
+    assert percentiles(lambda: [data[:0], data], (50.0,)) == [found[1]]
+
+
+def test_a_large_stack_in_memory_is_measured_part_by_part_and_says_how_far(monkeypatch):
+    class Listen(Progress):
+        def update(self, task, fraction, detail=""):
+            told.append((task, fraction))
+
+    told: list[tuple[str, float]] = []
+    stack = np.random.default_rng(0).normal(size=(1, 2, 5, 8, 8)).astype(np.float32)
+    whole, surveyed = measure_stack(stack, "it", progress=Listen())
+    assert told == []
+    monkeypatch.setattr("isoslice.data.normalization.MAX_PART_BYTES", 2 * 8 * 8 * 4)
+    parts, survey = measure_stack(stack, "it", progress=Listen())
+    assert parts == whole
+    np.testing.assert_array_equal(survey.least, surveyed.least)
+    first = [fraction for task, fraction in told if task == "measuring intensities, channel 1"]
+    assert first == [0, 1 / 3, 2 / 3, 1]
+    again = [fraction for task, fraction in told if task.endswith("channel 2, reading 2")]
+    assert again == [1 / 3, 2 / 3, 1]

@@ -9,6 +9,8 @@ from isoslice.data.missing import parse_missing
 from isoslice.errors import DoubtWarning
 from isoslice.evaluation.holdout.run import check
 from isoslice.inference.stack import planes_to_learn_from
+from isoslice.io.lazy_array import LazyArray
+from isoslice.runtime.progress import Progress
 
 SIZE = (3.0, 1.0, 1.0)
 WARNED = pytest.mark.filterwarnings("ignore::isoslice.errors.DoubtWarning")
@@ -135,6 +137,24 @@ def test_missing_planes_teach_nothing():
                                 missing=parse_missing("2,3"))  # fmt: skip
     assert some.size("Z") == 14
     np.testing.assert_array_equal(some.tczyx()[0, 0], np.delete(stack(), [2, 3], axis=0))
+
+
+def test_reading_a_large_stack_to_learn_from_says_how_far_it_is(monkeypatch):
+    class Listen(Progress):
+        def update(self, task, fraction, detail=""):
+            told.append((task, fraction))
+
+    told: list[tuple[str, float]] = []
+    volume = Volume(LazyArray(stack()), "ZYX", {"Z": 3.0, "Y": 1.0, "X": 1.0})
+    planes_to_learn_from(volume, progress=Listen())
+    assert told == []  # takes an instant
+    monkeypatch.setattr("isoslice.inference.stack.WORTH_TELLING", 1)
+    some = planes_to_learn_from(volume, limit=4 * stack()[0].nbytes, progress=Listen())
+    assert some.size("Z") == 4
+    assert told == [("reading planes", share) for share in (0, 0.25, 0.5, 0.75, 1)]
+    told.clear()
+    planes_to_learn_from(volume, progress=Listen())
+    assert told == [("reading planes", 0), ("reading planes", 1)]
 
 
 def test_training_refuses_what_it_cannot_leave_out():

@@ -2,12 +2,19 @@ import io
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from rich.console import Console
 
 from isoslice.runtime import progress, time_left
-from isoslice.runtime.progress import PlainProgress, Progress, TerminalProgress, terminal_progress
+from isoslice.runtime.progress import (
+    PlainProgress,
+    Progress,
+    TerminalProgress,
+    terminal_progress,
+    told_if_slow,
+)
 
 
 class Clock:
@@ -103,3 +110,17 @@ def test_bars_say_the_time_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     bars.update("training", 0.75, "so far 0.9 dB better than linear interpolation")
     bars.close()
     assert "10 s left so far 0.9 dB better" in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", out.getvalue())
+
+
+def test_only_slow_work_is_told() -> None:
+    out = io.StringIO()
+    plain = PlainProgress(out)
+    with told_if_slow(plain, "opening a.tif", after=60.0):
+        pass
+    assert out.getvalue() == ""
+    with told_if_slow(plain, "opening b.tif", after=0.0):
+        for _ in range(1000):
+            if out.getvalue():
+                break
+            time.sleep(0.01)
+    assert out.getvalue() == "opening b.tif\n"

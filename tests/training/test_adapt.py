@@ -17,6 +17,7 @@ from isoslice.data.normalization import Normalization
 from isoslice.data.planes import PlaneStack, by_channel
 from isoslice.errors import SettingsError
 from isoslice.inference.model import Model
+from isoslice.inference.rows import restore_rows
 from isoslice.models.config import ModelConfig, OwnPlanes, Profile, TrainingSettings
 from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.runtime.progress import Progress
@@ -150,9 +151,9 @@ def test_each_channel_counts_by_itself(pretrained: Model, monkeypatch):
     seen = {}
     best = adapting.best_blend
 
-    def look(old, new, judged, device) -> Blend:
+    def look(old, new, judged, *rest) -> Blend:
         seen["judged"] = judged
-        return best(old, new, judged, device)
+        return best(old, new, judged, *rest)
 
     monkeypatch.setattr(adapting, "best_blend", look)
     smooth = gaussian_filter(texture(6, 64, 64).astype(np.float32), (0, 4, 4))
@@ -171,7 +172,7 @@ def test_each_channel_counts_by_itself(pretrained: Model, monkeypatch):
 def test_planes_are_judged_as_they_are_restored(pretrained: Model, monkeypatch):
     seen: dict[str, Any] = {}
 
-    def look(old, new, judged, device) -> Blend:
+    def look(old, new, judged, *rest) -> Blend:
         seen.update(training=judged[0].config.training, planes=judged[0].planes)
         return Blend(old, 0.0)
 
@@ -230,7 +231,7 @@ def test_planes_are_as_far_apart_as_the_voxel_size_says(
 ):
     seen: dict[str, Any] = {}
 
-    def look(old, new, judged, device) -> Blend:
+    def look(old, new, judged, *rest) -> Blend:
         seen["judged"] = judged[0]
         return Blend(old, 0.0)
 
@@ -323,6 +324,24 @@ def test_the_better_of_two_is_found_and_no_worse_one(judged: Judged):
         row_error(net, judged.held_out, judged.config, CROPS, CPU) for net in (loud, quiet)
     )
     assert found.rows == pytest.approx(10 * np.log10(before / after), rel=1e-4)
+
+
+def test_planes_of_any_width_are_judged_in_bounded_time(judged: Judged, monkeypatch):
+    restored, told = [], []
+
+    def restore(network, config, images, masks, mode):
+        restored.append(tuple(images.shape))
+        return restore_rows(network, config, images, masks, mode=mode)
+
+    class Listen(Progress):
+        def update(self, task, fraction, detail=""):
+            told.append(fraction)
+
+    monkeypatch.setattr(blend, "restore_rows", restore)
+    monkeypatch.setattr(blend, "MOST_COLUMNS", 40)
+    best_blend(network(gain=3.0), network(gain=0.0), [judged], CPU, Listen())
+    assert set(restored) == {(24, 1, 25, 40)}
+    assert told == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_larger_shares_than_one_that_restores_worse_are_not_kept(judged: Judged, monkeypatch):

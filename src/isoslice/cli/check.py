@@ -14,6 +14,7 @@ from isoslice.cli.options import (
     Device,
     Factor,
     MissingPlanes,
+    NoNames,
     Overwrite,
     Quiet,
     ReportPath,
@@ -83,6 +84,7 @@ def check(
     json: ScoresFile = None,
     output: ErrorsPath = None,
     report: ReportPath = None,
+    no_names: NoNames = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -90,12 +92,13 @@ def check(
     from isoslice.data.optics import stated_message
     from isoslice.data.profile import parse_profile
     from isoslice.evaluation.holdout.run import check as leave_out
+    from isoslice.inference.engine.job_plan import unnamed
     from isoslice.inference.model import Model
     from isoslice.io import check_suffix, write_volume
     from isoslice.io.atomic import check_apart, check_output
     from isoslice.io.reading import open_with
     from isoslice.models.pretrained import PRETRAINED
-    from isoslice.runtime.progress import terminal_progress
+    from isoslice.runtime.progress import terminal_progress, told_if_slow
 
     options = reading.options()
     check_scores(json, report, overwrite)
@@ -105,8 +108,11 @@ def check(
         check_suffix(output)
         check_apart(output, stack)
         check_output(output, overwrite)
-    volume = open_with(Path(stack), options)
     progress = terminal_progress(quiet)
+    with told_if_slow(progress, f"opening {stack}"):
+        volume = open_with(Path(stack), options)
+        if no_names:
+            volume = unnamed(volume, Path(stack))
     if model is None:
         progress.note("no model given: the one that comes with isoslice is checked")
     try:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
+
+from isoslice.runtime.paths import at_home
 
 # Groups of options (typer's ``rich_help_panel``), in the order in which they are shown.
 INPUT = "The input"
@@ -25,10 +28,15 @@ _RANGE = re.compile(rf" *\[{_BOUNDS}\]|; {_BOUNDS}(?=\])")
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help shows its options by group, in plain text.
+    """A command whose help shows its options by group, in plain text; it knows ``~/``.
 
     typer draws groups with rich only, whose import would double the time that help takes.
     """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, with ``~/`` of its paths expanded; nothing else begins so."""
+        ctx.params = {name: _expanded(value) for name, value in ctx.params.items()}
+        return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, then options by group."""
@@ -56,3 +64,11 @@ class GroupedCommand(TyperCommand):
         if self.epilog:
             formatter.write_paragraph()
             formatter.write(f"Example: {self.epilog}\n")
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value)(_expanded(each) for each in value)
+    if isinstance(value, Path):
+        return at_home(value)
+    return at_home(value) if isinstance(value, str) else value

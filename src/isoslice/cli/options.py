@@ -237,6 +237,15 @@ Part = Annotated[
         rich_help_panel=LARGE,
     ),
 ]
+NoNames = Annotated[
+    bool,
+    typer.Option(
+        "--no-names",
+        help="Call the stack by a number in all that is written, which then names no file, folder "
+        "or machine: some are called after a patient.",
+        rich_help_panel=RESULT,
+    ),
+]
 ReportPath = Annotated[
     Path | None,
     typer.Option(

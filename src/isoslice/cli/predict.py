@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ import typer
 from isoslice.cli.interrupts import Interrupted
 from isoslice.cli.large import LargeOptions
 from isoslice.cli.options import (
+    NoNames,
     Output,
     Overwrite,
     Quiet,
@@ -43,6 +45,7 @@ def predict(
     minutes: Minutes = None,
     scratch: Scratch = False,
     report: ReportPath = None,
+    no_names: NoNames = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -50,31 +53,36 @@ def predict(
 
     Without a model, the one that comes with isoslice is adapted to the stack's own planes first.
     """
-    from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
-    from isoslice.errors import DoubtWarning
-    from isoslice.inference.engine.predict import predict_file
-    from isoslice.inference.model import Model
-    from isoslice.io import check_suffix
-    from isoslice.io.reading import open_with
-    from isoslice.models.pretrained import folder as pretrained_folder
-    from isoslice.runtime.progress import terminal_progress
+    from isoslice.runtime.progress import terminal_progress, told_if_slow
 
-    how = large.execution(overwrite)
-    check_minutes(minutes, model, scratch=scratch)
-    if minutes == 0 and model is None:
-        model = pretrained_folder()
-    check_suffix(output)
-    own_model = model_beside(output)
-    if model is None and large.resume and (own_model / "config.json").is_file():
-        model = own_model
-    _check_paths(Path(stack), output, arguments, how, model, report)
-    volume = open_with(Path(stack), reading.options())
-    restorer = None if model is None else Model.load(model)
-    start = restorer or (None if scratch else Model.pretrained())
-    _check_request(volume, output, arguments, start, resume=large.resume)
+    progress = terminal_progress(quiet)
+    with told_if_slow(progress, f"opening {stack}"):
+        from isoslice.cli.own_model import adapted_to, check_minutes, trained_on
+        from isoslice.errors import DoubtWarning
+        from isoslice.inference.engine.job_plan import unnamed
+        from isoslice.inference.engine.predict import predict_file
+        from isoslice.inference.model import Model
+        from isoslice.io import check_suffix
+        from isoslice.io.reading import open_with
+        from isoslice.models.pretrained import folder as pretrained_folder
+
+        how = large.execution(overwrite)
+        check_minutes(minutes, model, scratch=scratch)
+        if minutes == 0 and model is None:
+            model = pretrained_folder()
+        check_suffix(output)
+        own_model = model_beside(output)
+        if model is None and large.resume and (own_model / "config.json").is_file():
+            model = own_model
+        _check_paths(Path(stack), output, arguments, how, model, report)
+        volume = open_with(Path(stack), reading.options())
+        if no_names:
+            volume = unnamed(volume, Path(stack))
+        restorer = None if model is None else Model.load(model)
+        start = restorer or (None if scratch else Model.pretrained())
+        _check_request(volume, output, arguments, start, resume=large.resume)
     if quiet:
         warnings.simplefilter("ignore", DoubtWarning)  # the entry point restores filters
-    progress = terminal_progress(quiet)
     trained = False
     try:
         if restorer is None:
@@ -84,9 +92,11 @@ def predict(
             trained = True
             progress.note(f"model saved: {own_model}; reuse it with -m {as_typed(own_model)}")
         request = _request(Path(stack), restorer, output, reading, arguments, large)
-        prediction, outcome = predict_file(request, how, progress)
+        request = replace(request, unnamed=no_names)
+        prediction, outcome = predict_file(request, how, progress, volume)
         if report is not None and prediction is not None:
-            _write_report(report, volume, prediction, output, overwrite=overwrite)
+            named = replace(volume, source=prediction.provenance["source"])
+            _write_report(report, named, prediction, output, overwrite=overwrite)
             progress.note(f"report: {report} (open it in a browser)")
     except KeyboardInterrupt:
         raise Interrupted(_what_is_kept(output, own_model if trained else None)) from None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoslice.data.noise_range import pieces
 from isoslice.data.subsampling import evenly_spaced
 
 #: Number of planes per channel that are tested.
@@ -42,11 +43,15 @@ def looks_like_labels(planes: NDArray[Any]) -> bool:
 
 
 def label_messages(planes: NDArray[Any]) -> list[str]:
-    """List messages on the channels of planes (C, n, Y, X) that hold labels."""
+    """List messages on the channels of planes (C, n, Y, X) that hold labels.
+
+    Some of the planes are looked at, and pieces of large ones.
+    """
     messages = []
     some = evenly_spaced(planes.shape[1], LABEL_TEST_PLANES)
+    rows, columns = (np.r_[tuple(pieces(side))] for side in planes.shape[2:])
     for number, channel in enumerate(planes):
-        if looks_like_labels(np.stack([channel[z] for z in some])):
+        if looks_like_labels(np.stack([channel[z][np.ix_(rows, columns)] for z in some])):
             where = f"channel {number}: " if len(planes) > 1 else ""
             messages.append(
                 f"{where}this looks like an image of labels or a mask (areas of one value each), "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from isoslice.data.damage import find_damage
 from isoslice.data.likeness import Comparison, empty_likeness
 from isoslice.data.missing import NONE_MISSING, Missing
 from isoslice.data.percentiles import percentiles
+from isoslice.data.plane_parts import Part, PlaneParts, parts_to_measure
 from isoslice.data.survey import (
     OUTSIDE_SHARE,
     Limits,
@@ -33,9 +34,6 @@ MAX_PART_BYTES = 64 * 2**20
 #: How far a restored voxel may lie beyond the measured ones, in parts of their range. Of thinned
 #: volumes (FIB-SEM, micro-CT, MRI; 2x to 11x) the planes left out do by 0.1 at most, beads by 0.2.
 BEYOND = 0.25
-
-#: Planes of one channel, part by part: time point, number of the first plane, voxels (n, Y, X).
-PlaneParts = Callable[[], Iterable[tuple[int, int, NDArray[Any]]]]
 
 
 @dataclass(frozen=True)
@@ -198,6 +196,7 @@ def measure_stack(
     source: str,
     fixed: tuple[float, float] | None = None,
     missing: Missing = NONE_MISSING,
+    progress: Progress | None = None,
 ) -> tuple[Normalization, Survey]:
     """Compute the normalization and the survey of a stack in memory.
 
@@ -211,17 +210,25 @@ def measure_stack(
         Intensities that become 0 and 1, whatever the stack holds.
     missing
         Planes that are left out, and whether others are looked for.
+    progress
+        Hears how far it is, of a large stack.
 
     Raises
     ------
     DataError
         If every channel is constant, or has no finite voxel.
     """
+    times, channels, depth = planes.shape[:3]
+    deep = max(1, MAX_PART_BYTES // max(1, planes[0, 0, :1].nbytes))
+    starts = [(t, z) for t in range(times) for z in range(0, depth, deep)]
 
     def parts(channel: int) -> PlaneParts:
-        return lambda: ((t, 0, stack[channel]) for t, stack in enumerate(planes))
+        def part(t: int, z: int) -> Part:
+            return t, z, planes[t, channel, z : z + deep]
 
-    every = [parts(c) for c in range(planes.shape[1])]
+        return parts_to_measure(starts, part, channel, channels, progress or Progress())
+
+    every = [parts(c) for c in range(channels)]
     surveyed, dtype = _survey(every, planes.shape[:3], planes.shape[3], source, missing)
     return _normalization(every, surveyed, dtype, source, fixed), surveyed
 
@@ -248,20 +255,11 @@ def measure_in_parts(
     ]
 
     def parts(channel: int) -> PlaneParts:
-        passes = [0]
+        def part(t: int, z: int, y: int) -> Part:
+            rows, planes = slice(y, min(y + high, height)), slice(z, min(z + deep, depth))
+            return t, z, volume.read((t, channel, planes, rows))
 
-        def read() -> Iterator[tuple[int, int, NDArray[Any]]]:
-            passes[0] += 1
-            for number, (t, z, y) in enumerate(starts):
-                rows, planes = slice(y, min(y + high, height)), slice(z, min(z + deep, depth))
-                yield t, z, volume.read((t, channel, planes, rows))
-                if len(starts) > 1:
-                    progress.update(
-                        f"looking at intensities, channel {channel + 1}, pass {passes[0]}",
-                        (number + 1) / len(starts),
-                    )
-
-        return read
+        return parts_to_measure(starts, part, channel, channels, progress)
 
     every = [parts(c) for c in range(channels)]
     shape = times, channels, depth

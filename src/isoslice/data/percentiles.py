@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 #: Bits of a number that are counted in one pass.
 _BITS = 16
+#: Numbers that are counted at once: what counting them takes beside them stays in the cache.
+_AT_ONCE = 2**18
 
 ReadParts = Callable[[], Iterable[NDArray[Any]]]
 
@@ -85,13 +87,16 @@ def _count(
     dtype = np.dtype(np.uint8)
     for part in parts:
         dtype = part.dtype.newbyteorder("=")
-        digits = _digits(np.ascontiguousarray(part).reshape(-1))
-        for prefix, table in zip(prefixes, tables, strict=True):
-            inside: slice | NDArray[np.bool_] = slice(None)
-            for level, digit in enumerate(prefix):
-                same = digits[level] == digit
-                inside = same if isinstance(inside, slice) else inside & same
-            table += np.bincount(digits[len(prefix)][inside], minlength=2**_BITS)
+        values = np.ascontiguousarray(part).reshape(-1)
+        for start in range(0, len(values), _AT_ONCE):
+            digits = _digits(values[start : start + _AT_ONCE])
+            for prefix, table in zip(prefixes, tables, strict=True):
+                inside: slice | NDArray[np.bool_] = slice(None)
+                for level, digit in enumerate(prefix):
+                    same = digits[level] == digit
+                    inside = same if isinstance(inside, slice) else inside & same
+                found = np.bincount(digits[len(prefix)][inside])
+                table[: len(found)] += found
     return tables, dtype
 
 

@@ -18,6 +18,7 @@ from isoslice.data.normalization import (
 from isoslice.data.survey import lost_planes, planes_of
 from isoslice.data.volume import Volume
 from isoslice.errors import DataError, SettingsError
+from isoslice.runtime.progress import Progress
 
 #: Side of the smallest planes to train on, in pixels; smaller ones hold no context.
 MIN_PLANE_SIDE = 32
@@ -61,6 +62,7 @@ def plane_stacks(
     volumes: Sequence[Volume],
     intensities: tuple[float, float] | None = None,
     missing: Missing = FOUND,
+    progress: Progress | None = None,
 ) -> list[PlaneStack]:
     """Collect the XY planes of images and stacks, with their normalisation.
 
@@ -112,7 +114,9 @@ def plane_stacks(
         if stack or intensities is not None:
             told = missing if view.shape[2] > 1 else NONE_MISSING
             told.check(view.shape[2], volume.source, restored=False)
-            normalization, surveyed = measure_stack(view, volume.source, intensities, told)
+            normalization, surveyed = measure_stack(
+                view, volume.source, intensities, told, progress
+            )
             # Nor do planes teach anything that were lost in one channel.
             useless = np.asarray(surveyed.blank.all(axis=1))
             for t, of_channels in enumerate(lost_planes(surveyed, planes_of(view))):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from isoslice.data.box import Region
 from isoslice.data.frames import lost_messages
-from isoslice.data.labels import LABEL_TEST_PLANES, label_messages
+from isoslice.data.labels import label_messages
 from isoslice.data.missing import FOUND, Missing
 from isoslice.data.noise_range import PLANES, as_noisy_as, differs, noise_levels, pieces
 from isoslice.data.normalization import Normalization, measure_in_parts, measure_stack
@@ -76,7 +76,9 @@ def inspect(
     missing.check(volume.size("Z"), volume.source)
     fixed = config.intensities
     if isinstance(volume.data, np.ndarray):
-        normalization, survey = measure_stack(volume.tczyx(), volume.source, fixed, missing)
+        normalization, survey = measure_stack(
+            volume.tczyx(), volume.source, fixed, missing, progress
+        )
     else:
         normalization, survey = measure_in_parts(volume, progress, fixed, missing)
     if fixed is None:
@@ -167,11 +169,7 @@ def diagnose(
         shape,
         model.info,
     )
-    some = [
-        volume.read((time, EVERY, slice(run.start + z, run.start + z + 1)))
-        for z in evenly_spaced(shape[0], LABEL_TEST_PLANES)
-    ]
-    labels = label_messages(np.concatenate(some, axis=1))
+    labels = label_messages(some_planes(volume, inspection.survey))
     lost = lost_messages(inspection.survey, inspection.lost)
     return (doubts.without_blur() if blurred else doubts).preceded_by((*lost, *labels))
 

@@ -23,6 +23,7 @@ from isoslice.io.options import Positions, ReadOptions, given_positions
 from isoslice.io.reading import open_volume
 from isoslice.models.choices import Direction, Mode
 from isoslice.models.files.bundle import ModelBundle
+from isoslice.runtime.paths import at_home
 from isoslice.runtime.progress import Progress
 from isoslice.runtime.threads import threads_each
 
@@ -222,7 +223,7 @@ class Model(ModelBundle):
         request = Request(
             stack=_path_of(stack),
             model=self,
-            output=Path(output),
+            output=at_home(Path(output)),
             reading=ReadOptions(axes=axes, voxel_size=size, positions=given_positions(positions)),
             options=options,
             factor=factor,
@@ -242,4 +243,4 @@ def _path_of(stack: object) -> Path:
             "got an output for voxels in memory, expected the path of a stack; write what is "
             "returned with isoslice.write_volume"
         )
-    return Path(stack)
+    return at_home(Path(stack))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from isoslice.runtime.progress import Progress
 
 #: Bytes of planes that are read to train on.
 LEARNED_FROM = 2 * 10**9
+#: Bytes that take more than an instant to read, which is told.
+WORTH_TELLING = 10**8
 
 
 def as_volume(
@@ -171,6 +174,7 @@ def planes_to_learn_from(
     limit: int = LEARNED_FROM,
     along: str | None = None,
     missing: Missing = FOUND,
+    progress: Progress | None = None,
 ) -> Volume:
     """Read a stack's planes, or as many of them, evenly spaced, as fit into `limit` bytes.
 
@@ -179,14 +183,23 @@ def planes_to_learn_from(
     """
     volume = turned(volume, coarse_axis(volume, along))
     depth = volume.size("Z")
-    count = max(2, min(depth, limit // max(1, volume.data.nbytes // depth)))
+    each = max(1, volume.data.nbytes // depth)
+    count = max(2, min(depth, limit // each))
+    is_large = count * each > WORTH_TELLING and not isinstance(volume.data, np.ndarray)
+    told = partial((progress if progress and is_large else Progress()).update, "reading planes")
+    told(0.0)
     if count == depth and not missing.planes:
-        return replace(volume, data=volume.read((slice(None),) * 5), axes=AXES)
+        data = volume.read((slice(None),) * 5)
+        told(1.0)
+        return replace(volume, data=data, axes=AXES)
     sound = [z for z in range(depth) if z not in set(missing.planes)]
     planes = [sound[i] for i in evenly_spaced(len(sound), min(count, len(sound)))]
     places = at_planes(volume.z_positions, planes)
     every = slice(None)
-    parts = [volume.read((every, every, slice(z, z + 1), every, every)) for z in planes]
+    parts = []
+    for number, z in enumerate(planes):
+        parts.append(volume.read((every, every, slice(z, z + 1), every, every)))
+        told((number + 1) / len(planes))
     return replace(volume, data=np.concatenate(parts, axis=2), axes=AXES, z_positions=places)
 
 

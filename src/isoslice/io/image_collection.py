@@ -12,6 +12,7 @@ from isoslice.io.formats.by_suffix import is_readable
 from isoslice.io.formats.dicom.header import is_dicom
 from isoslice.io.formats.omezarr.reader import is_zarr
 from isoslice.io.reading import read_volume
+from isoslice.runtime.paths import at_home
 
 
 def read_images(
@@ -98,6 +99,7 @@ def find_images(entry: str | Path) -> list[Path]:
     DataError
         If there are none.
     """
+    entry = at_home(str(entry))
     path = Path(entry)
     if path.is_dir() and not is_zarr(path):
         images = sorted(inner for inner in path.iterdir() if is_readable(inner))

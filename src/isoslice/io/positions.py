@@ -9,6 +9,7 @@ from typing import Literal
 from isoslice.errors import DataError
 from isoslice.io.decode_errors import explained
 from isoslice.io.limits import read_small
+from isoslice.runtime.paths import at_home
 
 #: Most bytes of such a file: a million planes.
 MAX_BYTES = 2**25
@@ -29,7 +30,7 @@ def read_positions(text: str | None) -> tuple[float, ...] | Literal["even"] | No
         return None
     if text == "even":
         return "even"
-    path = Path(text)
+    path = Path(at_home(text))
     if not path.is_file():
         raise DataError(
             f"{path}: no such file, expected positions of planes along Z, a number a line; check "

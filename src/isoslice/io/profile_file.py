@@ -33,6 +33,7 @@ from isoslice.io.limits import check_memory, read_small
 from isoslice.io.options import ReadOptions
 from isoslice.io.positions import finite_number
 from isoslice.io.reading import read_raw
+from isoslice.runtime.paths import at_home
 
 #: Most bytes of a text of samples.
 MAX_BYTES = 2**22
@@ -101,12 +102,13 @@ def _no_stack(source: str, shape: Sequence[int]) -> DataError:
 
 
 def _path_and_step(text: str) -> tuple[Path, float | None]:
-    name, _, number = text.strip().rpartition(":")
-    if name and not Path(text.strip()).exists():
+    text = at_home(text.strip())
+    name, _, number = text.rpartition(":")
+    if name and not Path(text).exists():
         step = finite_number(number)
         if step is not None and step > 0:
             return Path(name), step
-    return Path(text.strip()), None
+    return Path(text), None
 
 
 def _from_text(path: Path, step: float | None) -> Profile:

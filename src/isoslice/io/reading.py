@@ -27,6 +27,7 @@ from isoslice.io.formats.refused import check_not_refused
 from isoslice.io.lazy_array import LazyArray
 from isoslice.io.limits import check_memory
 from isoslice.io.options import Positions, ReadOptions, given_positions
+from isoslice.runtime.paths import at_home
 from isoslice.runtime.text import as_typed
 
 #: As many names of a folder are compared with one that is not there.
@@ -147,7 +148,7 @@ def open_volume(
         time=texts[2],
         positions=given_positions(positions),
     )
-    return open_with(Path(path), options)
+    return open_with(at_home(Path(path)), options)
 
 
 def open_with(path: Path, options: ReadOptions) -> Volume:

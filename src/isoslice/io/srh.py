@@ -12,6 +12,7 @@ from isoslice.io.decoded import Raw, to_volume
 from isoslice.io.image_collection import find_all_images
 from isoslice.io.options import ReadOptions
 from isoslice.io.reading import in_memory, read_raw
+from isoslice.runtime.paths import at_home
 
 
 def read_srh(
@@ -44,7 +45,7 @@ def read_srh(
     DataError
         If the file cannot be read, its axes are unknown or ambiguous, or it is no SRH image.
     """
-    path = Path(path)
+    path = at_home(Path(path))
     raw = read_raw(path, series)
     options = ReadOptions(
         axes=axes or _assumed_axes(raw, path),

@@ -8,6 +8,7 @@ from isoslice.data.volume import Volume
 from isoslice.errors import OutputError
 from isoslice.io.atomic import atomic_output
 from isoslice.io.formats.dicom.header import DICOM_SUFFIXES
+from isoslice.runtime.paths import at_home
 from isoslice.runtime.text import as_typed
 
 #: Suffixes that `write_volume` knows.
@@ -67,7 +68,7 @@ def write_volume(path: str | Path, volume: Volume, *, overwrite: bool = False) -
     ...     sorted(path.name for path in Path(folder).iterdir())
     ['stack.ome.zarr']
     """
-    path = Path(path)
+    path = at_home(Path(path))
     check_suffix(path)
     if volume.data.size == 0:
         raise OutputError(

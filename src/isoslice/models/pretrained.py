@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from isoslice.runtime.paths import at_home
+
 #: What it is called in place of a folder.
 PRETRAINED = "pretrained"
 
@@ -21,4 +23,5 @@ def model_path(given: str | Path) -> Path:
 
     Where there is a folder of that name, that one is meant.
     """
-    return folder() if str(given) == PRETRAINED and not Path(given).exists() else Path(given)
+    path = at_home(Path(given))
+    return folder() if str(given) == PRETRAINED and not path.exists() else path

@@ -6,8 +6,10 @@ The library never prints. The command line passes `terminal_progress()`.
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from isoslice.runtime.time_left import TimeLeft
@@ -147,3 +149,18 @@ def terminal_progress(quiet: bool = False) -> Progress:
     if quiet:
         return Progress()
     return TerminalProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+@contextmanager
+def told_if_slow(progress: Progress, text: str, after: float = 1.5) -> Iterator[None]:
+    """Note `text` if what is done within takes more than some seconds.
+
+    For work that cannot say how far it is.
+    """
+    timer = threading.Timer(after, progress.note, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

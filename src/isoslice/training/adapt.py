@@ -143,7 +143,7 @@ def adapt(
     if min(volume.size(axis) for volume in volumes for axis in "YX") < MIN_PLANE_SIDE:
         return _unchanged(model, "planes are too small to learn from", options.progress)
     told = parse_missing(missing)
-    _, together = training_planes(volumes, config.intensities, False, "Z", told)
+    _, together = training_planes(volumes, config.intensities, False, "Z", told, options.progress)
     channels = _with_structure(volumes, together, config)
     planes, units = [each.stack for each in channels], tuple(each.units for each in channels)
     if not planes or min(len(each.data) for each in planes) < LEAST_PLANES:
@@ -159,7 +159,7 @@ def adapt(
         for channel, aside, each in zip(channels, held_out, own, strict=True)
     ]
     old = copy.deepcopy(model.network).eval()
-    blend = best_blend(old, outcome.network, judged, options.device)
+    blend = best_blend(old, outcome.network, judged, options.device, options.progress)
     facts = {
         "planes": sum(len(each.data) for each in learned),
         "steps": outcome.steps,

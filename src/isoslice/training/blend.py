@@ -14,6 +14,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,13 +31,15 @@ from isoslice.models.diffusion.masked_example import draw_example
 from isoslice.models.diffusion.variance_stabilization import unstretch
 from isoslice.models.networks.denoiser import Denoiser
 from isoslice.runtime.device import autocast
+from isoslice.runtime.progress import Progress
 
 #: Shares of the new weights that are tried beside none.
 SHARES = (0.25, 0.5, 1.0)
 #: Crops of all stacks that are restored for each, and at once.
 CROPS, BATCH = 128, 32
-#: XZ slices of all stacks and as many YZ slices, that planes are restored in; most rows of each.
-SLICES, MOST_ROWS = 24, 256
+#: XZ slices of all stacks and as many YZ slices, that planes are restored in; most rows and columns
+#: of each.
+SLICES, MOST_ROWS, MOST_COLUMNS = 24, 256, 2048
 #: Planes that are enough to hide some.
 LEAST_PLANES = 5
 #: Gain that is worth another network, in dB.
@@ -106,7 +109,11 @@ def blended(old: nn.Module, new: nn.Module, share: float) -> nn.Module:
 
 
 def best_blend(
-    old: nn.Module, new: nn.Module, judged: Sequence[Judged], device: torch.device
+    old: nn.Module,
+    new: nn.Module,
+    judged: Sequence[Judged],
+    device: torch.device,
+    progress: Progress | None = None,
 ) -> Blend:
     """Find the share of new weights that restores best.
 
@@ -116,10 +123,15 @@ def best_blend(
         Networks of one shape.
     judged, device
         What they are judged by, and where to compute.
+    progress
+        Hears how far it is.
     """
+    tell = partial((progress or Progress()).update, "comparing it with the model as it was")
+    tell(0.0)
     before = _errors(old, judged, device)
     best = Blend(old, 0.0)
-    for share in SHARES:
+    for tried, share in enumerate(SHARES, 1):
+        tell(tried / (1 + len(SHARES)))
         network = blended(old, new, share)
         after = _errors(network, judged, device)
         rows, planes = (_gain(*pair) for pair in zip(before, after, strict=True))
@@ -128,6 +140,7 @@ def best_blend(
             break
         if found.gain > max(best.gain, LEAST_GAIN):
             best = found
+    tell(1.0)
     return best
 
 
@@ -209,6 +222,8 @@ def plane_error(
         chosen = evenly_spaced(planes.shape[axis], count)
         slices = stack.normalization.apply(planes.take(chosen, axis)[None])[0]
         slices = np.moveaxis(slices, axis, 0)
+        aside = max(0, slices.shape[2] - MOST_COLUMNS) // 2
+        slices = slices[..., aside : aside + MOST_COLUMNS]
         images = torch.zeros(len(slices), 1, depth, slices.shape[2], device=device)
         images[:, 0, ::factor] = torch.from_numpy(np.ascontiguousarray(slices)).to(device)
         masks = known.to(device).expand(len(images), -1)

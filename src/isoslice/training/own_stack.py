@@ -57,7 +57,7 @@ def own_planes_of(
         As `Model.predict`.
     """
     missing = options.missing_planes
-    planes = planes_to_learn_from(volume, along=along, missing=missing)
+    planes = planes_to_learn_from(volume, along=along, missing=missing, progress=progress)
     for message in label_messages(planes.tczyx()[0]):  # before minutes of training
         warn(message, DoubtWarning)
     stack = turned(volume, coarse_axis(volume, along))

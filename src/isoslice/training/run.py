@@ -23,6 +23,7 @@ from isoslice.models.reliability.out_of_distribution import learn_reference
 from isoslice.models.reliability.record import Trust
 from isoslice.runtime import budget
 from isoslice.runtime.device import choose_device
+from isoslice.runtime.paths import at_home
 from isoslice.runtime.progress import Progress
 from isoslice.training.distributed.topology import ProcessTopology, find_topology
 from isoslice.training.launcher import run_training
@@ -90,7 +91,7 @@ class RunOptions:
             chosen,
             devices,
             find_topology(devices, nodes, chosen),
-            None if workdir is None else Path(workdir),
+            None if workdir is None else at_home(Path(workdir)),
             resume,
             progress or Progress(),
         )
@@ -124,6 +125,7 @@ def training_planes(
     srh: bool,
     along: str | None = None,
     missing: Missing = FOUND,
+    progress: Progress | None = None,
 ) -> tuple[list[Volume], list[PlaneStack]]:
     """Take the sharp planes of volumes, perpendicular to the coarse axis, which is called Z then.
 
@@ -139,11 +141,13 @@ def training_planes(
         The coarse axis of stacks; by default found from their voxel sizes.
     missing
         Planes of a stack that are left out beside blank and damaged ones.
+    progress
+        Hears how far the measuring of intensities is.
     """
     volumes = [turned(v, coarse_axis(v, along if "Z" in v.axes else None)) for v in volumes]
     if srh:
         volumes = [srh_channels(volume) for volume in volumes]
-    return volumes, plane_stacks(volumes, intensities, missing)
+    return volumes, plane_stacks(volumes, intensities, missing, progress)
 
 
 def image_facts(volumes: Sequence[Volume], stacks: Sequence[PlaneStack]) -> dict[str, Any]:

@@ -164,7 +164,9 @@ def train(
     if srh:
         intensities = (0.0, 1.0)
     volumes = as_volumes(images, axes, voxel_size)
-    volumes, stacks = training_planes(volumes, intensities, srh, along, parse_missing(missing))
+    volumes, stacks = training_planes(
+        volumes, intensities, srh, along, parse_missing(missing), options.progress
+    )
     if start is not None:
         check_channels(volumes, stacks, start.config)
     if not isinstance(slice_profile, StoredProfile):

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from isoslice.errors import SettingsError
 from isoslice.models.choices import Preset
+from isoslice.runtime.paths import at_home
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$")]
@@ -121,7 +122,7 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     SettingsError
         If the file cannot be read, or a setting is missing, unknown or out of range.
     """
-    path = Path(path)
+    path = at_home(Path(path))
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -144,10 +145,12 @@ def read_settings(path: str | Path, *, quick: bool = False) -> BenchmarkSettings
     here = path.resolve().parent
     return settings.model_copy(
         update={
-            "train": tuple(str(here / name) for name in settings.train),
-            "test": str(here / settings.test),
+            "train": tuple(str(here / at_home(name, here)) for name in settings.train),
+            "test": str(here / at_home(settings.test, here)),
             "models": tuple(
-                m if m.path is None else m.model_copy(update={"path": str(here / m.path)})
+                m
+                if m.path is None
+                else m.model_copy(update={"path": str(here / at_home(m.path, here))})
                 for m in settings.models
             ),
         }

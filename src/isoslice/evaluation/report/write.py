@@ -8,6 +8,7 @@ from isoslice.errors import OutputError
 from isoslice.evaluation.report.data import Report
 from isoslice.evaluation.report.page import html
 from isoslice.io.atomic import atomic_output, check_output
+from isoslice.runtime.paths import at_home
 
 SUFFIXES = (".html", ".htm")
 
@@ -47,7 +48,7 @@ def write_report(path: str | Path, report: Report, *, overwrite: bool = False) -
     """
     check_report_path(path, overwrite)
     text = html(report)
-    with atomic_output(Path(path), overwrite=overwrite) as draft:
+    with atomic_output(at_home(Path(path)), overwrite=overwrite) as draft:
         draft.write_text(text, encoding="utf-8")
 
 

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from isoslice.errors import DataError, SettingsError
 from isoslice.runtime.device import choose_device
+from isoslice.runtime.paths import at_home
 
 #: Least side of an image in pixels, for every extractor here.
 MIN_SIDE = 16
@@ -213,7 +214,7 @@ def inception(path: str | Path | None = None, device: str = "cpu") -> Extractor:
         TorchScript module of that kind.
     """
     target = choose_device(device)
-    file = Path(path) if path is not None else _installed_weights()
+    file = at_home(Path(path)) if path is not None else _installed_weights()
     if not file.is_file():
         raise SettingsError(f"got features {file}, expected a TorchScript file; {_how_to_get()}")
     with file.open("rb") as stream:

@@ -23,7 +23,13 @@ from isoslice.inference.engine.job import (
     read_plan,
     write_plan,
 )
-from isoslice.inference.engine.job_plan import JobPlan, check_same, files_digest, files_glance
+from isoslice.inference.engine.job_plan import (
+    JobPlan,
+    check_same,
+    files_digest,
+    files_glance,
+    unnamed,
+)
 from isoslice.inference.engine.need import WORTH_TELLING, check_beside, field_bytes, need_of
 from isoslice.inference.engine.restoration import BLOCK, Cut, Restoration, field_types
 from isoslice.inference.engine.slabs import LEAST_BUDGET, sizes_of, slab_slices
@@ -39,7 +45,7 @@ from isoslice.io.atomic import output_error
 from isoslice.io.limits import available_memory
 from isoslice.io.options import ReadOptions
 from isoslice.models.files.bundle import ModelBundle
-from isoslice.runtime.progress import Progress
+from isoslice.runtime.progress import Progress, told_if_slow
 from isoslice.runtime.text import spoken_bytes
 
 
@@ -64,6 +70,8 @@ class Request:
         Threads of each process on this machine.
     slab
         Slices of a slab, whatever the memory.
+    unnamed
+        Leave names of files, folders and machines out of the result and its record.
     """
 
     stack: Path
@@ -77,6 +85,7 @@ class Request:
     memory: int | None = None
     threads: int = 1
     slab: int | None = None
+    unnamed: bool = False
 
     @property
     def wanted(self) -> Wanted:
@@ -113,6 +122,8 @@ def begin(
     """
     recipe = recipe_of(model.config)
     options = recipe.resolve(request.options)
+    if request.unnamed:
+        volume = unnamed(volume, request.stack)
     if options.estimates_errors:
         error_estimator(model)  # refuses models that know nothing of their errors
     stack = stack_to_restore(volume, model.config, request.wanted, progress, request.along)
@@ -131,6 +142,8 @@ def begin(
     frames = plan.frames(volume)
     fields = field_types(plan, frames, inspection, model)
     sizes = sizes_of(plan, frames, volume, fields)
+    with told_if_slow(progress, "looking at the stack's files, to know them again"):
+        files = files_digest(request.stack)
     saved = JobPlan(
         plan=plan,
         cut=Cut(
@@ -140,10 +153,11 @@ def begin(
         ),
         stack=str(request.stack.absolute()),
         reading=request.reading,
-        stack_digest=files_digest(request.stack),
+        stack_digest=files,
         stack_glance=files_glance(request.stack.absolute()),
         profile_digest=file_digest(options.slice_profile),
         arithmetic=worker.arithmetic,
+        unnamed=request.unnamed,
     )
     job = Job(saved, unfinished(request.output), volume, model)
     if request.memory is not None and request.memory < LEAST_BUDGET:

@@ -73,6 +73,8 @@ def end(job: Job, output: Path, record: Mapping[str, Any], *, overwrite: bool) -
     if overwrite or (job.folder / OVERWRITE).exists():
         remove_stale(output, paths, Path(job.saved.stack))
     cut = job.saved.model_dump(exclude={"plan"})
+    if job.saved.unnamed:
+        cut["stack"], record = "", without_names(record)
     write_record(output, {**record, "plan": job.saved.plan.model_dump(), "job": cut})
     scale = job.restoration.scale(0)
     remove_unfinished(job.folder)
@@ -186,6 +188,21 @@ def write_record(output: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=1) + "\n"
     with atomic_output(record_path(output), overwrite=True) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def without_names(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of runs without names of machines and addresses, which say who or where."""
+    runs = [
+        {
+            key: value
+            for key, value in run.items()
+            if key != "host" and not (key == "workers" and isinstance(value, str))
+        }
+        for run in record["runs"]
+    ]
+    tasks = record.get("tasks", {}).values()
+    numbered = {f"process {number}": count for number, count in enumerate(tasks, 1)}
+    return {**record, "runs": runs, **({"tasks": numbered} if "tasks" in record else {})}
 
 
 def is_made(request: Request, model: ModelBundle) -> bool:

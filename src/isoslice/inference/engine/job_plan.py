@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isoslice.data.volume import Volume
 from isoslice.errors import SettingsError
 from isoslice.inference.engine.restoration import Cut
 from isoslice.inference.plan import Plan
@@ -32,6 +34,8 @@ class JobPlan(BaseModel):
         Of the file that the slice profile was read from; its samples are in the plan.
     arithmetic
         Such as ``cpu bfloat16``: others round differently.
+    unnamed
+        Whether names of files, folders and machines are left out of what is kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +49,7 @@ class JobPlan(BaseModel):
     stack_glance: str
     profile_digest: str = ""
     arithmetic: str
+    unnamed: bool = False
 
 
 #: What must not have changed when a run goes on, and what to call it.
@@ -131,6 +136,14 @@ def files_digest(path: Path) -> str:
     for name, entry in _files(path):
         digest.update(f"{name}\0{entry.st_size}\0{entry.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
+
+
+def unnamed(volume: Volume, stack: Path) -> Volume:
+    """Call a stack by a number in place of its name: of the same files it is the same.
+
+    So a model knows the stack that it has learned from, and nobody else a patient.
+    """
+    return replace(volume, source=f"unnamed.{files_digest(stack)[:8]}")
 
 
 def files_glance(path: Path) -> str:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from isoslice.data.coarse import renamed
 from isoslice.data.output_spacing import Wanted
 from isoslice.data.volume import Volume, from_tczyx, voxel_size_of
 from isoslice.inference.asked_profile import profile_in_planes
 from isoslice.inference.engine.begin import Request
-from isoslice.inference.engine.end import Finished, remove_stale, targets, write_record
+from isoslice.inference.engine.end import (
+    Finished,
+    remove_stale,
+    targets,
+    without_names,
+    write_record,
+)
 from isoslice.inference.engine.in_memory import restore_in_memory
-from isoslice.inference.engine.job_plan import measured_files
+from isoslice.inference.engine.job_plan import measured_files, unnamed
 from isoslice.inference.engine.run import (
     How,
     Outcome,
@@ -111,11 +117,13 @@ class FilePrediction(NamedTuple):
     outcome: Outcome
 
 
-def predict_file(request: Request, how: How, progress: Progress) -> FilePrediction:
+def predict_file(
+    request: Request, how: How, progress: Progress, volume: Volume | None = None
+) -> FilePrediction:
     """Restore a stack in a file into other files: in memory, or within a budget on the disk.
 
     On the disk into OME-Zarr, where a budget, slabs or workers are asked for, or if it does not fit
-    into memory.
+    into memory. `volume` is the stack, if it is open already.
 
     Raises
     ------
@@ -128,15 +136,18 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     for path in targets(request.output, request.options).values():
         for measured in measured_files(request.stack):
             check_apart(path, measured)
-    volume = open_with(request.stack, request.reading)
+    if volume is None:
+        volume = open_with(request.stack, request.reading)
     check_volume(request.output, volume)
     if how.part is None:  # another part may have made the output
         check_outputs(request, how)
     if _is_bounded(request, how) or not _fits(request, model, volume):
-        outcome = restore_on_disk(request, how, progress)
+        outcome = restore_on_disk(request, how, progress, volume)
         made = outcome.finished
         prediction = None if made is None else _read_back(made)
         return FilePrediction(prediction, outcome)
+    if request.unnamed:
+        volume = unnamed(volume, request.stack)
     started, outcome = perf_counter(), Outcome()
     prediction, plan = _predicted(
         model,
@@ -151,12 +162,12 @@ def predict_file(request: Request, how: How, progress: Progress) -> FilePredicti
     others = [] if prediction.std is None else [prediction.std_volume()]
     volumes = [*prediction.sample_volumes(), *others, prediction.to_volume()]
     paths = targets(request.output, request.options)
-    record = {"runs": [run_line(outcome, how)], "plan": plan.model_dump()}
+    record: dict[str, Any] = {"runs": [run_line(outcome, how)], "plan": plan.model_dump()}
     for path, each in zip(paths.values(), volumes, strict=True):  # the volume last
         write_volume(path, each, overwrite=how.overwrite)
     if how.overwrite:
         remove_stale(request.output, paths, request.stack)
-    write_record(request.output, record)
+    write_record(request.output, without_names(record) if request.unnamed else record)
     return FilePrediction(prediction, outcome)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from isoslice.data.volume import Volume
 from isoslice.errors import OutputError, SettingsError
 from isoslice.inference.engine.begin import (
     Request,
@@ -51,7 +52,7 @@ from isoslice.io.formats.npy import sidecar
 from isoslice.io.limits import available_memory
 from isoslice.io.reading import open_with
 from isoslice.runtime.device import choose_device
-from isoslice.runtime.progress import Progress
+from isoslice.runtime.progress import Progress, told_if_slow
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -115,8 +116,12 @@ class Outcome:
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
 
-def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
+def restore_on_disk(
+    request: Request, how: How, progress: Progress, volume: Volume | None = None
+) -> Outcome:
     """Restore a stack in a file into other files, within a memory budget.
+
+    `volume` is the stack, if it is open already.
 
     Raises
     ------
@@ -139,7 +144,7 @@ def restore_on_disk(request: Request, how: How, progress: Progress) -> Outcome:
         with locked(lock, request.output, shared=how.part is not None):
             held = True
             check_outputs(request, how)
-            outcome = _run(request, how, folder, progress)
+            outcome = _run(request, how, folder, progress, volume)
     except OutputError:
         made = how.part is not None and not folder.exists()
         if not (made and is_made(request, request.load_model())):
@@ -173,7 +178,9 @@ def check_outputs(request: Request, how: How) -> None:
     check_record(request.output)
 
 
-def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcome:
+def _run(
+    request: Request, how: How, folder: Path, progress: Progress, volume: Volume | None
+) -> Outcome:
     with _cluster(request, how) as client:
         if client is None:
             worker = this_process(request.device, request.threads)
@@ -184,7 +191,7 @@ def _run(request: Request, how: How, folder: Path, progress: Progress) -> Outcom
                     memory=worker.memory // -(-how.workers // max(1, torch.cuda.device_count()))
                 )
         started = time.perf_counter()
-        job = _job(request, how, folder, progress, worker)
+        job = _job(request, how, folder, progress, worker, volume)
         if how.plan_only:
             return Outcome()
         planned_for = time.perf_counter() - started
@@ -234,11 +241,19 @@ def _do_stages(
     return outcome
 
 
-def _job(request: Request, how: How, folder: Path, progress: Progress, worker: Worker) -> Job:
+def _job(
+    request: Request,
+    how: How,
+    folder: Path,
+    progress: Progress,
+    worker: Worker,
+    opened: Volume | None,
+) -> Job:
     """Begin, or go on; parts go on with what the first of them began."""
     model = request.load_model()
     if how.resume:
-        return go_on(request, model, worker)
+        with told_if_slow(progress, "looking whether the stack's files are the same still"):
+            return go_on(request, model, worker)
     if how.part is not None:
         # The first part to come here makes the plan; the others wait for it.
         with claimed(
@@ -251,11 +266,11 @@ def _job(request: Request, how: How, folder: Path, progress: Progress, worker: W
             check_outputs(request, how)  # another part may have ended it meanwhile
             check_unfinished(request.output, overwrite=False)
             remove_unfinished(folder)
-            volume = open_with(request.stack, request.reading)
+            volume = opened or open_with(request.stack, request.reading)
             return begin(request, volume, model, progress, worker)
     check_unfinished(request.output, overwrite=how.overwrite)
     remove_unfinished(folder)
-    volume = open_with(request.stack, request.reading)
+    volume = opened or open_with(request.stack, request.reading)
     job = begin(request, volume, model, progress, worker)
     if how.overwrite:
         (folder / OVERWRITE).touch()

@@ -38,6 +38,7 @@ from isoslice.models.exchange.layout import (
 )
 from isoslice.models.files.bundle import CONFIG, RECORD, SPREAD, TRUST, ModelBundle, stored
 from isoslice.models.files.card import check_record
+from isoslice.runtime.paths import at_home
 
 
 def export_bioimageio(
@@ -102,7 +103,7 @@ def export_bioimageio(
     >>> "bioimageio.yaml" in names
     True
     """
-    path, config = Path(path), exportable(model)
+    path, config = at_home(Path(path)), exportable(model)
     if path.suffix != ".zip":
         raise SettingsError(f"{path}: got a package with suffix {path.suffix!r}, expected .zip")
     factor = usual_factor(config) if factor is None else factor

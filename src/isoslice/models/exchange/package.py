@@ -40,6 +40,7 @@ from isoslice.models.files.stored_tensors import check_archive, is_plain
 from isoslice.models.networks.error_head import build_head
 from isoslice.models.networks.factory import build_network
 from isoslice.models.reliability.record import Trust
+from isoslice.runtime.paths import at_home
 
 #: Names that a description has had, of which a package has one.
 DESCRIPTIONS = (DESCRIPTION, "rdf.yaml", "model.yaml")
@@ -66,7 +67,7 @@ def read_package(path: str | Path) -> ModelBundle:
     ModelError
         If it is no package, a damaged or malicious one, or not isoslice's.
     """
-    path = Path(path)
+    path = at_home(Path(path))
     try:
         check_regular(path)
         return _Package(path).model()

@@ -31,6 +31,7 @@ from isoslice.models.networks.error_head import SpreadHead, build_head
 from isoslice.models.networks.factory import build_network
 from isoslice.models.pretrained import PRETRAINED, model_path
 from isoslice.models.reliability.record import Trust
+from isoslice.runtime.paths import at_home
 from isoslice.runtime.text import as_typed
 
 CONFIG, WEIGHTS, CARD, RECORD = "config.json", "weights.safetensors", "README.md", "training.json"
@@ -89,7 +90,7 @@ class ModelBundle:
         ...     (Path(folder, "mine") / "config.json").exists()
         True
         """
-        with atomic_output(Path(path), overwrite=overwrite) as folder:
+        with atomic_output(at_home(Path(path)), overwrite=overwrite) as folder:
             folder.mkdir()
             (folder / CONFIG).write_text(
                 self.config.model_dump_json(indent=2) + "\n", encoding="utf-8"

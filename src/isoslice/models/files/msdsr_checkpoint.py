@@ -19,6 +19,7 @@ from isoslice.models.files.bundle import ModelBundle
 from isoslice.models.files.folder import all_finite, network_shapes, with_weights
 from isoslice.models.files.stored_tensors import check_archive, is_plain
 from isoslice.models.networks.factory import build_network
+from isoslice.runtime.paths import at_home
 
 #: Prefixes of the trained weights, and of their average (names without dots).
 RAW, AVERAGED = "model.diffusion_model.", "model_ema.diffusion_model"
@@ -61,7 +62,7 @@ def import_msdsr(
     ModelError
         If the file is not a checkpoint, or has another layout.
     """
-    path = Path(path)
+    path = at_home(Path(path))
     stored = _state_dict(path)
     if not any(name.startswith(RAW) for name in stored):
         parts = ", ".join(sorted({name.split(".")[0] for name in stored})[:5]) or "nothing"
