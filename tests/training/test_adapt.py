@@ -206,7 +206,7 @@ def test_planes_are_judged_if_none_between_others_is_missing(
     """Blank planes at the ends, of which MRI and CT have many, do not count."""
     seen: list[PlaneStack | None] = []
 
-    def look(old, new, judged, device) -> Blend:
+    def look(old, new, judged, *_) -> Blend:
         seen.append(judged[0].planes)
         return Blend(old, 0.0)
 
