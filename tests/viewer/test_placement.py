@@ -17,10 +17,10 @@ from isoslice.viewer.placement import (
     layer_facts,
     layer_spacing,
     measured_voxels,
+    on_scale_of,
     result_scale,
     row_aspect,
     scale_of,
-    scaled_positions,
     slab_lines,
     stack_index,
 )
@@ -133,20 +133,22 @@ def test_a_layer_shown_at_its_voxel_size_keeps_the_time_step():
 
 
 @pytest.mark.parametrize(
-    ("spacing", "expected"),
+    ("spacing", "positions", "profile"),
     [
-        ({}, (0.0, 3.0, 9.0)),  # napari has read none: the file's hold
-        ({"Z": 3.0}, (0.0, 3.0, 9.0)),
-        ({"Z": 3000.0}, (0.0, 3000.0, 9000.0)),  # in nanometres
-        ({"Z": 2.0}, (0.0, 2.0, 6.0)),
+        ({}, (0.0, 3.0, 9.0), "slab:4.5"),  # napari has read none: the file's hold
+        ({"Z": 3.0}, (0.0, 3.0, 9.0), "slab:4.5"),
+        ({"Z": 3000.0}, (0.0, 3000.0, 9000.0), "slab:4500"),  # in nanometres
+        ({"Z": 2.0}, (0.0, 2.0, 6.0), "slab:3"),
     ],
 )
-def test_positions_of_planes_are_on_the_layers_scale(spacing, expected):
+def test_what_a_file_says_of_its_planes_is_on_the_layers_scale(spacing, positions, profile):
     facts = layer_facts(layer(np.zeros((3, 8, 9), np.uint8)))
-    found = Described((3, 8, 9), "ZYX", (3.0, 1.0, 1.0), "micrometer", (0.0, 3.0, 9.0))
-    assert scaled_positions(found, replace(facts, spacing=spacing)) == expected
-    even = replace(found, positions=None)
-    assert scaled_positions(even, replace(facts, spacing=spacing)) is None
+    size, places = (3.0, 1.0, 1.0), (0.0, 3.0, 9.0)
+    found = Described((3, 8, 9), "ZYX", size, "micrometer", places, "slab:4.5")
+    scaled = on_scale_of(replace(facts, spacing=spacing), found)
+    assert (scaled.positions, scaled.profile) == (positions, profile)
+    plain = Described((3, 8, 9), "ZYX", size, "micrometer")
+    assert on_scale_of(replace(facts, spacing=spacing), plain) == plain
 
 
 def test_places_beyond_a_layer_are_its_ends():

@@ -16,8 +16,8 @@ from isoslice.viewer.placement import (
     LayerFacts,
     full_resolution,
     layer_facts,
+    on_scale_of,
     scale_of,
-    scaled_positions,
     stack_index,
 )
 from isoslice.viewer.snapshot import snapshot
@@ -113,9 +113,10 @@ class LayerSource(QObject):
             return
         if value.shape == self.facts.shape and not self.facts.named:
             self.facts = replace(self.facts, axes=value.axes)
+        scaled = on_scale_of(self.facts, value)
         if value.shape == self.facts.shape:
-            self.positions = scaled_positions(value, self.facts)
-        self.described.emit(value)
+            self.positions = scaled.positions
+        self.described.emit(scaled)
         if self.facts.lazy and value.shape == self.facts.shape and self.facts.path is not None:
             self.path = self.facts.path
             self.written.emit()

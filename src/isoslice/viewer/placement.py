@@ -6,7 +6,7 @@ Pure functions of what a layer says; a napari layer, or anything with the same a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +107,22 @@ def layer_facts(layer: Any) -> LayerFacts:
     )
 
 
-def scaled_positions(found: Described, facts: LayerFacts) -> tuple[float, ...] | None:
-    """Return the positions of a file's planes, if it states some, on the scale of its layer.
+def on_scale_of(facts: LayerFacts, found: Described) -> Described:
+    """Return what a file says of its planes, on the scale of its layer.
 
     A layer may count in another unit than its file, or have been given another spacing.
     """
     step = found.voxel_size[0]
-    if found.positions is None or step is None or "Z" not in facts.spacing:
-        return found.positions
-    return tuple(z * facts.spacing["Z"] / step for z in found.positions)
+    if step is None or "Z" not in facts.spacing:
+        return found
+    ratio = facts.spacing["Z"] / step
+    positions, profile = found.positions, found.profile
+    if positions is not None:
+        positions = tuple(z * ratio for z in positions)
+    if profile is not None:
+        kind, _, width = profile.partition(":")
+        profile = f"{kind}:{float(width) * ratio:g}"
+    return replace(found, positions=positions, profile=profile)
 
 
 def full_resolution(layer: Any) -> Any:
